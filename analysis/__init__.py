@@ -1,0 +1,1 @@
+"""Reads logged runs: fits, claims, figures. Never imports torch."""

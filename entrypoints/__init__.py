@@ -1,0 +1,1 @@
+"""The commands: one argparse script each, named after what it does."""

@@ -1,0 +1,32 @@
+"""Looped transformers: one weight-tied stack of blocks applied b times.
+
+The names below are loaded when first used, so that a script can show its help without
+waiting for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from looped.config import SIZES, ModelConfig, Size, TrainConfig
+    from looped.model import LoopedTransformer
+    from looped.tasks import make_task
+    from looped.training import train
+
+_HOMES = {
+    "SIZES": "config",
+    "ModelConfig": "config",
+    "Size": "config",
+    "TrainConfig": "config",
+    "LoopedTransformer": "model",
+    "make_task": "tasks",
+    "train": "training",
+}
+
+__all__ = ["SIZES", "LoopedTransformer", "ModelConfig", "Size", "TrainConfig", "make_task", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,328 @@
+"""What can be chosen, and the rules that a choice must keep. Imports nothing heavy.
+
+Symbols: ``b`` is the trained loop count and ``loop_window`` is T of Yang et al.
+(arXiv:2311.12424, section 4); ``n_examples`` is the N in-context examples of a prompt.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+PROMPTS = ("joint", "interleaved")
+INITS = ("lecun", "gpt2", "pytorch")
+PRECISIONS = ("auto", "fp32", "bf16")
+DEVICES = ("auto", "cpu", "cuda")
+DEFAULT_LOOP_WINDOW = 15
+
+TASK_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "linear": (),
+    "noisy_linear": ("noise_std",),
+    "sparse_linear": ("sparsity",),
+    "decision_tree": ("tree_depth",),
+    "relu_network": ("n_hidden",),
+}
+"""Each task's name and the settings it has besides ``n_dims``."""
+
+
+def _require(holds: bool, rule: str, came: object) -> None:
+    if not holds:
+        raise ValueError(f"{rule}, got {came}")
+
+
+def _require_one_of(name: str, came: str, allowed: tuple[str, ...]) -> None:
+    _require(came in allowed, f"{name} must be one of {', '.join(allowed)}", came)
+
+
+def _require_whole(name: str, came: object, least: int) -> None:
+    is_whole = isinstance(came, int) and not isinstance(came, bool)
+    _require(
+        is_whole and came >= least,  # type: ignore[operator]
+        f"{name} must be a whole number of at least {least}",
+        came,
+    )
+
+
+def _require_positive(name: str, came: float) -> None:
+    _require(math.isfinite(came) and came > 0, f"{name} must be a finite number above 0", came)
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """Twelve hexadecimal digits that name a JSON-like content, whatever its order."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Size:
+    """A weight class: one row of the study's table.
+
+    ``n_layer`` blocks of width ``n_embd`` with ``n_head`` heads and an MLP of ``n_mlp``
+    hidden units; ``learning_rate`` is the one that the study trains this size with.
+    """
+
+    n_layer: int
+    n_head: int
+    n_embd: int
+    n_mlp: int
+    learning_rate: float
+
+    def __post_init__(self) -> None:
+        for name in ("n_layer", "n_head", "n_embd", "n_mlp"):
+            _require_whole(name, getattr(self, name), 1)
+        _require_positive("learning_rate", self.learning_rate)
+        _require(
+            self.n_embd % self.n_head == 0,
+            f"n_embd must be a multiple of n_head={self.n_head}",
+            self.n_embd,
+        )
+
+
+SIZES: dict[str, Size] = {
+    "tiny": Size(n_layer=1, n_head=2, n_embd=26, n_mlp=128, learning_rate=1e-3),
+    "small": Size(n_layer=2, n_head=4, n_embd=64, n_mlp=256, learning_rate=5e-4),
+    "medium": Size(n_layer=4, n_head=8, n_embd=128, n_mlp=768, learning_rate=5e-4),
+}
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """A function class; settings of other tasks are None."""
+
+    name: str
+    n_dims: int
+    noise_std: float | None = None
+    sparsity: int | None = None
+    tree_depth: int | None = None
+    n_hidden: int | None = None
+
+    def __post_init__(self) -> None:
+        _require_one_of("task", self.name, tuple(TASK_OPTIONS))
+        _require_whole("n_dims", self.n_dims, 1)
+        own = TASK_OPTIONS[self.name]
+        for option in fields(self)[2:]:
+            came = getattr(self, option.name)
+            if option.name not in own:
+                _require(came is None, f"task {self.name} has no {option.name}", came)
+            elif option.name == "noise_std":
+                _require_positive("noise_std", came)
+            else:
+                _require_whole(option.name, came, 1)
+        if self.sparsity is not None:
+            rule = f"sparsity must be at most n_dims={self.n_dims}"
+            _require(self.sparsity <= self.n_dims, rule, self.sparsity)
+        if self.tree_depth is not None:
+            _require(self.tree_depth <= 16, "tree_depth must be at most 16", self.tree_depth)
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The task's name and those settings that it has."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A transformer and the prompts it reads; how often it loops is not part of it.
+
+    Attributes:
+        size: widths and depth.
+        n_dims: length of an x.
+        n_points: points of a prompt, N + 1: the in-context examples and the query.
+        prompt: ``joint`` (a token holds x_i and y_i, the last one the query) or
+            ``interleaved`` (x_1, y_1, x_2, ...; every point is a query).
+    """
+
+    size: Size
+    n_dims: int
+    n_points: int
+    prompt: str = "joint"
+
+    def __post_init__(self) -> None:
+        _require_whole("n_dims", self.n_dims, 1)
+        _require_whole("n_points", self.n_points, 2)
+        _require_one_of("prompt", self.prompt, PROMPTS)
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of a whole prompt."""
+        return self.n_points if self.prompt == "joint" else 2 * self.n_points
+
+    @property
+    def n_queries(self) -> int:
+        """Predictions per prompt and loop."""
+        return 1 if self.prompt == "joint" else self.n_points
+
+    @property
+    def n_features(self) -> int:
+        """Numbers that a token holds."""
+        return self.n_dims + 1 if self.prompt == "joint" else self.n_dims
+
+    def n_params(self, position_embedding: bool = True) -> int:
+        """Count the weights, with or without the learned position embedding."""
+        width, hidden = self.size.n_embd, self.size.n_mlp
+        attention = 4 * width * width + 4 * width
+        mlp = 2 * width * hidden + hidden + width
+        block = attention + mlp + 4 * width
+        read_in, read_out, final_norm = (self.n_features + 1) * width, width + 1, 2 * width
+        positions = self.n_tokens * width if position_embedding else 0
+        return self.size.n_layer * block + read_in + read_out + final_norm + positions
+
+    def forward_flops(self, n_loops: int) -> int:
+        """FLOPs of the matrix products that run one prompt through ``n_loops`` loops."""
+        read_in, loop, read_out = self._flops()
+        return read_in + n_loops * (loop + read_out)
+
+    def train_flops(self, b: int, loop_window: int) -> int:
+        """FLOPs of the matrix products of one prompt's part of a gradient step.
+
+        Loops before the window run forward only and predict nothing; a loop inside it costs
+        its forward pass and twice that backward. The prompt itself needs no gradient, so the
+        read-in is paid twice, not three times.
+        """
+        read_in, loop, read_out = self._flops()
+        return 2 * read_in + (b - loop_window) * loop + 3 * loop_window * (loop + read_out)
+
+    def _flops(self) -> tuple[int, int, int]:
+        tokens, width, hidden = self.n_tokens, self.size.n_embd, self.size.n_mlp
+        attention = 4 * tokens * width * width + 2 * tokens * tokens * width
+        mlp = 2 * tokens * width * hidden
+        loop = 2 * self.size.n_layer * (attention + mlp)
+        return 2 * tokens * self.n_features * width, loop, 2 * self.n_queries * width
+
+
+def _setting(default: Any, help: str, choices: tuple[str, ...] | None = None) -> Any:
+    return field(default=default, metadata={"help": help, "choices": choices})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run; each field is a parameter of the ``train`` entry point.
+
+    A value of None is written ``auto`` on the command line.
+
+    Raises:
+        ValueError: a setting breaks its rule; the message states the rule, then what came.
+    """
+
+    size: str = _setting("tiny", "weight class", tuple(SIZES))
+    b: int = _setting(5, "trained loop count")
+    seed: int = _setting(42, "fixes the initial weights and the order of the data")
+    task: str = _setting("linear", "function class to learn in context", tuple(TASK_OPTIONS))
+    n_dims: int = _setting(5, "length of an x")
+    noise_std: float = _setting(0.25, "noise of noisy_linear, relative to the noiseless y")
+    sparsity: int = _setting(3, "non-zero weights of sparse_linear")
+    tree_depth: int = _setting(4, "depth of decision_tree")
+    n_hidden: int = _setting(100, "hidden units of relu_network")
+    prompt: str = _setting("joint", "how points become tokens", PROMPTS)
+    n_examples: int = _setting(63, "in-context examples N")
+    steps: int = _setting(7500, "gradient steps")
+    batch_size: int = _setting(64, "prompts per step")
+    learning_rate: float | None = _setting(None, "Adam's rate; auto: the size's own")
+    beta1: float = _setting(0.9, "Adam's decay of the first moment")
+    beta2: float = _setting(0.999, "Adam's decay of the second moment")
+    warmup: int = _setting(500, "steps of linear warm-up; the rate is constant after it")
+    grad_clip: float = _setting(1.0, "largest norm of the gradient")
+    loop_window: int | None = _setting(None, "last loops that the loss sees; auto: min(15, b)")
+    init: str = _setting("lecun", "initial weights", INITS)
+    precision: str = _setting("auto", "auto: bf16 on a GPU, fp32 elsewhere", PRECISIONS)
+    device: str = _setting("auto", "auto: a GPU where there is one", DEVICES)
+    log_every: int = _setting(25, "steps from one point of a curve to the next")
+    checkpoint_seconds: float = _setting(20.0, "seconds from one checkpoint to the next")
+
+    def __post_init__(self) -> None:
+        for setting in fields(self):
+            choices = setting.metadata["choices"]
+            if choices is not None:
+                _require_one_of(setting.name, getattr(self, setting.name), choices)
+        for name in ("b", "n_examples", "batch_size", "log_every"):
+            _require_whole(name, getattr(self, name), 1)
+        for name in ("seed", "steps", "warmup"):
+            _require_whole(name, getattr(self, name), 0)
+        _require(self.seed < 2**31, "seed must be below 2**31", self.seed)
+        for name in ("beta1", "beta2"):
+            value = getattr(self, name)
+            _require(0 <= value < 1, f"{name} must lie in [0, 1)", value)
+        _require_positive("grad_clip", self.grad_clip)
+        _require_positive("learning_rate", self.rate)
+        seconds = self.checkpoint_seconds
+        _require(seconds >= 0, "checkpoint_seconds must be at least 0", seconds)
+        if self.loop_window is not None:
+            _require_whole("loop_window", self.loop_window, 1)
+            rule = f"loop_window must lie in [1, b={self.b}]"
+            _require(self.loop_window <= self.b, rule, self.loop_window)
+        # Building them checks what they check.
+        self.task_config, self.model_config  # noqa: B018
+
+    @property
+    def rate(self) -> float:
+        """The learning rate after the warm-up."""
+        if self.learning_rate is None:
+            return SIZES[self.size].learning_rate
+        return self.learning_rate
+
+    @property
+    def window(self) -> int:
+        """T: the last loops of the trained b, which the loss and the gradient see."""
+        if self.loop_window is None:
+            return min(DEFAULT_LOOP_WINDOW, self.b)
+        return self.loop_window
+
+    @property
+    def task_config(self) -> TaskConfig:
+        """The function class, without the settings that belong to other tasks."""
+        own = {name: getattr(self, name) for name in TASK_OPTIONS[self.task]}
+        return TaskConfig(self.task, self.n_dims, **own)
+
+    @property
+    def model_config(self) -> ModelConfig:
+        """The model's shape."""
+        return ModelConfig(SIZES[self.size], self.n_dims, self.n_examples + 1, self.prompt)
+
+    @property
+    def name(self) -> str:
+        """A readable name of the cell and seed: ``small-b10-s42``."""
+        return f"{self.size}-b{self.b}-s{self.seed}"
+
+    @property
+    def step_flops(self) -> int:
+        """FLOPs of the matrix products of one gradient step."""
+        return self.batch_size * self.model_config.train_flops(self.b, self.window)
+
+    def resolved(self, device: str, precision: str) -> "TrainConfig":
+        """Return this configuration with nothing left automatic."""
+        return replace(
+            self,
+            learning_rate=self.rate,
+            loop_window=self.window,
+            device=device,
+            precision=precision,
+        )
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """How the model was trained, whatever its size, b, seed and task.
+
+        Values that only restate what the size or b imply are None, so that all cells of a
+        study share one recipe.
+        """
+        own_rate = self.rate == SIZES[self.size].learning_rate
+        own_window = self.window == min(DEFAULT_LOOP_WINDOW, self.b)
+        kept = "prompt n_examples steps batch_size beta1 beta2 warmup grad_clip init precision"
+        return {name: getattr(self, name) for name in kept.split()} | {
+            "learning_rate": None if own_rate else self.rate,
+            "loop_window": None if own_window else self.window,
+        }
+
+    @property
+    def identity(self) -> str:
+        """Name what decides the outcome: runs of one identity are one experiment.
+
+        The device and how often to log or save are left out; they decide rounding and records.
+        """
+        size = asdict(SIZES[self.size])
+        del size["learning_rate"]  # the rate in use is in the recipe or the size's own
+        cell = {"size": size, "b": self.b, "seed": self.seed, "task": self.task_config.content}
+        rates = {"learning_rate": self.rate, "loop_window": self.window}
+        return digest({**self.recipe, **rates, **cell})

@@ -1,0 +1,166 @@
+"""The looped transformer: one weight-tied stack of GPT-2 blocks, applied again and again.
+
+The loop is z <- f(z + p) from z = 0, with p the embedded prompt (input injection; Yang et al.,
+arXiv:2311.12424, section 4). f adds the position embedding, runs the blocks and the final
+LayerNorm; all of it is inside the loop. Our z is their Y_t, our p their P.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from looped.config import INITS, ModelConfig, Size
+
+
+class Block(nn.Module):
+    """GPT-2's block: pre-norm, causal attention, MLP with the tanh form of GELU."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        self.n_head = size.n_head
+        self.attention_norm = nn.LayerNorm(size.n_embd)
+        self.qkv = nn.Linear(size.n_embd, 3 * size.n_embd)
+        self.attention_out = nn.Linear(size.n_embd, size.n_embd)
+        self.mlp_norm = nn.LayerNorm(size.n_embd)
+        self.mlp_in = nn.Linear(size.n_embd, size.n_mlp)
+        self.mlp_out = nn.Linear(size.n_mlp, size.n_embd)
+
+    def forward(self, z: Float[Tensor, "batch token embd"]) -> Float[Tensor, "batch token embd"]:
+        """Add what attention and the MLP have to say to the residual stream."""
+        z = z + self.attention_out(self._attend(self.qkv(self.attention_norm(z))))
+        hidden = functional.gelu(self.mlp_in(self.mlp_norm(z)), approximate="tanh")
+        return z + self.mlp_out(hidden)
+
+    def _attend(self, qkv: Tensor) -> Tensor:
+        q, k, v = qkv.unflatten(-1, (3, self.n_head, -1)).permute(2, 0, 3, 1, 4)  # (B, H, L, D)
+        heads = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return heads.transpose(1, 2).flatten(-2)
+
+
+class LoopedTransformer(nn.Module):
+    """A model that learns functions in context, in as many loops as the call asks for.
+
+    Args:
+        size: widths and depth, a row of ``SIZES`` or any ``Size``.
+        n_dims: length of an x.
+        n_points: points of a prompt, N + 1: the in-context examples and the query.
+        prompt: ``joint`` or ``interleaved`` (see ``ModelConfig``).
+        init: ``lecun`` (normal, std 1/sqrt(fan_in)), ``gpt2`` (normal, std 0.02) or
+            ``pytorch`` (what PyTorch gives its modules). The first two scale the projections
+            into the residual stream by 1/sqrt(2 n_layer) and start biases at 0. Drawn from
+            PyTorch's global generator, like any module's weights.
+
+    Raises:
+        ValueError: a setting breaks its rule.
+    """
+
+    def __init__(
+        self, size: Size, n_dims: int, n_points: int, prompt: str = "joint", init: str = "lecun"
+    ) -> None:
+        super().__init__()
+        if init not in INITS:
+            raise ValueError(f"init must be one of {', '.join(INITS)}, got {init}")
+        self.config = config = ModelConfig(size, n_dims, n_points, prompt)
+        self.read_in = nn.Linear(config.n_features, size.n_embd)
+        self.positions = nn.Embedding(config.n_tokens, size.n_embd)
+        self.blocks = nn.ModuleList(Block(size) for _ in range(size.n_layer))
+        self.final_norm = nn.LayerNorm(size.n_embd)
+        self.read_out = nn.Linear(size.n_embd, 1)
+        if init != "pytorch":
+            self._initialise(init)
+
+    @classmethod
+    def from_config(cls, config: ModelConfig, init: str = "lecun") -> "LoopedTransformer":
+        """Build the model that a configuration describes."""
+        return cls(config.size, config.n_dims, config.n_points, config.prompt, init)
+
+    def _initialise(self, init: str) -> None:
+        residual_scale = 1 / math.sqrt(2 * self.config.size.n_layer)
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear):
+                std = module.in_features**-0.5 if init == "lecun" else 0.02
+                is_residual = name.endswith(("attention_out", "mlp_out"))
+                nn.init.normal_(module.weight, std=std * (residual_scale if is_residual else 1))
+                nn.init.zeros_(module.bias)
+        # A position embedding is a linear map of a one-hot position: its fan_in is n_tokens.
+        std = self.config.n_tokens**-0.5 if init == "lecun" else 0.02
+        nn.init.normal_(self.positions.weight, std=std)
+
+    def forward(
+        self,
+        xs: Float[Tensor, "batch point dim"],
+        ys: Float[Tensor, "batch point"],
+        n_loops: int,
+        grad_loops: int | None = None,
+    ) -> Float[Tensor, "loop batch query"]:
+        """Predict every query's y after each loop.
+
+        Args:
+            xs: the x's of each prompt; the last one is the query.
+            ys: their y's; the last is never read.
+            n_loops: how often to apply the stack.
+            grad_loops: return the last ``grad_loops`` loops only, and run the earlier ones
+                without a gradient (the window T of Yang et al.); all loops if None.
+
+        Returns:
+            Predictions of shape (loop, batch, query). The joint prompt has one query, the last
+            point. With the interleaved prompt every point is one, and entry [t, i, j] sees
+            x_1..x_j and y_1..y_{j-1} of prompt i.
+
+        Raises:
+            ValueError: ``n_loops`` or ``grad_loops`` is out of range, or the prompt's shape is
+                not the model's.
+        """
+        grad_loops = n_loops if grad_loops is None else grad_loops
+        if n_loops < 1:
+            raise ValueError(f"n_loops must be at least 1, got {n_loops}")
+        if not 1 <= grad_loops <= n_loops:
+            raise ValueError(f"grad_loops must lie in [1, n_loops={n_loops}], got {grad_loops}")
+        p = self.embed(xs, ys)
+        z = torch.zeros_like(p)
+        with torch.no_grad():
+            for _ in range(n_loops - grad_loops):
+                z = self.loop(z, p)
+        predictions = []
+        for _ in range(grad_loops):
+            z = self.loop(z, p)
+            predictions.append(self.predict(z))
+        return torch.stack(predictions)
+
+    def embed(
+        self, xs: Float[Tensor, "batch point dim"], ys: Float[Tensor, "batch point"]
+    ) -> Float[Tensor, "batch token embd"]:
+        """Turn prompts into p, the embedded tokens that every loop is given."""
+        n_points, n_dims = xs.shape[1:]
+        fits = n_points <= self.config.n_points
+        if self.config.prompt == "joint":  # its query has a position of its own, the last
+            fits = n_points == self.config.n_points
+        if not fits or n_dims != self.config.n_dims:
+            raise ValueError(
+                f"xs must hold {self.config.n_points} points of {self.config.n_dims} dimensions "
+                f"per prompt, got {n_points} points of {n_dims}"
+            )
+        given = functional.pad(ys[:, :-1], (0, 1)).unsqueeze(-1)  # the query's y becomes 0
+        if self.config.prompt == "joint":
+            tokens = torch.cat([xs, given], dim=-1)
+        else:
+            y_tokens = functional.pad(given, (0, n_dims - 1))
+            tokens = torch.stack([xs, y_tokens], dim=2).flatten(1, 2)  # x_1, y_1, x_2, ...
+        return self.read_in(tokens)  # type: ignore[no-any-return]
+
+    def loop(
+        self, z: Float[Tensor, "batch token embd"], p: Float[Tensor, "batch token embd"]
+    ) -> Float[Tensor, "batch token embd"]:
+        """Apply the stack once: f(z + p)."""
+        z = z + p + self.positions.weight[: p.shape[1]]
+        for block in self.blocks:
+            z = block(z)
+        return self.final_norm(z)  # type: ignore[no-any-return]
+
+    def predict(self, z: Float[Tensor, "batch token embd"]) -> Float[Tensor, "batch query"]:
+        """Read the predictions out of the state at the queries' tokens."""
+        queries = z[:, -1:] if self.config.prompt == "joint" else z[:, ::2]
+        return self.read_out(queries).squeeze(-1)  # type: ignore[no-any-return]

@@ -1,0 +1,231 @@
+"""Function classes to learn in context, after Garg et al. (arXiv:2208.01066).
+
+A batch is a pure function of (task, seed, step): no state is kept, so training resumes
+anywhere and every ``b`` sees the same data. On the CPU the numbers come from NumPy's
+Philox, on a GPU from CUDA's; each is pure, the two differ from one another.
+
+Every x is N(0, I). Every y has mean 0 and variance 1 over prompts, so that the mean squared
+error is the normalised one; the scale that does it is stated in each class.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from looped.config import TaskConfig
+
+HELD_OUT_SEED = 0
+
+
+class Draws:
+    """Random tensors from one stream, fixed by (seed, step, held_out) alone.
+
+    The three make up the generator's key without a hash, so two streams never share one:
+    no training seed can draw a held-out prompt.
+    """
+
+    def __init__(self, seed: int, step: int, held_out: bool = False, device: str = "cpu") -> None:
+        assert 0 <= seed < 2**31 and 0 <= step < 2**32
+        self.device = device
+        if device == "cpu":
+            key = np.array([2 * seed + held_out, step], dtype=np.uint64)
+            self._numpy = np.random.Generator(np.random.Philox(key=key))
+        else:
+            self._torch = torch.Generator(device)
+            self._torch.manual_seed((seed << 33) + (step << 1) + held_out)
+
+    def normal(self, *shape: int) -> Tensor:
+        """Independent N(0, 1)."""
+        if self.device == "cpu":
+            return torch.from_numpy(self._numpy.standard_normal(shape, dtype=np.float32))
+        return torch.randn(shape, generator=self._torch, device=self.device)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Independent and uniform on [0, 1)."""
+        if self.device == "cpu":
+            return torch.from_numpy(self._numpy.random(shape, dtype=np.float32))
+        return torch.rand(shape, generator=self._torch, device=self.device)
+
+    def integers(self, high: int, *shape: int) -> Tensor:
+        """Independent and uniform on 0, ..., high - 1."""
+        if self.device == "cpu":
+            return torch.from_numpy(self._numpy.integers(high, size=shape))
+        return torch.randint(high, shape, generator=self._torch, device=self.device)
+
+
+class Task:
+    """A function class.
+
+    A subclass says how one f per prompt is drawn and what it is at the x's; both work on a
+    whole batch at once.
+    """
+
+    noise_variance = 0.0
+    """The part of Var(y) = 1 that no predictor can know."""
+
+    def __init__(self, config: TaskConfig) -> None:
+        self.config = config
+        self.n_dims = config.n_dims
+
+    def draw(self, draws: Draws, batch: int) -> Any:
+        """Draw the task parameters of ``batch`` functions."""
+        raise NotImplementedError
+
+    def evaluate(self, params: Any, xs: Float[Tensor, "batch point dim"]) -> Tensor:
+        """Return the noiseless f(x), of shape (batch, point), in units of y."""
+        raise NotImplementedError
+
+    def batch(
+        self,
+        seed: int,
+        step: int,
+        batch_size: int,
+        n_points: int,
+        *,
+        held_out: bool = False,
+        device: str = "cpu",
+    ) -> tuple[Float[Tensor, "batch point dim"], Float[Tensor, "batch point"]]:
+        """Draw the prompts of one step.
+
+        Args:
+            seed: training seed, in [0, 2**31).
+            step: step of the training, or number of the held-out batch, in [0, 2**32).
+            batch_size: prompts, each of its own function.
+            n_points: points of a prompt, N + 1.
+            held_out: draw from the stream that no training reads.
+            device: where to draw and leave the tensors, ``cpu`` or ``cuda``.
+
+        Returns:
+            xs of shape (batch, point, dim) and ys of shape (batch, point), float32.
+        """
+        draws = Draws(seed, step, held_out, device)
+        xs = draws.normal(batch_size, n_points, self.n_dims)
+        ys = self.evaluate(self.draw(draws, batch_size), xs)
+        if self.noise_variance > 0:
+            ys = ys + math.sqrt(self.noise_variance) * draws.normal(batch_size, n_points)
+        return xs, ys
+
+
+class LinearRegression(Task):
+    """y = w.x / sqrt(d) with w ~ N(0, I_d)."""
+
+    def draw(self, draws: Draws, batch: int) -> Float[Tensor, "batch dim"]:
+        return draws.normal(batch, self.n_dims)
+
+    def evaluate(
+        self, params: Float[Tensor, "batch dim"], xs: Float[Tensor, "batch point dim"]
+    ) -> Float[Tensor, "batch point"]:
+        return torch.einsum("bpd,bd->bp", xs, params) / math.sqrt(self.n_dims)
+
+
+class NoisyLinearRegression(LinearRegression):
+    """y = (w.x / sqrt(d) + s e) / sqrt(1 + s^2) with e ~ N(0, 1) and s = ``noise_std``."""
+
+    def __init__(self, config: TaskConfig) -> None:
+        super().__init__(config)
+        assert config.noise_std is not None
+        self.noise_variance = config.noise_std**2 / (1 + config.noise_std**2)
+
+    def evaluate(
+        self, params: Float[Tensor, "batch dim"], xs: Float[Tensor, "batch point dim"]
+    ) -> Float[Tensor, "batch point"]:
+        return super().evaluate(params, xs) * math.sqrt(1 - self.noise_variance)
+
+
+class SparseLinearRegression(LinearRegression):
+    """y = w.x / sqrt(k), where k = ``sparsity`` entries of w are N(0, 1) and the rest 0."""
+
+    def draw(self, draws: Draws, batch: int) -> Float[Tensor, "batch dim"]:
+        assert self.config.sparsity is not None
+        # The k smallest of d uniform numbers are a uniformly drawn subset.
+        order = draws.uniform(batch, self.n_dims).argsort(dim=1)
+        mask = torch.zeros(batch, self.n_dims, device=draws.device)
+        mask.scatter_(1, order[:, : self.config.sparsity], 1.0)
+        return (
+            draws.normal(batch, self.n_dims) * mask * math.sqrt(self.n_dims / self.config.sparsity)
+        )
+
+
+class DecisionTree(Task):
+    """y is the N(0, 1) value of the leaf that x reaches in a full tree of ``tree_depth``.
+
+    Node i asks whether a randomly drawn coordinate of x is above 0; its children are
+    2i + 1 (no) and 2i + 2 (yes).
+    """
+
+    def draw(
+        self, draws: Draws, batch: int
+    ) -> tuple[Int[Tensor, "batch node"], Float[Tensor, "batch leaf"]]:
+        assert self.config.tree_depth is not None
+        n_leaves = 2**self.config.tree_depth
+        return draws.integers(self.n_dims, batch, n_leaves - 1), draws.normal(batch, n_leaves)
+
+    def evaluate(
+        self,
+        params: tuple[Int[Tensor, "batch node"], Float[Tensor, "batch leaf"]],
+        xs: Float[Tensor, "batch point dim"],
+    ) -> Float[Tensor, "batch point"]:
+        coordinates, leaves = params
+        assert self.config.tree_depth is not None
+        node = torch.zeros(xs.shape[:2], dtype=torch.long, device=xs.device)
+        for _ in range(self.config.tree_depth):
+            asked = coordinates.gather(1, node)
+            above = xs.gather(2, asked.unsqueeze(2)).squeeze(2) > 0
+            node = 2 * node + 1 + above
+        return leaves.gather(1, node - coordinates.shape[1])
+
+
+class ReLUNetwork(Task):
+    """y = sum_j a_j relu(w_j.x) / sqrt(h d / 2) with a_j, w_j ~ N(0, I), h = ``n_hidden``.
+
+    Given x, w_j.x is N(0, |x|^2), whose relu has second moment |x|^2 / 2, on average d / 2.
+    """
+
+    def draw(
+        self, draws: Draws, batch: int
+    ) -> tuple[Float[Tensor, "batch hidden dim"], Float[Tensor, "batch hidden"]]:
+        assert self.config.n_hidden is not None
+        hidden = self.config.n_hidden
+        return draws.normal(batch, hidden, self.n_dims), draws.normal(batch, hidden)
+
+    def evaluate(
+        self,
+        params: tuple[Float[Tensor, "batch hidden dim"], Float[Tensor, "batch hidden"]],
+        xs: Float[Tensor, "batch point dim"],
+    ) -> Float[Tensor, "batch point"]:
+        first, second = params
+        hidden = torch.einsum("bpd,bhd->bph", xs, first).relu()
+        scale = math.sqrt(2 / (first.shape[1] * self.n_dims))
+        return scale * torch.einsum("bph,bh->bp", hidden, second)
+
+
+TASKS: dict[str, type[Task]] = {
+    "linear": LinearRegression,
+    "noisy_linear": NoisyLinearRegression,
+    "sparse_linear": SparseLinearRegression,
+    "decision_tree": DecisionTree,
+    "relu_network": ReLUNetwork,
+}
+
+
+def make_task(name: str, n_dims: int, **options: Any) -> Task:
+    """Build a function class by name.
+
+    Args:
+        name: one of ``TASKS``.
+        n_dims: length of an x.
+        options: the settings of that task (``config.TASK_OPTIONS``).
+
+    Raises:
+        ValueError: unknown name, or a setting that breaks its rule.
+    """
+    return from_config(TaskConfig(name, n_dims, **options))
+
+
+def from_config(config: TaskConfig) -> Task:
+    """Build the function class that a configuration names."""
+    return TASKS[config.name](config)
