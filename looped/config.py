@@ -192,8 +192,17 @@ class ModelConfig:
         return 2 * tokens * self.n_features * width, loop, 2 * self.n_queries * width
 
 
-def _setting(default: Any, help: str, choices: tuple[str, ...] | None = None) -> Any:
+def setting(default: Any, help: str, choices: tuple[str, ...] | None = None) -> Any:
+    """Declare a field that a command line can set: its default, purpose and choices."""
     return field(default=default, metadata={"help": help, "choices": choices})
+
+
+def check_choices(settings: Any) -> None:
+    """Raise ValueError if a field of a dataclass is not among its declared choices."""
+    for declared in fields(settings):
+        choices = declared.metadata["choices"]
+        if choices is not None:
+            _require_one_of(declared.name, getattr(settings, declared.name), choices)
 
 
 @dataclass(frozen=True)
@@ -206,36 +215,33 @@ class TrainConfig:
         ValueError: a setting breaks its rule; the message states the rule, then what came.
     """
 
-    size: str = _setting("tiny", "weight class", tuple(SIZES))
-    b: int = _setting(5, "trained loop count")
-    seed: int = _setting(42, "fixes the initial weights and the order of the data")
-    task: str = _setting("linear", "function class to learn in context", tuple(TASK_OPTIONS))
-    n_dims: int = _setting(5, "length of an x")
-    noise_std: float = _setting(0.25, "noise of noisy_linear, relative to the noiseless y")
-    sparsity: int = _setting(3, "non-zero weights of sparse_linear")
-    tree_depth: int = _setting(4, "depth of decision_tree")
-    n_hidden: int = _setting(100, "hidden units of relu_network")
-    prompt: str = _setting("joint", "how points become tokens", PROMPTS)
-    n_examples: int = _setting(63, "in-context examples N")
-    steps: int = _setting(7500, "gradient steps")
-    batch_size: int = _setting(64, "prompts per step")
-    learning_rate: float | None = _setting(None, "Adam's rate; auto: the size's own")
-    beta1: float = _setting(0.9, "Adam's decay of the first moment")
-    beta2: float = _setting(0.999, "Adam's decay of the second moment")
-    warmup: int = _setting(500, "steps of linear warm-up; the rate is constant after it")
-    grad_clip: float = _setting(1.0, "largest norm of the gradient")
-    loop_window: int | None = _setting(None, "last loops that the loss sees; auto: min(15, b)")
-    init: str = _setting("lecun", "initial weights", INITS)
-    precision: str = _setting("auto", "auto: bf16 on a GPU, fp32 elsewhere", PRECISIONS)
-    device: str = _setting("auto", "auto: a GPU where there is one", DEVICES)
-    log_every: int = _setting(25, "steps from one point of a curve to the next")
-    checkpoint_seconds: float = _setting(20.0, "seconds from one checkpoint to the next")
+    size: str = setting("tiny", "weight class", tuple(SIZES))
+    b: int = setting(5, "trained loop count")
+    seed: int = setting(42, "fixes the initial weights and the order of the data")
+    task: str = setting("linear", "function class to learn in context", tuple(TASK_OPTIONS))
+    n_dims: int = setting(5, "length of an x")
+    noise_std: float = setting(0.25, "noise of noisy_linear, relative to the noiseless y")
+    sparsity: int = setting(3, "non-zero weights of sparse_linear")
+    tree_depth: int = setting(4, "depth of decision_tree")
+    n_hidden: int = setting(100, "hidden units of relu_network")
+    prompt: str = setting("joint", "how points become tokens", PROMPTS)
+    n_examples: int = setting(63, "in-context examples N")
+    steps: int = setting(7500, "gradient steps")
+    batch_size: int = setting(64, "prompts per step")
+    learning_rate: float | None = setting(None, "Adam's rate; auto: the size's own")
+    beta1: float = setting(0.9, "Adam's decay of the first moment")
+    beta2: float = setting(0.999, "Adam's decay of the second moment")
+    warmup: int = setting(500, "steps of linear warm-up; the rate is constant after it")
+    grad_clip: float = setting(1.0, "largest norm of the gradient")
+    loop_window: int | None = setting(None, "last loops that the loss sees; auto: min(15, b)")
+    init: str = setting("lecun", "initial weights", INITS)
+    precision: str = setting("auto", "auto: bf16 on a GPU, fp32 elsewhere", PRECISIONS)
+    device: str = setting("auto", "auto: a GPU where there is one", DEVICES)
+    log_every: int = setting(25, "steps from one point of a curve to the next")
+    checkpoint_seconds: float = setting(20.0, "seconds from one checkpoint to the next")
 
     def __post_init__(self) -> None:
-        for setting in fields(self):
-            choices = setting.metadata["choices"]
-            if choices is not None:
-                _require_one_of(setting.name, getattr(self, setting.name), choices)
+        check_choices(self)
         for name in ("b", "n_examples", "batch_size", "log_every"):
             _require_whole(name, getattr(self, name), 1)
         for name in ("seed", "steps", "warmup"):
@@ -314,6 +320,11 @@ class TrainConfig:
             "learning_rate": None if own_rate else self.rate,
             "loop_window": None if own_window else self.window,
         }
+
+    @property
+    def recipe_identity(self) -> str:
+        """Name the recipe."""
+        return digest(self.recipe)
 
     @property
     def identity(self) -> str:

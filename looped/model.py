@@ -32,10 +32,12 @@ class Block(nn.Module):
         """Add what attention and the MLP have to say to the residual stream."""
         z = z + self.attention_out(self._attend(self.qkv(self.attention_norm(z))))
         hidden = functional.gelu(self.mlp_in(self.mlp_norm(z)), approximate="tanh")
-        return z + self.mlp_out(hidden)
+        return z + self.mlp_out(hidden)  # type: ignore[no-any-return]
 
     def _attend(self, qkv: Tensor) -> Tensor:
-        q, k, v = qkv.unflatten(-1, (3, self.n_head, -1)).permute(2, 0, 3, 1, 4)  # (B, H, L, D)
+        batch, tokens, width = qkv.shape
+        split = qkv.view(batch, tokens, 3, self.n_head, width // (3 * self.n_head))
+        q, k, v = split.permute(2, 0, 3, 1, 4)  # each (B, H, L, D)
         heads = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         return heads.transpose(1, 2).flatten(-2)
 

@@ -1,0 +1,118 @@
+"""Command lines made from dataclasses: one list of names, types, defaults and rules."""
+
+import argparse
+import difflib
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import Field, fields
+from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
+
+AUTO = "auto"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def build_parser(prog: str, description: str, *groups: type) -> argparse.ArgumentParser:
+    """Make a parser whose options are the fields of some dataclasses.
+
+    Each field says in its metadata what it is for (``help``). The type follows from the
+    annotation; None is written ``auto``.
+    """
+    formatter = argparse.ArgumentDefaultsHelpFormatter
+    parser = _Parser(prog, description=description, allow_abbrev=False, formatter_class=formatter)
+    for group in groups:
+        hints = get_type_hints(group)
+        for setting in fields(group):
+            parser.add_argument(
+                f"--{setting.name}",
+                type=_reader(hints[setting.name]),
+                default=AUTO if setting.default is None else setting.default,
+                metavar=_metavar(setting),
+                help=setting.metadata["help"],
+            )
+    return parser
+
+
+def parse(
+    prog: str, description: str, *groups: type, argv: Sequence[str] | None = None
+) -> list[Any]:
+    """Read a command line into one instance of each dataclass.
+
+    Bad input ends the process with exit code 2 and one line: the rule, then what came.
+    """
+    parser = build_parser(prog, description, *groups)
+    given, unknown = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
+    if unknown:
+        names = [setting.name for group in groups for setting in fields(group)]
+        close = difflib.get_close_matches(unknown[0].lstrip("-"), names, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        parser.error(f"parameters must be among {', '.join(names)}, got {unknown[0]}{hint}")
+    values = {name: None if value == AUTO else value for name, value in vars(given).items()}
+    built = []
+    for group in groups:
+        chosen = {}
+        for setting in fields(group):
+            value = values[setting.name]
+            # "auto" stays a word where the field has no None to stand for it
+            chosen[setting.name] = setting.default if value is None else value
+        try:
+            built.append(group(**chosen))
+        except ValueError as error:
+            parser.error(str(error))
+    return built
+
+
+def _metavar(setting: "Field[Any]") -> str:
+    choices = setting.metadata.get("choices")
+    return "{" + ",".join(choices) + "}" if choices else setting.name.upper()
+
+
+def _reader(hint: Any) -> Callable[[str], Any]:
+    """Find the function that reads a value of an annotated type from its text."""
+    if get_origin(hint) in (Union, type(int | None)):
+        (inner,) = (part for part in get_args(hint) if part is not type(None))
+        read = _reader(inner)
+        return lambda text: text if text == AUTO else read(text)
+    readers: dict[Any, Callable[[str], Any]] = {
+        int: _whole_number,
+        float: _number,
+        bool: _truth,
+        str: str,
+    }
+    return readers[hint]
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be a finite number, got {text}")
+    return value
+
+
+def _whole_number(text: str) -> int:
+    """Read ``10``, and ``10.0`` as well, which is what some tools make of it."""
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value.is_integer():
+        raise argparse.ArgumentTypeError(f"must be a whole number, got {text}")
+    return int(value)
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"must be true or false, got {text}")
+    return text.lower() == "true"

@@ -1,0 +1,78 @@
+"""Train one looped transformer and log it to MLflow."""
+
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from entrypoints import arguments
+from entrypoints.stopping import StopRequest
+from looped.config import TrainConfig, check_choices, setting
+
+RESUMES = ("auto", "never")
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What ``train`` is told besides what to train."""
+
+    resume: str = setting(
+        "auto", "auto: go on from the last checkpoint; never: begin anew", RESUMES
+    )
+    runs_dir: str = setting("runs", "folder of journals and checkpoints")
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+
+
+def main() -> int:
+    """Train, evaluate, record; return the exit code."""
+    config, options = arguments.parse("train", __doc__, TrainConfig, TrainOptions)
+    should_stop = StopRequest()
+    logging.basicConfig(format="%(message)s")
+    # torch and MLflow take seconds to load: only once the arguments are known to be good
+    from entrypoints.progress import Progress
+    from looped import notes, tracking, training
+    from looped.folder import FolderInUseError, RunFolder
+
+    try:
+        config = training.resolve(config)
+        folder = RunFolder(Path(options.runs_dir), config, fresh=options.resume == "never")
+        tracker = tracking.open_run(config, folder)
+    except (ValueError, FolderInUseError, tracking.TrackingError) as error:
+        return complain(error)
+
+    progress = Progress(config.name, config.steps)
+    status, reason, note, code = "FAILED", "", "", 1
+    try:
+        trained = training.train(config, folder, progress, should_stop)
+        note = notes.describe(trained, folder.path, tracking.git_state())
+        status, reason, code = "FINISHED", notes.result(trained), 0
+    except training.Stopped as error:
+        status, reason, code = "KILLED", str(error), should_stop.exit_code
+    except training.DivergedError as error:
+        reason = str(error)
+    except BaseException as error:
+        reason = repr(error)
+        raise
+    finally:
+        progress.close()
+        try:
+            tracker.finish(status, reason, note)
+        except tracking.TrackingError as error:
+            code = complain(error)
+        folder.close()
+    print(f"{config.name}: {reason}", file=sys.stderr if code else sys.stdout)
+    if status == "FINISHED":
+        print(f"look at it: {tracker.where_to_look}")
+    return code
+
+
+def complain(error: Exception) -> int:
+    """Say in one line what is wrong; return the exit code for it."""
+    print(f"train: {error}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

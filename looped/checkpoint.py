@@ -1,0 +1,101 @@
+"""Checkpoints: safetensors beside JSON, atomic, checksummed, the last two kept.
+
+The tensors are written first, the JSON that holds their checksum last: a checkpoint exists
+once its JSON does. Each file is written under another name, synced and renamed, so a crash
+leaves a whole file or none.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors.torch import load, save
+from torch import Tensor
+
+KEPT = 2
+
+logger = logging.getLogger("looped")
+
+
+class Checkpoint(NamedTuple):
+    """What a training needs to go on as if it had never stopped."""
+
+    step: int
+    tensors: dict[str, Tensor]
+    state: dict[str, Any]
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file that is there whole or not at all, whenever the machine stops."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def save_checkpoint(
+    folder: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]
+) -> None:
+    """Save a checkpoint and remove all but the last two.
+
+    Args:
+        folder: where the run keeps its checkpoints; made if missing.
+        step: gradient steps done.
+        tensors: weights and the optimiser's moments, by name.
+        state: everything else, as JSON; its floats come back to the bit.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"step-{step:08d}.safetensors"
+    blob = save({name: tensor.detach().cpu() for name, tensor in tensors.items()})
+    write_atomically(path, blob)
+    content = {"step": step, "tensors_sha256": _sha256(blob), "state": state}
+    text = json.dumps(content, allow_nan=False)
+    sealed = {"sha256": _sha256(text.encode()), "content": text}
+    write_atomically(path.with_suffix(".json"), json.dumps(sealed).encode())
+    for old in _steps(folder)[:-KEPT]:
+        for suffix in (".json", ".safetensors"):
+            old.with_suffix(suffix).unlink(missing_ok=True)
+
+
+def load_checkpoint(folder: Path) -> Checkpoint | None:
+    """Load the newest checkpoint that is whole, and say which ones were not.
+
+    Returns:
+        The checkpoint, on the CPU; None when there is none.
+    """
+    for path in reversed(_steps(folder)):
+        try:
+            return _load(path)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("%s is damaged (%s); trying the one before", path, error)
+    return None
+
+
+def _load(path: Path) -> Checkpoint:
+    sealed = json.loads(path.read_bytes())
+    if _sha256(sealed["content"].encode()) != sealed["sha256"]:
+        raise ValueError("its checksum does not match")
+    content = json.loads(sealed["content"])
+    blob = path.with_suffix(".safetensors").read_bytes()
+    if _sha256(blob) != content["tensors_sha256"]:
+        raise ValueError("the checksum of its tensors does not match")
+    return Checkpoint(content["step"], load(blob), content["state"])
+
+
+def _steps(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*.json"), key=lambda path: int(path.stem.split("-")[1]))
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

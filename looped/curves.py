@@ -1,0 +1,88 @@
+"""What the training curve of a run tells: its points, its best, escape and convergence.
+
+Kept apart from the loop so that a checkpoint can hold it: a run stopped between two points
+of the curve goes on to the same points.
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+SMOOTHING_STEPS = 100
+ESCAPED_BELOW = 0.9
+PLATEAU_ABOVE = 0.95
+UNCONVERGED_BELOW = 0.8
+
+
+@dataclass
+class Curves:
+    """Running summary of the loss and of the error at the query after the last loop.
+
+    Errors are in units of Var(y). The smoothed query error is an exponential average over
+    ``SMOOTHING_STEPS`` steps, corrected for its start.
+
+    Attributes:
+        n_steps: length of the whole training.
+        step: gradient steps summarised so far.
+        pending: (loss, query error, gradient norm) of the steps since the last point.
+        escape_step: first step at which the smoothed query error is under ``ESCAPED_BELOW``;
+            looked for once the average has ``SMOOTHING_STEPS`` steps behind it.
+        reference: smoothed query error when four fifths of the training were done.
+        best: lowest value that a point of the curve had, by name.
+    """
+
+    n_steps: int
+    step: int = 0
+    pending: list[list[float]] = field(default_factory=list)
+    average: float = 0.0
+    weight: float = 0.0
+    escape_step: int | None = None
+    reference: float | None = None
+    best: dict[str, float] = field(default_factory=dict)
+    last: dict[str, float] = field(default_factory=dict)
+
+    def add(self, measured: list[list[float]]) -> None:
+        """Take in (loss, query error, gradient norm) of further steps, in order."""
+        decay = 1 - 1 / SMOOTHING_STEPS
+        for values in measured:
+            self.step += 1
+            self.pending.append(values)
+            self.average = decay * self.average + (1 - decay) * values[1]
+            self.weight = decay * self.weight + (1 - decay)
+            settled = self.step >= SMOOTHING_STEPS
+            if settled and self.escape_step is None and self.smoothed < ESCAPED_BELOW:
+                self.escape_step = self.step
+            if self.step == round(0.8 * self.n_steps):
+                self.reference = self.smoothed
+
+    @property
+    def smoothed(self) -> float:
+        """The smoothed query error."""
+        return self.average / self.weight
+
+    def point(self) -> dict[str, float]:
+        """Close the interval: return the mean of its steps as one point of the curve."""
+        names = ("loss", "query_error", "grad_norm")
+        columns = zip(*self.pending, strict=True)
+        self.last = {
+            name: sum(column) / len(column) for name, column in zip(names, columns, strict=True)
+        }
+        for name in names[:2]:
+            self.best[name] = min(self.last[name], self.best.get(name, self.last[name]))
+        self.pending = []
+        return self.last
+
+    @property
+    def late_fall(self) -> float | None:
+        """Smoothed query error at the end over that at four fifths; None if never measured."""
+        if self.reference is None or self.step < self.n_steps:
+            return None
+        return self.smoothed / self.reference
+
+    @property
+    def unconverged(self) -> bool:
+        """Whether the error still fell by more than a fifth over the last fifth."""
+        return self.late_fall is not None and self.late_fall < UNCONVERGED_BELOW
+
+    def state(self) -> dict[str, Any]:
+        """Everything, as JSON."""
+        return asdict(self)

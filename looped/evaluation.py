@@ -1,0 +1,110 @@
+"""Error after every loop on held-out prompts, and whether the state comes to rest.
+
+All models are measured on the same prompts, drawn on the CPU from a stream that no training
+reads, in fp32 whatever they were trained in.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from looped.model import LoopedTransformer
+from looped.tasks import HELD_OUT_SEED, Task
+
+PROMPTS_PER_BATCH = 256
+
+Floats = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model's predictions are worth after each loop.
+
+    Errors are squared and in units of Var(y), so that a mean of them is an NMSE.
+
+    Attributes:
+        query_errors: at the full-context query, of shape (loop, prompt).
+        point_nmse: mean over prompts at each query, of shape (loop, query); its column j is
+            the error with j examples for the interleaved prompt.
+        state_change: |z_t+1 - z_t| / |z_t|, mean over prompts, of shape (loop - 1,): from
+            loop 1 to 2, from 2 to 3, ... (from z_0 = 0 it would be infinite).
+    """
+
+    query_errors: Floats
+    point_nmse: Floats
+    state_change: Floats
+
+    @property
+    def nmse(self) -> Floats:
+        """Normalised mean squared error at the query after each loop, of shape (loop,)."""
+        return np.asarray(self.query_errors.mean(axis=1))
+
+    @property
+    def nmse_se(self) -> Floats:
+        """Standard error of ``nmse`` over prompts, of shape (loop,)."""
+        n_prompts = self.query_errors.shape[1]
+        return np.asarray(self.query_errors.std(axis=1, ddof=1) / math.sqrt(n_prompts))
+
+    @property
+    def bits(self) -> Floats:
+        """Expressivity E = 1/2 log2(Var(y) / MSE) at the query, of shape (loop,)."""
+        return np.asarray(-0.5 * np.log2(self.nmse))
+
+
+def expressivity(nmse: float) -> float:
+    """E = 1/2 log2(Var(y) / MSE), in bits per query."""
+    return -0.5 * math.log2(nmse)
+
+
+@torch.no_grad()
+def evaluate(
+    model: LoopedTransformer,
+    task: Task,
+    n_loops: int,
+    n_prompts: int,
+    on_batch: Callable[[int], None] = lambda done: None,
+) -> Evaluation:
+    """Run held-out prompts through ``n_loops`` loops; memory does not grow with ``n_loops``.
+
+    Args:
+        model: any looped transformer; ``n_loops`` need not be what it was trained at.
+        task: where the prompts come from; the first ``n_prompts`` of its held-out stream.
+        n_loops: loops to run and to measure after each.
+        n_prompts: prompts, 2 or more.
+        on_batch: told after each batch how many prompts are done; may raise to stop.
+    """
+    if n_loops < 1:
+        raise ValueError(f"n_loops must be at least 1, got {n_loops}")
+    if n_prompts < 2:
+        raise ValueError(f"n_prompts must be at least 2, got {n_prompts}")
+    device = next(model.parameters()).device
+    query_errors = np.empty((n_loops, n_prompts), dtype=np.float32)
+    point_sums = np.zeros((n_loops, model.config.n_queries))
+    change_sums = np.zeros(n_loops - 1)
+    for start in range(0, n_prompts, PROMPTS_PER_BATCH):
+        chosen = slice(start, min(start + PROMPTS_PER_BATCH, n_prompts))
+        step = start // PROMPTS_PER_BATCH
+        n_points = model.config.n_points
+        xs, ys = task.batch(HELD_OUT_SEED, step, PROMPTS_PER_BATCH, n_points, held_out=True)
+        xs, ys = (part[: chosen.stop - start].to(device) for part in (xs, ys))
+        targets = ys[:, -model.config.n_queries :]
+        p = model.embed(xs, ys)
+        z = torch.zeros_like(p)
+        errors, changes = [], []
+        for loop in range(n_loops):
+            before, z = z, model.loop(z, p)
+            errors.append((model.predict(z) - targets).square())  # (B, Q)
+            if loop > 0:
+                change = (z - before).flatten(1).norm(dim=1) / before.flatten(1).norm(dim=1)
+                changes.append(change.sum())
+        stacked = torch.stack(errors)  # (loop, B, Q)
+        query_errors[:, chosen] = stacked[:, :, -1].cpu().numpy()
+        point_sums += stacked.sum(dim=1).cpu().numpy()
+        if changes:
+            change_sums += torch.stack(changes).cpu().numpy()
+        on_batch(chosen.stop)
+    return Evaluation(query_errors, point_sums / n_prompts, change_sums / n_prompts)

@@ -1,0 +1,250 @@
+"""Tells MLflow what a run's journal says; the only module of this package that knows MLflow.
+
+A thread reads the journal every few seconds and sends what is new in batches. How far it came
+is kept beside the journal, so nothing is told twice or left out, and a tracking server that is
+away does not hold the training up.
+"""
+
+import json
+import logging
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from mlflow.tracking.fluent import set_experiment
+
+from looped import journal
+from looped.checkpoint import write_atomically
+from looped.config import TrainConfig
+from looped.folder import RunFolder, is_held_by
+
+SECONDS_BETWEEN = 5.0
+BATCH = 1000  # the most metrics that one call may carry
+
+logger = logging.getLogger("looped")
+
+
+class TrackingError(RuntimeError):
+    """MLflow could not be told; the journal holds what it missed."""
+
+
+def open_run(config: TrainConfig, folder: RunFolder) -> "Tracker":
+    """Begin to tell MLflow about a run.
+
+    The run is the one that ``mlflow run`` made, or a new one. Runs whose process died are
+    marked KILLED first, and earlier runs of the same journal as superseded: the new one will
+    hold the whole history.
+
+    Raises:
+        TrackingError: MLflow cannot be reached.
+    """
+    client = MlflowClient()
+    try:
+        run_id, experiment_id = _adopt_or_create(client, config)
+        folder.sign_lock(run_id)
+        _describe(client, run_id, config, folder)
+        mark_dead_runs(client, experiment_id)
+        for older in _told(folder.path):
+            if older != run_id:
+                _tag_if_there(client, older, "superseded_by", run_id)
+    except MlflowException as error:
+        raise TrackingError(f"MLflow must be reachable, got: {error}") from error
+    return Tracker(client, run_id, folder)
+
+
+def mark_dead_runs(client: MlflowClient, experiment_id: str) -> list[str]:
+    """Mark KILLED every run of this machine that is RUNNING without a living process.
+
+    Returns:
+        Their ids.
+    """
+    query = f"attributes.status = 'RUNNING' and tags.`looped.host` = '{socket.gethostname()}'"
+    dead = []
+    for run in client.search_runs([experiment_id], query):
+        if not is_held_by(Path(run.data.tags["looped.folder"]), run.info.run_id):
+            client.set_tag(run.info.run_id, "looped.reason", "its process died")
+            client.set_terminated(run.info.run_id, "KILLED")
+            dead.append(run.info.run_id)
+    return dead
+
+
+class Tracker:
+    """Follows one journal on behalf of one MLflow run, from a thread of its own.
+
+    Attributes:
+        run_id: the MLflow run.
+        seconds: processor time that telling took so far.
+    """
+
+    def __init__(self, client: MlflowClient, run_id: str, folder: RunFolder) -> None:
+        self.client = client
+        self.run_id = run_id
+        self.folder = folder
+        self.seconds = 0.0
+        told = _told(folder.path).get(run_id, {"offset": 0, "step": 0})
+        self._offset, self._step = told["offset"], told["step"]
+        self._opened_at = folder.journal_path.stat().st_size
+        self._leaving = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="tracker", daemon=True)
+        self._thread.start()
+
+    def finish(self, status: str, reason: str, note: str = "") -> None:
+        """Tell the rest and give the run its final status.
+
+        Args:
+            status: FINISHED, FAILED or KILLED.
+            reason: one line that says why, kept as a tag.
+            note: Markdown shown on the run's page.
+
+        Raises:
+            TrackingError: MLflow cannot be reached.
+        """
+        self.folder.journal.append("end", status=status, reason=reason)
+        self._leaving.set()
+        self._thread.join()
+        try:
+            self._tell()
+            self.client.set_tag(self.run_id, "looped.reason", reason)
+            if note:
+                self.client.set_tag(self.run_id, "mlflow.note.content", note)
+            for name in ("config.json", "journal.jsonl", "model.safetensors"):
+                if (self.folder.path / name).exists():
+                    self.client.log_artifact(self.run_id, str(self.folder.path / name))
+            self.client.set_terminated(self.run_id, status)
+        except MlflowException as error:
+            raise TrackingError(
+                f"MLflow must be reachable to be told the end of the run, got: {error}; "
+                f"{self.folder.journal_path} holds it all, and the same command tells it again"
+            ) from error
+
+    @property
+    def where_to_look(self) -> str:
+        """Say how to open the UI on this run."""
+        store = mlflow.get_tracking_uri()
+        experiment_id = self.client.get_run(self.run_id).info.experiment_id
+        page = f"#/experiments/{experiment_id}/runs/{self.run_id}"
+        if store.startswith("http"):
+            return f"{store}/{page}"
+        return f"`mlflow ui --backend-store-uri {store}`, then http://127.0.0.1:5000/{page}"
+
+    def _follow(self) -> None:
+        is_away = False
+        while not self._leaving.wait(SECONDS_BETWEEN):
+            try:
+                self._tell()
+                is_away = False
+            except MlflowException as error:
+                if not is_away:
+                    logger.warning("MLflow is away, the journal waits for it (%s)", error)
+                is_away = True
+
+    def _tell(self) -> None:
+        if self.folder.journal_path.stat().st_size == self._opened_at:
+            return  # the training has not said yet which of its predecessor's points stand
+        begun = time.thread_time()
+        records, offset = journal.read(self.folder.journal_path, self._offset)
+        new = [
+            record
+            for record in journal.history(records)
+            if record["kind"] != "metrics" or record["step"] > self._step
+        ]
+        metrics = [metric for record in new for metric in _metrics(record)]
+        for start in range(0, len(metrics), BATCH):
+            self.client.log_batch(self.run_id, metrics=metrics[start : start + BATCH])
+        tags = [
+            RunTag(name, value)
+            for record in new
+            if record["kind"] == "outcome"
+            for name, value in record["tags"].items()
+        ]
+        if tags:
+            self.client.log_batch(self.run_id, tags=tags)
+        self._offset = offset
+        self._step = max([self._step, *(r["step"] for r in new if r["kind"] == "metrics")])
+        told = _told(self.folder.path) | {self.run_id: {"offset": self._offset, "step": self._step}}
+        write_atomically(self.folder.path / "told.json", json.dumps(told).encode())
+        self.seconds += time.thread_time() - begun
+
+
+def git_state() -> tuple[str, bool | None]:
+    """Return the commit of the code and whether uncommitted changes lie on it."""
+    here = Path(__file__).parent
+
+    def ask(*words: str) -> str:
+        answer = subprocess.run(
+            ["git", "-C", str(here), *words], capture_output=True, text=True, check=True
+        )
+        return answer.stdout.strip()
+
+    try:
+        return ask("rev-parse", "HEAD"), bool(ask("status", "--porcelain"))
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown", None
+
+
+def _adopt_or_create(client: MlflowClient, config: TrainConfig) -> tuple[str, str]:
+    given = os.environ.get("MLFLOW_RUN_ID")
+    if given:
+        return given, client.get_run(given).info.experiment_id
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
+    default = os.environ.get("MLFLOW_EXPERIMENT_ID", "0")
+    experiment_id = set_experiment(name).experiment_id if name else default
+    run = client.create_run(experiment_id, run_name=config.name)
+    return run.info.run_id, experiment_id
+
+
+def _describe(client: MlflowClient, run_id: str, config: TrainConfig, folder: RunFolder) -> None:
+    commit, is_dirty = git_state()
+    tags: dict[str, Any] = {
+        "mlflow.runName": config.name,
+        "size": config.size,
+        "b": config.b,
+        "seed": config.seed,
+        "task": config.task,
+        "recipe": config.recipe_identity,
+        "identity": config.identity,
+        "git.commit": commit,
+        "git.dirty": str(is_dirty).lower(),
+        "looped.host": socket.gethostname(),
+        "looped.folder": folder.path.resolve(),
+    }
+    shape = config.model_config
+    params = {f"resolved.{name}": value for name, value in asdict(config).items()} | {
+        "model.n_params": shape.n_params(),
+        "model.n_params_without_positions": shape.n_params(position_embedding=False),
+        "model.flops_per_step": config.step_flops,
+    }
+    client.log_batch(
+        run_id,
+        tags=[RunTag(name, str(value)) for name, value in tags.items()],
+        params=[Param(name, str(value)) for name, value in params.items()],
+    )
+
+
+def _metrics(record: journal.Record) -> Iterator[Metric]:
+    if record["kind"] in ("metrics", "outcome"):
+        for name, value in record["values"].items():
+            yield Metric(name, value, record["time"], record["step"])
+
+
+def _told(folder: Path) -> dict[str, dict[str, int]]:
+    path = folder / "told.json"
+    told: dict[str, dict[str, int]] = json.loads(path.read_bytes()) if path.exists() else {}
+    return told
+
+
+def _tag_if_there(client: MlflowClient, run_id: str, name: str, value: str) -> None:
+    try:
+        client.set_tag(run_id, name, value)
+    except MlflowException:
+        logger.info("run %s is not in this MLflow store", run_id)
