@@ -50,8 +50,14 @@ def _require_positive(name: str, came: float) -> None:
 
 
 def digest(content: Mapping[str, Any]) -> str:
-    """Twelve hexadecimal digits that name a JSON-like content, whatever its order."""
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    """Twelve hexadecimal digits that name a content, whatever its order; 1 and 1.0 are one."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: plain(inner) for name, inner in value.items()}
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+
+    canonical = json.dumps(plain(content), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 

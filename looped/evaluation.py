@@ -55,11 +55,6 @@ class Evaluation:
         return np.asarray(-0.5 * np.log2(self.nmse))
 
 
-def expressivity(nmse: float) -> float:
-    """E = 1/2 log2(Var(y) / MSE), in bits per query."""
-    return -0.5 * math.log2(nmse)
-
-
 @torch.no_grad()
 def evaluate(
     model: LoopedTransformer,

@@ -39,7 +39,11 @@ class RunFolder:
         if fresh and self.journal_path.exists():
             self._put_aside()
             self._lock = self._take_lock()
-        self._check_device(config.device)
+        try:
+            self._check_device(config.device)
+        except ValueError:
+            self._lock.close()
+            raise
         content = {"config": asdict(config), "recipe": config.recipe, "identity": config.identity}
         write_atomically(self.path / "config.json", json.dumps(content, indent=2).encode())
         self.journal = Journal(self.journal_path)

@@ -171,8 +171,8 @@ def lasso(
 
 @cache
 def lasso_penalty(config: TaskConfig, n_examples: int) -> float:
-    """Return the one of ``LASSO_PENALTIES`` with the least error on 1,280 tuning prompts."""
-    xs, ys = _tuning_prompts(config, n_examples, 1280)
+    """Return the one of ``LASSO_PENALTIES`` with the least error on 512 tuning prompts."""
+    xs, ys = _tuning_prompts(config, n_examples, 512)
 
     def error(penalty: float) -> float:
         return float((lasso(xs, ys, penalty)[0, :, 0] - ys[:, -1]).square().mean())

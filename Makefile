@@ -1,0 +1,46 @@
+# Every target sets up what it needs; nothing is installed twice.
+
+PYTHON ?= python3
+SIZE ?= tiny
+B ?= 5
+STEPS ?= 7500
+SEED ?= 42
+
+BIN := .venv/bin
+INSTALLED := .venv/installed
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help setup train ui test test-all check clean
+
+help:  ## show the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+setup: $(INSTALLED)  ## make .venv with the pinned dependencies
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: Python must be 3.11 or later, got $$($(PYTHON) --version) (PYTHON=... chooses another)"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+train: setup  ## train one model: make train SIZE=tiny B=5 STEPS=300 SEED=42
+	mlflow run . -e train -P size=$(SIZE) -P b=$(B) -P steps=$(STEPS) -P seed=$(SEED) --env-manager local
+
+ui: setup  ## open the MLflow UI on the runs of this folder
+	mlflow ui --backend-store-uri sqlite:///mlflow.db
+
+test: setup  ## run the tests
+	pytest
+
+test-all: setup  ## run the tests, the slow ones too
+	pytest -m ''
+
+check: setup  ## lint, types and import order
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports --no-logo
+
+clean:  ## remove the environment and caches; runs and mlflow.db stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info

@@ -1,0 +1,107 @@
+"""Slow plain twins of what looped computes at speed."""
+
+import math
+from functools import partial
+
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.nn import functional
+
+# Our names for the weights of PyTorch's own pre-norm layer.
+ENCODER_LAYER = {
+    "norm1": "attention_norm",
+    "self_attn.in_proj_": "qkv",
+    "self_attn.out_proj": "attention_out",
+    "norm2": "mlp_norm",
+    "linear1": "mlp_in",
+    "linear2": "mlp_out",
+}
+
+
+def tokens(config, xs, ys):
+    batch = []
+    for prompt_xs, prompt_ys in zip(xs.tolist(), ys.tolist(), strict=True):
+        prompt_tokens = []
+        for i, x in enumerate(prompt_xs):
+            y = 0.0 if i == config.n_points - 1 else prompt_ys[i]
+            if config.prompt == "joint":
+                prompt_tokens.append([*x, y])
+            else:
+                prompt_tokens += [x, [y] + [0.0] * (config.n_dims - 1)]
+        batch.append(prompt_tokens)
+    return torch.tensor(batch, dtype=xs.dtype)
+
+
+def encoder_layer(block, size):
+    """PyTorch's layer computing with the block's own weights, so that they get its gradient."""
+    layer = nn.TransformerEncoderLayer(
+        size.n_embd,
+        size.n_head,
+        size.n_mlp,
+        dropout=0.0,
+        activation=partial(functional.gelu, approximate="tanh"),
+        batch_first=True,
+        norm_first=True,
+    ).double()
+    weights = {
+        (theirs if theirs.endswith("_") else f"{theirs}.") + kind: getattr(
+            getattr(block, ours), kind
+        )
+        for theirs, ours in ENCODER_LAYER.items()
+        for kind in ("weight", "bias")
+    }
+    assert weights.keys() == dict(layer.named_parameters()).keys()
+    return lambda z, mask: functional_call(layer, weights, (z, mask))
+
+
+def looped_predictions(model, xs, ys, n_loops, window):
+    """Predictions after each of the last ``window`` loops, as a list."""
+    config = model.config
+    layers = [encoder_layer(block, config.size) for block in model.blocks]
+    p = model.read_in(tokens(config, xs, ys))
+    mask = nn.Transformer.generate_square_subsequent_mask(p.shape[1], dtype=p.dtype)
+    queries = [p.shape[1] - 1] if config.prompt == "joint" else range(0, p.shape[1], 2)
+    z = torch.zeros_like(p)
+    predictions = []
+    for loop in range(n_loops):
+        if loop == n_loops - window:
+            z = z.detach()
+        z = z + p + model.positions(torch.arange(p.shape[1]))
+        for layer in layers:
+            z = layer(z, mask)
+        z = model.final_norm(z)
+        predictions.append(torch.cat([model.read_out(z[:, query]) for query in queries], dim=1))
+    return predictions[n_loops - window :]
+
+
+def linear(weights, x):
+    return sum(w * value for w, value in zip(weights, x, strict=True)) / math.sqrt(len(x))
+
+
+def noisy_linear(noise_std, weights, x):
+    return linear(weights, x) / math.sqrt(1 + noise_std**2)
+
+
+def decision_tree(coordinates, leaves, x):
+    node = 0
+    while node < len(coordinates):
+        node = 2 * node + 2 if x[coordinates[node]] > 0 else 2 * node + 1
+    return leaves[node - len(coordinates)]
+
+
+def relu_network(first, second, x):
+    total = 0.0
+    for weights, a in zip(first, second, strict=True):
+        total += a * max(0.0, sum(w * value for w, value in zip(weights, x, strict=True)))
+    return total / math.sqrt(len(second) * len(x) / 2)
+
+
+def standard_errors_off(samples, truth):
+    """How far the mean of independent samples (dim 0) is from the truth, in standard errors.
+
+    The errors are the samples' own, so 5 is out of reach of chance whatever the sample size.
+    """
+    samples = samples.double()
+    errors = samples.std(dim=0) / math.sqrt(len(samples))
+    return ((samples.mean(dim=0) - truth) / errors).abs().max().item()
