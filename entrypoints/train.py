@@ -33,6 +33,7 @@ def main() -> int:
     # torch and MLflow take seconds to load: only once the arguments are known to be good
     from entrypoints.progress import Progress
     from looped import notes, tracking, training
+    from looped.curves import DivergedError
     from looped.folder import FolderInUseError, RunFolder
 
     try:
@@ -50,7 +51,7 @@ def main() -> int:
         status, reason, code = "FINISHED", notes.result(trained), 0
     except training.Stopped as error:
         status, reason, code = "KILLED", str(error), should_stop.exit_code
-    except training.DivergedError as error:
+    except DivergedError as error:
         reason = str(error)
     except BaseException as error:
         reason = repr(error)

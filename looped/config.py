@@ -45,8 +45,9 @@ def _require_whole(name: str, came: object, least: int) -> None:
     )
 
 
-def _require_positive(name: str, came: float) -> None:
-    _require(math.isfinite(came) and came > 0, f"{name} must be a finite number above 0", came)
+def _require_positive(name: str, came: object) -> None:
+    is_finite = isinstance(came, (int, float)) and math.isfinite(came)
+    _require(is_finite and came > 0, f"{name} must be a finite number above 0", came)  # type: ignore[operator]
 
 
 def digest(content: Mapping[str, Any]) -> str:

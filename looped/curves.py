@@ -4,6 +4,7 @@ Kept apart from the loop so that a checkpoint can hold it: a run stopped between
 of the curve goes on to the same points.
 """
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,6 +12,10 @@ SMOOTHING_STEPS = 100
 ESCAPED_BELOW = 0.9
 PLATEAU_ABOVE = 0.95
 UNCONVERGED_BELOW = 0.8
+
+
+class DivergedError(ArithmeticError):
+    """The loss is no longer a finite number."""
 
 
 @dataclass
@@ -41,10 +46,19 @@ class Curves:
     last: dict[str, float] = field(default_factory=dict)
 
     def add(self, measured: list[list[float]]) -> None:
-        """Take in (loss, query error, gradient norm) of further steps, in order."""
+        """Take in (loss, query error, gradient norm) of further steps, in order.
+
+        Raises:
+            DivergedError: one of them is infinite or NaN.
+        """
         decay = 1 - 1 / SMOOTHING_STEPS
         for values in measured:
             self.step += 1
+            if not all(map(math.isfinite, values)):
+                raise DivergedError(
+                    f"loss, query error and gradient norm must stay finite, "
+                    f"at step {self.step} they were {values}"
+                )
             self.pending.append(values)
             self.average = decay * self.average + (1 - decay) * values[1]
             self.weight = decay * self.weight + (1 - decay)

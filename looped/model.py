@@ -136,17 +136,18 @@ class LoopedTransformer(nn.Module):
         self, xs: Float[Tensor, "batch point dim"], ys: Float[Tensor, "batch point"]
     ) -> Float[Tensor, "batch token embd"]:
         """Turn prompts into p, the embedded tokens that every loop is given."""
-        n_points, n_dims = xs.shape[1:]
-        fits = n_points <= self.config.n_points
-        if self.config.prompt == "joint":  # its query has a position of its own, the last
-            fits = n_points == self.config.n_points
-        if not fits or n_dims != self.config.n_dims:
+        most, n_dims = self.config.n_points, self.config.n_dims
+        is_joint = self.config.prompt == "joint"  # its query has a position of its own, the last
+        n_points = xs.shape[1] if xs.ndim == 3 else 0
+        is_prompt = xs.shape == (*ys.shape, n_dims) and 1 <= n_points <= most
+        if not is_prompt or (is_joint and n_points < most):
             raise ValueError(
-                f"xs must hold {self.config.n_points} points of {self.config.n_dims} dimensions "
-                f"per prompt, got {n_points} points of {n_dims}"
+                f"xs must hold {'' if is_joint else 'at most '}{most} points of {n_dims} "
+                f"dimensions per prompt, and ys a number for each, "
+                f"got shapes {tuple(xs.shape)} and {tuple(ys.shape)}"
             )
         given = functional.pad(ys[:, :-1], (0, 1)).unsqueeze(-1)  # the query's y becomes 0
-        if self.config.prompt == "joint":
+        if is_joint:
             tokens = torch.cat([xs, given], dim=-1)
         else:
             y_tokens = functional.pad(given, (0, n_dims - 1))

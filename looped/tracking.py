@@ -57,9 +57,9 @@ def open_run(config: TrainConfig, folder: RunFolder) -> "Tracker":
         for older in _told(folder.path):
             if older != run_id:
                 _tag_if_there(client, older, "superseded_by", run_id)
+        return Tracker(client, run_id, folder)
     except MlflowException as error:
         raise TrackingError(f"MLflow must be reachable, got: {error}") from error
-    return Tracker(client, run_id, folder)
 
 
 def mark_dead_runs(client: MlflowClient, experiment_id: str) -> list[str]:
@@ -93,6 +93,7 @@ class Tracker:
         self.seconds = 0.0
         told = _told(folder.path).get(run_id, {"offset": 0, "step": 0})
         self._offset, self._step = told["offset"], told["step"]
+        self._remember()
         self._opened_at = folder.journal_path.stat().st_size
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="tracker", daemon=True)
@@ -174,6 +175,11 @@ class Tracker:
         told = _told(self.folder.path) | {self.run_id: {"offset": self._offset, "step": self._step}}
         write_atomically(self.folder.path / "told.json", json.dumps(told).encode())
         self.seconds += time.thread_time() - begun
+
+    def _remember(self) -> None:
+        told = _told(self.folder.path)
+        told[self.run_id] = {"offset": self._offset, "step": self._step}
+        write_atomically(self.folder.path / "told.json", json.dumps(told).encode())
 
 
 def git_state() -> tuple[str, bool | None]:

@@ -1,8 +1,12 @@
 import os
+import shutil
 
 import jaxtyping
 import pytest
 from hypothesis import settings
+
+# Problems here are small: a second thread costs more than it gives. Child processes inherit it.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 # Before anything imports looped: under pytest beartype checks what its signatures promise.
 jaxtyping.install_import_hook("looped", "beartype.beartype")
@@ -17,3 +21,28 @@ settings.load_profile("looped")
 def as_users_run_it(monkeypatch):
     """Without the hook's checks, which would come before the package's own."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory):
+    """An MLflow database with its tables made, which takes seconds: made once, then copied."""
+    from mlflow.tracking import MlflowClient
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def store(empty_database, tmp_path, monkeypatch):
+    """A client of an MLflow store of the test's own, which child processes use as well."""
+    from mlflow.tracking import MlflowClient
+
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    client = MlflowClient(uri)
+    artifacts = (tmp_path / "artifacts").as_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", client.create_experiment("test", artifacts))
+    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
+    return client

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -50,7 +52,7 @@ def test_state_change_is_the_relative_step_of_each_prompt(model, task):
             states.append(model.loop(states[-1], p))
     expected = [
         np.mean([((b - a).norm() / a.norm()).item() for a, b in zip(before, after, strict=True)])
-        for before, after in zip(states[1:-1], states[2:], strict=True)
+        for before, after in pairwise(states[1:])
     ]
     evaluation = evaluate(model, task, n_loops=3, n_prompts=256)
     np.testing.assert_allclose(evaluation.state_change, expected, rtol=1e-4)

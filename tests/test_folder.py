@@ -63,6 +63,6 @@ def test_a_fresh_run_puts_the_earlier_ones_aside(tmp_path):
 
 def test_a_run_goes_on_on_the_device_it_was_begun_on(tmp_path):
     RunFolder(tmp_path, CONFIG).close()
-    with pytest.raises(ValueError, match="begun with device=cpu .* got device=cuda"):
+    with pytest.raises(ValueError, match=r"begun with device=cpu .* got device=cuda"):
         RunFolder(tmp_path, CONFIG.resolved("cuda", "fp32"))
     assert read_config(next(tmp_path.iterdir()))["config"]["device"] == "cpu"

@@ -51,8 +51,8 @@ def test_numbers_that_are_none_cannot_hide_in_a_journal(tmp_path):
 def test_history_holds_each_point_once_and_in_order(attempts):
     """Each process starts somewhere up to where the last one came, and goes on for a while."""
     records, reached = [], 0
-    for number, (start, length) in enumerate(attempts):
-        start = min(start, reached)
+    for number, (wished, length) in enumerate(attempts):
+        start = min(wished, reached)
         records.append({"kind": "start", "step": start})
         reached = start + length
         records += [

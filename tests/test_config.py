@@ -1,0 +1,231 @@
+from dataclasses import asdict, fields, replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import loops_and_windows, model_configs, sizes
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from looped.config import PROMPTS, SIZES, TASK_OPTIONS, ModelConfig, Size, TaskConfig, TrainConfig
+from looped.model import LoopedTransformer
+
+RECORDS = {"device": "cpu", "log_every": 7, "checkpoint_seconds": 3.0}
+CELL = {"size": "small", "b": 4, "seed": 43, "task": "decision_tree", "n_dims": 6}
+OPTIONS = {"noise_std": 0.5, "sparsity": 2, "tree_depth": 3, "n_hidden": 7}
+RECIPE = {
+    "prompt": "interleaved",
+    "n_examples": 62,
+    "steps": 7000,
+    "batch_size": 32,
+    "learning_rate": 0.01,
+    "beta1": 0.8,
+    "beta2": 0.99,
+    "warmup": 0,
+    "grad_clip": 2.0,
+    "loop_window": 3,
+    "init": "gpt2",
+    "precision": "bf16",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "about"),
+    [
+        ("tiny", (1, 2, 26, 128, 1e-3), 1e4),
+        ("small", (2, 4, 64, 256, 5e-4), 1e5),
+        ("medium", (4, 8, 128, 768, 5e-4), 1e6),
+    ],
+)
+def test_sizes_are_the_studys(name, row, about):
+    assert tuple(asdict(SIZES[name]).values()) == row
+    assert about / 1.5 < ModelConfig(SIZES[name], 5, 64).n_params() < about * 1.5
+
+
+def test_defaults_are_the_studys():
+    config = TrainConfig()
+    assert (config.batch_size, config.steps, config.n_examples) == (64, 7500, 63)
+    assert {b: replace(config, b=b).window for b in (1, 15, 16)} == {1: 1, 15: 15, 16: 15}
+    assert {name: TrainConfig(size=name).rate for name in SIZES} == {
+        name: size.learning_rate for name, size in SIZES.items()
+    }
+    assert TrainConfig(size="small", b=10, seed=451).name == "small-b10-s451"
+
+
+def assert_counts_parameters(config):
+    modules = dict(LoopedTransformer.from_config(config).named_children())
+    counts = {name: sum(w.numel() for w in part.parameters()) for name, part in modules.items()}
+    assert config.n_params() == sum(counts.values())
+    assert config.n_params(position_embedding=False) == config.n_params() - counts["positions"]
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+@pytest.mark.parametrize("size", SIZES)
+def test_n_params_counts_the_weights_of_the_study(size, prompt):
+    assert_counts_parameters(ModelConfig(SIZES[size], 5, 64, prompt))
+
+
+@given(model_configs())
+def test_n_params_counts_the_weights(config):
+    assert_counts_parameters(config)
+
+
+@given(st.integers(1, 100))
+def test_n_params_does_not_depend_on_b(b):
+    assert TrainConfig(b=b).model_config == TrainConfig(b=1).model_config
+
+
+@settings(max_examples=15)  # counting is slow
+@given(model_configs(), st.integers(1, 3), loops_and_windows(most=3))
+def test_flops_are_those_of_the_real_products(config, batch, loops):
+    b, window = loops
+    model = LoopedTransformer.from_config(config)
+    prompt = torch.randn(batch, config.n_points, config.n_dims), torch.randn(batch, config.n_points)
+    with sdpa_kernel(SDPBackend.MATH):  # the one backend whose products are all counted
+        with torch.no_grad(), FlopCounterMode(display=False) as forward:
+            model(*prompt, b)
+        with FlopCounterMode(display=False) as train:
+            model(*prompt, b, window).square().mean().backward()
+    assert forward.get_total_flops() == batch * config.forward_flops(b)
+    assert train.get_total_flops() == batch * config.train_flops(b, window)
+
+
+@given(st.integers(1, 20), st.integers(1, 100))
+def test_a_step_costs_a_whole_batch(b, batch_size):
+    config = TrainConfig(b=b, batch_size=batch_size)
+    assert config.step_flops == batch_size * config.model_config.train_flops(b, config.window)
+
+
+WHOLE = "must be a whole number of at least"
+POSITIVE = "must be a finite number above 0"
+INVALID = [
+    *((name, came, f"{name} {WHOLE} 1") for name in ("b", "batch_size", "log_every", "n_dims")
+      for came in (0, -3, 2.0, True, "2", None)),
+    *(("n_examples", came, f"n_examples {WHOLE} 1") for came in (0, -1, 7.5, True)),
+    *((name, came, f"{name} {WHOLE} 0") for name in ("seed", "steps", "warmup")
+      for came in (-1, 0.0, False, None)),
+    ("seed", 2**31, "seed must be below 2**31"),
+    *((name, came, f"{name} must lie in [0, 1)") for name in ("beta1", "beta2")
+      for came in (-0.1, 1.0, float("nan"))),
+    *((name, came, f"{name} {POSITIVE}") for name in ("learning_rate", "grad_clip")
+      for came in (0.0, -1.0, float("inf"), float("nan"))),
+    ("checkpoint_seconds", -1.0, "checkpoint_seconds must be at least 0"),
+    *(("loop_window", came, f"loop_window {WHOLE} 1") for came in (0, -1, 2.0, True)),
+    ("loop_window", 6, "loop_window must lie in [1, b=5]"),
+    ("size", "huge", "size must be one of tiny, small, medium"),
+    ("task", "quadratic", f"task must be one of {', '.join(TASK_OPTIONS)}"),
+    ("prompt", "split", "prompt must be one of joint, interleaved"),
+    ("init", "zeros", "init must be one of lecun, gpt2, pytorch"),
+    ("precision", "fp16", "precision must be one of auto, fp32, bf16"),
+    ("device", "tpu", "device must be one of auto, cpu, cuda"),
+]  # fmt: skip
+INVALID_OPTIONS = [
+    *(("noisy_linear", "noise_std", came, f"noise_std {POSITIVE}")
+      for came in (0.0, float("nan"), None)),
+    *(("sparse_linear", "sparsity", came, f"sparsity {WHOLE} 1") for came in (0, 1.0, True)),
+    ("sparse_linear", "sparsity", 6, "sparsity must be at most n_dims=5"),
+    *(("decision_tree", "tree_depth", came, f"tree_depth {WHOLE} 1") for came in (0, 2.0)),
+    ("decision_tree", "tree_depth", 17, "tree_depth must be at most 16"),
+    *(("relu_network", "n_hidden", came, f"n_hidden {WHOLE} 1") for came in (0, 2.0, False)),
+]  # fmt: skip
+
+
+def message_of(make, *args, **options):
+    with pytest.raises(ValueError, match="got") as refused:
+        make(*args, **options)
+    return str(refused.value)
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+@pytest.mark.parametrize(("name", "came", "rule"), INVALID)
+def test_errors_state_the_rule_then_what_came(name, came, rule):
+    assert message_of(TrainConfig, **{name: came}) == f"{rule}, got {came}"
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+@pytest.mark.parametrize(("task", "option", "came", "rule"), INVALID_OPTIONS)
+def test_a_tasks_options_are_checked_where_it_is_the_task(task, option, came, rule):
+    wrong = {option: came}
+    assert message_of(TrainConfig, task=task, **wrong) == f"{rule}, got {came}"
+    assert message_of(TaskConfig, task, 5, **wrong) == f"{rule}, got {came}"
+
+
+@pytest.mark.parametrize("task", TASK_OPTIONS)
+def test_sparsity_is_bounded_by_n_dims_for_sparse_linear_alone(task):
+    if task == "sparse_linear":
+        assert message_of(TrainConfig, task=task, n_dims=2).endswith("n_dims=2, got 3")
+    else:
+        assert TrainConfig(task=task, n_dims=2).task_config.n_dims == 2
+
+
+@pytest.mark.parametrize("task", TASK_OPTIONS)
+@pytest.mark.parametrize("option", ["noise_std", "sparsity", "tree_depth", "n_hidden"])
+def test_a_task_has_its_own_options_only(task, option):
+    content = TrainConfig(task=task).task_config.content
+    assert (option in content) == (option in TASK_OPTIONS[task])
+    if option not in TASK_OPTIONS[task]:
+        rule = f"task {task} has no {option}, got {OPTIONS[option]}"
+        assert message_of(TaskConfig, **content, **{option: OPTIONS[option]}) == rule
+
+
+@given(sizes(), st.sampled_from(["n_layer", "n_head", "n_embd", "n_mlp"]))
+def test_a_size_is_checked(size, name):
+    assert message_of(replace, size, **{name: 0}) == f"{name} {WHOLE} 1, got 0"
+    assert message_of(replace, size, learning_rate=0.0) == f"learning_rate {POSITIVE}, got 0.0"
+    assert message_of(Size, 1, 2, 5, 1, 0.1) == "n_embd must be a multiple of n_head=2, got 5"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"n_dims": 0}, f"n_dims {WHOLE} 1, got 0"),
+        ({"n_points": 1}, f"n_points {WHOLE} 2, got 1"),
+        ({"prompt": "split"}, "prompt must be one of joint, interleaved, got split"),
+    ],
+)
+def test_a_models_shape_is_checked(wrong, message):
+    assert message_of(replace, ModelConfig(SIZES["tiny"], 5, 64), **wrong) == message
+
+
+def test_every_setting_is_in_one_class():
+    classes = [*RECORDS, *CELL, *OPTIONS, *RECIPE]
+    assert sorted(classes) == sorted(setting.name for setting in fields(TrainConfig))
+
+
+@given(st.sets(st.sampled_from(sorted(RECORDS))), st.sampled_from(sorted(CELL | RECIPE)))
+def test_what_decides_the_outcome_changes_the_identity_and_records_do_not(records, name):
+    config = TrainConfig(**{record: RECORDS[record] for record in records})
+    assert config.identity == TrainConfig().identity
+    assert replace(config, **{name: (CELL | RECIPE)[name]}).identity != config.identity
+
+
+@pytest.mark.parametrize("task", TASK_OPTIONS)
+@pytest.mark.parametrize("option", OPTIONS)
+def test_only_the_tasks_own_options_change_the_identity(task, option):
+    config = TrainConfig(task=task)
+    changed = replace(config, **{option: OPTIONS[option]})
+    assert (changed.identity != config.identity) == (option in TASK_OPTIONS[task])
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+def test_whole_numbers_name_the_same_experiment_as_their_floats():
+    numbers = {"task": "noisy_linear", "noise_std": 2, "grad_clip": 3, "beta1": 0}
+    floats = {name: came if name == "task" else float(came) for name, came in numbers.items()}
+    assert TrainConfig(**numbers).identity == TrainConfig(**floats).identity
+
+
+@given(st.sampled_from(sorted(SIZES)), st.integers(1, 40))
+def test_defaults_made_explicit_change_nothing(size, b):
+    config = TrainConfig(size=size, b=b)
+    rate, window = SIZES[size].learning_rate, min(15, b)
+    explicit = replace(config, learning_rate=rate, loop_window=window)
+    assert (explicit.identity, explicit.recipe) == (config.identity, config.recipe)
+    assert config.resolved("cpu", "auto") == replace(explicit, device="cpu")
+
+
+@pytest.mark.parametrize("name", CELL | OPTIONS | RECORDS | RECIPE)
+def test_cells_share_a_recipe_and_nothing_else_changes_it(name):
+    changed = replace(TrainConfig(), **{name: (CELL | OPTIONS | RECORDS | RECIPE)[name]})
+    assert (changed.recipe != TrainConfig().recipe) == (name in RECIPE)
+    assert (changed.recipe_identity != TrainConfig().recipe_identity) == (name in RECIPE)

@@ -1,0 +1,56 @@
+"""What stands in several files says the same in each."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from entrypoints import arguments
+from entrypoints.train import TrainOptions
+from looped.config import TrainConfig
+
+ROOT = Path(__file__).parent.parent
+PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
+PARSERS = {"train": (TrainConfig, TrainOptions)}
+
+
+def test_every_entry_point_is_held_here():
+    assert set(PROJECT["entry_points"]) == set(PARSERS)
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_mlproject_has_the_parsers_parameters_and_defaults(name):
+    entry = PROJECT["entry_points"][name]
+    parser = arguments.build_parser(name, "", *PARSERS[name])
+    expected = {
+        action.dest: str(action.default) for action in parser._actions if action.dest != "help"
+    }
+    declared = {key: str(value["default"]) for key, value in entry["parameters"].items()}
+    assert declared == expected
+    assert all(
+        isinstance(value["default"], (str, int, float)) for value in entry["parameters"].values()
+    )
+    passed = re.findall(r"--(\w+) \{(\w+)\}", entry["command"])
+    assert passed == [(key, key) for key in declared]
+
+
+def test_constraints_and_conda_pin_what_pyproject_asks_for():
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    direct = [Requirement(line) for line in project["dependencies"]]
+    dev = [Requirement(line) for line in project["optional-dependencies"]["dev"]]
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    pins = {canonicalize_name(name): version for name, version in pins.items()}
+    for requirement in direct + dev:
+        assert pins[canonicalize_name(requirement.name)] in requirement.specifier
+
+    conda = yaml.safe_load((ROOT / "conda.yaml").read_text())["dependencies"]
+    python, pip, nested = conda
+    assert re.fullmatch(r"python=3\.11\.\d+", python)
+    assert pip == "pip"
+    assert nested["pip"] == [f"{r.name}=={pins[canonicalize_name(r.name)]}" for r in direct]
