@@ -30,6 +30,7 @@ from looped.folder import RunFolder, is_held_by
 
 SECONDS_BETWEEN = 5.0
 BATCH = 1000  # the most metrics that one call may carry
+EXPERIMENT_KIND = ("mlflow.experimentKind", "custom_model_development")
 
 logger = logging.getLogger("looped")
 
@@ -53,6 +54,8 @@ def open_run(config: TrainConfig, folder: RunFolder) -> "Tracker":
         run_id, experiment_id = _adopt_or_create(client, config)
         folder.sign_lock(run_id)
         _describe(client, run_id, config, folder)
+        # so that the UI opens the experiment as one of trained models
+        client.set_experiment_tag(experiment_id, *EXPERIMENT_KIND)
         mark_dead_runs(client, experiment_id)
         for older in _told(folder.path):
             if older != run_id:
