@@ -29,6 +29,8 @@ class Progress:
                 self._bar = tqdm(total=self.n_steps, initial=step, desc=self.name, unit="step")
             self._bar.set_postfix_str(f"loss {loss:.4f}, query error {error:.4f}", refresh=False)
             self._bar.update(step - self._bar.n)
+            if step == self.n_steps:
+                self.close()
         elif time.monotonic() - self._said_at >= SECONDS_BETWEEN_LINES or step == self.n_steps:
             self._said_at = time.monotonic()
             left = tqdm.format_interval((self.n_steps - step) / speed)
@@ -39,7 +41,18 @@ class Progress:
                 flush=True,
             )
 
+    def evaluated(self, done: int, total: int) -> None:
+        """Show how far an evaluation is: on a terminal, or once it takes long."""
+        if self._is_terminal:
+            end = "\n" if done == total else ""
+            line = f"\r{self.name}: evaluated on {done:,}/{total:,} prompts{end}"
+            print(line, end="", file=sys.stderr, flush=True)
+        elif time.monotonic() - self._said_at >= SECONDS_BETWEEN_LINES:
+            self._said_at = time.monotonic()
+            print(f"{self.name}: evaluated on {done:,}/{total:,} prompts", file=sys.stderr)
+
     def close(self) -> None:
         """Leave the terminal tidy."""
         if self._bar is not None:
             self._bar.close()
+            self._bar = None

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from entrypoints import arguments
 from entrypoints.stopping import StopRequest
-from looped.config import TrainConfig, check_choices, setting
+from looped.config import TrainConfig
+from looped.rules import check_choices, require_whole, setting
 
 RESUMES = ("auto", "never")
 
@@ -19,10 +20,13 @@ class TrainOptions:
     resume: str = setting(
         "auto", "auto: go on from the last checkpoint; never: begin anew", RESUMES
     )
+    evaluate: bool = setting(True, "evaluate beyond b, against the baselines")
+    b_max: int = setting(50, "loops to evaluate to, where that is more than b")
     runs_dir: str = setting("runs", "folder of journals and checkpoints")
 
     def __post_init__(self) -> None:
         check_choices(self)
+        require_whole("b_max", self.b_max, 1)
 
 
 def main() -> int:
@@ -31,6 +35,7 @@ def main() -> int:
     should_stop = StopRequest()
     logging.basicConfig(format="%(message)s")
     # torch and MLflow take seconds to load: only once the arguments are known to be good
+    from entrypoints import evaluation_files
     from entrypoints.progress import Progress
     from looped import notes, tracking, training
     from looped.curves import DivergedError
@@ -46,7 +51,19 @@ def main() -> int:
     progress = Progress(config.name, config.steps)
     status, reason, note, code = "FAILED", "", "", 1
     try:
-        trained = training.train(config, folder, progress, should_stop)
+        trained = training.train(
+            config,
+            folder,
+            progress,
+            should_stop,
+            b_max=options.b_max if options.evaluate else 0,
+            watch_evaluation=progress.evaluated,
+        )
+        if options.evaluate:
+            record = trained.evaluation.record(config.b)
+            cell = (config.task_config, config.n_examples)
+            scores = evaluation_files.compare(folder.path, config.name, config.b, *cell, record)
+            tracker.log_baselines(*cell, record, scores)
         note = notes.describe(trained, folder.path, tracking.git_state())
         status, reason, code = "FINISHED", notes.result(trained), 0
     except training.Stopped as error:

@@ -4,12 +4,19 @@ Symbols: ``b`` is the trained loop count and ``loop_window`` is T of Yang et al.
 (arXiv:2311.12424, section 4); ``n_examples`` is the N in-context examples of a prompt.
 """
 
-import hashlib
-import json
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
+
+from looped.rules import (
+    check_choices,
+    digest,
+    require,
+    require_one_of,
+    require_positive,
+    require_whole,
+    setting,
+)
 
 PROMPTS = ("joint", "interleaved")
 INITS = ("lecun", "gpt2", "pytorch")
@@ -25,41 +32,6 @@ TASK_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "relu_network": ("n_hidden",),
 }
 """Each task's name and the settings it has besides ``n_dims``."""
-
-
-def _require(holds: bool, rule: str, came: object) -> None:
-    if not holds:
-        raise ValueError(f"{rule}, got {came}")
-
-
-def _require_one_of(name: str, came: str, allowed: tuple[str, ...]) -> None:
-    _require(came in allowed, f"{name} must be one of {', '.join(allowed)}", came)
-
-
-def _require_whole(name: str, came: object, least: int) -> None:
-    is_whole = isinstance(came, int) and not isinstance(came, bool)
-    _require(
-        is_whole and came >= least,  # type: ignore[operator]
-        f"{name} must be a whole number of at least {least}",
-        came,
-    )
-
-
-def _require_positive(name: str, came: object) -> None:
-    is_finite = isinstance(came, (int, float)) and math.isfinite(came)
-    _require(is_finite and came > 0, f"{name} must be a finite number above 0", came)  # type: ignore[operator]
-
-
-def digest(content: Mapping[str, Any]) -> str:
-    """Twelve hexadecimal digits that name a content, whatever its order; 1 and 1.0 are one."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {name: plain(inner) for name, inner in value.items()}
-        return int(value) if isinstance(value, float) and value.is_integer() else value
-
-    canonical = json.dumps(plain(content), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -78,9 +50,9 @@ class Size:
 
     def __post_init__(self) -> None:
         for name in ("n_layer", "n_head", "n_embd", "n_mlp"):
-            _require_whole(name, getattr(self, name), 1)
-        _require_positive("learning_rate", self.learning_rate)
-        _require(
+            require_whole(name, getattr(self, name), 1)
+        require_positive("learning_rate", self.learning_rate)
+        require(
             self.n_embd % self.n_head == 0,
             f"n_embd must be a multiple of n_head={self.n_head}",
             self.n_embd,
@@ -106,22 +78,22 @@ class TaskConfig:
     n_hidden: int | None = None
 
     def __post_init__(self) -> None:
-        _require_one_of("task", self.name, tuple(TASK_OPTIONS))
-        _require_whole("n_dims", self.n_dims, 1)
+        require_one_of("task", self.name, tuple(TASK_OPTIONS))
+        require_whole("n_dims", self.n_dims, 1)
         own = TASK_OPTIONS[self.name]
         for option in fields(self)[2:]:
             came = getattr(self, option.name)
             if option.name not in own:
-                _require(came is None, f"task {self.name} has no {option.name}", came)
+                require(came is None, f"task {self.name} has no {option.name}", came)
             elif option.name == "noise_std":
-                _require_positive("noise_std", came)
+                require_positive("noise_std", came)
             else:
-                _require_whole(option.name, came, 1)
+                require_whole(option.name, came, 1)
         if self.sparsity is not None:
             rule = f"sparsity must be at most n_dims={self.n_dims}"
-            _require(self.sparsity <= self.n_dims, rule, self.sparsity)
+            require(self.sparsity <= self.n_dims, rule, self.sparsity)
         if self.tree_depth is not None:
-            _require(self.tree_depth <= 16, "tree_depth must be at most 16", self.tree_depth)
+            require(self.tree_depth <= 16, "tree_depth must be at most 16", self.tree_depth)
 
     @property
     def content(self) -> dict[str, Any]:
@@ -147,9 +119,9 @@ class ModelConfig:
     prompt: str = "joint"
 
     def __post_init__(self) -> None:
-        _require_whole("n_dims", self.n_dims, 1)
-        _require_whole("n_points", self.n_points, 2)
-        _require_one_of("prompt", self.prompt, PROMPTS)
+        require_whole("n_dims", self.n_dims, 1)
+        require_whole("n_points", self.n_points, 2)
+        require_one_of("prompt", self.prompt, PROMPTS)
 
     @property
     def n_tokens(self) -> int:
@@ -199,19 +171,6 @@ class ModelConfig:
         return 2 * tokens * self.n_features * width, loop, 2 * self.n_queries * width
 
 
-def setting(default: Any, help: str, choices: tuple[str, ...] | None = None) -> Any:
-    """Declare a field that a command line can set: its default, purpose and choices."""
-    return field(default=default, metadata={"help": help, "choices": choices})
-
-
-def check_choices(settings: Any) -> None:
-    """Raise ValueError if a field of a dataclass is not among its declared choices."""
-    for declared in fields(settings):
-        choices = declared.metadata["choices"]
-        if choices is not None:
-            _require_one_of(declared.name, getattr(settings, declared.name), choices)
-
-
 @dataclass(frozen=True)
 class TrainConfig:
     """One training run; each field is a parameter of the ``train`` entry point.
@@ -250,21 +209,21 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check_choices(self)
         for name in ("b", "n_examples", "batch_size", "log_every"):
-            _require_whole(name, getattr(self, name), 1)
+            require_whole(name, getattr(self, name), 1)
         for name in ("seed", "steps", "warmup"):
-            _require_whole(name, getattr(self, name), 0)
-        _require(self.seed < 2**31, "seed must be below 2**31", self.seed)
+            require_whole(name, getattr(self, name), 0)
+        require(self.seed < 2**31, "seed must be below 2**31", self.seed)
         for name in ("beta1", "beta2"):
             value = getattr(self, name)
-            _require(0 <= value < 1, f"{name} must lie in [0, 1)", value)
-        _require_positive("grad_clip", self.grad_clip)
-        _require_positive("learning_rate", self.rate)
+            require(0 <= value < 1, f"{name} must lie in [0, 1)", value)
+        require_positive("grad_clip", self.grad_clip)
+        require_positive("learning_rate", self.rate)
         seconds = self.checkpoint_seconds
-        _require(seconds >= 0, "checkpoint_seconds must be at least 0", seconds)
+        require(seconds >= 0, "checkpoint_seconds must be at least 0", seconds)
         if self.loop_window is not None:
-            _require_whole("loop_window", self.loop_window, 1)
+            require_whole("loop_window", self.loop_window, 1)
             rule = f"loop_window must lie in [1, b={self.b}]"
-            _require(self.loop_window <= self.b, rule, self.loop_window)
+            require(self.loop_window <= self.b, rule, self.loop_window)
         # Building them checks what they check.
         self.task_config, self.model_config  # noqa: B018
 

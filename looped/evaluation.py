@@ -5,12 +5,14 @@ reads, in fp32 whatever they were trained in.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from looped.model import LoopedTransformer
 from looped.tasks import HELD_OUT_SEED, Task
@@ -54,6 +56,68 @@ class Evaluation:
         """Expressivity E = 1/2 log2(Var(y) / MSE) at the query, of shape (loop,)."""
         return np.asarray(-0.5 * np.log2(self.nmse))
 
+    def by_loop(self) -> dict[str, list[float]]:
+        """Return every curve over loops 1, 2, ...; ``state_change`` begins at loop 2.
+
+        ``nmse``, its standard error, median, 5 % and 95 % quantile are those at the query
+        over prompts; ``nmse_all_points`` is the mean over all queries of a prompt.
+        """
+        low, median, high = np.quantile(self.query_errors, [0.05, 0.5, 0.95], axis=1)
+        curves = {
+            "nmse": self.nmse,
+            "nmse_se": self.nmse_se,
+            "nmse_median": median,
+            "nmse_q05": low,
+            "nmse_q95": high,
+            "nmse_all_points": self.point_nmse.mean(axis=1),
+            "state_change": self.state_change,
+        }
+        return {name: [float(value) for value in curve] for name, curve in curves.items()}
+
+    def by_examples(self, b: int) -> list[float]:
+        """Return the NMSE after ``b`` loops with 0, 1, 2, ... examples (one query: empty)."""
+        points = self.point_nmse[b - 1]
+        return [float(value) for value in points] if len(points) > 1 else []
+
+    def summary(self, b: int) -> dict[str, float]:
+        """Say in a few numbers how a model trained at ``b`` extrapolates.
+
+        ``doubling_loop`` is the first loop beyond b whose error is twice that at b; it is
+        missing where none is, and so is what refers to b if the loops end before it.
+        """
+        nmse = self.nmse
+        last, best = len(nmse), int(nmse.argmin())
+        summary = {
+            "b_max": last,
+            "nmse_at_1": nmse[0],
+            "best_loop": best + 1,
+            "nmse_at_best": nmse[best],
+            "nmse_at_b_max": nmse[-1],
+        }
+        if b <= last:
+            summary |= {"nmse_at_b": nmse[b - 1], "ratio_b_max_to_b": nmse[-1] / nmse[b - 1]}
+            doubled = np.flatnonzero(nmse[b:] >= 2 * nmse[b - 1])
+            if len(doubled):
+                summary["doubling_loop"] = b + 1 + doubled[0]
+        return {name: float(value) for name, value in summary.items()}
+
+    def record(self, b: int) -> dict[str, Any]:
+        """Return all of the above as JSON, for a journal."""
+        return {
+            "n_prompts": self.query_errors.shape[1],
+            "loops": self.by_loop(),
+            "examples": self.by_examples(b),
+            "summary": self.summary(b),
+        }
+
+
+def held_out_batches(task: Task, n_points: int, n_prompts: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the first ``n_prompts`` held-out prompts, the same for every predictor."""
+    for start in range(0, n_prompts, PROMPTS_PER_BATCH):
+        step = start // PROMPTS_PER_BATCH
+        xs, ys = task.batch(HELD_OUT_SEED, step, PROMPTS_PER_BATCH, n_points, held_out=True)
+        yield xs[: n_prompts - start], ys[: n_prompts - start]
+
 
 @torch.no_grad()
 def evaluate(
@@ -80,12 +144,9 @@ def evaluate(
     query_errors = np.empty((n_loops, n_prompts), dtype=np.float32)
     point_sums = np.zeros((n_loops, model.config.n_queries))
     change_sums = np.zeros(n_loops - 1)
-    for start in range(0, n_prompts, PROMPTS_PER_BATCH):
-        chosen = slice(start, min(start + PROMPTS_PER_BATCH, n_prompts))
-        step = start // PROMPTS_PER_BATCH
-        n_points = model.config.n_points
-        xs, ys = task.batch(HELD_OUT_SEED, step, PROMPTS_PER_BATCH, n_points, held_out=True)
-        xs, ys = (part[: chosen.stop - start].to(device) for part in (xs, ys))
+    done = 0
+    for prompts in held_out_batches(task, model.config.n_points, n_prompts):
+        xs, ys = (part.to(device) for part in prompts)
         targets = ys[:, -model.config.n_queries :]
         p = model.embed(xs, ys)
         z = torch.zeros_like(p)
@@ -97,9 +158,10 @@ def evaluate(
                 change = (z - before).flatten(1).norm(dim=1) / before.flatten(1).norm(dim=1)
                 changes.append(change.sum())
         stacked = torch.stack(errors)  # (loop, B, Q)
-        query_errors[:, chosen] = stacked[:, :, -1].cpu().numpy()
+        query_errors[:, done : done + len(xs)] = stacked[:, :, -1].cpu().numpy()
         point_sums += stacked.sum(dim=1).cpu().numpy()
         if changes:
             change_sums += torch.stack(changes).cpu().numpy()
-        on_batch(chosen.stop)
+        done += len(xs)
+        on_batch(done)
     return Evaluation(query_errors, point_sums / n_prompts, change_sums / n_prompts)

@@ -1,4 +1,4 @@
-"""Tells MLflow what a run's journal says; the only module of this package that knows MLflow.
+"""Tells MLflow what a run's journal says.
 
 A thread reads the journal every few seconds and sends what is new in batches. How far it came
 is kept beside the journal, so nothing is told twice or left out, and a tracking server that is
@@ -12,24 +12,30 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import mlflow
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.tracking.fluent import set_experiment
 
 from looped import journal
+from looped.baseline_scores import Scores
 from looped.checkpoint import write_atomically
-from looped.config import TrainConfig
-from looped.folder import RunFolder, is_held_by
+from looped.config import TaskConfig, TrainConfig
+from looped.folder import RunFolder
+from looped.mlflow_store import (
+    log_baselines,
+    log_in_batches,
+    mark_dead_runs,
+    metrics_of,
+    tags_of,
+)
 
 SECONDS_BETWEEN = 5.0
-BATCH = 1000  # the most metrics that one call may carry
 EXPERIMENT_KIND = ("mlflow.experimentKind", "custom_model_development")
 
 logger = logging.getLogger("looped")
@@ -60,25 +66,9 @@ def open_run(config: TrainConfig, folder: RunFolder) -> "Tracker":
         for older in _told(folder.path):
             if older != run_id:
                 _tag_if_there(client, older, "superseded_by", run_id)
-        return Tracker(client, run_id, folder)
+        return Tracker(client, run_id, experiment_id, folder)
     except MlflowException as error:
         raise TrackingError(f"MLflow must be reachable, got: {error}") from error
-
-
-def mark_dead_runs(client: MlflowClient, experiment_id: str) -> list[str]:
-    """Mark KILLED every run of this machine that is RUNNING without a living process.
-
-    Returns:
-        Their ids.
-    """
-    query = f"attributes.status = 'RUNNING' and tags.`looped.host` = '{socket.gethostname()}'"
-    dead = []
-    for run in client.search_runs([experiment_id], query):
-        if not is_held_by(Path(run.data.tags["looped.folder"]), run.info.run_id):
-            client.set_tag(run.info.run_id, "looped.reason", "its process died")
-            client.set_terminated(run.info.run_id, "KILLED")
-            dead.append(run.info.run_id)
-    return dead
 
 
 class Tracker:
@@ -89,9 +79,12 @@ class Tracker:
         seconds: processor time that telling took so far.
     """
 
-    def __init__(self, client: MlflowClient, run_id: str, folder: RunFolder) -> None:
+    def __init__(
+        self, client: MlflowClient, run_id: str, experiment_id: str, folder: RunFolder
+    ) -> None:
         self.client = client
         self.run_id = run_id
+        self.experiment_id = experiment_id
         self.folder = folder
         self.seconds = 0.0
         told = _told(folder.path).get(run_id, {"offset": 0, "step": 0})
@@ -124,6 +117,9 @@ class Tracker:
             for name in ("config.json", "journal.jsonl", "model.safetensors"):
                 if (self.folder.path / name).exists():
                     self.client.log_artifact(self.run_id, str(self.folder.path / name))
+            if (self.folder.path / "evaluation").exists():
+                evaluation = str(self.folder.path / "evaluation")
+                self.client.log_artifacts(self.run_id, evaluation, "evaluation")
             self.client.set_terminated(self.run_id, status)
         except MlflowException as error:
             raise TrackingError(
@@ -131,12 +127,20 @@ class Tracker:
                 f"{self.folder.journal_path} holds it all, and the same command tells it again"
             ) from error
 
+    def log_baselines(
+        self, task: TaskConfig, n_examples: int, record: journal.Record, scores: Scores
+    ) -> None:
+        """Log the baselines' scores where this experiment has none; see ``mlflow_store``."""
+        try:
+            log_baselines(self.client, self.experiment_id, task, n_examples, record, scores)
+        except MlflowException as error:
+            logger.warning("the baselines were not logged (%s)", error)
+
     @property
     def where_to_look(self) -> str:
         """Say how to open the UI on this run."""
         store = mlflow.get_tracking_uri()
-        experiment_id = self.client.get_run(self.run_id).info.experiment_id
-        page = f"#/experiments/{experiment_id}/runs/{self.run_id}"
+        page = f"#/experiments/{self.experiment_id}/runs/{self.run_id}"
         if store.startswith("http"):
             return f"{store}/{page}"
         return f"`mlflow ui --backend-store-uri {store}`, then http://127.0.0.1:5000/{page}"
@@ -162,17 +166,9 @@ class Tracker:
             for record in journal.history(records)
             if record["kind"] != "metrics" or record["step"] > self._step
         ]
-        metrics = [metric for record in new for metric in _metrics(record)]
-        for start in range(0, len(metrics), BATCH):
-            self.client.log_batch(self.run_id, metrics=metrics[start : start + BATCH])
-        tags = [
-            RunTag(name, value)
-            for record in new
-            if record["kind"] == "outcome"
-            for name, value in record["tags"].items()
-        ]
-        if tags:
-            self.client.log_batch(self.run_id, tags=tags)
+        metrics = [metric for record in new for metric in metrics_of(record)]
+        tags = [tag for record in new for tag in tags_of(record)]
+        log_in_batches(self.client, self.run_id, metrics, tags)
         self._offset = offset
         self._step = max([self._step, *(r["step"] for r in new if r["kind"] == "metrics")])
         told = _told(self.folder.path) | {self.run_id: {"offset": self._offset, "step": self._step}}
@@ -222,6 +218,7 @@ def _describe(client: MlflowClient, run_id: str, config: TrainConfig, folder: Ru
         "task": config.task,
         "recipe": config.recipe_identity,
         "identity": config.identity,
+        "looped.kind": "training",
         "git.commit": commit,
         "git.dirty": str(is_dirty).lower(),
         "looped.host": socket.gethostname(),
@@ -238,12 +235,6 @@ def _describe(client: MlflowClient, run_id: str, config: TrainConfig, folder: Ru
         tags=[RunTag(name, str(value)) for name, value in tags.items()],
         params=[Param(name, str(value)) for name, value in params.items()],
     )
-
-
-def _metrics(record: journal.Record) -> Iterator[Metric]:
-    if record["kind"] in ("metrics", "outcome"):
-        for name, value in record["values"].items():
-            yield Metric(name, value, record["time"], record["step"])
 
 
 def _told(folder: Path) -> dict[str, dict[str, int]]:

@@ -13,7 +13,7 @@ from looped import tasks
 from looped.checkpoint import load_checkpoint, save_checkpoint, write_atomically
 from looped.config import TrainConfig
 from looped.curves import PLATEAU_ABOVE, Curves
-from looped.evaluation import evaluate
+from looped.evaluation import Evaluation, evaluate
 from looped.folder import RunFolder
 from looped.journal import Journal
 from looped.model import LoopedTransformer
@@ -33,6 +33,7 @@ class Trained:
     model: LoopedTransformer
     config: TrainConfig
     curves: Curves
+    evaluation: Evaluation
     outcome: dict[str, float]
     tags: dict[str, str]
 
@@ -64,6 +65,8 @@ def train(
     folder: RunFolder | None = None,
     watch: Callable[[int, Mapping[str, float]], None] = lambda step, values: None,
     should_stop: Callable[[], bool] = lambda: False,
+    b_max: int = 0,
+    watch_evaluation: Callable[[int, int], None] = lambda done, total: None,
 ) -> Trained:
     """Train one model, evaluate it on held-out prompts, and record both.
 
@@ -76,6 +79,8 @@ def train(
             last checkpoint. Nothing is kept if None.
         watch: called with the step and the values of each point of the curve.
         should_stop: asked after every step; True saves a checkpoint and raises ``Stopped``.
+        b_max: evaluate the trained model to so many loops, at least to ``b``.
+        watch_evaluation: called with the prompts that are done and all of them.
 
     Raises:
         Stopped: ``should_stop`` said so.
@@ -135,12 +140,37 @@ def train(
         if is_stop:
             raise Stopped(f"stopped after {done} of {config.steps} steps")
 
-    outcome, tags = _assess(model, task, config, curves, should_stop)
+    def progress(prompts_done: int, prompts: int) -> None:
+        watch_evaluation(prompts_done, prompts)
+        if should_stop():
+            raise Stopped(f"stopped while evaluating, {prompts_done} prompts done")
+
+    return _conclude(model, task, config, curves, journal, folder, b_max, progress)
+
+
+def _conclude(
+    model: LoopedTransformer,
+    task: tasks.Task,
+    config: TrainConfig,
+    curves: Curves,
+    journal: Journal,
+    folder: RunFolder | None,
+    b_max: int,
+    progress: Callable[[int, int], None],
+) -> Trained:
+    """Evaluate the trained model, say how its training went, and keep both."""
+    n_prompts = _affordable_prompts(config)
+    evaluation = evaluate(
+        model, task, max(config.b, b_max), n_prompts, lambda done: progress(done, n_prompts)
+    )
+    outcome, tags = _assess(evaluation, config, curves)
+    if b_max > 0:
+        journal.append("evaluation", step=curves.step, **evaluation.record(config.b))
     journal.append("outcome", step=curves.step, values=outcome, tags=tags)
     if folder is not None:
         weights = {name: value.cpu() for name, value in model.state_dict().items()}
         write_atomically(folder.path / "model.safetensors", safetensors.torch.save(weights))
-    return Trained(model, config, curves, outcome, tags)
+    return Trained(model, config, curves, evaluation, outcome, tags)
 
 
 def _point(
@@ -155,31 +185,23 @@ def _point(
     }
 
 
+def _affordable_prompts(config: TrainConfig) -> int:
+    """Fewer prompts where the run itself is short: running one costs a third of training on it."""
+    return min(HELD_OUT_PROMPTS, max(FEWEST_PROMPTS, int(0.3 * config.steps * config.batch_size)))
+
+
 def _assess(
-    model: LoopedTransformer,
-    task: tasks.Task,
-    config: TrainConfig,
-    curves: Curves,
-    should_stop: Callable[[], bool],
+    evaluation: Evaluation, config: TrainConfig, curves: Curves
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Measure the trained model on held-out prompts and say how its training went."""
-
-    def stop_here(done: int) -> None:
-        if should_stop():
-            raise Stopped(f"stopped while evaluating, {done} prompts done")
-
-    # A forward pass costs a third of a step: at most a tenth of the training's time.
-    affordable = int(0.3 * config.steps * config.batch_size)
-    n_prompts = min(HELD_OUT_PROMPTS, max(FEWEST_PROMPTS, affordable))
-    held_out = evaluate(model, task, config.b, n_prompts, stop_here)
-    nmse = float(held_out.nmse[-1])
+    """Say what the training came to and how it went."""
+    nmse = float(evaluation.nmse[config.b - 1])
     outcome = {
         **{f"final/{name}": value for name, value in curves.last.items()},
         **{f"best/{name}": value for name, value in curves.best.items()},
         "held_out/nmse": nmse,
-        "held_out/nmse_se": float(held_out.nmse_se[-1]),
-        "held_out/bits": float(held_out.bits[-1]),
-        "held_out/prompts": n_prompts,
+        "held_out/nmse_se": float(evaluation.nmse_se[config.b - 1]),
+        "held_out/bits": float(evaluation.bits[config.b - 1]),
+        "held_out/prompts": evaluation.query_errors.shape[1],
     }
     if curves.late_fall is not None:
         outcome["final/late_fall"] = curves.late_fall

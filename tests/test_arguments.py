@@ -6,7 +6,8 @@ import pytest
 
 from entrypoints import arguments
 from entrypoints.train import TrainOptions
-from looped.config import TrainConfig, setting
+from looped.config import TrainConfig
+from looped.rules import setting
 
 
 @dataclass(frozen=True)

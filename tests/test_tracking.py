@@ -7,7 +7,7 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 
-from looped import TrainConfig, tracking, training
+from looped import TrainConfig, mlflow_store, tracking, training
 from looped.folder import RunFolder
 
 TINY = replace(
@@ -137,7 +137,7 @@ def test_runs_without_a_living_process_are_marked_killed(store, folder, tmp_path
         dead._leaving.set()
     experiment = os.environ["MLFLOW_EXPERIMENT_ID"]
     foreign = store.create_run(experiment, tags={"looped.host": "elsewhere"}).info.run_id
-    assert tracking.mark_dead_runs(store, experiment) == [dead.run_id]
+    assert mlflow_store.mark_dead_runs(store, experiment) == [dead.run_id]
     assert store.get_run(dead.run_id).info.status == "KILLED"
     assert store.get_run(alive.run_id).info.status == "RUNNING"
     assert store.get_run(foreign).info.status == "RUNNING"

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 ROOT = Path(__file__).parent.parent
 SMALL = {
     "size": "tiny", "b": 2, "n_dims": 2, "n_examples": 7, "batch_size": 8,
-    "steps": 600, "log_every": 10, "checkpoint_seconds": 0.1, "device": "cpu",
+    "steps": 600, "log_every": 10, "checkpoint_seconds": 0.1, "device": "cpu", "evaluate": "false",
 }  # fmt: skip
 
 
@@ -52,8 +52,8 @@ class Commands:
         experiment = os.environ["MLFLOW_EXPERIMENT_ID"]
         return self.store.search_runs([experiment], order_by=["start_time"])
 
-    def steps(self, run):
-        return [m.step for m in self.store.get_metric_history(run.info.run_id, "train/loss")]
+    def steps(self, run, name="train/loss"):
+        return [m.step for m in self.store.get_metric_history(run.info.run_id, name)]
 
     def wait_for_points(self, process, n_points):
         """Wait until the journal has so many records and the process still lives."""
@@ -148,15 +148,23 @@ def test_refusals_leave_no_run_behind(commands):
 
 
 def test_mlflow_run_trains_and_a_bad_value_there_is_a_failed_run(commands):
-    output, code = finish(commands.start_project(steps=20))
+    output, code = finish(commands.start_project(steps=20, evaluate="true", b_max=4))
     assert code == 0, output
     assert "tiny-b2-s42: NMSE " in output
     assert "mlflow ui" in output
     output, code = finish(commands.start_project(b="ten"))
     assert code == 1
     assert "train: argument --b: must be a whole number, got ten" in output
-    assert [run.info.status for run in commands.runs()] == ["FINISHED", "FAILED"]
-    assert commands.steps(commands.runs()[0]) == [1, 10, 20]
+    first, *baselines, last = commands.runs()
+    assert (first.info.status, last.info.status) == ("FINISHED", "FAILED")
+    assert commands.steps(first) == [1, 10, 20]
+    assert commands.steps(first, "loops/nmse") == [1, 2, 3, 4]
+    assert commands.steps(first, "loops/state_change") == [2, 3, 4]
+    assert {run.data.tags["baseline"] for run in baselines} >= {"least_squares", "averaging"}
+    assert all(commands.steps(run, "loops/nmse") == [1, 2, 3, 4] for run in baselines)
+    files = {f.path for f in commands.store.list_artifacts(first.info.run_id, "evaluation")}
+    assert "evaluation/extrapolation.svg" in files
+    assert "evaluation/baselines.csv" in files
 
 
 def test_a_signal_to_mlflow_run_alone_stops_the_training_too(commands):

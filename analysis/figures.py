@@ -1,0 +1,71 @@
+"""Figures, drawn from numbers alone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+BLUE, GREY = "#0072b2", "#6e6e6e"
+BASELINE_STYLES = ("--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
+
+
+def extrapolation(
+    title: str,
+    b: int,
+    loops: Mapping[str, Sequence[float]],
+    baselines: Mapping[str, Mapping[str, Sequence[float]]],
+) -> Figure:
+    """Draw a model's error after every loop beside what the baselines reach.
+
+    Args:
+        title: what the model is.
+        b: the loop count that it was trained at.
+        loops: the curves of ``Evaluation.by_loop``.
+        baselines: the scores of ``score_baselines``.
+    """
+    figure = Figure(figsize=(7.2, 4.8), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    n_loops = len(loops["nmse"])
+    steps = range(1, n_loops + 1)
+    upper.fill_between(
+        steps, loops["nmse_q05"], loops["nmse_q95"], color=BLUE, alpha=0.12, linewidth=0,
+        label="model, 5 % to 95 % of prompts",
+    )  # fmt: skip
+    upper.plot(steps, loops["nmse_median"], color=BLUE, linewidth=0.8, label="model, median")
+    upper.errorbar(
+        steps, loops["nmse"], [2 * se for se in loops["nmse_se"]], color=BLUE, linewidth=1.8,
+        elinewidth=0.8, label="model, mean ± 2 standard errors",
+    )  # fmt: skip
+    floor = min(loops["nmse_median"]) / 30
+    for style, (name, score) in zip(BASELINE_STYLES, baselines.items(), strict=False):
+        label, shown = name.replace("_", " "), list(score["nmse"][:n_loops])
+        if len(shown) > 1:
+            label += ", a step per loop"
+        else:
+            shown *= n_loops
+        if shown[0] < floor:  # it would press the model's curve against the top
+            label, shown = f"{label}: {shown[0]:.1g}, below the axis", []
+        upper.plot(steps[: len(shown)], shown, color=GREY, linestyle=style, label=label)
+    top = max(2.0, *(1.3 * value for value in loops["nmse"]))
+    upper.set(yscale="log", ylim=(floor, top), ylabel="squared error / Var(y)", title=title)
+    lower.plot(steps[1:], loops["state_change"], color=BLUE)
+    lower.set(yscale="log", xlabel="loops run", ylabel="|Δz| / |z|", xlim=(0.5, n_loops + 0.5))
+    lower.yaxis.set_minor_formatter(NullFormatter())
+    for axes in (upper, lower):
+        axes.axvline(b, color="black", linewidth=0.8)
+        axes.grid(axis="y", color="0.92")
+    upper.annotate(f"trained at b = {b}", (b, 1), (4, -12), textcoords="offset points",
+                   xycoords=("data", "axes fraction"), fontsize=8)  # fmt: skip
+    handles, labels = upper.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    return figure
+
+
+def save(figure: Figure, path: Any) -> None:
+    """Save as SVG and PNG, the same bytes for the same figure."""
+    import matplotlib as mpl
+
+    with mpl.rc_context({"svg.hashsalt": "looped"}):
+        figure.savefig(f"{path}.svg", metadata={"Date": None})
+        figure.savefig(f"{path}.png", dpi=150, metadata={"Software": None})

@@ -1,0 +1,60 @@
+"""How settings are declared, how a broken rule is said, and how a content is named."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import field, fields
+from typing import Any
+
+
+def require(holds: bool, rule: str, came: object) -> None:
+    """Raise ValueError unless the rule holds: state it, then what came."""
+    if not holds:
+        raise ValueError(f"{rule}, got {came}")
+
+
+def require_one_of(name: str, came: str, allowed: tuple[str, ...]) -> None:
+    """Require a word to be one of those allowed."""
+    require(came in allowed, f"{name} must be one of {', '.join(allowed)}", came)
+
+
+def require_whole(name: str, came: object, least: int) -> None:
+    """Require an int, not a bool, of at least ``least``."""
+    is_whole = isinstance(came, int) and not isinstance(came, bool)
+    require(
+        is_whole and came >= least,  # type: ignore[operator]
+        f"{name} must be a whole number of at least {least}",
+        came,
+    )
+
+
+def require_positive(name: str, came: object) -> None:
+    """Require a finite number above 0."""
+    is_finite = isinstance(came, (int, float)) and math.isfinite(came)
+    require(is_finite and came > 0, f"{name} must be a finite number above 0", came)  # type: ignore[operator]
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """Twelve hexadecimal digits that name a content, whatever its order; 1 and 1.0 are one."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: plain(inner) for name, inner in value.items()}
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+
+    canonical = json.dumps(plain(content), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def setting(default: Any, help: str, choices: tuple[str, ...] | None = None) -> Any:
+    """Declare a field that a command line can set: its default, purpose and choices."""
+    return field(default=default, metadata={"help": help, "choices": choices})
+
+
+def check_choices(settings: Any) -> None:
+    """Raise ValueError if a field of a dataclass is not among its declared choices."""
+    for declared in fields(settings):
+        choices = declared.metadata["choices"]
+        if choices is not None:
+            require_one_of(declared.name, getattr(settings, declared.name), choices)
