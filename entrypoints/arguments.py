@@ -67,6 +67,12 @@ def parse(
     return built
 
 
+def complain(prog: str, error: Exception) -> int:
+    """Say in one line what is wrong; return the exit code for it."""
+    print(f"{prog}: {' '.join(str(error).split())}", file=sys.stderr)
+    return 1
+
+
 def _metavar(setting: "Field[Any]") -> str:
     choices = setting.metadata.get("choices")
     return "{" + ",".join(choices) + "}" if choices else setting.name.upper()

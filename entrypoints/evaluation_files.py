@@ -12,20 +12,27 @@ from looped.config import TaskConfig
 
 
 def compare(
-    folder: Path, name: str, b: int, task: TaskConfig, n_examples: int, record: Mapping[str, Any]
+    folder: Path,
+    name: str,
+    b: int,
+    task: TaskConfig,
+    n_examples: int,
+    record: Mapping[str, Any],
+    cache: Path,
 ) -> Scores:
     """Score the baselines on a model's prompts and write ``evaluation/``: tables and a figure.
 
     Args:
-        folder: of the model; the scores are kept beside it, for the next model of the task.
+        folder: of the model.
         name: of the model.
         b: the loop count that it was trained at.
         task: the function class.
         n_examples: in-context examples N.
         record: of the model's evaluation, ``Evaluation.record``.
+        cache: folder that keeps the scores for the next model of the task.
     """
     n_loops = len(record["loops"]["nmse"])
-    scores = score_baselines(task, n_examples, n_loops, record["n_prompts"], folder.parent)
+    scores = score_baselines(task, n_examples, n_loops, record["n_prompts"], cache)
     _write(folder / "evaluation", name, b, record, scores)
     return scores
 

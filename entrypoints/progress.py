@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from tqdm import tqdm
@@ -13,8 +13,11 @@ SECONDS_BETWEEN_LINES = 10.0
 class Progress:
     """Told of each point of the curve, shows loss, query error, steps/s and time left."""
 
-    def __init__(self, name: str, n_steps: int) -> None:
+    def __init__(
+        self, name: str, n_steps: int, should_stop: Callable[[], bool] = lambda: False
+    ) -> None:
         self.name = name
+        self.should_stop = should_stop
         self.n_steps = n_steps
         self._bar: tqdm[NoReturn] | None = None
         self._is_terminal = sys.stderr.isatty()
@@ -42,7 +45,13 @@ class Progress:
             )
 
     def evaluated(self, done: int, total: int) -> None:
-        """Show how far an evaluation is: on a terminal, or once it takes long."""
+        """Show how far an evaluation is: on a terminal, or once it takes long.
+
+        Raises:
+            KeyboardInterrupt: it should stop.
+        """
+        if self.should_stop():
+            raise KeyboardInterrupt
         if self._is_terminal:
             end = "\n" if done == total else ""
             line = f"\r{self.name}: evaluated on {done:,}/{total:,} prompts{end}"

@@ -46,7 +46,7 @@ def main() -> int:
         folder = RunFolder(Path(options.runs_dir), config, fresh=options.resume == "never")
         tracker = tracking.open_run(config, folder)
     except (ValueError, FolderInUseError, tracking.TrackingError) as error:
-        return complain(error)
+        return arguments.complain("train", error)
 
     progress = Progress(config.name, config.steps)
     status, reason, note, code = "FAILED", "", "", 1
@@ -62,7 +62,9 @@ def main() -> int:
         if options.evaluate:
             record = trained.evaluation.record(config.b)
             cell = (config.task_config, config.n_examples)
-            scores = evaluation_files.compare(folder.path, config.name, config.b, *cell, record)
+            scores = evaluation_files.compare(
+                folder.path, config.name, config.b, *cell, record, Path(options.runs_dir)
+            )
             tracker.log_baselines(*cell, record, scores)
         note = notes.describe(trained, folder.path, tracking.git_state())
         status, reason, code = "FINISHED", notes.result(trained), 0
@@ -78,18 +80,12 @@ def main() -> int:
         try:
             tracker.finish(status, reason, note)
         except tracking.TrackingError as error:
-            code = complain(error)
+            code = arguments.complain("train", error)
         folder.close()
     print(f"{config.name}: {reason}", file=sys.stderr if code else sys.stdout)
     if status == "FINISHED":
         print(f"look at it: {tracker.where_to_look}")
     return code
-
-
-def complain(error: Exception) -> int:
-    """Say in one line what is wrong; return the exit code for it."""
-    print(f"train: {error}", file=sys.stderr)
-    return 1
 
 
 if __name__ == "__main__":

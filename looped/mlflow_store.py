@@ -1,5 +1,6 @@
 """What an MLflow store holds of ours: records as metrics, trainings, evaluations, baselines."""
 
+import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from mlflow.entities import Metric, Run, RunTag
 from mlflow.tracking import MlflowClient
+from mlflow.tracking.fluent import set_experiment
 
 from looped import journal
 from looped.baseline_scores import Scores, baselines_identity
@@ -114,6 +116,17 @@ def log_baselines(
         metrics.append(Metric("held_out/nmse", scores[name]["nmse"][-1], now, 0))
         log_in_batches(client, run.info.run_id, metrics, [])
         client.set_terminated(run.info.run_id, "FINISHED")
+
+
+def current_experiment(client: MlflowClient) -> str:
+    """Find the experiment to work in: that of ``mlflow run``, the named one, or the default."""
+    launched = os.environ.get("MLFLOW_RUN_ID")
+    if launched:
+        return str(client.get_run(launched).info.experiment_id)
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
+    if name:
+        return str(set_experiment(name).experiment_id)
+    return os.environ.get("MLFLOW_EXPERIMENT_ID", "0")
 
 
 def trained_runs(client: MlflowClient, experiment_id: str) -> list[Run]:

@@ -20,7 +20,6 @@ import mlflow
 from mlflow.entities import Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from mlflow.tracking.fluent import set_experiment
 
 from looped import journal
 from looped.baseline_scores import Scores
@@ -28,6 +27,7 @@ from looped.checkpoint import write_atomically
 from looped.config import TaskConfig, TrainConfig
 from looped.folder import RunFolder
 from looped.mlflow_store import (
+    current_experiment,
     log_baselines,
     log_in_batches,
     mark_dead_runs,
@@ -198,12 +198,10 @@ def git_state() -> tuple[str, bool | None]:
 
 
 def _adopt_or_create(client: MlflowClient, config: TrainConfig) -> tuple[str, str]:
+    experiment_id = current_experiment(client)
     given = os.environ.get("MLFLOW_RUN_ID")
     if given:
-        return given, client.get_run(given).info.experiment_id
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
-    default = os.environ.get("MLFLOW_EXPERIMENT_ID", "0")
-    experiment_id = set_experiment(name).experiment_id if name else default
+        return given, experiment_id
     run = client.create_run(experiment_id, run_name=config.name)
     return run.info.run_id, experiment_id
 

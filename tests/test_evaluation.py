@@ -1,3 +1,4 @@
+import json
 from itertools import pairwise
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 import torch
 
 from looped import LoopedTransformer, Size, make_task
-from looped.evaluation import evaluate
+from looped.evaluation import Evaluation, evaluate
 
 SMALL = Size(n_layer=1, n_head=2, n_embd=8, n_mlp=16, learning_rate=1e-3)
 
@@ -68,3 +69,61 @@ def test_the_standard_error_shrinks_as_theory_says(model, task):
 def test_it_refuses_what_cannot_be_measured(model, task, n_loops, n_prompts):
     with pytest.raises(ValueError, match="must be at least"):
         evaluate(model, task, n_loops, n_prompts)
+
+
+def planted(nmse_by_loop, n_prompts=40):
+    """An evaluation whose errors are those of a chi-square with the given means."""
+    draws = np.random.default_rng(0).chisquare(1, n_prompts)
+    draws /= draws.mean()
+    errors = np.outer(nmse_by_loop, draws)
+    return Evaluation(errors, np.array(nmse_by_loop)[:, None], np.ones(len(nmse_by_loop) - 1))
+
+
+@pytest.mark.parametrize(
+    ("nmse", "b", "expected"),
+    [
+        (
+            [0.8, 0.4, 0.2, 0.3, 0.4, 0.5],
+            3,
+            {"best_loop": 3, "nmse_at_b": 0.2, "ratio_b_max_to_b": 2.5, "doubling_loop": 5},
+        ),
+        ([0.8, 0.4, 0.3, 0.2], 2, {"best_loop": 4, "nmse_at_b": 0.4, "ratio_b_max_to_b": 0.5}),
+        ([0.8, 0.4], 5, {"best_loop": 2}),
+    ],
+)
+def test_the_summary_says_how_a_model_extrapolates(nmse, b, expected):
+    always = {"b_max": len(nmse), "nmse_at_1": nmse[0], "nmse_at_b_max": nmse[-1]}
+    always["nmse_at_best"] = min(nmse)
+    assert planted(nmse).summary(b) == pytest.approx(always | expected)
+
+
+def test_a_record_is_json_and_holds_every_curve():
+    evaluation = planted([0.5, 0.25, 0.125])
+    record = json.loads(json.dumps(evaluation.record(2), allow_nan=False))
+    loops = record["loops"]
+    assert loops["nmse"] == pytest.approx([0.5, 0.25, 0.125])
+    assert len(loops.pop("state_change")) == 2
+    assert all(len(curve) == 3 for curve in loops.values())
+    for low, middle, high in zip(
+        loops["nmse_q05"], loops["nmse_median"], loops["nmse_q95"], strict=True
+    ):
+        assert low < middle < high
+    np.testing.assert_allclose(
+        loops["nmse_median"], np.median(evaluation.query_errors, axis=1), rtol=1e-6
+    )
+    assert record["examples"] == []
+    assert record["n_prompts"] == 40
+
+
+def test_only_a_prompt_of_many_queries_has_a_curve_over_examples(model, task):
+    evaluation = evaluate(model, task, n_loops=3, n_prompts=10)
+    curve = evaluation.by_examples(2)
+    if model.config.prompt == "joint":
+        assert curve == []
+    else:
+        assert curve == [float(value) for value in evaluation.point_nmse[1]]
+        assert len(curve) == 6
+
+
+def test_bits_are_half_the_log_of_the_nmse():
+    np.testing.assert_allclose(planted([1.0, 0.25, 1 / 16]).bits, [0, 1, 2])

@@ -8,12 +8,17 @@ import pytest
 import yaml
 
 from entrypoints import arguments
+from entrypoints.evaluate_extrapolation import EvaluateOptions
 from entrypoints.train import TrainOptions
 from looped.config import TrainConfig
 
 ROOT = Path(__file__).parent.parent
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
-PARSERS = {"train": (TrainConfig, TrainOptions)}
+PARSERS = {
+    "train": (TrainConfig, TrainOptions),
+    "evaluate-extrapolation": (EvaluateOptions,),
+    "evaluate_extrapolation": (EvaluateOptions,),
+}
 
 
 def test_every_entry_point_is_held_here():
