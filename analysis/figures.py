@@ -62,6 +62,30 @@ def extrapolation(
     return figure
 
 
+def tables(
+    b: int, curves: Mapping[str, Sequence[float]], level: Mapping[str, Mapping[str, float]]
+) -> Figure:
+    """Draw a model's error on real tables after every loop, a panel per table.
+
+    Args:
+        b: the loop count that the model was trained at.
+        curves: NMSE after each loop, by table.
+        level: NMSE of each baseline, by table.
+    """
+    figure = Figure(figsize=(3.4 * len(curves), 3.4), layout="constrained")
+    panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
+    for axes, (table, curve) in zip(panels, curves.items(), strict=True):
+        axes.plot(range(1, len(curve) + 1), curve, color=BLUE, linewidth=1.8, label="model")
+        for style, (name, nmse) in zip(BASELINE_STYLES, level[table].items(), strict=False):
+            axes.axhline(nmse, color=GREY, linestyle=style, label=name.replace("_", " "))
+        axes.axvline(b, color="black", linewidth=0.8)
+        axes.set(title=table.replace("_", " "), xlabel=f"loops run (trained at b = {b})")
+    panels[0].set_ylabel("squared error / that of the mean")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    return figure
+
+
 def save(figure: Figure, path: Any) -> None:
     """Save as SVG and PNG, the same bytes for the same figure."""
     import matplotlib as mpl

@@ -42,10 +42,10 @@ def _write(folder: Path, name: str, b: int, record: Mapping[str, Any], scores: S
     loops = dict(record["loops"])
     loops["state_change"] = ["", *loops["state_change"]]
     rows = zip_longest(*loops.values(), fillvalue="")
-    _write_csv(folder / "loops.csv", ["loop", *loops], [(i, *row) for i, row in enumerate(rows, 1)])
+    write_csv(folder / "loops.csv", ["loop", *loops], [(i, *row) for i, row in enumerate(rows, 1)])
     if record["examples"]:
         header = ["examples", f"nmse_after_{b}_loops"]
-        _write_csv(folder / "examples.csv", header, list(enumerate(record["examples"])))
+        write_csv(folder / "examples.csv", header, list(enumerate(record["examples"])))
 
     model = record["loops"]["nmse"][min(b, len(record["loops"]["nmse"])) - 1]
     compared = []
@@ -54,13 +54,14 @@ def _write(folder: Path, name: str, b: int, record: Mapping[str, Any], scores: S
             label = f"{baseline}, step {step}" if len(score["nmse"]) > 1 else baseline
             compared.append((label, nmse, se, model, model / nmse if nmse > 0 else ""))
     header = ["baseline", "nmse", "nmse_se", f"model_nmse_after_{b}_loops", "model_over_baseline"]
-    _write_csv(folder / "baselines.csv", header, compared)
+    write_csv(folder / "baselines.csv", header, compared)
 
     title = f"{name}, {record['n_prompts']:,} held-out prompts"
     figures.save(figures.extrapolation(title, b, record["loops"], scores), folder / "extrapolation")
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Write a header and rows."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)

@@ -4,11 +4,16 @@ import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from entrypoints import arguments
 from entrypoints.stopping import StopRequest
 from looped.config import TrainConfig
 from looped.rules import check_choices, require_whole, setting
+
+if TYPE_CHECKING:
+    from looped.tracking import Tracker
+    from looped.training import Trained
 
 RESUMES = ("auto", "never")
 
@@ -22,6 +27,7 @@ class TrainOptions:
     )
     evaluate: bool = setting(True, "evaluate beyond b, against the baselines")
     b_max: int = setting(50, "loops to evaluate to, where that is more than b")
+    register: bool = setting(True, "register the trained model")
     runs_dir: str = setting("runs", "folder of journals and checkpoints")
 
     def __post_init__(self) -> None:
@@ -68,6 +74,8 @@ def main() -> int:
             tracker.log_baselines(*cell, record, scores)
         note = notes.describe(trained, folder.path, tracking.git_state())
         status, reason, code = "FINISHED", notes.result(trained), 0
+        if options.register:
+            _register(tracker, trained)
     except training.Stopped as error:
         status, reason, code = "KILLED", str(error), should_stop.exit_code
     except DivergedError as error:
@@ -86,6 +94,17 @@ def main() -> int:
     if status == "FINISHED":
         print(f"look at it: {tracker.where_to_look}")
     return code
+
+
+def _register(tracker: "Tracker", trained: "Trained") -> None:
+    """Register the model; a registry that refuses takes nothing from the run."""
+    from looped import registry
+
+    folder, nmse = tracker.folder.path / "model", trained.outcome["held_out/nmse"]
+    try:
+        registry.register(tracker.client, tracker.run_id, folder, trained.config, nmse)
+    except registry.RegistryError as error:
+        arguments.complain("train", error)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,34 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.close(folder)
 
 
+def sha256(content: bytes) -> str:
+    """Return the checksum of some bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def seal(content: Mapping[str, Any]) -> bytes:
+    """Write a content, whose keys are text, as JSON that holds its own checksum."""
+    sealed = {"sha256": sha256(_canonical(content)), "content": content}
+    return json.dumps(sealed, allow_nan=False, indent=1).encode()
+
+
+def unseal(blob: bytes) -> dict[str, Any]:
+    """Read what ``seal`` wrote; floats come back to the bit.
+
+    Raises:
+        ValueError: it is not what was sealed.
+    """
+    try:
+        sealed = json.loads(blob)
+        content: dict[str, Any] = sealed["content"]
+        is_whole = sha256(_canonical(content)) == sealed["sha256"]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError("it is no sealed JSON") from None
+    if not is_whole:
+        raise ValueError("its checksum does not match")
+    return content
+
+
 def save_checkpoint(
     folder: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]
 ) -> None:
@@ -59,10 +87,8 @@ def save_checkpoint(
     path = folder / f"step-{step:08d}.safetensors"
     blob = save({name: tensor.detach().cpu() for name, tensor in tensors.items()})
     write_atomically(path, blob)
-    content = {"step": step, "tensors_sha256": _sha256(blob), "state": state}
-    text = json.dumps(content, allow_nan=False)
-    sealed = {"sha256": _sha256(text.encode()), "content": text}
-    write_atomically(path.with_suffix(".json"), json.dumps(sealed).encode())
+    content = {"step": step, "tensors_sha256": sha256(blob), "state": state}
+    write_atomically(path.with_suffix(".json"), seal(content))
     for old in _steps(folder)[:-KEPT]:
         for suffix in (".json", ".safetensors"):
             old.with_suffix(suffix).unlink(missing_ok=True)
@@ -83,12 +109,9 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def _load(path: Path) -> Checkpoint:
-    sealed = json.loads(path.read_bytes())
-    if _sha256(sealed["content"].encode()) != sealed["sha256"]:
-        raise ValueError("its checksum does not match")
-    content = json.loads(sealed["content"])
+    content = unseal(path.read_bytes())
     blob = path.with_suffix(".safetensors").read_bytes()
-    if _sha256(blob) != content["tensors_sha256"]:
+    if sha256(blob) != content["tensors_sha256"]:
         raise ValueError("the checksum of its tensors does not match")
     return Checkpoint(content["step"], load(blob), content["state"])
 
@@ -97,5 +120,5 @@ def _steps(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*.json"), key=lambda path: int(path.stem.split("-")[1]))
 
 
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _canonical(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, sort_keys=True).encode()

@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mlflow.entities import Metric, Run, RunTag
@@ -78,6 +78,17 @@ def log_evaluation(client: MlflowClient, run_id: str, record: journal.Record) ->
     log_in_batches(client, run_id, list(metrics_of(stamped)), list(tags_of(stamped)))
 
 
+def log_series(client: MlflowClient, run_id: str, series: Mapping[str, Sequence[float]]) -> None:
+    """Log curves over loops 1, 2, ... as metrics."""
+    now = round(time.time() * 1000)
+    metrics = [
+        Metric(name, value, now, loop)
+        for name, curve in series.items()
+        for loop, value in enumerate(curve, 1)
+    ]
+    log_in_batches(client, run_id, metrics, [])
+
+
 def log_baselines(
     client: MlflowClient,
     experiment_id: str,
@@ -108,13 +119,12 @@ def log_baselines(
             "task": task.name,
         }
         run = client.create_run(experiment_id, run_name=f"{task.name}: {name}", tags=tags)
-        now = round(time.time() * 1000)
-        metrics = []
-        for key, values in scores[name].items():
-            curve = values if len(values) > 1 else values * n_loops
-            metrics += [Metric(f"loops/{key}", v, now, loop) for loop, v in enumerate(curve, 1)]
-        metrics.append(Metric("held_out/nmse", scores[name]["nmse"][-1], now, 0))
-        log_in_batches(client, run.info.run_id, metrics, [])
+        curves = {
+            f"loops/{key}": values if len(values) > 1 else values * n_loops
+            for key, values in scores[name].items()
+        }
+        log_series(client, run.info.run_id, curves)
+        client.log_metric(run.info.run_id, "held_out/nmse", scores[name]["nmse"][-1])
         client.set_terminated(run.info.run_id, "FINISHED")
 
 

@@ -79,6 +79,21 @@ class LoopedTransformer(nn.Module):
         """Build the model that a configuration describes."""
         return cls(config.size, config.n_dims, config.n_points, config.prompt, init)
 
+    @classmethod
+    def from_run(cls, run_id: str) -> "LoopedTransformer":
+        """Load the model that a training run registered, from the store that MLflow is set to.
+
+        Args:
+            run_id: the run's id, or a registered model as ``models:/<name>@best``.
+
+        Raises:
+            UnknownModelError: there is no such run, or it is no training with a model.
+            DamagedModelError: the model's files are not what was saved.
+        """
+        from looped.registry import load  # here only: the model itself knows nothing of MLflow
+
+        return load(run_id)[0]
+
     def _initialise(self, init: str) -> None:
         residual_scale = 1 / math.sqrt(2 * self.config.size.n_layer)
         for name, module in self.named_modules():

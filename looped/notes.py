@@ -51,5 +51,5 @@ def _convergence(trained: Trained) -> str:
     fall = trained.curves.late_fall
     if fall is None:
         return ""
-    verdict = "still falling: **unconverged**" if trained.curves.unconverged else "converged"
-    return f"; over the last fifth it went to {fall:.2f} of its value ({verdict})"
+    verdict = ", still falling: **unconverged**" if trained.curves.unconverged else ""
+    return f"; over the last fifth it went to {fall:.2f} of its value{verdict}"

@@ -114,7 +114,7 @@ class Tracker:
             self.client.set_tag(self.run_id, "looped.reason", reason)
             if note:
                 self.client.set_tag(self.run_id, "mlflow.note.content", note)
-            for name in ("config.json", "journal.jsonl", "model.safetensors"):
+            for name in ("config.json", "journal.jsonl"):
                 if (self.folder.path / name).exists():
                     self.client.log_artifact(self.run_id, str(self.folder.path / name))
             if (self.folder.path / "evaluation").exists():

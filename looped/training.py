@@ -5,18 +5,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from looped import tasks
-from looped.checkpoint import load_checkpoint, save_checkpoint, write_atomically
+from looped.checkpoint import load_checkpoint, save_checkpoint
 from looped.config import TrainConfig
 from looped.curves import PLATEAU_ABOVE, Curves
 from looped.evaluation import Evaluation, evaluate
 from looped.folder import RunFolder
 from looped.journal import Journal
 from looped.model import LoopedTransformer
+from looped.weights import save_model
 
 HELD_OUT_PROMPTS = 12_800
 FEWEST_PROMPTS = 640
@@ -168,8 +168,7 @@ def _conclude(
         journal.append("evaluation", step=curves.step, **evaluation.record(config.b))
     journal.append("outcome", step=curves.step, values=outcome, tags=tags)
     if folder is not None:
-        weights = {name: value.cpu() for name, value in model.state_dict().items()}
-        write_atomically(folder.path / "model.safetensors", safetensors.torch.save(weights))
+        save_model(folder.path / "model", model, _facts(config, outcome))
     return Trained(model, config, curves, evaluation, outcome, tags)
 
 
@@ -182,6 +181,16 @@ def _point(
         "train/learning_rate": optimizer.param_groups[0]["lr"],
         "speed/steps_per_s": speed,
         "speed/tokens_per_s": tokens,
+    }
+
+
+def _facts(config: TrainConfig, outcome: Mapping[str, float]) -> dict[str, Any]:
+    """Say what a user of the saved model should know of it."""
+    named = ("name", "size", "b", "seed", "n_examples", "steps", "precision", "identity")
+    return {name: getattr(config, name) for name in named} | {
+        "recipe": config.recipe_identity,
+        "task": config.task_config.content,
+        "held_out/nmse": outcome["held_out/nmse"],
     }
 
 

@@ -9,6 +9,7 @@ import yaml
 
 from entrypoints import arguments
 from entrypoints.evaluate_extrapolation import EvaluateOptions
+from entrypoints.evaluate_tables import TableOptions
 from entrypoints.train import TrainOptions
 from looped.config import TrainConfig
 
@@ -18,6 +19,7 @@ PARSERS = {
     "train": (TrainConfig, TrainOptions),
     "evaluate-extrapolation": (EvaluateOptions,),
     "evaluate_extrapolation": (EvaluateOptions,),
+    "evaluate_tables": (TableOptions,),
 }
 
 

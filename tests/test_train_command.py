@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 SMALL = {
     "size": "tiny", "b": 2, "n_dims": 2, "n_examples": 7, "batch_size": 8,
     "steps": 600, "log_every": 10, "checkpoint_seconds": 0.1, "device": "cpu", "evaluate": "false",
+    "register": "false",
 }  # fmt: skip
 
 
@@ -93,7 +94,8 @@ def test_killed_at_random_moments_it_ends_as_if_it_never_was(commands, tmp_path)
     assert code == 0, output
 
     whole, resumed = (
-        load_file(next((tmp_path / name).glob("*/model.safetensors"))) for name in ("whole", "runs")
+        load_file(next((tmp_path / name).glob("*/model/weights.safetensors")))
+        for name in ("whole", "runs")
     )
     assert all((whole[name] == resumed[name]).all() for name in whole)
     first, *killed, last = commands.runs()
@@ -145,6 +147,19 @@ def test_refusals_leave_no_run_behind(commands):
     assert code == 2
     assert output == "train: loop_window must lie in [1, b=2], got 3\n"
     assert commands.runs() == []
+
+
+def test_a_registry_that_is_away_takes_nothing_from_the_run(commands, monkeypatch):
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    output, code = finish(commands.start(steps=20, register="true"))
+    assert code == 0
+    assert "Traceback" not in output
+    (said,) = [line for line in output.splitlines() if line.startswith("train: ")]
+    (run,) = commands.runs()
+    expected = f"train: looped-linear-tiny-d2-n7 has no version of run {run.info.run_id}, "
+    assert said.startswith(expected + "the same command registers it: ")
+    assert run.info.status == "FINISHED"
 
 
 def test_mlflow_run_trains_and_a_bad_value_there_is_a_failed_run(commands):

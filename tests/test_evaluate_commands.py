@@ -1,0 +1,150 @@
+"""The commands that evaluate trained models, from their arguments to what MLflow holds."""
+
+import signal
+import sys
+
+import pytest
+
+from entrypoints import evaluate_extrapolation, evaluate_tables, train
+
+SMALL = [
+    "--b", "2", "--n_examples", "7", "--batch_size", "8", "--steps", "20", "--device", "cpu",
+    "--evaluate", "false",
+]  # fmt: skip
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, store, tmp_path):
+    """Run a command in this process; return its exit code and what it said, or complained."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def run(command, *argv):
+        capsys.readouterr()
+        if command is not evaluate_tables:
+            argv = (*argv, "--runs_dir", str(tmp_path / "runs"))
+        monkeypatch.setattr(sys, "argv", ["command", *argv])
+        try:
+            code = command.main()
+        except SystemExit as refused:
+            code = refused.code
+        said = capsys.readouterr()
+        return code, (said.err if code else said.out).splitlines()
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def trained(run, store):
+    """The id of a finished training run whose model is registered and not evaluated."""
+    code, said = run(train, *SMALL)
+    assert code == 0, said
+    return said[-1].rsplit("/", 1)[-1]
+
+
+FEW = ("--b_max", "4", "--n_prompts", "64")
+
+
+def steps(store, run_id, name):
+    return [metric.step for metric in store.get_metric_history(run_id, name)]
+
+
+def test_a_run_is_evaluated_beyond_its_b(run, store, trained):
+    code, (said,) = run(evaluate_extrapolation, "--run_id", trained, *FEW)
+    assert code == 0
+    assert said.startswith("tiny-b2-s42: NMSE ")
+    assert " after 4 loops" in said
+    assert steps(store, trained, "loops/nmse") == [1, 2, 3, 4]
+    assert steps(store, trained, "loops/state_change") == [2, 3, 4]
+    metrics = store.get_run(trained).data.metrics
+    assert metrics["extrapolation/prompts"] == 64
+    ratio = metrics["extrapolation/nmse_at_b_max"] / metrics["extrapolation/nmse_at_b"]
+    assert metrics["extrapolation/ratio_b_max_to_b"] == pytest.approx(ratio)
+    files = {file.path for file in store.list_artifacts(trained, "evaluation")}
+    names = ("loops.csv", "baselines.csv", "extrapolation.svg", "extrapolation.png")
+    assert files == {f"evaluation/{name}" for name in names}
+
+
+def test_a_registered_model_is_evaluated_to_the_run_that_trained_it(run, store, trained):
+    code, said = run(evaluate_extrapolation, "--model", "models:/looped-linear-tiny-n7@best", *FEW)
+    assert code == 0, said
+    assert steps(store, trained, "loops/nmse") == [1, 2, 3, 4]
+
+
+def test_without_a_choice_every_run_is_evaluated_once(run, store, trained):
+    code, said = run(evaluate_extrapolation, *FEW)
+    assert (code, len(said)) == (0, 1)
+    assert steps(store, trained, "loops/nmse") == [1, 2, 3, 4]
+    code, (said,) = run(evaluate_extrapolation, *FEW)
+    assert code == 0
+    assert said.startswith("every finished training of this experiment is evaluated")
+    code, (said,) = run(evaluate_extrapolation, "--b_max", "5", "--n_prompts", "64")
+    assert said.startswith("tiny-b2-s42: NMSE ")
+
+
+def test_baselines_are_logged_once_however_many_models(run, store, trained):
+    experiment = store.get_run(trained).info.experiment_id
+    for _ in range(2):
+        run(evaluate_extrapolation, "--run_id", trained, *FEW)
+    runs = store.search_runs([experiment], "tags.`looped.kind` = 'baseline'")
+    names = [found.data.tags["baseline"] for found in runs]
+    expected = ["averaging", "gradient_descent", "least_squares", "nearest_neighbours"]
+    assert sorted(names) == expected
+    assert all(steps(store, found.info.run_id, "loops/nmse") == [1, 2, 3, 4] for found in runs)
+
+
+def test_tables_are_predicted_beside_least_squares(run, store, trained):
+    code, said = run(evaluate_tables, "--run_id", trained, *FEW)
+    assert code == 0, said
+    assert "iris is left out: " in "\n".join(said)
+    for table in ("diabetes", "wine", "breast_cancer"):
+        assert steps(store, trained, f"tables/{table}") == [1, 2, 3, 4]
+        assert any(line.startswith(table) and "least squares" in line for line in said)
+    files = {file.path for file in store.list_artifacts(trained, "tables")}
+    assert files == {"tables/tables.csv", "tables/tables.svg", "tables/tables.png"}
+
+
+@pytest.mark.parametrize(
+    ("command", "argv", "rule"),
+    [
+        (evaluate_extrapolation, ["--run_id", "f" * 32], "run must be one that"),
+        (evaluate_extrapolation, ["--model", "models:/nobody@best"], "model must be one that"),
+        (evaluate_extrapolation, ["--model", "nonsense!"], "a model must be given as a run"),
+        (evaluate_extrapolation, ["--b_max", "0"], "b_max must be a whole number of at least 1"),
+        (evaluate_extrapolation, ["--n_prompts", "1"], "n_prompts must be a whole number"),
+        (evaluate_extrapolation, ["--run_id", "a", "--model", "b"], "give run_id or model"),
+        (evaluate_tables, [], "give run_id or model, got run_id=None and model=None"),
+        (evaluate_tables, ["--run_id", "f" * 32], "run must be one that"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(run, command, argv, rule):
+    code, (line,) = run(command, *argv)
+    assert code in (1, 2)
+    assert rule in line
+    assert ", got " in line
+
+
+def test_a_run_that_is_no_training_is_refused(run, store, trained):
+    other = store.create_run(store.get_run(trained).info.experiment_id).info.run_id
+    code, (line,) = run(evaluate_extrapolation, "--run_id", other)
+    assert code == 1
+    assert "must be a training" in line
+
+
+@pytest.mark.parametrize(
+    ("table", "rule"),
+    [("iris", "n_dims must lie in [1, 3]"), ("titanic", "table must be one of diabetes")],
+)
+def test_a_table_that_does_not_fit_the_model_is_refused(run, trained, table, rule):
+    code, (line,) = run(evaluate_tables, "--run_id", trained, "--table", table, *FEW)
+    assert code == 1
+    assert rule in line
+
+
+def test_a_model_of_another_task_is_refused(run, store):
+    code, said = run(train, *SMALL, "--task", "decision_tree")
+    run_id = said[-1].rsplit("/", 1)[-1]
+    code, (line,) = run(evaluate_tables, "--run_id", run_id, "--table", "diabetes")
+    assert code == 1
+    assert line.endswith("got decision_tree")
