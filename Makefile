@@ -31,10 +31,10 @@ ui: setup  ## open the MLflow UI on the runs of this folder
 	mlflow ui --backend-store-uri sqlite:///mlflow.db
 
 test: setup  ## run the tests
-	pytest
+	pytest -n 2
 
 test-all: setup  ## run the tests, the slow ones too
-	pytest -m ''
+	pytest -n 2 -m ''
 
 check: setup  ## lint, types and import order
 	ruff check .

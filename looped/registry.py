@@ -203,4 +203,8 @@ def _point_to_the_best(client: MlflowClient, name: str) -> None:
         now = client.get_registered_model(name).aliases.get(ALIAS)
         if now is not None and errors.get(int(now), float("inf")) <= errors[best]:
             return
-        client.set_registered_model_alias(name, ALIAS, str(best))
+        try:
+            client.set_registered_model_alias(name, ALIAS, str(best))
+        except MlflowException:  # two processes that set it for the first time collide
+            if client.get_registered_model(name).aliases.get(ALIAS) == now:
+                raise
