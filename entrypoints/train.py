@@ -55,7 +55,7 @@ def main() -> int:
         return arguments.complain("train", error)
 
     progress = Progress(config.name, config.steps)
-    status, reason, note, code = "FAILED", "", "", 1
+    status, reason, note, code, registered = "FAILED", "", "", 1, ""
     try:
         trained = training.train(
             config,
@@ -75,7 +75,7 @@ def main() -> int:
         note = notes.describe(trained, folder.path, tracking.git_state())
         status, reason, code = "FINISHED", notes.result(trained), 0
         if options.register:
-            _register(tracker, trained)
+            registered = _register(tracker, trained)
     except training.Stopped as error:
         status, reason, code = "KILLED", str(error), should_stop.exit_code
     except DivergedError as error:
@@ -93,18 +93,22 @@ def main() -> int:
     print(f"{config.name}: {reason}", file=sys.stderr if code else sys.stdout)
     if status == "FINISHED":
         print(f"look at it: {tracker.where_to_look}")
+    if registered:
+        print(f'load it: mlflow.pyfunc.load_model("{registered}")')
     return code
 
 
-def _register(tracker: "Tracker", trained: "Trained") -> None:
-    """Register the model; a registry that refuses takes nothing from the run."""
+def _register(tracker: "Tracker", trained: "Trained") -> str:
+    """Register the model and return its URI; a registry that refuses takes nothing from the run."""
     from looped import registry
 
     folder, nmse = tracker.folder.path / "model", trained.outcome["held_out/nmse"]
     try:
-        registry.register(tracker.client, tracker.run_id, folder, trained.config, nmse)
+        own = registry.register(tracker.client, tracker.run_id, folder, trained.config, nmse)
     except registry.RegistryError as error:
         arguments.complain("train", error)
+        return ""
+    return f"models:/{own.name}/{own.version}"
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from mlflow.tracking import MlflowClient
 from looped.config import TASK_OPTIONS, TrainConfig
 from looped.model import LoopedTransformer
 from looped.packaging import INSIDE, quietly, save_for_serving
-from looped.weights import DESCRIPTION, WEIGHTS, load_model
+from looped.weights import DESCRIPTION, WEIGHTS, DamagedModelError, load_model
 
 ALIAS = "best"
 ARTIFACT = "model"
@@ -79,12 +79,14 @@ def register(
         own = next(iter(client.search_model_versions(f"name='{name}' and run_id='{run_id}'")), None)
         if own is None:
             source = _upload(client, run_id, folder, config)
-            own = client.create_model_version(name, source, run_id, _tags(run_id, config, nmse))
+            tags = _tags(run_id, config, nmse)
+            own = client.create_model_version(name, source, run_id, tags, await_creation_for=0)
         _point_to_the_best(client, name)
     except (MlflowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise RegistryError(
-            f"{name} has no version of run {run_id}, the same command registers it: {reason}"
+            f"run {run_id} must be registered as {name} (the same command does it again), "
+            f"got: {reason}"
         ) from error
     return own
 
@@ -159,7 +161,11 @@ def load(reference: str) -> tuple[LoopedTransformer, dict[str, Any]]:
         DamagedModelError: its files are not what was saved.
     """
     with tempfile.TemporaryDirectory() as into:
-        return load_model(find_model_folder(MlflowClient(), reference, Path(into)))
+        folder = find_model_folder(MlflowClient(), reference, Path(into))
+        try:
+            return load_model(folder)
+        except DamagedModelError as error:
+            raise DamagedModelError(f"{reference} is damaged: {error}") from error
 
 
 def _create_if_missing(client: MlflowClient, name: str) -> None:

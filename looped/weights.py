@@ -71,11 +71,13 @@ def load_model(folder: Path) -> tuple[LoopedTransformer, dict[str, Any]]:
 
 
 def _empty_model(architecture: Mapping[str, Any]) -> LoopedTransformer:
-    """Build a model whose weights are still to come, without drawing any."""
+    """Build a model whose weights are still to come, and leave PyTorch's generator alone.
+
+    Not on PyTorch's meta device, whose first use takes seconds.
+    """
     config = ModelConfig(**{**architecture, "size": Size(**architecture["size"])})
-    with torch.device("meta"):
-        model = LoopedTransformer.from_config(config)
-    return model.to_empty(device="cpu")
+    with torch.random.fork_rng(devices=[]):
+        return LoopedTransformer.from_config(config)
 
 
 def _damaged(path: Path, error: Exception) -> DamagedModelError:

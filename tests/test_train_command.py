@@ -157,14 +157,17 @@ def test_a_registry_that_is_away_takes_nothing_from_the_run(commands, monkeypatc
     assert "Traceback" not in output
     (said,) = [line for line in output.splitlines() if line.startswith("train: ")]
     (run,) = commands.runs()
-    expected = f"train: looped-linear-tiny-d2-n7 has no version of run {run.info.run_id}, "
-    assert said.startswith(expected + "the same command registers it: ")
+    expected = f"train: run {run.info.run_id} must be registered as looped-linear-tiny-d2-n7 ("
+    assert said.startswith(expected)
     assert run.info.status == "FINISHED"
 
 
 def test_mlflow_run_trains_and_a_bad_value_there_is_a_failed_run(commands):
-    output, code = finish(commands.start_project(steps=20, evaluate="true", b_max=4))
+    output, code = finish(
+        commands.start_project(steps=20, evaluate="true", b_max=4, register="true")
+    )
     assert code == 0, output
+    assert 'load it: mlflow.pyfunc.load_model("models:/looped-linear-tiny-d2-n7/1")' in output
     assert "tiny-b2-s42: NMSE " in output
     assert "mlflow ui" in output
     output, code = finish(commands.start_project(b="ten"))
