@@ -13,9 +13,9 @@ import matplotlib.pyplot as plt
 
 from looped.journal import history, read
 
-figure, axes = plt.subplots(figsize=(7, 3.8), layout="constrained")
+figure, axes = plt.subplots(figsize=(7, 4.4), layout="constrained")
 for style, argument in zip(("-", "--", "-."), sys.argv[2:], strict=False):
-    label, folder = argument.split("=", 1)
+    label, folder = argument.rsplit("=", 1)
     records = history(read(Path(folder) / "journal.jsonl")[0])
     points = [r for r in records if r["kind"] == "metrics"]
     steps = [r["step"] for r in points]
@@ -31,5 +31,5 @@ axes.set(
     ylabel="squared error at the query / Var(y)\n(mean of 25 training batches)",
     title="tiny, linear regression in 5 dimensions, 63 examples, seed 42",
 )
-axes.legend(frameon=False)
+figure.legend(loc="outside lower center", frameon=False, fontsize=9)
 figure.savefig(sys.argv[1], dpi=150)

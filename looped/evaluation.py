@@ -43,13 +43,13 @@ class Evaluation:
     @property
     def nmse(self) -> Floats:
         """Normalised mean squared error at the query after each loop, of shape (loop,)."""
-        return np.asarray(self.query_errors.mean(axis=1))
+        return np.asarray(self.query_errors.mean(axis=1, dtype=np.float64))
 
     @property
     def nmse_se(self) -> Floats:
         """Standard error of ``nmse`` over prompts, of shape (loop,)."""
         n_prompts = self.query_errors.shape[1]
-        return np.asarray(self.query_errors.std(axis=1, ddof=1) / math.sqrt(n_prompts))
+        return np.asarray(self.query_errors.std(axis=1, ddof=1, dtype=np.float64) / math.sqrt(n_prompts))
 
     @property
     def bits(self) -> Floats:
