@@ -48,8 +48,8 @@ class Evaluation:
     @property
     def nmse_se(self) -> Floats:
         """Standard error of ``nmse`` over prompts, of shape (loop,)."""
-        n_prompts = self.query_errors.shape[1]
-        return np.asarray(self.query_errors.std(axis=1, ddof=1, dtype=np.float64) / math.sqrt(n_prompts))
+        deviation = self.query_errors.std(axis=1, ddof=1, dtype=np.float64)
+        return np.asarray(deviation / math.sqrt(self.query_errors.shape[1]))
 
     @property
     def bits(self) -> Floats:
