@@ -59,6 +59,9 @@ def log_in_batches(
 def mark_dead_runs(client: MlflowClient, experiment_id: str) -> list[str]:
     """Mark KILLED every run of this machine that is RUNNING without a living process.
 
+    A training that ``mlflow run`` made and that never began, for want of conda say, has no
+    machine; it is marked when it is an hour old.
+
     Returns:
         Their ids.
     """
@@ -66,9 +69,17 @@ def mark_dead_runs(client: MlflowClient, experiment_id: str) -> list[str]:
     dead = []
     for run in client.search_runs([experiment_id], query):
         if not is_held_by(Path(run.data.tags["looped.folder"]), run.info.run_id):
-            client.set_tag(run.info.run_id, "looped.reason", "its process died")
-            client.set_terminated(run.info.run_id, "KILLED")
             dead.append(run.info.run_id)
+    an_hour_ago = round(time.time() * 1000) - 3_600_000
+    query = (
+        "attributes.status = 'RUNNING' and tags.`mlflow.project.entryPoint` = 'train' "
+        f"and attributes.start_time < {an_hour_ago}"
+    )
+    unbegun = client.search_runs([experiment_id], query)
+    dead += [run.info.run_id for run in unbegun if "looped.host" not in run.data.tags]
+    for run_id in dead:
+        client.set_tag(run_id, "looped.reason", "its process died")
+        client.set_terminated(run_id, "KILLED")
     return dead
 
 

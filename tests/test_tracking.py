@@ -1,5 +1,6 @@
 import json
 import os
+import time
 from contextlib import closing
 from dataclasses import replace
 
@@ -142,6 +143,19 @@ def test_runs_without_a_living_process_are_marked_killed(store, folder, tmp_path
     assert store.get_run(alive.run_id).info.status == "RUNNING"
     assert store.get_run(foreign).info.status == "RUNNING"
     alive.finish("KILLED", "test")
+
+
+def test_a_training_that_mlflow_made_and_that_never_began_is_marked_killed(store):
+    experiment = os.environ["MLFLOW_EXPERIMENT_ID"]
+    now = round(time.time() * 1000)
+    tags = {"mlflow.project.entryPoint": "train"}
+    old, young, other = (
+        store.create_run(experiment, start_time=start, tags=own).info.run_id
+        for start, own in [(now - 4_000_000, tags), (now, tags), (now - 4_000_000, {})]
+    )
+    assert mlflow_store.mark_dead_runs(store, experiment) == [old]
+    statuses = [store.get_run(run_id).info.status for run_id in (old, young, other)]
+    assert statuses == ["KILLED", "RUNNING", "RUNNING"]
 
 
 def test_git_state_names_a_commit_and_a_checkout_without_git_is_unknown(tmp_path, monkeypatch):
