@@ -35,12 +35,17 @@ def run(monkeypatch, capsys, store, tmp_path):
         signal.signal(number, handler)
 
 
+def run_id_in(said):
+    (line,) = (line for line in said if line.startswith("look at it"))
+    return line.rsplit("/", 1)[-1]
+
+
 @pytest.fixture
 def trained(run, store):
     """The id of a finished training run whose model is registered and not evaluated."""
     code, said = run(train, *SMALL)
     assert code == 0, said
-    return said[-1].rsplit("/", 1)[-1]
+    return run_id_in(said)
 
 
 FEW = ("--b_max", "4", "--n_prompts", "64")
@@ -144,7 +149,7 @@ def test_a_table_that_does_not_fit_the_model_is_refused(run, trained, table, rul
 
 def test_a_model_of_another_task_is_refused(run, store):
     code, said = run(train, *SMALL, "--task", "decision_tree")
-    run_id = said[-1].rsplit("/", 1)[-1]
+    run_id = run_id_in(said)
     code, (line,) = run(evaluate_tables, "--run_id", run_id, "--table", "diabetes")
     assert code == 1
     assert line.endswith("got decision_tree")
