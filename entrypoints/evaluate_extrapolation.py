@@ -1,7 +1,6 @@
 """Run trained models far beyond their b, beside what a statistician would predict."""
 
 import logging
-import os
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -45,6 +44,7 @@ def main() -> int:
     from mlflow.tracking import MlflowClient
 
     from entrypoints.progress import Progress
+    from looped.mlflow_store import note_on_launcher
     from looped.registry import UnknownModelError, run_of
     from looped.weights import DamagedModelError
 
@@ -71,9 +71,8 @@ def main() -> int:
             f"every finished training of this experiment is evaluated to {options.b_max} loops "
             f"on {options.n_prompts:,} prompts or more"
         )
-    launched = os.environ.get("MLFLOW_RUN_ID")
-    if launched and done:
-        client.set_tag(launched, "mlflow.note.content", "\n".join(f"- {line}" for line in done))
+    note = "\n".join(f"- {line}" for line in done) or "Nothing was left to evaluate."
+    note_on_launcher(client, "evaluate_extrapolation", note)
     return code
 
 

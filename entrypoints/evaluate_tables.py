@@ -1,7 +1,6 @@
 """Give a model of linear regression real tables to predict, beside least squares and ridge."""
 
 import logging
-import os
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -86,7 +85,7 @@ def _log(
     """Log to the training run: metrics over loops, a table of numbers and a figure."""
     from analysis import figures
     from entrypoints.evaluation_files import write_csv
-    from looped.mlflow_store import log_series
+    from looped.mlflow_store import log_series, note_on_launcher
 
     curves = {table: list(map(float, result.model.nmse)) for table, result in results.items()}
     level = {
@@ -108,9 +107,7 @@ def _log(
         write_csv(folder / "tables.csv", header, rows)
         figures.save(figures.tables(b, curves, level), folder / "tables")
         client.log_artifacts(run_id, temporary, "tables")
-    launched = os.environ.get("MLFLOW_RUN_ID")
-    if launched:
-        client.set_tag(launched, "mlflow.note.content", f"Logged to run {run_id}, `tables/`.")
+    note_on_launcher(client, "evaluate_tables", f"Logged to run {run_id}, `tables/`.")
 
 
 if __name__ == "__main__":

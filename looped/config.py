@@ -254,8 +254,9 @@ class TrainConfig:
 
     @property
     def name(self) -> str:
-        """A readable name of the cell and seed: ``small-b10-s42``."""
-        return f"{self.size}-b{self.b}-s{self.seed}"
+        """A readable name: ``small-b10-s42``, and the task or prompt that is no default."""
+        other = [word for word in (self.task, self.prompt) if word not in ("linear", "joint")]
+        return "-".join([self.size, f"b{self.b}", f"s{self.seed}", *other])
 
     @property
     def step_flops(self) -> int:

@@ -150,6 +150,14 @@ def current_experiment(client: MlflowClient) -> str:
     return os.environ.get("MLFLOW_EXPERIMENT_ID", "0")
 
 
+def note_on_launcher(client: MlflowClient, name: str, note: str) -> None:
+    """Name the run that ``mlflow run`` made for this process, if it did, and say what came."""
+    launched = os.environ.get("MLFLOW_RUN_ID")
+    if launched:
+        client.update_run(launched, name=name)
+        client.set_tag(launched, "mlflow.note.content", note)
+
+
 def trained_runs(client: MlflowClient, experiment_id: str) -> list[Run]:
     """Return the finished training runs of an experiment that no later run supersedes."""
     query = "attributes.status = 'FINISHED' and tags.`looped.kind` = 'training'"

@@ -229,3 +229,15 @@ def test_cells_share_a_recipe_and_nothing_else_changes_it(name):
     changed = replace(TrainConfig(), **{name: (CELL | OPTIONS | RECORDS | RECIPE)[name]})
     assert (changed.recipe != TrainConfig().recipe) == (name in RECIPE)
     assert (changed.recipe_identity != TrainConfig().recipe_identity) == (name in RECIPE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "small-b10-s42"),
+        ({"prompt": "interleaved"}, "small-b10-s42-interleaved"),
+        ({"task": "decision_tree"}, "small-b10-s42-decision_tree"),
+    ],
+)
+def test_a_run_is_named_after_its_cell_and_what_is_no_default(changes, name):
+    assert TrainConfig(size="small", b=10, **changes).name == name

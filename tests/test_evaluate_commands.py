@@ -77,6 +77,16 @@ def test_a_registered_model_is_evaluated_to_the_run_that_trained_it(run, store, 
     assert steps(store, trained, "loops/nmse") == [1, 2, 3, 4]
 
 
+def test_the_run_that_launched_it_says_what_came(run, store, trained, monkeypatch):
+    launched = store.create_run(store.get_run(trained).info.experiment_id).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", launched)
+    _, (said,) = run(evaluate_extrapolation, "--run_id", trained, *FEW)
+    after = store.get_run(launched)
+    assert after.info.run_name == "evaluate_extrapolation"
+    assert after.data.tags["mlflow.note.content"] == f"- {said}"
+    assert not after.data.metrics
+
+
 def test_without_a_choice_every_run_is_evaluated_once(run, store, trained):
     code, said = run(evaluate_extrapolation, *FEW)
     assert (code, len(said)) == (0, 1)
