@@ -49,8 +49,7 @@ def open_run(config: TrainConfig, folder: RunFolder) -> "Tracker":
     """Begin to tell MLflow about a run.
 
     The run is the one that ``mlflow run`` made, or a new one. Runs whose process died are
-    marked KILLED first, and earlier runs of the same journal as superseded: the new one will
-    hold the whole history.
+    marked KILLED first.
 
     Raises:
         TrackingError: MLflow cannot be reached.
@@ -63,9 +62,6 @@ def open_run(config: TrainConfig, folder: RunFolder) -> "Tracker":
         # so that the UI opens the experiment as one of trained models
         client.set_experiment_tag(experiment_id, *EXPERIMENT_KIND)
         mark_dead_runs(client, experiment_id)
-        for older in _told(folder.path):
-            if older != run_id:
-                _tag_if_there(client, older, "superseded_by", run_id)
         return Tracker(client, run_id, experiment_id, folder)
     except MlflowException as error:
         raise TrackingError(f"MLflow must be reachable, got: {error}") from error
@@ -98,6 +94,9 @@ class Tracker:
     def finish(self, status: str, reason: str, note: str = "") -> None:
         """Tell the rest and give the run its final status.
 
+        A finished run holds the whole history of its journal: the earlier runs that were told
+        from it are tagged as superseded.
+
         Args:
             status: FINISHED, FAILED or KILLED.
             reason: one line that says why, kept as a tag.
@@ -121,6 +120,9 @@ class Tracker:
                 evaluation = str(self.folder.path / "evaluation")
                 self.client.log_artifacts(self.run_id, evaluation, "evaluation")
             self.client.set_terminated(self.run_id, status)
+            if status == "FINISHED":
+                for older in _told(self.folder.path).keys() - {self.run_id}:
+                    _tag_if_there(self.client, older, "superseded_by", self.run_id)
         except MlflowException as error:
             raise TrackingError(
                 f"MLflow must be reachable to be told the end of the run, got: {error}; "

@@ -75,6 +75,16 @@ def test_a_run_that_goes_on_tells_the_whole_history_once(store, folder):
     assert "superseded_by" not in store.get_run(second).data.tags
 
 
+def test_a_run_that_does_not_finish_supersedes_nothing(store, folder):
+    first = train_and_tell(folder)
+    tracker = tracking.open_run(training.resolve(TINY), folder)
+    tracker.finish("KILLED", "interrupted while it told again")
+    assert "superseded_by" not in store.get_run(first).data.tags
+    third = train_and_tell(folder)
+    tags = [store.get_run(run_id).data.tags for run_id in (first, tracker.run_id)]
+    assert [own["superseded_by"] for own in tags] == [third, third]
+
+
 def test_points_that_are_computed_again_are_told_once(store, folder):
     """The tracker may have told points that lie beyond the checkpoint of the next process."""
     for begins, ends in [(0, 7), (4, 9)]:
