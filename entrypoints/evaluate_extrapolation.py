@@ -71,7 +71,8 @@ def main() -> int:
             f"every finished training of this experiment is evaluated to {options.b_max} loops "
             f"on {options.n_prompts:,} prompts or more"
         )
-    note = "\n".join(f"- {line}" for line in done) or "Nothing was left to evaluate."
+    nothing = "Nothing could be evaluated." if run_ids else "Nothing was left to evaluate."
+    note = "\n".join(f"- {line}" for line in done) or nothing
     note_on_launcher(client, "evaluate_extrapolation", note)
     return code
 

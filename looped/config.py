@@ -1,7 +1,7 @@
 """What can be chosen, and the rules that a choice must keep. Imports nothing heavy.
 
 Symbols: ``b`` is the trained loop count and ``loop_window`` is T of Yang et al.
-(arXiv:2311.12424, section 4); ``n_examples`` is the N in-context examples of a prompt.
+(arXiv:2311.12424); ``n_examples`` is the N in-context examples of a prompt.
 """
 
 from collections.abc import Mapping

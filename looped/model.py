@@ -1,7 +1,7 @@
 """The looped transformer: one weight-tied stack of GPT-2 blocks, applied again and again.
 
 The loop is z <- f(z + p) from z = 0, with p the embedded prompt (input injection; Yang et al.,
-arXiv:2311.12424, section 4). f adds the position embedding, runs the blocks and the final
+arXiv:2311.12424). f adds the position embedding, runs the blocks and the final
 LayerNorm; all of it is inside the loop. Our z is their Y_t, our p their P.
 """
 

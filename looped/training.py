@@ -71,7 +71,7 @@ def train(
     """Train one model, evaluate it on held-out prompts, and record both.
 
     The loss is the squared error averaged over the last T loops, the prompts and the queries
-    (Yang et al., arXiv:2311.12424, equation 3).
+    (the truncated loss of Yang et al., arXiv:2311.12424).
 
     Args:
         config: what to train; see its fields.
