@@ -7,6 +7,7 @@ its solo training up to the rounding of the products.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from itertools import pairwise
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from looped.config import ModelConfig, TrainConfig
+from looped.kernels.shape import PaddedShape
 from looped.model import LoopedTransformer, prompt_tokens
 
 Weights = Mapping[str, Tensor]
@@ -43,6 +45,7 @@ class Replicas:
         self.untracked_loops = first.b - first.window
         self.grad_clip = first.grad_clip
         self.dtype = torch.bfloat16 if first.precision == "bf16" else torch.float32
+        self.fused = first.device == "cuda" and first.precision == "bf16" and fits(self.config)
         rows = [torch.cat([p.detach().flatten() for p in model.parameters()]) for model in models]
         self.flat = torch.stack(rows).to(first.device)
         self.weights = {
@@ -123,27 +126,48 @@ class Replicas:
         ys: Float[Tensor, "replica batch point"],
     ) -> Iterator[Float[Tensor, "running batch query"]]:
         """Yield the predictions after every loop that the loss sees."""
-        weights = {
-            # norms work in float32, as under autocast
-            name: values if "norm" in name else values.to(self.dtype)
-            for name, values in self.weights.items()
-        }
-        tokens = prompt_tokens(self.config, xs.flatten(0, 1), ys.flatten(0, 1)).to(self.dtype)
+        weights: Weights = self.weights
+        tokens = prompt_tokens(self.config, xs.flatten(0, 1), ys.flatten(0, 1))
         tokens = tokens.view(*ys.shape[:2], *tokens.shape[1:])  # (R, B, L, features)
         p = _linear(weights, "read_in", tokens) + weights["positions.weight"][:, None]
+        if self.fused:
+            yield from self._predict_fused(p)
+            return
+        weights = {
+            name: values.to(self.dtype) if _is_multiplied(name) else values
+            for name, values in weights.items()
+        }
         z = torch.zeros_like(p)
-        running = len(ys)
         for loop in range(1, self.loops[0] + 1):
-            still_running = sum(b >= loop for b in self.loops)
-            if still_running < running:
-                running = still_running
+            running = self._running(loop)
+            if running < len(z):
                 weights = {name: values[:running] for name, values in weights.items()}
                 z, p = z[:running], p[:running]
             with torch.set_grad_enabled(loop > self.untracked_loops):
                 z = _loop(weights, self.config, z + p)
             if loop > self.untracked_loops:
-                queries = z[:, :, -1:] if self.config.prompt == "joint" else z[:, :, ::2]
-                yield _linear(weights, "read_out", queries.to(self.dtype)).squeeze(-1)
+                yield self._at_queries(_linear(weights, "read_out", z).squeeze(-1))
+
+    def _predict_fused(self, p: Tensor) -> Iterator[Tensor]:
+        from looped.kernels.chain import looped_predictions
+
+        reads = looped_predictions(
+            self.weights, self.config, p, tuple(self.loops), self.untracked_loops, self.dtype
+        )
+        for loop, read in enumerate(reads, start=self.untracked_loops + 1):
+            yield self._at_queries(read[: self._running(loop)])
+
+    def _running(self, loop: int) -> int:
+        """Count the replicas that run loop ``loop`` (from 1 on)."""
+        return sum(b >= loop for b in self.loops)
+
+    def _at_queries(self, read: Float[Tensor, "running batch token"]) -> Tensor:
+        return read[..., -1:] if self.config.prompt == "joint" else read[..., ::2]
+
+
+def fits(config: ModelConfig) -> bool:
+    """Tell whether there are fused kernels here, and for this shape."""
+    return find_spec("triton") is not None and PaddedShape.of(config) is not None
 
 
 def can_share(first: TrainConfig, other: TrainConfig) -> bool:
@@ -205,6 +229,14 @@ def _attend(qkv: Float[Tensor, "replica batch token qkv"], n_head: int) -> Tenso
     q, k, v = qkv.view(replicas * batch, tokens, 3, n_head, -1).permute(2, 0, 3, 1, 4)
     heads = functional.scaled_dot_product_attention(q, k, v, is_causal=True)  # (RB, H, L, D)
     return heads.transpose(1, 2).reshape(replicas, batch, tokens, -1)
+
+
+def _is_multiplied(name: str) -> bool:
+    """Tell the blocks' products, which take operands of the chosen precision, from the rest.
+
+    Norms, read-in and read-out stay in float32: they cost little, and prompts keep their digits.
+    """
+    return name.startswith("blocks.") and "norm" not in name
 
 
 def _linear(weights: Weights, name: str, x: Tensor) -> Tensor:
