@@ -67,7 +67,7 @@ def parse(
     return built
 
 
-def complain(prog: str, error: Exception) -> int:
+def complain(prog: str, error: Exception | str) -> int:
     """Say in one line what is wrong; return the exit code for it."""
     print(f"{prog}: {' '.join(str(error).split())}", file=sys.stderr)
     return 1

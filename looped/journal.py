@@ -22,6 +22,10 @@ from typing import Any
 Record = dict[str, Any]
 
 
+class TrackingError(RuntimeError):
+    """MLflow could not be told; the journal holds what it missed."""
+
+
 class Journal:
     """Appends records to a file, or to a list in memory when there is no path."""
 

@@ -71,16 +71,24 @@ def mark_dead_runs(client: MlflowClient, experiment_id: str) -> list[str]:
         if not is_held_by(Path(run.data.tags["looped.folder"]), run.info.run_id):
             dead.append(run.info.run_id)
     an_hour_ago = round(time.time() * 1000) - 3_600_000
-    query = (
-        "attributes.status = 'RUNNING' and tags.`mlflow.project.entryPoint` = 'train' "
-        f"and attributes.start_time < {an_hour_ago}"
-    )
-    unbegun = client.search_runs([experiment_id], query)
-    dead += [run.info.run_id for run in unbegun if "looped.host" not in run.data.tags]
+    for entry_point in ("train", "grid"):
+        query = (
+            f"attributes.status = 'RUNNING' and attributes.start_time < {an_hour_ago} "
+            f"and tags.`mlflow.project.entryPoint` = '{entry_point}'"
+        )
+        unbegun = client.search_runs([experiment_id], query)
+        dead += [run.info.run_id for run in unbegun if "looped.host" not in run.data.tags]
     for run_id in dead:
-        client.set_tag(run_id, "looped.reason", "its process died")
-        client.set_terminated(run_id, "KILLED")
+        end_run(client, run_id, "KILLED", "its process died")
     return dead
+
+
+def end_run(
+    client: MlflowClient, run_id: str, status: str, reason: str, ended: int | None = None
+) -> None:
+    """Give a run its final status, and the reason as a tag."""
+    client.set_tag(run_id, "looped.reason", reason)
+    client.set_terminated(run_id, status, ended)
 
 
 def log_evaluation(client: MlflowClient, run_id: str, record: journal.Record) -> None:

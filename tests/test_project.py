@@ -10,13 +10,13 @@ import yaml
 from entrypoints import arguments
 from entrypoints.evaluate_extrapolation import EvaluateOptions
 from entrypoints.evaluate_tables import TableOptions
-from entrypoints.train import TrainOptions
+from entrypoints.options import CellOptions
 from looped.config import TrainConfig
 
 ROOT = Path(__file__).parent.parent
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
 PARSERS = {
-    "train": (TrainConfig, TrainOptions),
+    "train": (TrainConfig, CellOptions),
     "evaluate-extrapolation": (EvaluateOptions,),
     "evaluate_extrapolation": (EvaluateOptions,),
     "evaluate_tables": (TableOptions,),
