@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from looped.rules import check_choices, require_whole, setting
 
-RESUMES = ("auto", "never")
+RESUMES = ("auto", "same_code", "never")
 TRACKINGS = ("online", "offline")
 
 
@@ -13,7 +13,10 @@ class CellOptions:
     """What a training is told besides what to train."""
 
     resume: str = setting(
-        "auto", "auto: go on from the last checkpoint; never: begin anew", RESUMES
+        "auto",
+        "auto: go on from the last checkpoint; same_code: if this commit left it; "
+        "never: begin anew",
+        RESUMES,
     )
     evaluate: bool = setting(True, "evaluate beyond b, against the baselines")
     b_max: int = setting(50, "loops to evaluate to, where that is more than b")

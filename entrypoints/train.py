@@ -15,7 +15,7 @@ def main() -> int:
     should_stop = StopRequest()
     logging.basicConfig(format="%(message)s")
     # torch and MLflow take seconds to load: only once the arguments are known to be good
-    from entrypoints.cells import run_cells
+    from entrypoints.cell_runner import run_cells
     from entrypoints.progress import Progress
     from looped import training
 

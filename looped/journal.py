@@ -70,6 +70,25 @@ def read(path: Path, offset: int = 0) -> tuple[list[Record], int]:
     return [json.loads(line) for line in complete.splitlines()], offset + len(complete + newline)
 
 
+def last_record(path: Path, *kinds: str) -> Record | None:
+    """Read the last record of some kinds from the end of a journal, without the rest of it."""
+    size = path.stat().st_size
+    tail = 8192
+    while True:
+        with path.open("rb") as file:
+            file.seek(max(0, size - tail))
+            lines = file.read().splitlines(keepends=True)
+        whole = lines[1:] if tail < size else lines
+        for line in reversed(whole):
+            if line.endswith(b"\n"):
+                record: Record = json.loads(line)
+                if record["kind"] in kinds:
+                    return record
+        if tail >= size:
+            return None
+        tail *= 8
+
+
 def history(records: Iterable[Record]) -> list[Record]:
     """Drop what a later process computed again: points beyond its start, and the outcome."""
     kept: list[Record] = []

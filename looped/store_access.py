@@ -1,16 +1,20 @@
 """The way to the MLflow store: asked quickly whether it is there, made ready for many at once."""
 
 import fcntl
+import os
+import socket
 import sqlite3
 import urllib.request
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import NamedTuple
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from mlflow.tracking.fluent import set_experiment
 
 from looped.journal import TrackingError
 
@@ -18,8 +22,15 @@ ANSWER_SECONDS = 5.0
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
-def open_store() -> MlflowClient:
-    """Return a client of the store that MLflow is set to, once that is there to be used.
+class Store(NamedTuple):
+    """An MLflow store, and the experiment to work in."""
+
+    client: MlflowClient
+    experiment_id: str
+
+
+def open_store() -> Store:
+    """Return the store that MLflow is set to, once that is there to be used.
 
     The tables of an embedded database are made by one process at a time: of several that
     begin to make them together, most fail.
@@ -32,20 +43,30 @@ def open_store() -> MlflowClient:
         _require_answer(uri)
         if uri.startswith("sqlite:///"):
             _make_tables_once(Path(uri.removeprefix("sqlite:///")))
+        client = MlflowClient()
+        return Store(client, current_experiment(client))
     except (OSError, sqlite3.Error, MlflowException) as error:
         reason = " ".join(str(error).split())
         raise TrackingError(f"MLflow must be reachable, got {_public(uri)}: {reason}") from error
-    return MlflowClient()
+
+
+def current_experiment(client: MlflowClient) -> str:
+    """Find the experiment to work in: that of ``mlflow run``, the named one, or the default."""
+    launched = os.environ.get("MLFLOW_RUN_ID")
+    if launched:
+        return str(client.get_run(launched).info.experiment_id)
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
+    if name:
+        return str(set_experiment(name).experiment_id)
+    return os.environ.get("MLFLOW_EXPERIMENT_ID", "0")
 
 
 def _require_answer(uri: str) -> None:
     """Ask whether anybody is there: MLflow itself would try for minutes."""
     parts = urlsplit(uri)
     if parts.scheme in ("http", "https"):
-        try:
+        with suppress(HTTPError):  # an answer all the same
             urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWER_SECONDS).close()
-        except HTTPError:
-            pass  # an answer all the same
     elif parts.hostname is not None:
         port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
         if port is not None:

@@ -10,7 +10,6 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,9 @@ from looped.config import TaskConfig, TrainConfig
 from looped.folder import RunFolder
 from looped.journal import TrackingError
 from looped.mlflow_store import (
-    current_experiment,
+    end_lost_runs,
     end_run,
+    find_run,
     log_baselines,
     log_in_batches,
     mark_dead_runs,
@@ -57,9 +57,8 @@ def open_run(config: TrainConfig, folder: RunFolder, parent: str | None = None) 
     Raises:
         TrackingError: MLflow cannot be reached.
     """
-    client = open_store()
+    client, experiment_id = open_store()
     try:
-        experiment_id = current_experiment(client)
         run_id = os.environ.get("MLFLOW_RUN_ID") if parent is None else None
         if run_id is None:
             run_id = client.create_run(experiment_id, run_name=config.name).info.run_id
@@ -68,7 +67,7 @@ def open_run(config: TrainConfig, folder: RunFolder, parent: str | None = None) 
         # so that the UI opens the experiment as one of trained models
         client.set_experiment_tag(experiment_id, *EXPERIMENT_KIND)
         mark_dead_runs(client, experiment_id)
-        _end_predecessors(client, told_of(folder.path).keys() - {run_id})
+        end_lost_runs(client, told_of(folder.path).keys() - {run_id})
         return Tracker(client, run_id, experiment_id, folder)
     except MlflowException as error:
         raise TrackingError(f"MLflow must be reachable, got: {error}") from error
@@ -156,7 +155,8 @@ class Tracker:
         self.folder.journal.append("end", status=status, reason=reason)
         self._leaving.set()
         self._thread.join()
-        self.tell_end(status, reason, note)
+        end = journal.last_record(self.folder.journal_path, "end")
+        self.tell_end(status, reason, note, end["time"] if end else None)
 
     def tell_end(self, status: str, reason: str, note: str = "", ended: int | None = None) -> None:
         """Tell the rest of the journal and give the run its files and its final status.
@@ -258,25 +258,9 @@ def _known_run(client: MlflowClient, folder: RunFolder) -> str | None:
     """Find the run of this store that the journal's newest process told, if it told any."""
     for run_id, told in reversed(told_of(folder.path).items()):
         unsaid, _ = journal.read(folder.journal_path, told["offset"])
-        if all(record["kind"] != "start" for record in unsaid) and _is_there(client, run_id):
+        if all(record["kind"] != "start" for record in unsaid) and find_run(client, run_id):
             return run_id
     return None
-
-
-def _is_there(client: MlflowClient, run_id: str) -> bool:
-    try:
-        return bool(client.get_run(run_id).info.lifecycle_stage == "active")
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return False
-
-
-def _end_predecessors(client: MlflowClient, run_ids: Iterable[str]) -> None:
-    """Mark KILLED what a process on another machine left RUNNING: its lock is now ours."""
-    for run_id in run_ids:
-        if _is_there(client, run_id) and client.get_run(run_id).info.status == "RUNNING":
-            end_run(client, run_id, "KILLED", "its process died")
 
 
 def _describe(

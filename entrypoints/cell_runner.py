@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from entrypoints.options import CellOptions
 from looped.config import TrainConfig
 from looped.curves import DivergedError
-from looped.folder import LOOKED_AT_SECONDS, FolderInUseError, RunFolder
+from looped.folder import LOOKED_AT_SECONDS, FolderInUseError, RunFolder, run_path
 from looped.journal import TrackingError, history, read
 from looped.origin import Origin
 
@@ -46,6 +46,7 @@ class Ending(NamedTuple):
 
 Watch = Callable[[TrainConfig, int, Mapping[str, float]], None]
 WatchEvaluation = Callable[[TrainConfig, int, int], None]
+ALONE = Nest()
 
 
 def run_cells(
@@ -54,7 +55,7 @@ def run_cells(
     should_stop: Callable[[], bool],
     watch: Watch,
     watch_evaluation: WatchEvaluation,
-    nest: Nest = Nest(),
+    nest: Nest = ALONE,
     on_open: Callable[[TrainConfig, str], None] = lambda config, run_id: None,
     on_end: Callable[[Ending], None] = lambda ending: None,
     patience: float = LOOKED_AT_SECONDS,
@@ -140,14 +141,14 @@ class _Cell:
     ) -> None:
         self.config = config
         self.options = options
-        self.folder = RunFolder(
-            Path(options.runs_dir), config, fresh=options.resume == "never", patience=patience
-        )
+        root, origin = Path(options.runs_dir), Origin.here(nest.grid)
+        fresh = is_fresh(options.resume, Origin.read(run_path(root, config)), origin)
+        self.folder = RunFolder(root, config, fresh, patience)
         self.tracker: Tracker | None = None
         self.problems: list[str] = []
         self._has_ended = False
         try:
-            Origin.here(nest.grid).write(self.folder.path)
+            origin.write(self.folder.path)
             if options.tracking == "online":
                 self._open_tracker(nest.parent)
         except BaseException:
@@ -229,6 +230,12 @@ class _Cell:
             self.problems.append(str(error))
             return False
         return True
+
+
+def is_fresh(resume: str, before: Origin | None, now: Origin) -> bool:
+    """Tell whether a cell begins anew, by the ``resume`` setting and who left what is there."""
+    is_foreign = before is not None and before.commit != now.commit
+    return resume == "never" or (resume == "same_code" and is_foreign)
 
 
 class Conclusion(NamedTuple):
