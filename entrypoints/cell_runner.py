@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from entrypoints.options import CellOptions
 from looped.config import TrainConfig
 from looped.curves import DivergedError
-from looped.folder import LOOKED_AT_SECONDS, FolderInUseError, RunFolder, run_path
+from looped.folder import LOOKED_AT_SECONDS, FolderInUseError, FolderLock, RunFolder, run_path
 from looped.journal import TrackingError, history, read
 from looped.origin import Origin
 
@@ -43,6 +43,8 @@ class Ending(NamedTuple):
     where_to_look: str = ""
     registered: str = ""
 
+
+BASELINES_SECONDS = 3600.0  # for which another process may be at it
 
 Watch = Callable[[TrainConfig, int, Mapping[str, float]], None]
 WatchEvaluation = Callable[[TrainConfig, int, int], None]
@@ -266,10 +268,13 @@ def conclude(
 
         about = (config.task_config, config.n_examples)
         record = newest["evaluation"]
-        scores = evaluation_files.compare(
-            folder.path, config.name, config.b, *about, record, folder.path.parent
-        )
-        tracker.log_baselines(*about, record, scores)
+        root = folder.path.parent
+        # one process at a time, so that the baselines are scored and logged once
+        with closing(FolderLock(root / "baselines", BASELINES_SECONDS)):
+            scores = evaluation_files.compare(
+                folder.path, config.name, config.b, *about, record, root
+            )
+            tracker.log_baselines(*about, record, scores)
     note = notes.describe(config, newest["outcome"], folder.path, folder.origin)
     if not register:
         return Conclusion(reason, note)

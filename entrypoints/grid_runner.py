@@ -186,7 +186,10 @@ class _Record:
         except MlflowException:
             return ""
         own = [len(finished.get(identity, [])) for identity in ledger.entries]
-        query = f"tags.grid = '{self.folder.identity}' and attributes.status = 'FINISHED'"
+        query = (
+            f"tags.grid = '{self.folder.identity}' and tags.\"looped.kind\" = 'training' "
+            "and attributes.status = 'FINISHED'"
+        )
         return (
             f"Asked at the end, the store holds a finished run for {sum(map(bool, own)):,} of the "
             f"{len(own):,} cells, and more than one for {sum(n > 1 for n in own):,}. "
