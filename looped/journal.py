@@ -89,6 +89,17 @@ def last_record(path: Path, *kinds: str) -> Record | None:
         tail *= 8
 
 
+def newest_start(path: Path) -> int:
+    """Return the byte at which the records of the newest process begin."""
+    start = position = 0
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n") and json.loads(line)["kind"] == "start":
+                start = position
+            position += len(line)
+    return start
+
+
 def history(records: Iterable[Record]) -> list[Record]:
     """Drop what a later process computed again: points beyond its start, and the outcome."""
     kept: list[Record] = []

@@ -132,10 +132,12 @@ class Tracker:
         self.experiment_id = experiment_id
         self.folder = folder
         self.seconds = 0.0
-        told = told_of(folder.path).get(run_id, {"offset": 0, "step": 0})
-        self._offset, self._step = told["offset"], told["step"]
+        path = folder.journal_path
+        opened = path.stat().st_size if follows else journal.newest_start(path)
+        self._opened_at = opened if follows else None
+        told = told_of(folder.path).get(run_id, {})
+        self._told = {"offset": 0, "step": 0, "opened": opened, **told}
         self._remember()
-        self._opened_at = folder.journal_path.stat().st_size if follows else None
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="tracker", daemon=True)
         if follows:
@@ -226,39 +228,42 @@ class Tracker:
         if self.folder.journal_path.stat().st_size == self._opened_at:
             return  # the training has not said yet which of its predecessor's points stand
         begun = time.thread_time()
-        records, offset = journal.read(self.folder.journal_path, self._offset)
+        records, offset = journal.read(self.folder.journal_path, self._told["offset"])
         new = [
             record
             for record in journal.history(records)
-            if record["kind"] != "metrics" or record["step"] > self._step
+            if record["kind"] != "metrics" or record["step"] > self._told["step"]
         ]
         metrics = [metric for record in new for metric in metrics_of(record)]
         tags = [tag for record in new for tag in tags_of(record)]
         log_in_batches(self.client, self.run_id, metrics, tags)
-        self._offset = offset
-        self._step = max([self._step, *(r["step"] for r in new if r["kind"] == "metrics")])
+        points = [record["step"] for record in new if record["kind"] == "metrics"]
+        self._told |= {"offset": offset, "step": max([self._told["step"], *points])}
         self._remember()
         self.seconds += time.thread_time() - begun
 
     def _remember(self) -> None:
-        told = told_of(self.folder.path) | {
-            self.run_id: {"offset": self._offset, "step": self._step}
-        }
+        told = told_of(self.folder.path) | {self.run_id: self._told}
         write_atomically(self.folder.path / "told.json", json.dumps(told).encode())
 
 
 def told_of(folder: Path) -> dict[str, dict[str, int]]:
-    """Say by MLflow run how far each was told from a folder's journal: byte and step."""
+    """Say by MLflow run how far each was told from a folder's journal.
+
+    ``offset`` is the byte and ``step`` the point that it came to; ``opened`` is where the
+    journal ended when the process that the run stands for opened it.
+    """
     path = folder / "told.json"
     told: dict[str, dict[str, int]] = json.loads(path.read_bytes()) if path.exists() else {}
     return told
 
 
 def _known_run(client: MlflowClient, folder: RunFolder) -> str | None:
-    """Find the run of this store that the journal's newest process told, if it told any."""
-    for run_id, told in reversed(told_of(folder.path).items()):
-        unsaid, _ = journal.read(folder.journal_path, told["offset"])
-        if all(record["kind"] != "start" for record in unsaid) and find_run(client, run_id):
+    """Find the run of this store that stands for the newest process, if there is one."""
+    for run_id, told in told_of(folder.path).items():
+        since, _ = journal.read(folder.journal_path, told.get("opened", 0))
+        starts = sum(record["kind"] == "start" for record in since)
+        if starts <= 1 and find_run(client, run_id):
             return run_id
     return None
 

@@ -180,4 +180,4 @@ def test_the_way_to_the_ui_names_the_run(store, folder):
 def test_progress_beside_the_journal_survives(folder, store):
     run_id = train_and_tell(folder)
     kept = json.loads((folder.path / "told.json").read_text())[run_id]
-    assert kept == {"offset": folder.journal_path.stat().st_size, "step": 23}
+    assert kept == {"offset": folder.journal_path.stat().st_size, "step": 23, "opened": 0}
