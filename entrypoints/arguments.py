@@ -21,7 +21,7 @@ def build_parser(prog: str, description: str, *groups: type) -> argparse.Argumen
     """Make a parser whose options are the fields of some dataclasses.
 
     Each field says in its metadata what it is for (``help``). The type follows from the
-    annotation; None is written ``auto``.
+    annotation; None is written ``auto``, and a tuple as a list with commas.
     """
     formatter = argparse.ArgumentDefaultsHelpFormatter
     parser = _Parser(prog, description=description, allow_abbrev=False, formatter_class=formatter)
@@ -31,7 +31,7 @@ def build_parser(prog: str, description: str, *groups: type) -> argparse.Argumen
             parser.add_argument(
                 f"--{setting.name}",
                 type=_reader(hints[setting.name]),
-                default=AUTO if setting.default is None else setting.default,
+                default=_written(setting.default),
                 metavar=_metavar(setting),
                 help=setting.metadata["help"],
             )
@@ -67,10 +67,17 @@ def parse(
     return built
 
 
-def complain(prog: str, error: Exception) -> int:
+def complain(prog: str, error: Exception | str) -> int:
     """Say in one line what is wrong; return the exit code for it."""
     print(f"{prog}: {' '.join(str(error).split())}", file=sys.stderr)
     return 1
+
+
+def _written(default: Any) -> Any:
+    """Write a default as a command line would."""
+    if isinstance(default, tuple):
+        return ",".join(str(_written(item)) for item in default)
+    return AUTO if default is None else default
 
 
 def _metavar(setting: "Field[Any]") -> str:
@@ -80,6 +87,13 @@ def _metavar(setting: "Field[Any]") -> str:
 
 def _reader(hint: Any) -> Callable[[str], Any]:
     """Find the function that reads a value of an annotated type from its text."""
+    if get_origin(hint) is tuple:
+        item = get_args(hint)[0]
+        read_item = _reader(item)
+        has_none = type(None) in get_args(item)
+        return lambda text: tuple(
+            None if has_none and word == AUTO else read_item(word) for word in _words(text)
+        )
     if get_origin(hint) in (Union, type(int | None)):
         (inner,) = (part for part in get_args(hint) if part is not type(None))
         read = _reader(inner)
@@ -91,6 +105,15 @@ def _reader(hint: Any) -> Callable[[str], Any]:
         str: str,
     }
     return readers[hint]
+
+
+def _words(text: str) -> list[str]:
+    words = [word.strip() for word in text.split(",")]
+    if not all(words):
+        raise argparse.ArgumentTypeError(
+            f"must list values, with a comma between two, got '{text}'"
+        )
+    return words
 
 
 def _number(text: str) -> float:

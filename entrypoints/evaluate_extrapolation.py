@@ -79,7 +79,8 @@ def main() -> int:
 
 def _waiting(client: "MlflowClient", options: EvaluateOptions) -> list[str]:
     """Find the finished trainings that nobody evaluated so far or on so many prompts."""
-    from looped.mlflow_store import current_experiment, trained_runs
+    from looped.mlflow_store import trained_runs
+    from looped.store_access import current_experiment
 
     def is_done(tags: dict[str, str]) -> bool:
         b_max, prompts = (int(tags.get(f"evaluation.{name}", 0)) for name in ("b_max", "prompts"))

@@ -8,13 +8,19 @@ from types import FrameType
 class StopRequest:
     """Remembers that SIGTERM or SIGINT came; call it to ask.
 
-    A second SIGINT interrupts at once. A process that ``mlflow run`` started stops as well
-    when that parent is gone: a SIGTERM to the parent alone never reaches the child.
+    A second SIGINT interrupts at once. A process that ``mlflow run`` started, or a grid, stops
+    as well when that parent is gone: a SIGTERM to the parent alone never reaches the child.
+
+    Args:
+        has_launcher: whether the parent is such a process; None finds out whether it is
+            ``mlflow run``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, has_launcher: bool | None = None) -> None:
         self.signal: signal.Signals | None = None
-        self._launcher = os.getppid() if "MLFLOW_RUN_ID" in os.environ else None
+        if has_launcher is None:
+            has_launcher = "MLFLOW_RUN_ID" in os.environ
+        self._launcher = os.getppid() if has_launcher else None
         signal.signal(signal.SIGTERM, self._remember)
         signal.signal(signal.SIGINT, self._remember)
 

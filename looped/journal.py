@@ -22,6 +22,10 @@ from typing import Any
 Record = dict[str, Any]
 
 
+class TrackingError(RuntimeError):
+    """MLflow could not be told; the journal holds what it missed."""
+
+
 class Journal:
     """Appends records to a file, or to a list in memory when there is no path."""
 
@@ -64,6 +68,36 @@ def read(path: Path, offset: int = 0) -> tuple[list[Record], int]:
         file.seek(offset)
         complete, newline, _ = file.read().rpartition(b"\n")
     return [json.loads(line) for line in complete.splitlines()], offset + len(complete + newline)
+
+
+def last_record(path: Path, *kinds: str) -> Record | None:
+    """Read the last record of some kinds from the end of a journal, without the rest of it."""
+    size = path.stat().st_size
+    tail = 8192
+    while True:
+        with path.open("rb") as file:
+            file.seek(max(0, size - tail))
+            lines = file.read().splitlines(keepends=True)
+        whole = lines[1:] if tail < size else lines
+        for line in reversed(whole):
+            if line.endswith(b"\n"):
+                record: Record = json.loads(line)
+                if record["kind"] in kinds:
+                    return record
+        if tail >= size:
+            return None
+        tail *= 8
+
+
+def newest_start(path: Path) -> int:
+    """Return the byte at which the records of the newest process begin."""
+    start = position = 0
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n") and json.loads(line)["kind"] == "start":
+                start = position
+            position += len(line)
+    return start
 
 
 def history(records: Iterable[Record]) -> list[Record]:

@@ -3,12 +3,12 @@
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mlflow.entities import Metric, Run, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from mlflow.tracking.fluent import set_experiment
 
 from looped import journal
 from looped.baseline_scores import Scores, baselines_identity
@@ -71,16 +71,43 @@ def mark_dead_runs(client: MlflowClient, experiment_id: str) -> list[str]:
         if not is_held_by(Path(run.data.tags["looped.folder"]), run.info.run_id):
             dead.append(run.info.run_id)
     an_hour_ago = round(time.time() * 1000) - 3_600_000
-    query = (
-        "attributes.status = 'RUNNING' and tags.`mlflow.project.entryPoint` = 'train' "
-        f"and attributes.start_time < {an_hour_ago}"
-    )
-    unbegun = client.search_runs([experiment_id], query)
-    dead += [run.info.run_id for run in unbegun if "looped.host" not in run.data.tags]
+    for entry_point in ("train", "grid"):
+        query = (
+            f"attributes.status = 'RUNNING' and attributes.start_time < {an_hour_ago} "
+            f"and tags.`mlflow.project.entryPoint` = '{entry_point}'"
+        )
+        unbegun = client.search_runs([experiment_id], query)
+        dead += [run.info.run_id for run in unbegun if "looped.host" not in run.data.tags]
     for run_id in dead:
-        client.set_tag(run_id, "looped.reason", "its process died")
-        client.set_terminated(run_id, "KILLED")
+        end_run(client, run_id, "KILLED", "its process died")
     return dead
+
+
+def end_run(
+    client: MlflowClient, run_id: str, status: str, reason: str, ended: int | None = None
+) -> None:
+    """Give a run its final status, and the reason as a tag."""
+    client.set_tag(run_id, "looped.reason", reason)
+    client.set_terminated(run_id, status, ended)
+
+
+def find_run(client: MlflowClient, run_id: str) -> Run | None:
+    """Return a run that is there and not deleted."""
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+    return run if run.info.lifecycle_stage == "active" else None
+
+
+def end_lost_runs(client: MlflowClient, run_ids: Iterable[str]) -> None:
+    """Mark KILLED what another machine left RUNNING: whoever asks holds its lock now."""
+    for run_id in run_ids:
+        run = find_run(client, run_id)
+        if run is not None and run.info.status == "RUNNING":
+            end_run(client, run_id, "KILLED", "its process died")
 
 
 def log_evaluation(client: MlflowClient, run_id: str, record: journal.Record) -> None:
@@ -137,17 +164,6 @@ def log_baselines(
         log_series(client, run.info.run_id, curves)
         client.log_metric(run.info.run_id, "held_out/nmse", scores[name]["nmse"][-1])
         client.set_terminated(run.info.run_id, "FINISHED")
-
-
-def current_experiment(client: MlflowClient) -> str:
-    """Find the experiment to work in: that of ``mlflow run``, the named one, or the default."""
-    launched = os.environ.get("MLFLOW_RUN_ID")
-    if launched:
-        return str(client.get_run(launched).info.experiment_id)
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
-    if name:
-        return str(set_experiment(name).experiment_id)
-    return os.environ.get("MLFLOW_EXPERIMENT_ID", "0")
 
 
 def note_on_launcher(client: MlflowClient, name: str, note: str) -> None:

@@ -1,8 +1,10 @@
-"""What a person reads on a run's page: a short Markdown text."""
+"""What a person reads on a run's page: a short Markdown text, made from its journal."""
 
 from pathlib import Path
 
-from looped.training import Trained
+from looped.config import TrainConfig
+from looped.journal import Record
+from looped.origin import Origin
 
 _TASKS = {
     "linear": "linear regression",
@@ -13,43 +15,49 @@ _TASKS = {
 }
 
 
-def result(trained: Trained) -> str:
-    """Say in one line how good the model is."""
-    outcome = trained.outcome
-    loops = "1 loop" if trained.config.b == 1 else f"{trained.config.b} loops"
+def result(config: TrainConfig, outcome: Record) -> str:
+    """Say in one line how good the model is, from the journal's ``outcome``."""
+    values = outcome["values"]
+    loops = "1 loop" if config.b == 1 else f"{config.b} loops"
     return (
-        f"NMSE {outcome['held_out/nmse']:.4g} ± {outcome['held_out/nmse_se']:.2g} "
-        f"({outcome['held_out/bits']:.2f} bits) after {loops}, "
-        f"on {outcome['held_out/prompts']:,} held-out prompts"
+        f"NMSE {values['held_out/nmse']:.4g} ± {values['held_out/nmse_se']:.2g} "
+        f"({values['held_out/bits']:.2f} bits) after {loops}, "
+        f"on {values['held_out/prompts']:,} held-out prompts"
     )
 
 
-def describe(trained: Trained, folder: Path, git: tuple[str, bool | None]) -> str:
-    """Say in Markdown what was trained, what came of it and where it lies."""
-    config, shape = trained.config, trained.model.config
+def describe(config: TrainConfig, outcome: Record, folder: Path, origin: Origin) -> str:
+    """Say in Markdown what was trained, what came of it and where it lies.
+
+    Args:
+        config: resolved configuration.
+        outcome: the journal's record of that kind.
+        folder: of the run.
+        origin: of the process that trained.
+    """
     task = _TASKS[config.task].format(**config.task_config.content)
-    escape = trained.curves.escape_step
+    escape = outcome["values"].get("escape_step")
     left = "never left the plateau" if escape is None else f"left the plateau at step {escape:,}"
-    commit, is_dirty = git
     lines = [
-        f"**{config.name}: {result(trained)}.**",
+        f"**{config.name}: {result(config, outcome)}.**",
         "",
-        f"- Model: `{config.size}`, {shape.n_params():,} parameters, trained at b = {config.b} "
-        f"with loss on the last {config.window}.",
+        f"- Model: `{config.size}`, {config.model_config.n_params():,} parameters, "
+        f"trained at b = {config.b} with loss on the last {config.window}.",
         f"- Task: {task} in {config.n_dims} dimensions, {config.n_examples} examples, "
         f"{config.prompt} prompt.",
         f"- Training: {config.steps:,} steps of {config.batch_size} prompts, seed {config.seed}, "
         f"rate {config.rate:g}, {config.precision} on {config.device}.",
-        f"- Its smoothed query error {left}{_convergence(trained)}.",
-        f"- Code: `{commit[:10]}`{' with uncommitted changes' if is_dirty else ''}; "
+        f"- Its smoothed query error {left}{_convergence(outcome)}.",
+        f"- Code: `{origin.commit[:10]}`{' with uncommitted changes' if origin.is_dirty else ''}; "
         f"journal and checkpoints: `{folder}`.",
     ]
     return "\n".join(lines)
 
 
-def _convergence(trained: Trained) -> str:
-    fall = trained.curves.late_fall
+def _convergence(outcome: Record) -> str:
+    fall = outcome["values"].get("final/late_fall")
     if fall is None:
         return ""
-    verdict = ", still falling: **unconverged**" if trained.curves.unconverged else ""
+    is_falling = outcome["tags"]["unconverged"] == "true"
+    verdict = ", still falling: **unconverged**" if is_falling else ""
     return f"; over the last fifth it went to {fall:.2f} of its value{verdict}"

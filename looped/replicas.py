@@ -183,17 +183,20 @@ def can_share(first: TrainConfig, other: TrainConfig) -> bool:
     return same_loops or (first.window == first.b and other.window == other.b)
 
 
-def replica_groups(configs: Sequence[TrainConfig], most: int | None) -> list[list[TrainConfig]]:
-    """Put cells that may share a program into groups, each in the order given.
+def replica_groups(configs: Sequence[TrainConfig], replicas: str) -> list[list[TrainConfig]]:
+    """Say which cells train together, each group in the order given.
 
     Args:
         configs: resolved configurations.
-        most: largest number of replicas in a group; None sets no bound.
+        replicas: ``off``, the largest number of cells in a group, or ``auto``: all that may
+            share a program on a GPU, off on a CPU.
     """
     groups: list[list[TrainConfig]] = []
     for config in configs:
+        automatic = len(configs) if config.device == "cuda" else 1
+        most = {"auto": automatic, "off": 1}.get(replicas) or int(replicas)
         for group in groups:
-            if can_share(group[0], config) and len(group) != most:
+            if len(group) < most and can_share(group[0], config):
                 group.append(config)
                 break
         else:

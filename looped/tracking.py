@@ -8,8 +8,6 @@ away does not hold the training up.
 import json
 import logging
 import os
-import socket
-import subprocess
 import threading
 import time
 from dataclasses import asdict
@@ -26,14 +24,18 @@ from looped.baseline_scores import Scores
 from looped.checkpoint import write_atomically
 from looped.config import TaskConfig, TrainConfig
 from looped.folder import RunFolder
+from looped.journal import TrackingError
 from looped.mlflow_store import (
-    current_experiment,
+    end_lost_runs,
+    end_run,
+    find_run,
     log_baselines,
     log_in_batches,
     mark_dead_runs,
     metrics_of,
     tags_of,
 )
+from looped.store_access import open_store
 
 SECONDS_BETWEEN = 5.0
 EXPERIMENT_KIND = ("mlflow.experimentKind", "custom_model_development")
@@ -41,34 +43,76 @@ EXPERIMENT_KIND = ("mlflow.experimentKind", "custom_model_development")
 logger = logging.getLogger("looped")
 
 
-class TrackingError(RuntimeError):
-    """MLflow could not be told; the journal holds what it missed."""
-
-
-def open_run(config: TrainConfig, folder: RunFolder) -> "Tracker":
-    """Begin to tell MLflow about a run.
+def open_run(config: TrainConfig, folder: RunFolder, parent: str | None = None) -> "Tracker":
+    """Begin to tell MLflow about a run that trains now.
 
     The run is the one that ``mlflow run`` made, or a new one. Runs whose process died are
     marked KILLED first.
 
+    Args:
+        config: resolved configuration.
+        folder: of the run; it knows the run's origin.
+        parent: id of the run to nest it under, which makes it a new one.
+
     Raises:
         TrackingError: MLflow cannot be reached.
     """
-    client = MlflowClient()
+    client, experiment_id = open_store()
     try:
-        run_id, experiment_id = _adopt_or_create(client, config)
+        run_id = os.environ.get("MLFLOW_RUN_ID") if parent is None else None
+        if run_id is None:
+            run_id = client.create_run(experiment_id, run_name=config.name).info.run_id
         folder.sign_lock(run_id)
-        _describe(client, run_id, config, folder)
+        _describe(client, run_id, config, folder, parent)
         # so that the UI opens the experiment as one of trained models
         client.set_experiment_tag(experiment_id, *EXPERIMENT_KIND)
         mark_dead_runs(client, experiment_id)
+        end_lost_runs(client, told_of(folder.path).keys() - {run_id})
         return Tracker(client, run_id, experiment_id, folder)
     except MlflowException as error:
         raise TrackingError(f"MLflow must be reachable, got: {error}") from error
 
 
+def reopen_run(
+    client: MlflowClient,
+    experiment_id: str,
+    config: TrainConfig,
+    folder: RunFolder,
+    parent: str | None = None,
+) -> "Tracker":
+    """Prepare to tell MLflow, later, about a run whose process has left.
+
+    The run is the one that the same process told while it could, or a new one that begins
+    when the process began.
+
+    Args:
+        client: of the store.
+        experiment_id: where a new run goes.
+        config: resolved configuration.
+        folder: of the run.
+        parent: id of the run to nest a new one under.
+    """
+    run_id = _known_run(client, folder)
+    if run_id is None:
+        records, _ = journal.read(folder.journal_path)
+        begun = next((r["time"] for r in reversed(records) if r["kind"] == "start"), None)
+        run = client.create_run(experiment_id, start_time=begun, run_name=config.name)
+        run_id = run.info.run_id
+        folder.sign_lock(run_id)
+        _describe(client, run_id, config, folder, parent)
+        client.set_experiment_tag(experiment_id, *EXPERIMENT_KIND)
+    return Tracker(client, run_id, experiment_id, folder, follows=False)
+
+
 class Tracker:
     """Follows one journal on behalf of one MLflow run, from a thread of its own.
+
+    Args:
+        client: of the store.
+        run_id: the MLflow run.
+        experiment_id: where it is.
+        folder: of the run.
+        follows: whether the journal still grows; no thread is needed otherwise.
 
     Attributes:
         run_id: the MLflow run.
@@ -76,26 +120,31 @@ class Tracker:
     """
 
     def __init__(
-        self, client: MlflowClient, run_id: str, experiment_id: str, folder: RunFolder
+        self,
+        client: MlflowClient,
+        run_id: str,
+        experiment_id: str,
+        folder: RunFolder,
+        follows: bool = True,
     ) -> None:
         self.client = client
         self.run_id = run_id
         self.experiment_id = experiment_id
         self.folder = folder
         self.seconds = 0.0
-        told = _told(folder.path).get(run_id, {"offset": 0, "step": 0})
-        self._offset, self._step = told["offset"], told["step"]
+        path = folder.journal_path
+        opened = path.stat().st_size if follows else journal.newest_start(path)
+        self._opened_at = opened if follows else None
+        told = told_of(folder.path).get(run_id, {})
+        self._told = {"offset": 0, "step": 0, "opened": opened, **told}
         self._remember()
-        self._opened_at = folder.journal_path.stat().st_size
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="tracker", daemon=True)
-        self._thread.start()
+        if follows:
+            self._thread.start()
 
     def finish(self, status: str, reason: str, note: str = "") -> None:
-        """Tell the rest and give the run its final status.
-
-        A finished run holds the whole history of its journal: the earlier runs that were told
-        from it are tagged as superseded.
+        """Write the end of the run into its journal and tell it.
 
         Args:
             status: FINISHED, FAILED or KILLED.
@@ -108,9 +157,26 @@ class Tracker:
         self.folder.journal.append("end", status=status, reason=reason)
         self._leaving.set()
         self._thread.join()
+        end = journal.last_record(self.folder.journal_path, "end")
+        self.tell_end(status, reason, note, end["time"] if end else None)
+
+    def tell_end(self, status: str, reason: str, note: str = "", ended: int | None = None) -> None:
+        """Tell the rest of the journal and give the run its files and its final status.
+
+        A finished run holds the whole history of its journal: the earlier runs that were told
+        from it are tagged as superseded.
+
+        Args:
+            status: FINISHED, FAILED or KILLED.
+            reason: one line that says why, kept as a tag.
+            note: Markdown shown on the run's page.
+            ended: when, in milliseconds since 1970; None means now.
+
+        Raises:
+            TrackingError: MLflow cannot be reached.
+        """
         try:
             self._tell()
-            self.client.set_tag(self.run_id, "looped.reason", reason)
             if note:
                 self.client.set_tag(self.run_id, "mlflow.note.content", note)
             for name in ("config.json", "journal.jsonl"):
@@ -119,9 +185,9 @@ class Tracker:
             if (self.folder.path / "evaluation").exists():
                 evaluation = str(self.folder.path / "evaluation")
                 self.client.log_artifacts(self.run_id, evaluation, "evaluation")
-            self.client.set_terminated(self.run_id, status)
+            end_run(self.client, self.run_id, status, reason, ended)
             if status == "FINISHED":
-                for older in _told(self.folder.path).keys() - {self.run_id}:
+                for older in told_of(self.folder.path).keys() - {self.run_id}:
                     _tag_if_there(self.client, older, "superseded_by", self.run_id)
         except MlflowException as error:
             raise TrackingError(
@@ -162,54 +228,49 @@ class Tracker:
         if self.folder.journal_path.stat().st_size == self._opened_at:
             return  # the training has not said yet which of its predecessor's points stand
         begun = time.thread_time()
-        records, offset = journal.read(self.folder.journal_path, self._offset)
+        records, offset = journal.read(self.folder.journal_path, self._told["offset"])
         new = [
             record
             for record in journal.history(records)
-            if record["kind"] != "metrics" or record["step"] > self._step
+            if record["kind"] != "metrics" or record["step"] > self._told["step"]
         ]
         metrics = [metric for record in new for metric in metrics_of(record)]
         tags = [tag for record in new for tag in tags_of(record)]
         log_in_batches(self.client, self.run_id, metrics, tags)
-        self._offset = offset
-        self._step = max([self._step, *(r["step"] for r in new if r["kind"] == "metrics")])
-        told = _told(self.folder.path) | {self.run_id: {"offset": self._offset, "step": self._step}}
-        write_atomically(self.folder.path / "told.json", json.dumps(told).encode())
+        points = [record["step"] for record in new if record["kind"] == "metrics"]
+        self._told |= {"offset": offset, "step": max([self._told["step"], *points])}
+        self._remember()
         self.seconds += time.thread_time() - begun
 
     def _remember(self) -> None:
-        told = _told(self.folder.path)
-        told[self.run_id] = {"offset": self._offset, "step": self._step}
+        told = told_of(self.folder.path) | {self.run_id: self._told}
         write_atomically(self.folder.path / "told.json", json.dumps(told).encode())
 
 
-def git_state() -> tuple[str, bool | None]:
-    """Return the commit of the code and whether uncommitted changes lie on it."""
-    here = Path(__file__).parent
+def told_of(folder: Path) -> dict[str, dict[str, int]]:
+    """Say by MLflow run how far each was told from a folder's journal.
 
-    def ask(*words: str) -> str:
-        answer = subprocess.run(
-            ["git", "-C", str(here), *words], capture_output=True, text=True, check=True
-        )
-        return answer.stdout.strip()
-
-    try:
-        return ask("rev-parse", "HEAD"), bool(ask("status", "--porcelain"))
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown", None
+    ``offset`` is the byte and ``step`` the point that it came to; ``opened`` is where the
+    journal ended when the process that the run stands for opened it.
+    """
+    path = folder / "told.json"
+    told: dict[str, dict[str, int]] = json.loads(path.read_bytes()) if path.exists() else {}
+    return told
 
 
-def _adopt_or_create(client: MlflowClient, config: TrainConfig) -> tuple[str, str]:
-    experiment_id = current_experiment(client)
-    given = os.environ.get("MLFLOW_RUN_ID")
-    if given:
-        return given, experiment_id
-    run = client.create_run(experiment_id, run_name=config.name)
-    return run.info.run_id, experiment_id
+def _known_run(client: MlflowClient, folder: RunFolder) -> str | None:
+    """Find the run of this store that stands for the newest process, if there is one."""
+    for run_id, told in told_of(folder.path).items():
+        since, _ = journal.read(folder.journal_path, told.get("opened", 0))
+        starts = sum(record["kind"] == "start" for record in since)
+        if starts <= 1 and find_run(client, run_id):
+            return run_id
+    return None
 
 
-def _describe(client: MlflowClient, run_id: str, config: TrainConfig, folder: RunFolder) -> None:
-    commit, is_dirty = git_state()
+def _describe(
+    client: MlflowClient, run_id: str, config: TrainConfig, folder: RunFolder, parent: str | None
+) -> None:
     tags: dict[str, Any] = {
         "mlflow.runName": config.name,
         "size": config.size,
@@ -219,11 +280,11 @@ def _describe(client: MlflowClient, run_id: str, config: TrainConfig, folder: Ru
         "recipe": config.recipe_identity,
         "identity": config.identity,
         "looped.kind": "training",
-        "git.commit": commit,
-        "git.dirty": str(is_dirty).lower(),
-        "looped.host": socket.gethostname(),
         "looped.folder": folder.path.resolve(),
+        **folder.origin.tags,
     }
+    if parent is not None:
+        tags["mlflow.parentRunId"] = parent
     shape = config.model_config
     params = {f"resolved.{name}": value for name, value in asdict(config).items()} | {
         "model.n_params": shape.n_params(),
@@ -235,12 +296,6 @@ def _describe(client: MlflowClient, run_id: str, config: TrainConfig, folder: Ru
         tags=[RunTag(name, str(value)) for name, value in tags.items()],
         params=[Param(name, str(value)) for name, value in params.items()],
     )
-
-
-def _told(folder: Path) -> dict[str, dict[str, int]]:
-    path = folder / "told.json"
-    told: dict[str, dict[str, int]] = json.loads(path.read_bytes()) if path.exists() else {}
-    return told
 
 
 def _tag_if_there(client: MlflowClient, run_id: str, name: str, value: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 import pytest
 
 from entrypoints import arguments
-from entrypoints.train import TrainOptions
+from entrypoints.options import CellOptions
 from looped.config import TrainConfig
 from looped.rules import setting
 
@@ -68,7 +68,7 @@ TRAIN_REFUSALS = [
 @pytest.mark.parametrize(("name", "value", "says"), TRAIN_REFUSALS)
 def test_bad_input_is_refused_in_one_line(capsys, name, value, says):
     with pytest.raises(SystemExit) as refusal:
-        arguments.parse("train", "", TrainConfig, TrainOptions, argv=[f"--{name}", value])
+        arguments.parse("train", "", TrainConfig, CellOptions, argv=[f"--{name}", value])
     assert refusal.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("train: ")
@@ -101,5 +101,5 @@ def test_help_names_every_setting_without_loading_torch_or_mlflow():
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    for group in (TrainConfig, TrainOptions):
+    for group in (TrainConfig, CellOptions):
         assert all(f"--{field.name}" in done.stdout for field in fields(group))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from looped.journal import Journal, history, read
+from looped.journal import Journal, history, last_record, read
 
 
 def test_what_is_appended_is_read_to_the_bit(tmp_path):
@@ -66,3 +66,20 @@ def test_history_holds_each_point_once_and_in_order(attempts):
     assert newest == sorted(newest)
     outcomes = [r for r in history(records) if r["kind"] == "outcome"]
     assert [r["process"] for r in outcomes] == [len(attempts) - 1]
+
+
+def test_the_last_record_of_a_kind_is_read_from_the_end(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    assert last_record(path, "start") is None
+    journal.append("start", step=0)
+    for step in range(2000):
+        journal.append("metrics", step=step, values={"x": 1.0})
+    journal.append("outcome", step=2000, text="ä" * 20_000)
+    journal.close()
+    with path.open("a") as file:
+        file.write('{"kind": "end", "to')  # torn
+    assert last_record(path, "metrics")["step"] == 1999
+    assert last_record(path, "start", "end")["kind"] == "start"
+    assert last_record(path, "outcome", "metrics")["kind"] == "outcome"
+    assert last_record(path, "evaluation") is None

@@ -10,13 +10,18 @@ import yaml
 from entrypoints import arguments
 from entrypoints.evaluate_extrapolation import EvaluateOptions
 from entrypoints.evaluate_tables import TableOptions
-from entrypoints.train import TrainOptions
+from entrypoints.grid_options import GridOptions
+from entrypoints.import_runs import ImportOptions
+from entrypoints.options import CellOptions
+from looped.cells import Lists
 from looped.config import TrainConfig
 
 ROOT = Path(__file__).parent.parent
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
 PARSERS = {
-    "train": (TrainConfig, TrainOptions),
+    "train": (TrainConfig, CellOptions),
+    "grid": (Lists, GridOptions, CellOptions),
+    "import_runs": (ImportOptions,),
     "evaluate-extrapolation": (EvaluateOptions,),
     "evaluate_extrapolation": (EvaluateOptions,),
     "evaluate_tables": (TableOptions,),

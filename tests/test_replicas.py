@@ -89,21 +89,30 @@ def test_only_cells_of_one_program_share_it(change, expected):
 @given(
     bs=st.lists(st.integers(1, 4), max_size=6),
     sizes=st.sampled_from([("tiny",), ("tiny", "small")]),
-    most=st.none() | st.integers(1, 3),
+    replicas=st.sampled_from(["auto", "off", "1", "2", "9"]),
 )
-def test_groups_hold_every_cell_once_and_only_what_may_share(bs, sizes, most):
+def test_groups_hold_every_cell_once_and_only_what_may_share(bs, sizes, replicas):
     configs = [
         training.resolve(replace(BASE, b=b, size=size, loop_window=None, learning_rate=None))
         for size in sizes
         for b in bs
     ]
-    groups = replica_groups(configs, most)
+    groups = replica_groups(configs, replicas)
     assert sorted(map(id, configs)) == sorted(id(config) for group in groups for config in group)
     for group in groups:
-        assert most is None or len(group) <= most
+        assert len(group) <= {"auto": 1, "off": 1}.get(replicas, 9 if replicas == "9" else 2)
         assert all(can_share(group[0], config) for config in group)
-    if most is None and bs:
+    if replicas == "9" and bs:
         assert len(groups) == len(sizes)
+
+
+def test_automatic_groups_are_all_that_may_share_on_a_gpu_and_single_cells_on_a_cpu():
+    cells = [replace(BASE, b=b, seed=s, loop_window=None) for b in (1, 2) for s in (1, 2, 3)]
+    on_cpu = [cell.resolved("cpu", "fp32") for cell in cells]
+    assert [len(group) for group in replica_groups(on_cpu, "auto")] == [1] * 6
+    on_gpu = [cell.resolved("cuda", "bf16") for cell in cells]
+    assert [len(group) for group in replica_groups(on_gpu, "auto")] == [6]
+    assert [len(group) for group in replica_groups(on_gpu, "off")] == [1] * 6
 
 
 CELLS = [replace(TINY, seed=seed, b=b) for seed, b in [(1, 1), (2, 3), (1, 3), (5, 2)]]

@@ -136,7 +136,7 @@ def test_two_commands_for_one_configuration_do_not_meet(commands):
     commands.wait_for_points(process, 3)
     output, code = finish(commands.start(steps=100_000))
     assert code == 1
-    assert output.startswith("train: one process at a time may train a configuration")
+    assert output.startswith("train: one process at a time may work in a folder")
     process.terminate()
     finish(process)
     assert [run.info.status for run in commands.runs()] == ["KILLED"]

@@ -1,0 +1,283 @@
+"""Takes cells of a study from their folders to finished runs, alone or several together."""
+
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple
+
+from entrypoints.options import CellOptions
+from looped.config import TrainConfig
+from looped.curves import DivergedError
+from looped.folder import LOOKED_AT_SECONDS, FolderInUseError, FolderLock, RunFolder, run_path
+from looped.journal import TrackingError, history, read
+from looped.origin import Origin
+
+if TYPE_CHECKING:
+    from looped.tracking import Tracker
+    from looped.training import Trained
+
+
+class Nest(NamedTuple):
+    """The grid that a cell belongs to, and the MLflow run of the grid while MLflow has one."""
+
+    grid: str | None = None
+    parent: str | None = None
+
+
+class Ending(NamedTuple):
+    """How a cell ended.
+
+    ``status`` is FINISHED, FAILED or KILLED, as MLflow says it, or REFUSED when it could not
+    begin. ``problems`` are the lines to say of what went wrong beside the training.
+    """
+
+    config: TrainConfig
+    status: str
+    reason: str
+    run_id: str = ""
+    is_told: bool = False
+    nmse: float | None = None
+    problems: tuple[str, ...] = ()
+    where_to_look: str = ""
+    registered: str = ""
+
+
+BASELINES_SECONDS = 3600.0  # for which another process may be at it
+
+Watch = Callable[[TrainConfig, int, Mapping[str, float]], None]
+WatchEvaluation = Callable[[TrainConfig, int, int], None]
+ALONE = Nest()
+
+
+def run_cells(
+    configs: Sequence[TrainConfig],
+    options: CellOptions,
+    should_stop: Callable[[], bool],
+    watch: Watch,
+    watch_evaluation: WatchEvaluation,
+    nest: Nest = ALONE,
+    on_open: Callable[[TrainConfig, str], None] = lambda config, run_id: None,
+    on_end: Callable[[Ending], None] = lambda ending: None,
+    patience: float = LOOKED_AT_SECONDS,
+) -> list[Ending]:
+    """Train cells together; evaluate, record and register each. None stops another.
+
+    Args:
+        configs: resolved; cells that can train as one program.
+        options: the same for all.
+        should_stop: asked after every step; True saves checkpoints and ends all as KILLED.
+        watch: called with the cell, the step and the values of each point of its curve.
+        watch_evaluation: called with the cell, the prompts that are done and all of them.
+        nest: the grid that they are cells of.
+        on_open: called with each cell that begins and its MLflow run.
+        on_end: called with each ending, in the order of the endings.
+        patience: seconds to wait for another process to leave a cell's folder.
+
+    Returns:
+        An ending for each cell, in their order.
+    """
+    endings: dict[str, Ending] = {}
+
+    def end(ending: Ending) -> None:
+        endings[ending.config.identity] = ending
+        on_end(ending)
+
+    with ExitStack() as stack:
+        cells = []
+        for config in configs:
+            try:
+                cell = stack.enter_context(_Cell(config, options, nest, patience))
+            except (ValueError, FolderInUseError, TrackingError) as error:
+                end(Ending(config, "REFUSED", str(error)))
+            else:
+                cells.append(cell)
+                on_open(config, cell.run_id)
+        results = _train_group(cells, options, watch, should_stop, watch_evaluation)
+        for cell, result in zip(cells, results, strict=True):
+            end(cell.conclude(result))
+    return [endings[config.identity] for config in configs]
+
+
+def _train_group(
+    cells: Sequence["_Cell"],
+    options: CellOptions,
+    watch: Watch,
+    should_stop: Callable[[], bool],
+    watch_evaluation: WatchEvaluation,
+) -> "Sequence[Trained | Exception]":
+    """Train the cells as one program; an error that is not one cell's own is that of all."""
+    from looped import training
+
+    try:
+        return training.train_together(
+            [cell.config for cell in cells],
+            [cell.folder for cell in cells],
+            watch,
+            should_stop,
+            options.b_max if options.evaluate else 0,
+            watch_evaluation,
+        )
+    except Exception as error:
+        return [error] * len(cells)
+
+
+class _Cell:
+    """A cell that is open: its folder is locked and MLflow follows its journal.
+
+    Raises:
+        FolderInUseError: another process trains it.
+        TrackingError: MLflow cannot be reached, and the cell is of no grid, which would tell
+            it later.
+        ValueError: it was begun on another device.
+    """
+
+    def __init__(
+        self, config: TrainConfig, options: CellOptions, nest: Nest, patience: float
+    ) -> None:
+        self.config = config
+        self.options = options
+        root, origin = Path(options.runs_dir), Origin.here(nest.grid)
+        fresh = is_fresh(options.resume, Origin.read(run_path(root, config)), origin)
+        self.folder = RunFolder(root, config, fresh, patience)
+        self.tracker: Tracker | None = None
+        self.problems: list[str] = []
+        self._has_ended = False
+        try:
+            origin.write(self.folder.path)
+            if options.tracking == "online":
+                self._open_tracker(nest.parent)
+        except BaseException:
+            self.folder.close()
+            raise
+
+    def __enter__(self) -> "_Cell":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._has_ended:
+            self._finish("KILLED", repr(error))
+        self.folder.close()
+
+    @property
+    def run_id(self) -> str:
+        """The MLflow run; empty where there is none."""
+        return self.tracker.run_id if self.tracker else ""
+
+    def conclude(self, result: "Trained | Exception") -> Ending:
+        """Record what came of the training."""
+        from looped.training import Stopped
+
+        registered, note = "", ""
+        if isinstance(result, Exception):
+            is_stop = isinstance(result, Stopped)
+            is_known = is_stop or isinstance(result, DivergedError)
+            status, reason = ("KILLED" if is_stop else "FAILED"), str(result)
+            if not is_known:
+                reason = repr(result)
+                traceback.print_exception(result)
+        else:
+            try:
+                status = "FINISHED"
+                reason, note, registered, problems = conclude(
+                    self.config, self.folder, self.tracker, self.options.register
+                )
+                self.problems += problems
+            except Exception as error:
+                status, reason = "FAILED", repr(error)
+                traceback.print_exc()
+        is_told = self._finish(status, reason, note)
+        return Ending(
+            self.config,
+            status,
+            reason,
+            self.run_id,
+            is_told,
+            None if isinstance(result, Exception) else result.outcome["held_out/nmse"],
+            tuple(self.problems),
+            self.tracker.where_to_look if self.tracker else "",
+            registered,
+        )
+
+    def _open_tracker(self, parent: str | None) -> None:
+        from looped import tracking
+
+        try:
+            self.tracker = tracking.open_run(self.config, self.folder, parent)
+        except TrackingError as error:
+            if parent is None:
+                raise
+            self.problems.append(str(error))
+
+    def _finish(self, status: str, reason: str, note: str = "") -> bool:
+        """End the run; tell whether MLflow knows."""
+        self._has_ended = True
+        if self.tracker is None:
+            self.folder.journal.append("end", status=status, reason=reason)
+            return False
+        try:
+            self.tracker.finish(status, reason, note)
+        except TrackingError as error:
+            self.problems.append(str(error))
+            return False
+        return True
+
+
+def is_fresh(resume: str, before: Origin | None, now: Origin) -> bool:
+    """Tell whether a cell begins anew, by the ``resume`` setting and who left what is there."""
+    is_foreign = before is not None and before.commit != now.commit
+    return resume == "never" or (resume == "same_code" and is_foreign)
+
+
+class Conclusion(NamedTuple):
+    """What is said of a finished training: one line, a note, the model's URI, problems."""
+
+    reason: str
+    note: str = ""
+    registered: str = ""
+    problems: tuple[str, ...] = ()
+
+
+def conclude(
+    config: TrainConfig, folder: RunFolder, tracker: "Tracker | None", register: bool
+) -> Conclusion:
+    """Say from its journal what a training came to; without a tracker that is one line.
+
+    With one, the model is compared with the baselines and registered, if asked for.
+    """
+    from looped import notes
+
+    records, _ = read(folder.journal_path)
+    newest = {record["kind"]: record for record in history(records)}
+    reason = notes.result(config, newest["outcome"])
+    if tracker is None:
+        return Conclusion(reason)
+    if "evaluation" in newest:
+        from entrypoints import evaluation_files
+
+        about = (config.task_config, config.n_examples)
+        record = newest["evaluation"]
+        root = folder.path.parent
+        # one process at a time, so that the baselines are scored and logged once
+        with closing(FolderLock(root / "baselines", BASELINES_SECONDS)):
+            scores = evaluation_files.compare(
+                folder.path, config.name, config.b, *about, record, root
+            )
+            tracker.log_baselines(*about, record, scores)
+    note = notes.describe(config, newest["outcome"], folder.path, folder.origin)
+    if not register:
+        return Conclusion(reason, note)
+    from looped import registry
+
+    nmse, model = newest["outcome"]["values"]["held_out/nmse"], folder.path / "model"
+    try:
+        own = registry.register(tracker.client, tracker.run_id, model, config, nmse)
+    except registry.RegistryError as error:  # takes nothing from the run
+        return Conclusion(reason, note, "", (str(error),))
+    return Conclusion(reason, note, f"models:/{own.name}/{own.version}")

@@ -1,0 +1,51 @@
+"""Train every cell of a study; what is finished is left alone, what was killed goes on."""
+
+import logging
+import sys
+from dataclasses import fields
+
+from entrypoints import arguments
+from entrypoints.grid_options import GridOptions
+from entrypoints.options import CellOptions
+from entrypoints.stopping import StopRequest
+from looped.cells import Lists, cross
+
+
+def main() -> int:
+    """Train what is left to do; return the exit code."""
+    lists, options, cell_options = arguments.parse("grid", __doc__, Lists, GridOptions, CellOptions)
+    try:
+        asked = cross(lists)
+    except ValueError as error:
+        arguments.complain("grid", error)
+        return 2
+    should_stop = StopRequest()
+    logging.basicConfig(format="%(message)s")
+    # torch and MLflow take seconds to load: only once the arguments are known to be good
+    from entrypoints import grid_runner
+    from looped.folder import FolderInUseError
+    from looped.journal import TrackingError
+
+    words = {name.name: _written(getattr(lists, name.name)) for name in fields(lists)}
+    try:
+        runner = grid_runner.GridRunner(asked, words, options, cell_options)
+    except ValueError as error:
+        arguments.complain("grid", error)
+        return 2
+    except TrackingError as error:
+        return arguments.complain("grid", error)
+    if options.dry_run:
+        print(runner.forecast())
+        return 0
+    try:
+        return runner.run(should_stop)
+    except (TrackingError, FolderInUseError) as error:
+        return arguments.complain("grid", error)
+
+
+def _written(values: tuple[object, ...]) -> str:
+    return ",".join("auto" if value is None else str(value) for value in values)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

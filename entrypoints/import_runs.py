@@ -1,0 +1,59 @@
+"""Tell MLflow of runs that it missed: trained offline, or while its server was away."""
+
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from entrypoints import arguments
+from looped.rules import setting
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What to tell."""
+
+    path: str = setting("runs", "a folder of runs, or one run's folder")
+    register: bool = setting(True, "register the trained models")
+
+
+def main() -> int:
+    """Tell MLflow of every run of a folder; return the exit code."""
+    (options,) = arguments.parse("import_runs", __doc__, ImportOptions)
+    logging.basicConfig(format="%(message)s")
+    path = Path(options.path)
+    is_one = (path / "journal.jsonl").exists()
+    found = [path] if is_one else sorted(found.parent for found in path.glob("*/journal.jsonl"))
+    if not found:
+        return arguments.complain("import_runs", f"path must hold runs, got {path}")
+    # MLflow takes seconds to load: only once there is something to tell
+    from entrypoints import importer
+    from looped.folder import FolderInUseError
+    from looped.journal import TrackingError
+    from looped.mlflow_store import note_on_launcher
+    from looped.store_access import open_store
+
+    code, done = 0, []
+    try:
+        store = open_store()
+        parents = importer.open_parents(store, found[0].parent)
+        for folder in found:
+            try:
+                imported = importer.import_run(store, folder, parents, options.register)
+            except (FolderInUseError, ValueError) as error:
+                code = arguments.complain("import_runs", f"{folder} is left out: {error}")
+                continue
+            done.append(imported)
+            print(imported.said, flush=True)
+        importer.end_parents(store, found[0].parent, parents)
+    except TrackingError as error:
+        return arguments.complain("import_runs", error)
+    told = sum(imported.is_new for imported in done)
+    said = f"{told:,} of {len(found):,} runs told; {len(done) - told:,} were told before"
+    print(said)
+    note_on_launcher(store.client, "import_runs", said)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
