@@ -52,7 +52,7 @@ def _norm_gradient(dxhat, xhat, rstd, col, E: tl.constexpr):
 @triton.jit
 def _gelu_gate(x):
     """Return s with gelu(x) = x s: the tanh form is a sigmoid in disguise."""
-    return tl.sigmoid(2 * GELU_SCALE * (x + GELU_CUBE * x * x * x))
+    return tl.sigmoid((x + x * x * x * GELU_CUBE) * (2 * GELU_SCALE))
 
 
 @triton.jit
@@ -213,7 +213,7 @@ def mlp_backward(
         gate = _gelu_gate(pre)
         _put(hidden, row, unit, HP, n_tokens, (pre * gate).to(DT))
         out_of = tl.load(w2 + col[:, None] * HP + unit[None, :])  # (EP, HC)
-        slope = 2 * GELU_SCALE * (1 + 3 * GELU_CUBE * pre * pre)
+        slope = (1 + pre * pre * (3 * GELU_CUBE)) * (2 * GELU_SCALE)
         d = _dot(dx_operand, out_of, DT) * (gate + pre * gate * (1 - gate) * slope)
         tl.store(sum_1 + sums * HP + unit, tl.sum(d, 0))
         d = d.to(DT)

@@ -186,18 +186,20 @@ class Work:
 
     def add_to(self, gradients: Folded, segment: Segment) -> None:
         """Sum over the segment's loops, prompts and tokens."""
-        xhat_1, dqkv, dmid, xhat_2, hidden, dpre, dout = (
-            operand.flatten(2, 4) for operand in self.operands
-        )  # (replica, layer, everything else, width)
+        xhat_1, dqkv, dmid, xhat_2, hidden, dpre, dout = self.operands
         n = segment.running
         products = (
             (gradients.wqkv, dqkv, xhat_1),
-            (gradients.wo, dmid, segment.att.flatten(2, 4)),
+            (gradients.wo, dmid, segment.att),
             (gradients.w1, dpre, xhat_2),
             (gradients.w2, dout, hidden),
         )
         for total, left, right in products:
-            total[:n] += _product(left.flatten(0, 1).mT, right.flatten(0, 1)).view_as(total[:n])
+            # One product per replica, layer and loop fills the chip; one over all loops does not.
+            by_loop = _product(
+                left.flatten(0, 2).flatten(1, 2).mT, right.flatten(0, 2).flatten(1, 2)
+            )
+            total[:n] += by_loop.view(*left.shape[:3], *by_loop.shape[1:]).sum(dim=2)
         for total, part in zip(gradients[4:8], self.sums, strict=True):
             total[:n] += part.sum(dim=(2, 3))
         for total, part in zip(gradients[8:11], self.end_sums, strict=True):
