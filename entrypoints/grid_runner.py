@@ -182,7 +182,9 @@ class _Record:
         from looped.known_runs import finished_runs
 
         try:
-            finished = finished_runs(self.store.client, self.store.experiment_id)
+            finished = finished_runs(
+                self.store.client, self.store.experiment_id, self.folder.path.parent
+            )
         except MlflowException:
             return ""
         own = [len(finished.get(identity, [])) for identity in ledger.entries]
