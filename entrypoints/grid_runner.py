@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from entrypoints import cell_runner
-from entrypoints.engines import PATIENCE, Engine, LocalEngine, RayEngine, train_group
+from entrypoints.engines import Engine, LocalEngine, RayEngine, train_group
 from entrypoints.grid_options import GridOptions
 from entrypoints.grid_record import Desk, Record
 from entrypoints.options import CellOptions
@@ -19,7 +19,8 @@ from looped import cells, grid
 from looped.config import TrainConfig
 from looped.folder import run_path
 from looped.grid_folder import GridFolder
-from looped.ledger import FINISHED, UNTOLD, Ledger, News
+from looped.journal import TrackingError
+from looped.ledger import FINISHED, LONGEST_NOTE, UNTOLD, Ledger, News
 from looped.origin import Origin
 from looped.rules import require
 
@@ -72,7 +73,12 @@ class GridRunner:
 
         shared = self.engine.share(cells.group(self.left, self.options.replicas))
         b_max = self.cell_options.b_max if self.cell_options.evaluate else 0
-        return forecast(self.cells, self.left, self.known, b_max, *shared)
+        said = forecast(self.cells, self.left, self.known, b_max, *shared)
+        if self.store is not None:
+            from looped.mlflow_store import note_on_launcher
+
+            note_on_launcher(self.store.client, "grid, dry run", f"```\n{said}\n```"[:LONGEST_NOTE])
+        return said
 
     def run(self, should_stop: StopRequest) -> int:
         """Train what is left; return the exit code.
@@ -83,7 +89,7 @@ class GridRunner:
         """
         if not self.left and self.store is None:  # nothing that a new record would tell
             return self._say(Ledger(self.cells, self.known), should_stop, is_told=True)
-        folder = GridFolder(self.root, self.identity, PATIENCE)
+        folder = GridFolder(self.root, self.identity)
         try:
             folder.begin(f"grid of {len(self.cells)} cells", self.lists, self.origin.tags)
             record = Record(folder, self.store)
@@ -114,12 +120,16 @@ class GridRunner:
                 if cell_runner.is_fresh("same_code", before, self.origin):
                     known[cell.identity] = grid.Known("to do")
             return known
+        from mlflow.exceptions import MlflowException
+
         from looped.known_runs import known_cells
 
         commit = self.origin.commit if self.cell_options.resume == "same_code" else None
-        return known_cells(
-            self.store.client, self.store.experiment_id, self.cells, self.root, commit
-        )
+        client, experiment_id = self.store
+        try:
+            return known_cells(client, experiment_id, self.cells, self.root, commit)
+        except MlflowException as error:
+            raise TrackingError(f"MLflow must be reachable, got: {error}") from error
 
     def _train(self, ledger: Ledger, record: Record, should_stop: StopRequest) -> None:
         if not self.left:
@@ -161,7 +171,6 @@ def _tell_untold(
 ) -> None:
     """Tell MLflow of the cells that it missed, if it is back."""
     from entrypoints.importer import import_run
-    from looped.journal import TrackingError
 
     for identity, entry in ledger.entries.items():
         if entry.state != UNTOLD:
