@@ -3,8 +3,9 @@
 import logging
 import os
 import socket
-import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 import ray
@@ -79,26 +80,45 @@ def _train(
     mailbox: Any,
     environment: Mapping[str, str],
     n_threads: int,
-) -> None:
-    """Train a group on whatever node Ray chose; a task."""
-    if ray.get(mailbox.is_stopping.remote()):
-        return
+) -> list[News]:
+    """Train a group on whatever node Ray chose, and return its endings; a task.
+
+    It waits for no answer of the mailbox: Ray lends the cores of a task that waits to another.
+    """
     import torch
 
     torch.set_num_threads(n_threads)
     os.environ.update(environment)
-    stopping, leaving = threading.Event(), threading.Event()
+    ended: list[News] = []
 
-    def ask() -> None:
-        while not leaving.wait(SECONDS_BETWEEN_TICKS):
-            if ray.get(mailbox.is_stopping.remote()):
-                stopping.set()
+    def report(news: News) -> None:
+        mailbox.put.remote(news)
+        if news.state in ENDED:
+            ended.append(news)
 
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        work(group, lambda news: ray.get(mailbox.put.remote(news)), stopping.is_set)
-    finally:
-        leaving.set()
+    work(group, report, _StopQuestion(mailbox))
+    return ended
+
+
+class _StopQuestion:
+    """Asks the mailbox about every second whether to stop, and goes on meanwhile."""
+
+    def __init__(self, mailbox: Any) -> None:
+        self._mailbox = mailbox
+        self._asked_at = time.monotonic()
+        self._answer: Future[bool] | None = None
+        self._is_stopping = False
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if self._answer is not None and self._answer.done():
+            # without an answer the grid is gone
+            self._is_stopping |= self._answer.exception() is not None or self._answer.result()
+            self._answer = None
+        elif self._answer is None and now - self._asked_at >= SECONDS_BETWEEN_TICKS:
+            self._asked_at = now
+            self._answer = self._mailbox.is_stopping.remote().future()
+        return self._is_stopping
 
 
 class _Task(NamedTuple):
@@ -145,10 +165,11 @@ def run_on_ray(
         reference = task.remote(group, work, mailbox, environment, cpus)
         pending[reference] = _Task(group, attempt)
 
-    def listen() -> None:
-        for news in ray.get(mailbox.drain.remote()):
-            states[news.identity] = news.state
-            hear(news)
+    def take_in(many: Sequence[News]) -> None:
+        for news in many:
+            if states.get(news.identity) not in ENDED:  # a last word may come by two ways
+                states[news.identity] = news.state
+                hear(news)
 
     for group in groups:
         begin(group, 1)
@@ -160,29 +181,27 @@ def run_on_ray(
                 if all(states.get(cell.identity) != RUNNING for cell in group):
                     ray.cancel(reference)
         ended, _ = ray.wait(list(pending), timeout=SECONDS_BETWEEN_TICKS)
-        listen()
+        take_in(ray.get(mailbox.drain.remote()))
         for reference in ended:
             group, attempt = pending.pop(reference)
+            news, state, reason = _outcome(reference)
+            take_in(news)
             left = [cell for cell in group if states.get(cell.identity) not in ENDED]
-            state, reason = _outcome(reference)
-            if state == KILLED and attempt < ATTEMPTS and not is_stopping:
-                for cell in left:
-                    hear(News(cell.identity, LOST, reason=reason))
+            if state == KILLED and attempt < ATTEMPTS and left and not is_stopping:
+                take_in([News(cell.identity, LOST, reason=reason) for cell in left])
                 begin(left, attempt + 1)
             elif state:
-                for cell in left:
-                    hear(News(cell.identity, state, reason=reason))
+                take_in([News(cell.identity, state, reason=reason) for cell in left])
         tick()
 
 
-def _outcome(reference: Any) -> tuple[str, str]:
-    """Say what became of a task that ended without its cells: a state and a reason."""
+def _outcome(reference: Any) -> tuple[list[News], str, str]:
+    """Say what a task returned, or the state and reason for its cells that had not ended."""
     try:
-        ray.get(reference)
+        return ray.get(reference), "", ""
     except TaskCancelledError:
-        return "", ""
+        return [], "", ""
     except RayTaskError as error:
-        return FAILED, " ".join(str(error.cause or error).split())
+        return [], FAILED, " ".join(str(error.cause or error).split())
     except RayError as error:
-        return KILLED, f"its node or worker was lost ({type(error).__name__})"
-    return "", ""
+        return [], KILLED, f"its node or worker was lost ({type(error).__name__})"

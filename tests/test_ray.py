@@ -24,7 +24,7 @@ if importlib.util.find_spec("ray") is None:
 
 SMALL = {
     "sizes": "tiny", "bs": "1,2,5", "seeds": "42,451", "n_dims": 2, "n_examples": 7,
-    "batch_size": 8, "steps": 800, "log_every": 10, "checkpoint_seconds": 0.1, "b_max": 6,
+    "batch_size": 8, "steps": 1500, "log_every": 10, "checkpoint_seconds": 0.1, "b_max": 6,
 }  # fmt: skip
 
 
@@ -115,7 +115,7 @@ def test_a_node_is_lost_and_nothing_else(cluster, store_uri, tmp_path, monkeypat
     assert all(run.data.tags["superseded_by"] in ids for run in lost)
     for run in finished:
         history = client.get_metric_history(run.info.run_id, "train/loss")
-        assert [m.step for m in history] == [1, *range(10, 801, 10)]
+        assert [m.step for m in history] == [1, *range(10, 1501, 10)]
     (parent,) = client.search_runs(["0"], "tags.`looped.kind` = 'grid'")
     assert parent.info.status == "FINISHED"
     assert {run.data.tags["mlflow.parentRunId"] for run in trainings} == {parent.info.run_id}
