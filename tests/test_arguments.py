@@ -62,7 +62,7 @@ TRAIN_REFUSALS = [
     ("n_dims", "0", "n_dims must be a whole number of at least 1, got 0"),
     ("learning_rate", "fast", "argument --learning_rate: must be a finite number, got fast"),
     ("learning_rate", "nan", "argument --learning_rate: must be a finite number, got nan"),
-    ("resume", "maybe", "resume must be one of auto, never, got maybe"),
+    ("resume", "maybe", "resume must be one of auto, same_code, never, got maybe"),
     ("stpes", "5", "got --stpes (did you mean steps?)"),
     ("K", "5", "parameters must be among size, b, seed, "),
 ]
