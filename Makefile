@@ -8,9 +8,10 @@ SEED ?= 42
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
+INSTALLED_RAY := .venv/installed-ray
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup train ui test test-all check clean
+.PHONY: help setup train grid ray ui test test-all check clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -26,6 +27,15 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 train: setup  ## train one model: make train SIZE=tiny B=5 STEPS=300 SEED=42
 	mlflow run . -e train -P size=$(SIZE) -P b=$(B) -P steps=$(STEPS) -P seed=$(SEED) --env-manager local
+
+grid: setup  ## train the study's 36 models, or go on with it
+	mlflow run . -e grid --env-manager local
+
+ray: $(INSTALLED_RAY)  ## add what several machines need: Ray, PostgreSQL's client
+
+$(INSTALLED_RAY): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,ray]'
+	@touch $@
 
 ui: setup  ## open the MLflow UI on the runs of this folder
 	mlflow ui --backend-store-uri sqlite:///mlflow.db

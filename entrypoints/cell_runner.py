@@ -107,7 +107,7 @@ def _train_group(
     should_stop: Callable[[], bool],
     watch_evaluation: WatchEvaluation,
 ) -> "Sequence[Trained | Exception]":
-    """Train the cells as one program; an error that is not one cell's own is that of all."""
+    """Train the cells as one program; one by one if that fails, to find whose error it is."""
     from looped import training
 
     try:
@@ -119,8 +119,16 @@ def _train_group(
             options.b_max if options.evaluate else 0,
             watch_evaluation,
         )
+    except training.Stopped as stop:
+        return [stop] * len(cells)
     except Exception as error:
-        return [error] * len(cells)
+        if len(cells) == 1:
+            return [error]
+        return [
+            result
+            for cell in cells
+            for result in _train_group([cell], options, watch, should_stop, watch_evaluation)
+        ]
 
 
 class _Cell:

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from tqdm import tqdm
-
 from looped import grid
 from looped.config import TrainConfig
 from looped.ledger import Ledger
@@ -46,12 +44,13 @@ def forecast(
         lines.append("  ".join(fact for fact in facts if fact))
     lines.append(Ledger(cells, known).summary())
     if left:
-        speeds = {size: _speed_of(size, left, n_threads) for size in {cell.size for cell in left}}
+        sizes = dict.fromkeys(cell.size for cell in left)
+        speeds = {size: _speed_of(size, left, n_threads) for size in sizes}
         seconds = grid.seconds_left(left, lambda cell: speeds[cell.size], flops_of, n_workers)
         measured = ", ".join(f"{size} {speed / 1e9:,.3g}" for size, speed in speeds.items())
         lines.append(
             f"to train: {len(left):,} cells, {sum(map(flops_of, left)):.3g} FLOP, about "
-            f"{tqdm.format_interval(round(seconds))} here, {n_workers} at a time with {n_threads} "
+            f"{_duration(seconds)} here, {n_workers} at a time with {n_threads} "
             f"threads each (GFLOP/s of one, measured for a second: {measured})"
         )
     return "\n".join(lines)
@@ -61,3 +60,8 @@ def _speed_of(size: str, left: Sequence[TrainConfig], n_threads: int) -> float:
     """Measure the middle cell of a size, by its FLOPs."""
     own = sorted((cell for cell in left if cell.size == size), key=lambda cell: cell.step_flops)
     return measure_speed(own[len(own) // 2], n_threads)
+
+
+def _duration(seconds: float) -> str:
+    hours, minutes = divmod(-(-round(seconds) // 60), 60)
+    return f"{hours:,} h {minutes} min"

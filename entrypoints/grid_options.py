@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from looped.rules import check_choices, require, require_positive, require_whole, setting
+from looped.rules import check_choices, require, require_whole, setting
 
 ENGINES = ("local", "ray")
 
@@ -18,7 +18,7 @@ class GridOptions:
     workers: int | None = setting(None, "processes; auto: one per core, or one that has the GPU")
     ray_address: str = setting("auto", "of the Ray cluster; auto: the one this machine is of")
     ray_cpus: int = setting(1, "cores that Ray gives a group of cells")
-    ray_gpus: float | None = setting(None, "GPUs that Ray gives it; auto: 1 where nodes have some")
+    ray_gpus: float | None = setting(None, "GPUs that Ray gives it; auto: 1 if any node has one")
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -29,4 +29,4 @@ class GridOptions:
         if self.workers is not None:
             require_whole("workers", self.workers, 1)
         if self.ray_gpus is not None:
-            require_positive("ray_gpus", self.ray_gpus)
+            require(self.ray_gpus >= 0, "ray_gpus must be at least 0", self.ray_gpus)

@@ -1,5 +1,6 @@
 """Tells MLflow of runs and grids from their folders alone."""
 
+import time
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +14,7 @@ from looped.config import TrainConfig
 from looped.folder import FolderInUseError, RunFolder, read_config, run_path
 from looped.grid_folder import PREFIX, GridFolder
 from looped.journal import Record, TrackingError, last_record
-from looped.mlflow_store import find_run
+from looped.mlflow_store import IMPORTED, find_run
 from looped.parent import end_parent, known_parent, open_parent, show_parent
 from looped.rules import require
 from looped.store_access import Store
@@ -138,5 +139,7 @@ def _import(
     if end["status"] == "FINISHED":
         conclusion = conclude(config, folder, tracker, register)
     tracker.tell_end(end["status"], end["reason"], conclusion.note, end["time"])
+    now = str(round(time.time() * 1000))
+    store.client.set_experiment_tag(store.experiment_id, IMPORTED, now)
     said = "; ".join([f"{config.name}: {end['reason']}", *conclusion.problems])
     return Imported(said, tracker.run_id, is_new=True)

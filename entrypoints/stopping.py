@@ -21,6 +21,10 @@ class StopRequest:
         if has_launcher is None:
             has_launcher = "MLFLOW_RUN_ID" in os.environ
         self._launcher = os.getppid() if has_launcher else None
+        self.listen()
+
+    def listen(self) -> None:
+        """Take the signals, from whoever has taken them since."""
         signal.signal(signal.SIGTERM, self._remember)
         signal.signal(signal.SIGINT, self._remember)
 

@@ -6,6 +6,7 @@ Symbols: ``b`` is the trained loop count and ``loop_window`` is T of Yang et al.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 from looped.rules import (
@@ -293,7 +294,7 @@ class TrainConfig:
         """Name the recipe."""
         return digest(self.recipe)
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Name what decides the outcome: runs of one identity are one experiment.
 

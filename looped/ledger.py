@@ -13,13 +13,16 @@ from looped.config import TrainConfig
 from looped.grid import Known
 
 RUNNING = "running"
+LOST = "lost"  # with its node, and waiting to be begun again
 FINISHED, UNTOLD, FAILED, KILLED = "finished", "untold", "failed", "killed"
 ENDED = (FINISHED, UNTOLD, FAILED, KILLED)
 """A worker has done with such a cell; ``untold``: trained, and MLflow does not know yet."""
 DONE = ("done", FINISHED)
 LONGEST_NOTE = 7_500  # MLflow keeps 8,000 characters of a tag
 
-_ORDER = ("done", FINISHED, UNTOLD, RUNNING, "to go on", "to do", KILLED, FAILED, "failed before")
+_ORDER = (
+    "done", FINISHED, UNTOLD, RUNNING, LOST, "to go on", "to do", KILLED, FAILED, "failed before",
+)  # fmt: skip
 
 _COLUMNS = ["state", "step", "steps", "nmse", "seconds", "run_id", "identity", "commit", "reason"]
 
@@ -29,7 +32,7 @@ class News(NamedTuple):
 
     Attributes:
         identity: of the cell.
-        state: ``running`` or one of ``ENDED``; ``to do`` when it was lost and waits again.
+        state: ``running``, ``lost`` or one of ``ENDED``.
         run_id: its MLflow run; empty when there is none.
         step: gradient steps done.
         nmse: held-out error, once there is one.

@@ -16,6 +16,8 @@ from looped.config import TaskConfig
 from looped.folder import is_held_by
 
 BATCH = 1000  # the most metrics that one call may carry
+IMPORTED = "looped.imported"
+"""Tag of an experiment: when it was last told of a run that had ended before."""
 
 
 def metrics_of(record: journal.Record) -> Iterator[Metric]:

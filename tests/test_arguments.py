@@ -5,7 +5,10 @@ from dataclasses import dataclass, fields
 import pytest
 
 from entrypoints import arguments
+from entrypoints.grid_options import GridOptions
+from entrypoints.import_runs import ImportOptions
 from entrypoints.options import CellOptions
+from looped.cells import Lists
 from looped.config import TrainConfig
 from looped.rules import setting
 
@@ -59,7 +62,7 @@ TRAIN_REFUSALS = [
     ("n_dims", "0", "n_dims must be a whole number of at least 1, got 0"),
     ("learning_rate", "fast", "argument --learning_rate: must be a finite number, got fast"),
     ("learning_rate", "nan", "argument --learning_rate: must be a finite number, got nan"),
-    ("resume", "maybe", "resume must be one of auto, never, got maybe"),
+    ("resume", "maybe", "resume must be one of auto, same_code, never, got maybe"),
     ("stpes", "5", "got --stpes (did you mean steps?)"),
     ("K", "5", "parameters must be among size, b, seed, "),
 ]
@@ -89,17 +92,25 @@ def test_abbreviations_are_not_taken(capsys):
     assert "did you mean count?" in capsys.readouterr().err
 
 
-def test_help_names_every_setting_without_loading_torch_or_mlflow():
+@pytest.mark.parametrize(
+    ("name", "groups"),
+    [
+        ("train", (TrainConfig, CellOptions)),
+        ("grid", (Lists, GridOptions, CellOptions)),
+        ("import_runs", (ImportOptions,)),
+    ],
+)
+def test_help_names_every_setting_without_loading_torch_or_mlflow(name, groups):
     script = (
         "import sys\n"
-        "from entrypoints import train\n"
-        "sys.argv = ['train', '--help']\n"
-        "try: train.main()\n"
+        f"from entrypoints import {name} as command\n"
+        f"sys.argv = ['{name}', '--help']\n"
+        "try: command.main()\n"
         "except SystemExit: pass\n"
         "assert not {'torch', 'mlflow', 'numpy'} & set(sys.modules)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    for group in (TrainConfig, CellOptions):
+    for group in groups:
         assert all(f"--{field.name}" in done.stdout for field in fields(group))

@@ -54,11 +54,12 @@ def test_constraints_and_conda_pin_what_pyproject_asks_for():
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     direct = [Requirement(line) for line in project["dependencies"]]
-    dev = [Requirement(line) for line in project["optional-dependencies"]["dev"]]
+    extras = project["optional-dependencies"].values()
+    optional = [Requirement(line) for extra in extras for line in extra]
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pins = dict(line.split("==") for line in lines if not line.startswith("#"))
     pins = {canonicalize_name(name): version for name, version in pins.items()}
-    for requirement in direct + dev:
+    for requirement in direct + optional:
         assert pins[canonicalize_name(requirement.name)] in requirement.specifier
 
     conda = yaml.safe_load((ROOT / "conda.yaml").read_text())["dependencies"]
