@@ -1,0 +1,225 @@
+"""One form of **b** fitted to runs: its parameters, predictions and intervals."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from analysis import resampling
+from analysis.forms import Floats, Form
+from analysis.law import Law
+from analysis.points import Points
+from analysis.resampling import Uncertainty
+from analysis.solver import Observations, Solution, solve
+from looped.rules import require
+
+PROJECTION_STEPS = 6
+_FAR = 1e12
+
+
+class FitStatus(Enum):
+    """How a fit ended."""
+
+    OK = "the search converged inside its bounds"
+    AT_BOUND = "a parameter ended at the edge of what was searched"
+    NOT_IDENTIFIED = "the runs do not tell a parameter: its error is a quarter of what was searched"
+    NOT_CONVERGED = "the search did not come to rest"
+
+
+@dataclass(frozen=True)
+class FormFit:
+    """One form fitted to the runs.
+
+    Attributes:
+        law: the form with the sizes fitted.
+        points: the runs.
+        seen: the runs as the solver takes them.
+        theta: the fit, of shape (P,).
+        loss: sum of the runs' losses, in squared standard deviations.
+        status: how the search ended.
+        blamed: the parameters that ``status`` is about.
+        options: ``loss``, ``clusters``, ``resamples`` and ``seed`` of ``fit_scaling``.
+    """
+
+    law: Law
+    points: Points
+    seen: Observations
+    theta: Floats
+    loss: float
+    status: FitStatus
+    blamed: tuple[str, ...]
+    options: Mapping[str, Any]
+
+    @cached_property
+    def uncertainty(self) -> Uncertainty:
+        """Resamples of the fit, made when first asked for."""
+        return resampling.resample(
+            self.law.model(self.points.cell_size, self.points.cell_b),
+            self.seen,
+            self.theta,
+            (self.law.lower, self.law.upper),
+            self.options["loss"],
+            self.points.clusters(self.options["clusters"]),
+            self.options["resamples"],
+            self.options["seed"],
+        )
+
+    @property
+    def aicc(self) -> float:
+        """Akaike's criterion for small samples; the scale counts as a parameter."""
+        return aicc(self.loss, len(self.points.values), len(self.theta) + 1)
+
+    @property
+    def fitted(self) -> Floats:
+        """What the law says of each run, in bits, of shape (n,)."""
+        model = self.law.model(self.points.size, self.points.b)
+        return np.asarray(model(self.theta[None])[0][0])
+
+    @property
+    def residual_sd(self) -> float:
+        """How far single runs lie from the law: standard deviation in bits."""
+        spare = max(len(self.points.values) - len(self.theta), 1)
+        return float(np.sqrt(((self.points.values - self.fitted) ** 2).sum() / spare))
+
+    def parameters(self, level: float = 0.95) -> pd.DataFrame:
+        """Return each parameter with its interval: ``name``, ``value``, ``lower``, ``upper``."""
+        lower, upper = self.uncertainty.interval(
+            self.theta, self.uncertainty.draws, np.eye(len(self.theta)), level
+        )
+        ends = (np.clip(end, self.law.lower, self.law.upper) for end in (lower, upper))
+        lower, upper = (self.law.natural(end) for end in ends)
+        own = self.law.parameters
+        return pd.DataFrame(
+            {
+                "name": self.law.names,
+                "value": self.law.natural(self.theta),
+                "lower": lower,
+                "upper": upper,
+                "unit": [parameter.unit for parameter in own],
+            }
+        )
+
+    def predict(self, table: Mapping[str, Any] | pd.DataFrame) -> Floats:
+        """Return E_LM in bits, one per row.
+
+        Args:
+            table: column ``b``; and ``size``, one that was fitted, or ``E_M`` in bits.
+        """
+        return np.asarray(self.evaluate(table, self.theta[None])[0][0])
+
+    def interval(
+        self, table: Mapping[str, Any] | pd.DataFrame, level: float = 0.95
+    ) -> tuple[Floats, Floats]:
+        """Return the ends of an interval for each row's E_LM, the mean over seeds.
+
+        An ``E_M`` given in the table is taken as exact.
+        """
+        values, gradients = self.evaluate(table, self.theta[None])
+        resampled, _ = self.evaluate(table, self.uncertainty.draws)
+        return self.uncertainty.interval(values[0], resampled, gradients[0], level)
+
+    def ceilings(self, level: float = 0.95) -> tuple[Floats, Floats, Floats]:
+        """Return lower end, value and upper end of what each size's E_LM tends to, in bits.
+
+        Infinity where the form has no ceiling.
+        """
+        value = self.law.ceilings(self.theta[None])[0]
+        if not self.law.form.has_ceiling:
+            return value, value, value
+        # far beyond any b the law's own derivatives are those of its ceiling
+        far = {"size": list(self.law.sizes), "b": [_FAR] * len(self.law.sizes)}
+        gradients = self.evaluate(far, self.theta[None])[1][0]
+        resampled = self.law.ceilings(self.uncertainty.draws)
+        lower, upper = self.uncertainty.interval(value, resampled, gradients, level)
+        return lower, value, upper
+
+    def evaluate(
+        self, table: Mapping[str, Any] | pd.DataFrame, theta: Floats
+    ) -> tuple[Floats, Floats]:
+        """Return E_LM, (R, rows), and its derivatives, (R, rows, P), for some theta, (R, P).
+
+        Raises:
+            ValueError: the table lacks a column, or names a size that was not fitted.
+        """
+        frame = pd.DataFrame(dict(table))
+        require("b" in frame, "the table must have a column b", list(frame.columns))
+        b = pd.to_numeric(frame["b"], errors="coerce").to_numpy(float)
+        require(bool((b >= 1).all()), "b must be at least 1", list(frame["b"]))
+        if "size" in frame:
+            names = frame["size"].astype(str)
+            rule = f"size must be one of {', '.join(self.law.sizes)} (or give E_M)"
+            unknown = sorted(set(names) - set(self.law.sizes))
+            require(not unknown, rule, ", ".join(unknown))
+            index = np.array([self.law.sizes.index(name) for name in names], dtype=np.intp)
+            return self.law.model(index, b)(theta)
+        rule = "the table must have a column size or E_M"
+        require("E_M" in frame, rule, list(frame.columns))
+        rule = "a form with a parameter for each size predicts those sizes alone, not an E_M"
+        require(self.law.form.is_general, rule, self.law.form.name)
+        return self.law.model_given(frame["E_M"].to_numpy(float), b)(theta)
+
+
+def aicc(loss: float, n_runs: int, n_parameters: int) -> float:
+    """Akaike's criterion for small samples, from a sum of losses.
+
+    With a Gaussian's sum of squares it is the usual one; with Huber's it is its robust cousin.
+    """
+    per_run = max(loss / n_runs, 1e-12)
+    spare = n_runs - n_parameters - 1
+    if spare <= 0:
+        return math.inf
+    return n_runs * math.log(per_run) + 2 * n_parameters * (1 + (n_parameters + 1) / spare)
+
+
+def search(law: Law, points: Points, seen: Observations, loss: str) -> Solution:
+    """Fit a law from many starts and keep the best.
+
+    Each start first has its linear parameters (E_M, gains) projected out: solved for with the
+    others held.
+    """
+    model = law.model(points.cell_size, points.cell_b)
+    linear = np.array([parameter.is_linear for parameter in law.parameters])
+    found = law.starts(points)
+    bounds = (law.lower, law.upper)
+    found = solve(model, seen, found, *bounds, loss, linear, PROJECTION_STEPS).theta
+    solution = solve(model, seen, found, *bounds, loss)
+    return solution.take(np.array([np.argmin(solution.loss)]))
+
+
+def fit_form(form: Form, points: Points, seen: Observations, options: Mapping[str, Any]) -> FormFit:
+    """Fit one form from many starts and say how the search ended."""
+    law = Law(form, points.sizes)
+    solution = search(law, points, seen, options["loss"])
+    theta = solution.theta[0]
+    status, blamed = _status(law, points, seen, solution)
+    return FormFit(law, points, seen, theta, float(solution.loss[0]), status, blamed, options)
+
+
+def _status(
+    law: Law, points: Points, seen: Observations, solution: Solution
+) -> tuple[FitStatus, tuple[str, ...]]:
+    theta, span = solution.theta[0], law.upper - law.lower
+    if not solution.converged[0]:
+        return FitStatus.NOT_CONVERGED, ()
+    edge = np.minimum(theta - law.lower, law.upper - theta) < 1e-3 * span
+    if edge.any():
+        return FitStatus.AT_BOUND, _named(law, edge)
+    _, jacobian = law.model(points.cell_size, points.cell_b)(solution.theta)
+    rows = jacobian[0][points.cells] / seen.scale[:, None]
+    inverse = np.linalg.pinv(rows.T @ rows)
+    null = np.linalg.matrix_rank(rows) < len(theta)
+    spread = max(1.0, solution.loss[0] / max(len(points.values) - len(theta), 1)) ** 0.5
+    unknown = np.sqrt(np.diagonal(inverse)) * spread > span / 4
+    if null or unknown.any():
+        return FitStatus.NOT_IDENTIFIED, _named(law, unknown)
+    return FitStatus.OK, ()
+
+
+def _named(law: Law, which: npt.NDArray[np.bool_]) -> tuple[str, ...]:
+    return tuple(name for name, is_meant in zip(law.names, which, strict=True) if is_meant)
