@@ -10,6 +10,8 @@ import yaml
 from entrypoints import arguments
 from entrypoints.evaluate_extrapolation import EvaluateOptions
 from entrypoints.evaluate_tables import TableOptions
+from entrypoints.fit_scaling import FitOptions
+from entrypoints.predict_scaling import PredictOptions
 from entrypoints.train import TrainOptions
 from looped.config import TrainConfig
 
@@ -20,6 +22,8 @@ PARSERS = {
     "evaluate-extrapolation": (EvaluateOptions,),
     "evaluate_extrapolation": (EvaluateOptions,),
     "evaluate_tables": (TableOptions,),
+    "fit_scaling": (FitOptions,),
+    "predict_scaling": (PredictOptions,),
 }
 
 

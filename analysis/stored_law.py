@@ -1,0 +1,81 @@
+"""A fitted law as files: its points and parameters, from which the rest is computed again.
+
+``points.csv`` and ``law.json``; no pickle. Resamples are drawn again from the seed that is kept.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis import choice
+from analysis.form_fit import FitStatus, FormFit
+from analysis.forms import FORMS
+from analysis.law import Law
+from analysis.points import read_points
+from analysis.scaling import ScalingFit
+from analysis.solver import Observations
+
+POINTS, LAW = "points.csv", "law.json"
+
+
+def save_law(folder: Path, fit: ScalingFit) -> None:
+    """Write a fit to a folder, which is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # floats as they are: a law read back predicts the same
+    fit.points.table.to_csv(folder / POINTS, index=False, float_format="%.17g")
+    content = {
+        "chosen": fit.chosen,
+        "verdict": fit.verdict,
+        "skipped": dict(fit.skipped),
+        "options": dict(fit.best.options),
+        "sizes": list(fit.points.sizes),
+        "scale": fit.best.seen.scale.tolist(),
+        "fits": {
+            name: {
+                "theta": each.theta.tolist(),
+                "loss": each.loss,
+                "status": each.status.name,
+                "blamed": list(each.blamed),
+            }
+            for name, each in fit.fits.items()
+        },
+    }
+    (folder / LAW).write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def load_law(folder: Path) -> ScalingFit:
+    """Read what ``save_law`` wrote, without fitting again.
+
+    Raises:
+        ValueError: the files are not of one law.
+    """
+    content: dict[str, Any] = json.loads((folder / LAW).read_text(encoding="utf-8"))
+    points = read_points(pd.read_csv(folder / POINTS, float_precision="round_trip"))
+    if list(points.sizes) != content["sizes"] or len(points.values) != len(content["scale"]):
+        raise ValueError(f"{POINTS} and {LAW} must be of one law, got other sizes or runs")
+    seen = Observations(
+        points.values[None],
+        np.ones((1, len(points.values))),
+        np.array(content["scale"]),
+        points.cells,
+    )
+    fits = {
+        name: FormFit(
+            Law(FORMS[name], points.sizes),
+            points,
+            seen,
+            np.array(kept["theta"]),
+            kept["loss"],
+            FitStatus[kept["status"]],
+            tuple(kept["blamed"]),
+            content["options"],
+        )
+        for name, kept in content["fits"].items()
+    }
+    comparison = choice.compare(fits)
+    return ScalingFit(
+        points, fits, content["skipped"], content["chosen"], comparison, content["verdict"]
+    )
