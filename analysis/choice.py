@@ -2,17 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from analysis.form_fit import UNLIKELY, FormFit
 from analysis.forms import Floats, Form
 from analysis.points import Points
 from analysis.solver import solve
-
-if TYPE_CHECKING:
-    from analysis.scaling import FormFit
 
 WINNING_WEIGHT = 0.9
 PLAUSIBLE_WITHIN = 6.0
@@ -43,7 +40,7 @@ def why_not(form: Form, points: Points) -> str:
     return ""
 
 
-def compare(fits: "Mapping[str, FormFit]") -> pd.DataFrame:
+def compare(fits: Mapping[str, FormFit]) -> pd.DataFrame:
     """Compare fits of the same runs, best first.
 
     Returns:
@@ -51,7 +48,7 @@ def compare(fits: "Mapping[str, FormFit]") -> pd.DataFrame:
         (E_M of each size among them), ``aicc``, ``delta`` and ``weight`` of Akaike,
         ``leave_one_b_out`` and ``leave_one_size_out`` (root mean squares in bits; missing where
         a form cannot predict what is left out), ``rmse`` (of the cells' means that it is fitted
-        to) and ``status``.
+        to), ``lack_of_fit`` (chance of such means if the form holds) and ``status``.
     """
     rows = []
     for name, fit in fits.items():
@@ -69,6 +66,7 @@ def compare(fits: "Mapping[str, FormFit]") -> pd.DataFrame:
                 "leave_one_b_out": root.get("b", math.nan),
                 "leave_one_size_out": root.get("size", math.nan),
                 "rmse": float(np.sqrt((inside**2).mean())),
+                "lack_of_fit": fit.lack_of_fit,
                 "status": fit.status.name,
             }
         )
@@ -79,7 +77,7 @@ def compare(fits: "Mapping[str, FormFit]") -> pd.DataFrame:
     return table
 
 
-def held_out_errors(fit: "FormFit") -> pd.DataFrame:
+def held_out_errors(fit: FormFit) -> pd.DataFrame:
     """Predict each cell from the others: leave out one b, then what one size has beyond b = 1.
 
     A size's runs at b = 1 stay: they measure the E_M that the law starts from.
@@ -138,7 +136,7 @@ def choose(comparison: pd.DataFrame) -> str:
     return str(comparison.loc[wanted, "form"].iloc[0])
 
 
-def verdict(fits: "Mapping[str, FormFit]", comparison: pd.DataFrame, chosen: str) -> str:
+def verdict(fits: Mapping[str, FormFit], comparison: pd.DataFrame, chosen: str) -> str:
     """Say which form it is if one is far ahead, else what cannot be told apart and what would."""
     if len(fits) == 1:
         return f"{chosen} is the only form that was compared."
@@ -162,10 +160,15 @@ def verdict(fits: "Mapping[str, FormFit]", comparison: pd.DataFrame, chosen: str
             "No form with one gain for all sizes, or one that depends on E_M alone, comes within "
             f"{PLAUSIBLE_WITHIN:g} of it: here b is not a function of E_M and b alone."
         )
+    if comparison["lack_of_fit"].max() < UNLIKELY:
+        said.append(
+            "No form here holds within what seeds scatter by: every one misses the cells' means by "
+            f"more (chance below {UNLIKELY:g})."
+        )
     return " ".join(said)
 
 
-def _what_would_tell(fits: "Mapping[str, FormFit]", plausible: pd.DataFrame) -> str:
+def _what_would_tell(fits: Mapping[str, FormFit], plausible: pd.DataFrame) -> str:
     """Find the cheapest further cell whose mean would part the first two forms.
 
     They part where they differ by twice the standard error of the new cell's mean together with
@@ -202,7 +205,7 @@ def _what_would_tell(fits: "Mapping[str, FormFit]", plausible: pd.DataFrame) -> 
     )
 
 
-def _draws(fit: "FormFit", cells: pd.DataFrame) -> Floats:
+def _draws(fit: FormFit, cells: pd.DataFrame) -> Floats:
     index = np.array([fit.law.sizes.index(size) for size in cells["size"]], dtype=np.intp)
     return fit.law.model(index, cells["b"].to_numpy(float))(fit.uncertainty.draws)[0]
 

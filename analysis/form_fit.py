@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import stats
 
 from analysis import resampling
 from analysis.forms import Floats, Form
@@ -20,7 +21,11 @@ from analysis.solver import Observations, Solution, solve
 from looped.rules import require
 
 PROJECTION_STEPS = 6
+UNLIKELY = 0.01
+"""Chance below which a lack of fit is held against a form."""
+
 _FAR = 1e12
+_ALLOWED_RISE = 4.0  # in squared standard deviations: two of them
 
 
 class FitStatus(Enum):
@@ -28,7 +33,7 @@ class FitStatus(Enum):
 
     OK = "the search converged inside its bounds"
     AT_BOUND = "a parameter ended at the edge of what was searched"
-    NOT_IDENTIFIED = "the runs do not tell a parameter: its error is a quarter of what was searched"
+    NOT_IDENTIFIED = "the runs do not rule out that a parameter lies at the edge of the search"
     NOT_CONVERGED = "the search did not come to rest"
 
 
@@ -41,7 +46,8 @@ class FormFit:
         points: the runs.
         seen: the runs as the solver takes them.
         theta: the fit, of shape (P,).
-        loss: sum of the runs' losses, in squared standard deviations.
+        loss: sum of the runs' losses, in squares of what seeds scatter by.
+        widened: how many times wider than that runs lie about the law; at least 1.
         status: how the search ended.
         blamed: the parameters that ``status`` is about.
         options: ``loss``, ``clusters``, ``resamples`` and ``seed`` of ``fit_scaling``.
@@ -52,6 +58,7 @@ class FormFit:
     seen: Observations
     theta: Floats
     loss: float
+    widened: float
     status: FitStatus
     blamed: tuple[str, ...]
     options: Mapping[str, Any]
@@ -86,6 +93,23 @@ class FormFit:
         """How far single runs lie from the law: standard deviation in bits."""
         spare = max(len(self.points.values) - len(self.theta), 1)
         return float(np.sqrt(((self.points.values - self.fitted) ** 2).sum() / spare))
+
+    @cached_property
+    def lack_of_fit(self) -> float:
+        """Chance of means as far from the law as these if it holds and seeds are Gaussian.
+
+        The classical test of the cells' means about the law against the runs about their means;
+        NaN without runs to spare.
+        """
+        points = self.points
+        means = points.cell_means()[points.cells]
+        spare = len(points.cell_b) - len(self.theta)
+        pure = len(points.values) - len(points.cell_b)
+        if spare < 1 or pure < 1:
+            return math.nan
+        off = (((means - self.fitted) / self.seen.scale) ** 2).sum() / spare
+        noise = (((points.values - means) / self.seen.scale) ** 2).sum() / pure
+        return float(stats.f.sf(off / noise, spare, pure)) if noise > 0 else math.nan
 
     def parameters(self, level: float = 0.95) -> pd.DataFrame:
         """Return each parameter with its interval: ``name``, ``value``, ``lower``, ``upper``."""
@@ -193,16 +217,35 @@ def search(law: Law, points: Points, seen: Observations, loss: str) -> Solution:
 
 
 def fit_form(form: Form, points: Points, seen: Observations, options: Mapping[str, Any]) -> FormFit:
-    """Fit one form from many starts and say how the search ended."""
-    law = Law(form, points.sizes)
-    solution = search(law, points, seen, options["loss"])
-    theta = solution.theta[0]
-    status, blamed = _status(law, points, seen, solution)
-    return FormFit(law, points, seen, theta, float(solution.loss[0]), status, blamed, options)
+    """Fit one form from many starts and say how the search ended.
+
+    Where the form misses the cells' means by more than seeds explain, a run's standard deviation
+    is widened to what is left over: else every run would be an outlier of a robust loss.
+    """
+    law, loss = Law(form, points.sizes), options["loss"]
+    model = law.model(points.cell_size, points.cell_b)
+    widened = _misfit(law, points, seen, search(law, points, seen, "squared").theta)
+    own = replace(seen, scale=seen.scale * widened)
+    solution = search(law, points, own, loss)
+    widened = _misfit(law, points, seen, solution.theta)
+    own = replace(seen, scale=seen.scale * widened)
+    solution = solve(model, own, solution.theta, law.lower, law.upper, loss)
+    status, blamed = _status(law, points, own, solution, loss)
+    in_seeds = float(solution.loss[0]) * widened**2
+    return FormFit(law, points, own, solution.theta[0], in_seeds, widened, status, blamed, options)
+
+
+def _misfit(law: Law, points: Points, seen: Observations, theta: Floats) -> float:
+    """How many times wider runs lie about the law than about their cells' means; at least 1."""
+    model = law.model(points.cell_size, points.cell_b)
+    z = np.abs(seen.values - model(theta)[0][:, points.cells]) / seen.scale
+    spare = max(len(points.values) - theta.shape[1], 1)
+    # 0.6745 is the median size of a Gaussian's values
+    return max(1.0, float(np.median(z)) / 0.6745 * math.sqrt(len(points.values) / spare))
 
 
 def _status(
-    law: Law, points: Points, seen: Observations, solution: Solution
+    law: Law, points: Points, seen: Observations, solution: Solution, loss: str
 ) -> tuple[FitStatus, tuple[str, ...]]:
     theta, span = solution.theta[0], law.upper - law.lower
     if not solution.converged[0]:
@@ -210,15 +253,32 @@ def _status(
     edge = np.minimum(theta - law.lower, law.upper - theta) < 1e-3 * span
     if edge.any():
         return FitStatus.AT_BOUND, _named(law, edge)
-    _, jacobian = law.model(points.cell_size, points.cell_b)(solution.theta)
-    rows = jacobian[0][points.cells] / seen.scale[:, None]
-    inverse = np.linalg.pinv(rows.T @ rows)
-    null = np.linalg.matrix_rank(rows) < len(theta)
-    spread = max(1.0, solution.loss[0] / max(len(points.values) - len(theta), 1)) ** 0.5
-    unknown = np.sqrt(np.diagonal(inverse)) * spread > span / 4
-    if null or unknown.any():
-        return FitStatus.NOT_IDENTIFIED, _named(law, unknown)
+    loose = _unbounded(law, points, seen, solution, loss)
+    if loose.any():
+        return FitStatus.NOT_IDENTIFIED, _named(law, loose)
     return FitStatus.OK, ()
+
+
+def _unbounded(
+    law: Law, points: Points, seen: Observations, solution: Solution, loss: str
+) -> npt.NDArray[np.bool_]:
+    """Find parameters that could as well lie at an end of what was searched, of shape (P,).
+
+    Each is put there and the others fitted again: the runs speak against it only if the loss
+    rises by more than ``_ALLOWED_RISE``. E_M is measured at b = 1 and needs no such proof.
+    """
+    own = np.flatnonzero([parameter.name != "E_M" for parameter in law.parameters])
+    ends = [(index, bound[index]) for bound in (law.lower, law.upper) for index in own]
+    start = np.repeat(solution.theta, len(ends), axis=0)
+    free = np.ones(start.shape, dtype=bool)
+    for row, (index, value) in enumerate(ends):
+        start[row, index], free[row, index] = value, False
+    model = law.model(points.cell_size, points.cell_b)
+    again = solve(model, seen, start, law.lower, law.upper, loss, free, tolerance=1e-6)
+    rise = (again.loss - solution.loss[0]).reshape(2, len(own)).min(axis=0)
+    loose = np.zeros(len(law.names), dtype=bool)
+    loose[own] = rise < _ALLOWED_RISE
+    return loose
 
 
 def _named(law: Law, which: npt.NDArray[np.bool_]) -> tuple[str, ...]:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from analysis.form_fit import UNLIKELY, FormFit
 from analysis.resampling import FEW_CLUSTERS
 
 if TYPE_CHECKING:
-    from analysis.form_fit import FormFit
     from analysis.scaling import ScalingFit
 
 LEVEL = 0.95
@@ -65,9 +65,11 @@ def _fit_lines(fit: "ScalingFit") -> list[str]:
         "parameters": f"{len(best.theta)}, of them E_M {len(points.sizes)}",
         "status": f"{fit.status.name}: {fit.status.value}"
         + (f" ({', '.join(best.blamed)})" if best.blamed else ""),
-        "loss": f"{best.loss:.4g} ({options['loss']}, in squared standard deviations of a run)",
+        "loss": f"{best.loss:.4g} ({options['loss']}, in squares of what seeds scatter by)",
         "AICc": f"{best.aicc:.4g}",
-        "a run scatters by": f"{best.residual_sd:.3g} bits about the law",
+        "a run scatters by": f"{best.residual_sd:.3g} bits about the law, "
+        f"{best.widened:.3g} times what seeds explain",
+        "lack of fit": _adequacy(best.lack_of_fit),
         "intervals": f"{LEVEL:.0%}, wild cluster bootstrap, {options['resamples']:,} resamples, "
         f"cluster: {kind} ({n_clusters}), Student's t",
     }
@@ -79,7 +81,14 @@ def _fit_lines(fit: "ScalingFit") -> list[str]:
     return [f"{name:<{width}} = {value}" for name, value in lines.items()]
 
 
-def _parameter_lines(fit: "FormFit") -> list[str]:
+def _adequacy(chance: float) -> str:
+    if np.isnan(chance):
+        return "cannot be tested: no runs to spare"
+    verdict = "the law misses them" if chance < UNLIKELY else "nothing against the law"
+    return f"chance {chance:.2g} of the cells' means lying so far off it: {verdict}"
+
+
+def _parameter_lines(fit: FormFit) -> list[str]:
     table = fit.parameters(LEVEL)
     width = max(map(len, table["name"]))
     return [
@@ -89,7 +98,7 @@ def _parameter_lines(fit: "FormFit") -> list[str]:
     ]
 
 
-def _correlation_lines(fit: "FormFit") -> list[str]:
+def _correlation_lines(fit: FormFit) -> list[str]:
     draws, names = fit.uncertainty.draws, fit.law.names
     moving = np.flatnonzero(draws.std(axis=0) > 0)
     if len(moving) < 2:
@@ -105,7 +114,7 @@ def _correlation_lines(fit: "FormFit") -> list[str]:
     return [f"C({first}, {second}) = {value:+.3f}" for value, first, second in ordered]
 
 
-def _ceiling_lines(fit: "FormFit") -> list[str]:
+def _ceiling_lines(fit: FormFit) -> list[str]:
     if not fit.law.form.has_ceiling:
         return []
     lower, value, upper = fit.ceilings(LEVEL)

@@ -115,7 +115,7 @@ def solve(
         lower: bounds, of shape (P,).
         upper: bounds, of shape (P,).
         loss: one of ``LOSSES``.
-        free: which parameters may move, of shape (P,); all if left out.
+        free: which parameters may move, of shape (P,) or (R, P); all if left out.
         max_steps: after which a problem counts as not converged.
         tolerance: relative.
     """
@@ -123,14 +123,14 @@ def solve(
     n_problems = len(theta)
     loss_now, damping = np.empty(n_problems), np.full(n_problems, 1e-3)
     converged = np.zeros(n_problems, dtype=bool)
-    held = np.zeros(theta.shape[1], dtype=bool) if free is None else ~free
+    held = np.broadcast_to(False if free is None else ~free, theta.shape)
     active = np.arange(n_problems)
     expected, jacobian = model(theta)
     loss_now[:] = total_loss(expected, seen, loss)
     for _ in range(max_steps):
         own, at = seen.of(active), theta[active]
         curvature, gradient = _normal_equations(expected, jacobian, own, loss)
-        pressed = ((at <= lower) & (gradient < 0)) | ((at >= upper) & (gradient > 0)) | held
+        pressed = ((at <= lower) & (gradient < 0)) | ((at >= upper) & (gradient > 0)) | held[active]
         step = _step(curvature, gradient, pressed, damping[active])
         tried = np.clip(at + step, lower, upper)
         tried_expected, tried_jacobian = model(tried)

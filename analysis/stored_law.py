@@ -4,6 +4,7 @@
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,12 @@ def save_law(folder: Path, fit: ScalingFit) -> None:
         "skipped": dict(fit.skipped),
         "options": dict(fit.best.options),
         "sizes": list(fit.points.sizes),
-        "scale": fit.best.seen.scale.tolist(),
+        "scale": (fit.best.seen.scale / fit.best.widened).tolist(),
         "fits": {
             name: {
                 "theta": each.theta.tolist(),
                 "loss": each.loss,
+                "widened": each.widened,
                 "status": each.status.name,
                 "blamed": list(each.blamed),
             }
@@ -66,9 +68,10 @@ def load_law(folder: Path) -> ScalingFit:
         name: FormFit(
             Law(FORMS[name], points.sizes),
             points,
-            seen,
+            replace(seen, scale=seen.scale * kept["widened"]),
             np.array(kept["theta"]),
             kept["loss"],
+            kept["widened"],
             FitStatus[kept["status"]],
             tuple(kept["blamed"]),
             content["options"],
