@@ -19,7 +19,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from analysis import choice
 from analysis.scaling import ScalingFit
-from analysis.stored_law import LAW, POINTS, save_law
+from analysis.stored_law import LAW, save_law
 
 NAME = "looped-scaling-law"
 ALIAS = "champion"
@@ -48,7 +48,7 @@ def save_for_serving(path: Path, fit: ScalingFit, run_id: str) -> None:
         mlflow.pyfunc.save_model(
             path,
             python_model=here / "served_law.py",
-            artifacts={name: str(folder / name) for name in (LAW, POINTS)},
+            artifacts={LAW: str(folder / LAW)},
             # of the other package only what declares settings and rules is read
             code_paths=[str(here), str(here.parent / "looped")],
             mlflow_model=Model(artifact_path=path.name, run_id=run_id),

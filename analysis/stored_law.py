@@ -1,6 +1,6 @@
-"""A fitted law as files: its points and parameters, from which the rest is computed again.
+"""A fitted law as a file, ``law.json``: points and parameters, which the rest is computed from.
 
-``points.csv`` and ``law.json``; no pickle. Resamples are drawn again from the seed that is kept.
+No pickle. Resamples are drawn again from the seed that is kept.
 """
 
 import json
@@ -9,30 +9,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from analysis import choice
 from analysis.form_fit import FitStatus, FormFit
 from analysis.forms import FORMS
 from analysis.law import Law
-from analysis.points import read_points
+from analysis.points import NEEDED, read_points
 from analysis.scaling import ScalingFit
 from analysis.solver import Observations
 
-POINTS, LAW = "points.csv", "law.json"
+LAW = "law.json"
+STORED = {*NEEDED, "standard_error", "task", "recipe"}
 
 
 def save_law(folder: Path, fit: ScalingFit) -> None:
     """Write a fit to a folder, which is made."""
     folder.mkdir(parents=True, exist_ok=True)
-    # floats as they are: a law read back predicts the same
-    fit.points.table.to_csv(folder / POINTS, index=False, float_format="%.17g")
     content = {
+        "points": {
+            name: fit.points.table[name].tolist() for name in STORED if name in fit.points.table
+        },
         "chosen": fit.chosen,
         "verdict": fit.verdict,
         "skipped": dict(fit.skipped),
         "options": dict(fit.best.options),
-        "sizes": list(fit.points.sizes),
         "scale": (fit.best.seen.scale / fit.best.widened).tolist(),
         "fits": {
             name: {
@@ -49,15 +49,9 @@ def save_law(folder: Path, fit: ScalingFit) -> None:
 
 
 def load_law(folder: Path) -> ScalingFit:
-    """Read what ``save_law`` wrote, without fitting again.
-
-    Raises:
-        ValueError: the files are not of one law.
-    """
+    """Read what ``save_law`` wrote, without fitting again."""
     content: dict[str, Any] = json.loads((folder / LAW).read_text(encoding="utf-8"))
-    points = read_points(pd.read_csv(folder / POINTS, float_precision="round_trip"))
-    if list(points.sizes) != content["sizes"] or len(points.values) != len(content["scale"]):
-        raise ValueError(f"{POINTS} and {LAW} must be of one law, got other sizes or runs")
+    points = read_points(content["points"])
     seen = Observations(
         points.values[None],
         np.ones((1, len(points.values))),
