@@ -159,8 +159,8 @@ def test_champion_moves_only_when_held_out_error_falls(store):
             said.append(
                 law_registry.register(store, run_id, fit, name, study | {"recipe": recipe})[1]
             )
-        pointed.append(store.get_registered_model(name).aliases["champion"])
-    assert pointed == ["1", "2", "2", "2"]
+        pointed.append(int(store.get_registered_model(name).aliases["champion"]))
+    assert pointed == [1, 2, 2, 2]
     assert said[0] == "champion is version 1, the first"
     assert said[1].startswith("champion moves from version 1 to 2: held-out error")
     assert said[2].startswith("champion stays version 2: held-out error")
