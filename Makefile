@@ -11,10 +11,10 @@ INSTALLED := .venv/installed
 INSTALLED_RAY := .venv/installed-ray
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup train grid ray ui test test-all check clean
+.PHONY: help setup train grid fixture-study ray ui test test-all check clean
 
 help:  ## show the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 setup: $(INSTALLED)  ## make .venv with the pinned dependencies
 
@@ -36,6 +36,14 @@ ray: $(INSTALLED_RAY)  ## add what several machines need: Ray, PostgreSQL's clie
 $(INSTALLED_RAY): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,ray]'
 	@touch $@
+
+# 24 models of linear regression in 2 dimensions: real trainings, small enough for two cores
+FIXTURE := --experiment-name fixture-study --env-manager local
+fixture-study: setup  ## train a small study on the CPU, about ten minutes, and fit its law
+	mlflow run . -e grid -P sizes=tiny,small -P bs=1,2,4,8 -P seeds=42,451,1984 \
+	  -P n_dims=2 -P n_examples=15 -P batch_size=32 -P steps=1000 -P warmup=100 \
+	  -P learning_rate=0.003 -P device=cpu -P b_max=24 -P register=false $(FIXTURE)
+	mlflow run . -e fit_scaling $(FIXTURE)
 
 ui: setup  ## open the MLflow UI on the runs of this folder
 	mlflow ui --backend-store-uri sqlite:///mlflow.db

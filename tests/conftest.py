@@ -61,3 +61,31 @@ def store(empty_database, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", client.create_experiment("test", artifacts))
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
     return client
+
+
+@pytest.fixture(scope="session")
+def planted_database(empty_database, tmp_path_factory):
+    """An MLflow database with the runs of a planted law, and their experiment; made once."""
+    import planted_study
+    from mlflow.tracking import MlflowClient
+
+    folder = tmp_path_factory.mktemp("planted")
+    shutil.copy(empty_database, folder / "mlflow.db")
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    experiment_id = client.create_experiment("planted", (folder / "artifacts").as_uri())
+    planted_study.log_study(client, experiment_id, planted_study.points(noise=0.05))
+    return folder / "mlflow.db", experiment_id
+
+
+@pytest.fixture
+def planted_store(planted_database, tmp_path, monkeypatch):
+    """A client of a copy of that database, which child processes use as well."""
+    from mlflow.tracking import MlflowClient
+
+    database, experiment_id = planted_database
+    shutil.copy(database, tmp_path / "mlflow.db")
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment_id)
+    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
+    return MlflowClient(uri)

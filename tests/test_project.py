@@ -10,9 +10,11 @@ import yaml
 from entrypoints import arguments
 from entrypoints.evaluate_extrapolation import EvaluateOptions
 from entrypoints.evaluate_tables import TableOptions
+from entrypoints.fit_scaling import FitOptions
 from entrypoints.grid_options import GridOptions
 from entrypoints.import_runs import ImportOptions
 from entrypoints.options import CellOptions
+from entrypoints.predict_scaling import PredictOptions
 from looped.cells import Lists
 from looped.config import TrainConfig
 
@@ -25,6 +27,8 @@ PARSERS = {
     "evaluate-extrapolation": (EvaluateOptions,),
     "evaluate_extrapolation": (EvaluateOptions,),
     "evaluate_tables": (TableOptions,),
+    "fit_scaling": (FitOptions,),
+    "predict_scaling": (PredictOptions,),
 }
 
 

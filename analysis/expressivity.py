@@ -1,0 +1,53 @@
+"""Expressivity E = 1/2 log2(Var(y) / MSE) in bits, and how well it is known.
+
+One bit more is a quarter of the error. Two things make it uncertain and are kept apart: the
+prompts that a model is measured on, which are the same for every model, so that their error does
+not shrink with seeds; and the seed, which another training would have had differently.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+Floats = npt.NDArray[np.float64]
+
+BAYES = {"linear": "least_squares", "noisy_linear": "ridge"}
+"""The baseline that no predictor can beat on average, for tasks that have one."""
+
+EXACT_BELOW = 1e-9
+"""A Bayes predictor with less error than this is exact: there is no ceiling to speak of."""
+
+
+def expressivity(nmse: npt.ArrayLike) -> Floats:
+    """Return E in bits from the mean squared error in units of Var(y)."""
+    return np.asarray(-0.5 * np.log2(np.asarray(nmse, float)))
+
+
+def standard_error(nmse: npt.ArrayLike, nmse_se: npt.ArrayLike) -> Floats:
+    """Return the standard error of E, in bits, from that of the NMSE (delta method)."""
+    relative = np.asarray(nmse_se, float) / np.asarray(nmse, float)
+    return np.asarray(relative / (2 * math.log(2)))
+
+
+def cells(points: pd.DataFrame) -> pd.DataFrame:
+    """Average over seeds.
+
+    Args:
+        points: ``size``, ``b``, ``expressivity`` and, where known, ``standard_error``.
+
+    Returns:
+        A row per (size, b): ``seeds``, ``expressivity`` (mean over seeds), ``se_seeds`` (missing
+        with one seed), ``se_prompts`` (the same for all seeds, so not divided by their number)
+        and the means of those of the columns ``expressivity_median``, ``bayes`` and
+        ``below_bayes`` that there are.
+    """
+    groups = points.groupby(["size", "b"], sort=False)
+    table = groups["expressivity"].agg(seeds="size", expressivity="mean", se_seeds="sem")
+    if "standard_error" in points:
+        table["se_prompts"] = groups["standard_error"].mean()
+    for name in ("expressivity_median", "bayes", "below_bayes"):
+        if name in points:
+            table[name] = groups[name].mean()
+    return table.reset_index()

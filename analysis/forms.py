@@ -1,0 +1,278 @@
+"""Forms of **b** in E_LM = b(E_M): what b loops make of a model of expressivity E_M.
+
+Symbols: E_M is a model's expressivity in bits at b = 1, E_LM that of the same model trained at
+b loops. Every form is E_M exactly at b = 1. All but ``power`` are written
+
+    E_LM = E_M + G h(b),    h(1) = 0,
+
+where the *shape* h says how the gain comes with b, and the *gain* G (bits) how much there is to
+come: one number for all sizes, one per size, or a function of E_M. A bounded h rises to 1, so
+that E_M + G is the ceiling; it may be one for all sizes. A new form is one more ``Shape``.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+REFERENCE_BITS = 2.0
+"""The E_M at which the parameter ``gain`` of a gain that depends on E_M is stated."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a form.
+
+    Attributes:
+        name: as it is reported.
+        lower: least value; a fit that ends there says so.
+        upper: greatest value.
+        starts: values from which fits begin.
+        unit: what it is measured in, for people.
+        is_log: searched for, and given its interval, on a logarithmic scale.
+        is_linear: the form is linear in it, once the others are known.
+        is_per_size: one value for each size instead of one for all.
+    """
+
+    name: str
+    lower: float
+    upper: float
+    starts: tuple[float, ...]
+    unit: str = ""
+    is_log: bool = False
+    is_linear: bool = False
+    is_per_size: bool = False
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How the gain comes with b: h(b; parameters), 0 at b = 1 and rising.
+
+    Attributes:
+        name: of the shape.
+        formula: h, for people.
+        parameters: of h.
+        rise: h, from b and the parameters.
+        slopes: dh/d(parameter), one array each.
+        has_ceiling: whether h is bounded, by 1.
+    """
+
+    name: str
+    formula: str
+    parameters: tuple[Parameter, ...]
+    rise: Callable[..., Floats]
+    slopes: Callable[..., Sequence[Floats]]
+    has_ceiling: bool = True
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form of **b**: E_LM as a function of E_M, b and parameters, all arrays that broadcast.
+
+    Attributes:
+        name: its key in ``FORMS``.
+        family: the shape's name, shared by the variants of its gain.
+        formula: for people.
+        parameters: what has to be known besides E_M.
+        has_ceiling: whether E_LM stays below a ceiling as b grows.
+    """
+
+    name: str
+    family: str
+    formula: str
+    parameters: tuple[Parameter, ...]
+    has_ceiling: bool
+    _value: Callable[..., Floats]
+    _jacobian: Callable[..., Sequence[Floats]]
+
+    def __call__(self, E_M: npt.ArrayLike, b: npt.ArrayLike, *parameters: npt.ArrayLike) -> Floats:  # noqa: N803
+        """Return E_LM in bits.
+
+        Args:
+            E_M: expressivity at b = 1, in bits.
+            b: loops, 1 or more; need not be whole.
+            parameters: in the order of ``self.parameters``.
+        """
+        return self._value(*(np.asarray(part, float) for part in (E_M, b, *parameters)))
+
+    def jacobian(
+        self,
+        E_M: npt.ArrayLike,  # noqa: N803
+        b: npt.ArrayLike,
+        *parameters: npt.ArrayLike,
+    ) -> Floats:
+        """Return dE_LM / d(E_M, parameters), of shape (..., 1 + parameters)."""
+        parts = [np.asarray(part, float) for part in (E_M, b, *parameters)]
+        return np.stack(np.broadcast_arrays(*self._jacobian(*parts)), axis=-1)
+
+    @property
+    def is_general(self) -> bool:
+        """Whether it is a function of E_M and b alone, and so predicts sizes never trained."""
+        return not any(parameter.is_per_size for parameter in self.parameters)
+
+    @property
+    def least_bs(self) -> int:
+        """How many values of b, 1 among them, it takes to tell the parameters of one curve."""
+        of_a_curve = [parameter for parameter in self.parameters if parameter.name != "slope"]
+        return 1 + len(of_a_curve)
+
+    def ceiling(self, E_M: npt.ArrayLike, *parameters: npt.ArrayLike) -> Floats:  # noqa: N803
+        """Return what E_LM tends to as b grows: infinity where there is no ceiling."""
+        if self.has_ceiling:
+            return self(E_M, np.inf, *parameters)
+        return np.full(np.broadcast_shapes(*map(np.shape, (E_M, *parameters))), np.inf)
+
+
+def _power_value(e_m: Floats, b: Floats, phi: Floats) -> Floats:
+    return np.asarray(e_m * b**phi)
+
+
+def _power_jacobian(e_m: Floats, b: Floats, phi: Floats) -> Sequence[Floats]:
+    return b**phi, e_m * b**phi * np.log(b)
+
+
+def _stretched_slopes(b: Floats, rate: Floats, stretch: Floats) -> Sequence[Floats]:
+    scaled = rate * (b - 1)
+    power = scaled**stretch
+    left = np.exp(-power)
+    log = np.log(np.where(scaled > 0, scaled, 1.0))  # times a power that is 0 there
+    return left * power * stretch / rate, left * power * log
+
+
+_EXPONENT = Parameter("exponent", 0.01, 10, (0.1, 0.5, 2.0), is_log=True)
+_RATE = Parameter("rate", 1e-3, 10, (0.02, 0.1, 0.4, 1.5), "per loop", is_log=True)
+_STRETCH = Parameter("stretch", 0.1, 2, (0.4, 0.9), is_log=True)
+
+SHAPES = (
+    Shape(
+        "logarithmic",
+        "log2(b)",
+        (),
+        rise=np.log2,
+        slopes=lambda b: (),
+        has_ceiling=False,
+    ),
+    Shape(
+        "saturating_power",
+        "1 - b^-exponent",
+        (_EXPONENT,),
+        rise=lambda b, exponent: 1 - b**-exponent,
+        slopes=lambda b, exponent: (b**-exponent * np.log(b),),
+    ),
+    Shape(
+        "saturating_exponential",
+        "1 - exp(-rate (b - 1))",
+        (_RATE,),
+        rise=lambda b, rate: -np.expm1(-rate * (b - 1)),
+        slopes=lambda b, rate: ((b - 1) * np.exp(-rate * (b - 1)),),
+    ),
+    Shape(
+        "stretched_exponential",
+        "1 - exp(-(rate (b - 1))^stretch)",
+        (_RATE, _STRETCH),
+        rise=lambda b, rate, stretch: -np.expm1(-((rate * (b - 1)) ** stretch)),
+        slopes=_stretched_slopes,
+    ),
+)
+
+_CEILING = Parameter("ceiling", -20, 60, (), "bits", is_linear=True)
+_GAIN = Parameter("gain", 0, 50, (1.0,), "bits", is_linear=True)
+_SLOPE = Parameter("slope", -5, 5, (-1.0, 0.0, 0.5), "per bit of E_M")
+
+
+def _with_one_gain(shape: Shape, gain: Parameter, variant: str) -> Form:
+    """Give a shape a gain that E_M has no part in."""
+
+    def jacobian(e_m: Floats, b: Floats, gain: Floats, *own: Floats) -> Sequence[Floats]:
+        slopes = [gain * slope for slope in shape.slopes(b, *own)]
+        return np.ones_like(e_m), shape.rise(b, *own), *slopes
+
+    return Form(
+        name=f"{shape.name}/{variant}",
+        family=shape.name,
+        formula=f"E_M + gain ({shape.formula})",
+        parameters=(gain, *shape.parameters),
+        has_ceiling=shape.has_ceiling,
+        _value=lambda e_m, b, gain, *own: e_m + gain * shape.rise(b, *own),
+        _jacobian=jacobian,
+    )
+
+
+def _with_one_ceiling(shape: Shape) -> Form:
+    """Give a bounded shape the gain that leads every model to one ceiling, or none above it."""
+
+    def value(e_m: Floats, b: Floats, ceiling: Floats, *own: Floats) -> Floats:
+        return np.asarray(e_m + np.maximum(ceiling - e_m, 0) * shape.rise(b, *own))
+
+    def jacobian(e_m: Floats, b: Floats, ceiling: Floats, *own: Floats) -> Sequence[Floats]:
+        rise, is_below = shape.rise(b, *own), ceiling > e_m
+        slopes = [np.maximum(ceiling - e_m, 0) * slope for slope in shape.slopes(b, *own)]
+        return 1 - is_below * rise, is_below * rise, *slopes
+
+    return Form(
+        name=f"{shape.name}/shared_ceiling",
+        family=shape.name,
+        formula=f"E_M + (ceiling - E_M)+ ({shape.formula})",
+        parameters=(_CEILING, *shape.parameters),
+        has_ceiling=True,
+        _value=value,
+        _jacobian=jacobian,
+    )
+
+
+def _with_gain_of_e_m(shape: Shape) -> Form:
+    """Give a shape the gain ``gain exp(slope (E_M - 2))``: less, say, for better models."""
+
+    def factor(e_m: Floats, slope: Floats) -> Floats:
+        return np.asarray(np.exp(np.clip(slope * (e_m - REFERENCE_BITS), -50, 50)))
+
+    def value(e_m: Floats, b: Floats, gain: Floats, slope: Floats, *own: Floats) -> Floats:
+        return np.asarray(e_m + gain * factor(e_m, slope) * shape.rise(b, *own))
+
+    def jacobian(
+        e_m: Floats, b: Floats, gain: Floats, slope: Floats, *own: Floats
+    ) -> Sequence[Floats]:
+        per_gain, rise = factor(e_m, slope), shape.rise(b, *own)
+        whole = gain * per_gain
+        slopes = [whole * each for each in shape.slopes(b, *own)]
+        by_slope = whole * (e_m - REFERENCE_BITS) * rise
+        return 1 + whole * slope * rise, per_gain * rise, by_slope, *slopes
+
+    return Form(
+        name=f"{shape.name}/of_E_M",
+        family=shape.name,
+        formula=f"E_M + gain exp(slope (E_M - {REFERENCE_BITS:g})) ({shape.formula})",
+        parameters=(_GAIN, _SLOPE, *shape.parameters),
+        has_ceiling=shape.has_ceiling,
+        _value=value,
+        _jacobian=jacobian,
+    )
+
+
+def _all_forms() -> dict[str, Form]:
+    power = Form(
+        name="power",
+        family="power",
+        formula="E_M b^phi",
+        parameters=(Parameter("phi", 0, 3, (0.05, 0.3, 1.0)),),
+        has_ceiling=False,
+        _value=_power_value,
+        _jacobian=_power_jacobian,
+    )
+    forms = [power]
+    for shape in SHAPES:
+        forms += [
+            _with_one_gain(shape, _GAIN, "shared_gain"),
+            _with_gain_of_e_m(shape),
+            _with_one_gain(shape, replace(_GAIN, is_per_size=True), "per_size"),
+        ]
+        if shape.has_ceiling:
+            forms.append(_with_one_ceiling(shape))
+    return {form.name: form for form in forms}
+
+
+FORMS = _all_forms()
+"""Every form of **b**, by name; ``form(E_M, 1, ...) == E_M``."""

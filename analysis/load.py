@@ -1,0 +1,129 @@
+"""Reads trained runs and their evaluations out of MLflow. Needs no torch."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+from analysis.expressivity import BAYES, EXACT_BELOW
+from looped.config import TASK_OPTIONS, TrainConfig
+from looped.rules import digest
+
+PREFIX = "resolved."
+CURVES = ("nmse", "nmse_se", "nmse_median")
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """A finished training.
+
+    Attributes:
+        run_id: in MLflow.
+        name: of the run.
+        config: what was trained.
+        tags: of the run.
+        loops: after each loop 1, 2, ... the ``nmse``, ``nmse_se`` and ``nmse_median``; empty
+            where nobody evaluated it.
+        prompts: how many they were measured on.
+    """
+
+    run_id: str
+    name: str
+    config: TrainConfig
+    tags: Mapping[str, str]
+    loops: Mapping[str, Sequence[float]]
+    prompts: int
+
+    @property
+    def task(self) -> str:
+        """The task and those of its settings that are not the defaults: ``linear n_dims=10``."""
+        default, config = TrainConfig(), self.config
+        own = ("n_dims", *TASK_OPTIONS[config.task])
+        other = [name for name in own if getattr(config, name) != getattr(default, name)]
+        return " ".join([config.task, *(f"{name}={getattr(config, name):g}" for name in other)])
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether its error after b loops is known."""
+        return min(map(len, self.loops.values())) >= self.config.b
+
+    @property
+    def is_plateau(self) -> bool:
+        """Whether it never learned."""
+        return self.tags.get("plateau") == "true"
+
+
+def read_runs(client: MlflowClient, experiment_id: str) -> list[LoggedRun]:
+    """Read every finished training that no later run supersedes, evaluated or not."""
+    query = "attributes.status = 'FINISHED' and tags.`looped.kind` = 'training'"
+    runs = _search(client, experiment_id, query)
+    return [_read(client, run) for run in runs if "superseded_by" not in run.data.tags]
+
+
+def bayes_nmse(
+    client: MlflowClient, experiment_id: str, runs: Iterable[LoggedRun]
+) -> dict[str, float]:
+    """Find the error of the Bayes predictor on each run's prompts, by run id.
+
+    Runs whose task has none, or whose noiseless task it solves exactly, are left out.
+    """
+    found = _search(client, experiment_id, "tags.`looped.kind` = 'baseline'")
+    known = {
+        (run.data.tags["baselines"], run.data.tags["baseline"]): run.data.metrics["held_out/nmse"]
+        for run in found
+        if "held_out/nmse" in run.data.metrics
+    }
+    errors = {}
+    for run in runs:
+        content = {
+            "task": run.config.task_config.content,
+            "n_examples": run.config.n_examples,
+            "n_loops": len(run.loops["nmse"]),
+            "n_prompts": run.prompts,
+        }
+        error = known.get((digest(content), BAYES.get(run.config.task, "")))
+        if error is not None and error > EXACT_BELOW:
+            errors[run.run_id] = error
+    return errors
+
+
+def _search(client: MlflowClient, experiment_id: str, query: str) -> list[Run]:
+    order = ["attributes.start_time ASC"]
+    page = client.search_runs([experiment_id], query, max_results=1000, order_by=order)
+    found = list(page)
+    while page.token:
+        page = client.search_runs(
+            [experiment_id], query, max_results=1000, order_by=order, page_token=page.token
+        )
+        found += page
+    return found
+
+
+def _read(client: MlflowClient, run: Run) -> LoggedRun:
+    loops = {name: _curve(client, run.info.run_id, f"loops/{name}") for name in CURVES}
+    prompts = round(run.data.metrics.get("extrapolation/prompts", 0))
+    config, tags = _config(run.data.params), run.data.tags
+    return LoggedRun(run.info.run_id, run.info.run_name, config, tags, loops, prompts)
+
+
+def _config(params: Mapping[str, str]) -> TrainConfig:
+    """Read what was trained from the parameters ``resolved.*``; older runs may lack some."""
+    default = asdict(TrainConfig())
+    values: dict[str, Any] = {}
+    for declared in fields(TrainConfig):
+        text = params.get(PREFIX + declared.name)
+        if text is not None:
+            of = default[declared.name]
+            read = type(of) if of is not None else int if "int" in str(declared.type) else float
+            values[declared.name] = None if text == "None" else read(text)
+    return TrainConfig(**values)
+
+
+def _curve(client: MlflowClient, run_id: str, name: str) -> list[float]:
+    """Return a metric's newest value at each loop 1, 2, ..."""
+    history = sorted(client.get_metric_history(run_id, name), key=lambda metric: metric.timestamp)
+    newest = {metric.step: metric.value for metric in history}
+    loops = range(1, len(newest) + 1)
+    return [newest[loop] for loop in loops] if all(loop in newest for loop in loops) else []

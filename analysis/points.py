@@ -1,0 +1,207 @@
+"""The table that a law is fitted to: one row per run, checked and put in order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from looped.rules import require
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+NEEDED = ("size", "b", "seed", "expressivity")
+ONE_OF = ("task", "recipe")
+"""Columns that may hold a single value: runs that differ in them do not compare."""
+
+
+SHARED_RUNS = 6
+LEAST_SCALE = 1e-3
+"""In bits: no measurement of expressivity is better."""
+
+
+class PointsError(ValueError):
+    """A table that no law can be fitted to; the message states the rule, then what came."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """Runs in a fixed order, whatever order they came in.
+
+    Attributes:
+        table: the rows that are used.
+        sizes: names, by rising expressivity at b = 1.
+        size: index into ``sizes``, of shape (n,).
+        b: loops trained at, of shape (n,).
+        values: expressivity in bits, of shape (n,).
+        errors: its standard error over prompts, 0 where unknown, of shape (n,).
+        cells: (size, b) of each run as an index, ascending, of shape (n,).
+        cell_size: size of each cell, of shape (C,).
+        cell_b: b of each cell, of shape (C,).
+        n_duplicates: rows left out because they say again what another says.
+    """
+
+    table: pd.DataFrame
+    sizes: tuple[str, ...]
+    size: Indices
+    b: Floats
+    values: Floats
+    errors: Floats
+    cells: Indices
+    cell_size: Indices
+    cell_b: Floats
+    n_duplicates: int
+
+    @property
+    def bs(self) -> Floats:
+        """The values of b, ascending."""
+        return np.unique(self.b)
+
+    def cell_means(self) -> Floats:
+        """Mean expressivity of each cell, of shape (C,)."""
+        return np.bincount(self.cells, self.values) / np.bincount(self.cells)
+
+    def clusters(self, kind: str) -> Indices:
+        """Say which runs err together, as indices of shape (n,).
+
+        Args:
+            kind: ``run``, each for itself; or ``seed``, all b of one size and seed, which
+                start from the same weights and see the same prompts.
+        """
+        if kind == "run":
+            return np.arange(len(self.values))
+        pairs = list(zip(self.size, self.table["seed"], strict=True))
+        order = {pair: index for index, pair in enumerate(dict.fromkeys(pairs))}
+        return np.array([order[pair] for pair in pairs], dtype=np.intp)
+
+
+def read_points(points: Mapping[str, Any] | pd.DataFrame) -> Points:
+    """Check a table and put it in order.
+
+    Args:
+        points: columns ``size``, ``b``, ``seed`` and ``expressivity`` (bits); and, where known,
+            ``standard_error`` (over prompts, bits), ``task`` and ``recipe``.
+
+    Raises:
+        PointsError: the table breaks a rule.
+    """
+    table = pd.DataFrame(dict(points)).reset_index(drop=True)
+    missing = [name for name in NEEDED if name not in table]
+    _rule(not missing, f"points must have the columns {', '.join(NEEDED)}", list(table.columns))
+    _rule(len(table) > 0, "points must have rows", "none")
+    for name in ONE_OF:
+        if name in table:
+            kinds = sorted(map(str, table[name].unique()))
+            _rule(len(kinds) == 1, f"points of one law must share their {name}", ", ".join(kinds))
+    table["size"] = table["size"].astype(str)
+    for name in ("b", "expressivity", "standard_error"):
+        if name in table:
+            table[name] = _numbers(table[name], name)
+    _rule(bool((table["b"] >= 1).all()), "b must be at least 1", table["b"].min())
+    n_rows = len(table)
+    table = table.drop_duplicates(list(NEEDED))
+    twice = table[table.duplicated(["size", "b", "seed"])]
+    _rule(
+        twice.empty,
+        "each size, b and seed may have one expressivity",
+        "several of " + "; ".join(f"{row.size_}, b={row.b:g}, seed {row.seed}"
+                                  for row in twice.rename(columns={"size": "size_"}).itertuples()),
+    )  # fmt: skip
+    return _in_order(table, n_rows - len(table))
+
+
+def _in_order(table: pd.DataFrame, n_duplicates: int) -> Points:
+    at_one = table[table["b"] == 1].groupby("size")["expressivity"].mean()
+    without = sorted(set(table["size"]) - set(at_one.index))
+    _rule(
+        not without,
+        "every size must have runs at b = 1, which measure its E_M",
+        f"none of {', '.join(without)}",
+    )
+    _rule(table["b"].nunique() > 1, "points must have b beyond 1", "b = 1 alone")
+    sizes = tuple(sorted(at_one.index, key=lambda name: (at_one[name], name)))
+    table = table.assign(_size=[sizes.index(name) for name in table["size"]])
+    table = table.sort_values(["_size", "b", "expressivity"]).reset_index(drop=True)
+    size = table.pop("_size").to_numpy(np.intp)
+    b = table["b"].to_numpy(float)
+    is_new = np.r_[True, (np.diff(size) != 0) | (np.diff(b) != 0)]
+    errors = (
+        table["standard_error"].to_numpy(float)
+        if "standard_error" in table
+        else np.zeros(len(table))
+    )
+    return Points(
+        table=table,
+        sizes=sizes,
+        size=size,
+        b=b,
+        values=table["expressivity"].to_numpy(float),
+        errors=errors,
+        cells=np.cumsum(is_new) - 1,
+        cell_size=size[is_new],
+        cell_b=b[is_new],
+        n_duplicates=n_duplicates,
+    )
+
+
+def seed_scales(points: Points) -> Floats | None:
+    """Standard deviation of a run about its cell, in bits, of shape (sizes,).
+
+    From the median difference of two runs of a cell, so that a few outliers do not widen it;
+    at least a thousandth of a bit. It holds what seeds do and prompts' noise. A size's own
+    estimate is drawn towards that of all sizes, which counts as ``SHARED_RUNS`` further runs.
+
+    Returns:
+        None where no cell has two runs.
+    """
+    shared = pair_scale(points.values, points.cells)
+    if shared is None:
+        return None
+    scales = []
+    for size in range(len(points.sizes)):
+        mine = points.size == size
+        own = pair_scale(points.values[mine], points.cells[mine])
+        spare = mine.sum() - len(np.unique(points.cells[mine]))
+        squares = spare * (own or 0.0) ** 2 + SHARED_RUNS * shared**2
+        scales.append(np.sqrt(squares / (spare + SHARED_RUNS)))
+    return np.array(scales)
+
+
+def run_scales(points: Points) -> Floats | None:
+    """Standard deviation that each run is weighed by, of shape (n,); None without any pair."""
+    scales = seed_scales(points)
+    return None if scales is None else np.maximum(scales[points.size], points.errors)
+
+
+def pair_scale(values: Floats, cells: Indices) -> float | None:
+    """Standard deviation of values about their cell's mean, from the median difference of two.
+
+    At least ``LEAST_SCALE``; None where no cell has two values.
+    """
+    differences = [np.empty(0)]
+    for cell in np.unique(cells):
+        own = values[cells == cell]
+        first, second = np.triu_indices(len(own), 1)
+        differences.append(np.abs(own[first] - own[second]))
+    pairs = np.concatenate(differences)
+    if not len(pairs):
+        return None
+    # a difference of two has sqrt(2) times the deviation; 0.6745 is a Gaussian's median size
+    return max(float(np.median(pairs)) / 2**0.5 / 0.6745, LEAST_SCALE)
+
+
+def _numbers(column: pd.Series, name: str) -> pd.Series:
+    values = pd.to_numeric(column, errors="coerce").astype(float)
+    bad = column[~np.isfinite(values)]
+    _rule(bad.empty, f"{name} must be finite numbers", ", ".join(map(str, bad.head(3))))
+    return values
+
+
+def _rule(holds: bool, rule: str, came: object) -> None:
+    try:
+        require(holds, rule, came)
+    except ValueError as error:
+        raise PointsError(str(error)) from None

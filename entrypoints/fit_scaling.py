@@ -1,0 +1,168 @@
+"""Fit the scaling function E_LM = b(E_M) to the runs of an experiment."""
+
+import logging
+import os
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from entrypoints import arguments
+from looped.rules import check_choices, require, require_whole, setting
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+    from analysis.load import LoggedRun
+    from analysis.selection import Selection
+    from analysis.study import Study
+
+MEASURES = ("mean", "median")
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Which runs to fit what to."""
+
+    task: str | None = setting(None, "as tagged, or with its settings, 'linear n_dims=10'")
+    recipe: str | None = setting(None, "the tag recipe of the runs, or how it begins")
+    sizes: str | None = setting(None, "those to fit, as tiny,small; auto: all")
+    bs: str | None = setting(None, "those to fit, as 1,5,10; auto: all")
+    plateaued: bool = setting(False, "keep runs that never learned")
+    measure: str = setting("mean", "E from the mean error over prompts, or the median", MEASURES)
+    form: str | None = setting(None, "the form to predict with; auto: the comparison chooses")
+    loss: str = setting("huber", "of residuals", ("huber", "soft_l1", "squared"))
+    clusters: str = setting(
+        "run", "what errs by itself: each run, or a size's seed over all b", ("run", "seed")
+    )
+    resamples: int = setting(1000, "of the bootstrap")
+    seed: int = setting(0, "of the bootstrap")
+    register: bool = setting(True, "register the law")
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        require_whole("resamples", self.resamples, 100)
+        require_whole("seed", self.seed, 0)
+        for name in ("sizes", "bs"):
+            self.words(name)
+        for word in self.words("bs") or ():
+            rule = "bs must be whole numbers of at least 1, as 1,5,10"
+            require(word.isdigit() and int(word) >= 1, rule, self.bs)
+
+    def words(self, name: str) -> list[str] | None:
+        """Read a list that is written with commas."""
+        text = getattr(self, name)
+        if text is None:
+            return None
+        words = [word.strip() for word in text.split(",")]
+        require(all(words), f"{name} must be words with commas between them", text)
+        return words
+
+
+def main() -> int:
+    """Fit, answer, record; return the exit code."""
+    (options,) = arguments.parse("fit_scaling", __doc__, FitOptions)
+    logging.basicConfig(format="%(message)s")
+    # MLflow and pandas take seconds to load: only once the arguments are known to be good
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    from analysis import load, study, study_report
+    from analysis.scaling import fit_scaling
+
+    client = MlflowClient()
+    try:
+        experiment_id = _experiment(client)
+        runs = load.read_runs(client, experiment_id)
+        selection = _select(client, experiment_id, runs, options)
+        fit = fit_scaling(
+            selection.points.assign(expressivity=selection.points[_column(options)]),
+            form=options.form,
+            loss=options.loss,
+            clusters=options.clusters,
+            resamples=options.resamples,
+            seed=options.seed,
+        )
+        found = study.examine(selection, fit, runs, options.resamples)
+        print(study_report.describe(found), end="")
+        for line in _record(client, experiment_id, found, options):
+            print(line)
+    except (ValueError, MlflowException) as error:
+        _fail_launcher(client, str(error))
+        return arguments.complain("fit_scaling", error)
+    return 0
+
+
+def _column(options: FitOptions) -> str:
+    return "expressivity" if options.measure == "mean" else "expressivity_median"
+
+
+def _select(
+    client: "MlflowClient", experiment_id: str, runs: "list[LoggedRun]", options: FitOptions
+) -> "Selection":
+    from analysis import load, selection
+
+    bs = options.words("bs")
+    return selection.select(
+        runs,
+        task=options.task,
+        recipe=options.recipe,
+        sizes=options.words("sizes"),
+        bs=None if bs is None else [int(word) for word in bs],
+        with_plateaued=options.plateaued,
+        bayes=load.bayes_nmse(client, experiment_id, runs),
+    )
+
+
+def _record(
+    client: "MlflowClient", experiment_id: str, found: "Study", options: FitOptions
+) -> list[str]:
+    """Log the study to the run that ``mlflow run`` made or to a new one; say where it is."""
+    from analysis import law_registry, law_store, study_files
+    from looped.packaging import quietly
+
+    launched = os.environ.get("MLFLOW_RUN_ID")
+    run_id = launched or str(client.create_run(experiment_id).info.run_id)
+    client.update_run(run_id, name="fit_scaling")
+    said = []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "scaling"
+        study_files.write(folder, found)
+        when = round(time.time() * 1000)
+        law_store.log_study(client, run_id, found, asdict(options), folder, when)
+    if options.register:
+        first = found.selection.runs[0]
+        name = law_registry.registered_name(first.task, first.config.prompt)
+        tags = {"task": first.task, "recipe": first.config.recipe_identity}
+        with quietly():
+            own, alias = law_registry.register(
+                client, run_id, found.fit, name, tags, found.selection.account
+            )
+        said.append(f'load it: mlflow.pyfunc.load_model("models:/{name}/{own.version}"); {alias}')
+    if not launched:
+        client.set_terminated(run_id, "FINISHED")
+    return [f"tables and figures: artifacts scaling/ of run {run_id}", *said]
+
+
+def _experiment(client: "MlflowClient") -> str:
+    from looped.store_access import current_experiment
+
+    return current_experiment(client)
+
+
+def _fail_launcher(client: "MlflowClient", reason: str) -> None:
+    """Leave the reason on the run that ``mlflow run`` made; MLflow ends it itself."""
+    from mlflow.exceptions import MlflowException
+
+    launched = os.environ.get("MLFLOW_RUN_ID")
+    if launched:
+        try:
+            client.set_tag(launched, "looped.reason", reason)
+        except MlflowException:
+            logging.getLogger("looped").info("run %s cannot be told", launched)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""Predict the expressivity of a looped model, trained or not, from the registered law."""
+
+import math
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from entrypoints import arguments
+from looped.rules import require, require_whole, setting
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Which model to predict, and by which law."""
+
+    size: str | None = setting(None, "a size that the law was fitted to")
+    E_M: float | None = setting(None, "in place of a size: expressivity at b = 1, in bits")
+    b: int = setting(5, "loops to train at")
+    law: str = setting("models:/looped-scaling-law@champion", "the registered law")
+    level: float = setting(0.95, "of the interval")
+
+    def __post_init__(self) -> None:
+        require_whole("b", self.b, 1)
+        both = f"size={self.size} and E_M={self.E_M}"
+        require((self.size is None) != (self.E_M is None), "give size or E_M", both)
+        require(0 < self.level < 1, "level must lie between 0 and 1", self.level)
+
+
+def main() -> int:
+    """Load the law, predict, print; return the exit code."""
+    (options,) = arguments.parse("predict_scaling", __doc__, PredictOptions)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # MLflow takes seconds to load: only once the arguments are known to be good
+    import mlflow
+    import pandas as pd
+    from mlflow.exceptions import MlflowException
+
+    asked = {"size": options.size} if options.size else {"E_M": options.E_M}
+    table = pd.DataFrame([{**asked, "b": options.b}])
+    try:
+        law = mlflow.pyfunc.load_model(options.law)
+        (row,) = law.predict(table, params={"level": options.level}).to_dict("records")
+    except (ValueError, MlflowException) as error:
+        return arguments.complain("predict_scaling", error)
+    print(say(options, row))
+    account = (law.metadata.metadata or {}).get("account")
+    if account:
+        print(f"fitted to {account}")
+    return 0
+
+
+def say(options: PredictOptions, row: dict[str, Any]) -> str:
+    """Say a prediction in a line."""
+    what = options.size or f"E_M = {options.E_M:g} bits"
+    nmse = [2.0 ** (-2 * row[name]) for name in ("E_LM", "upper", "lower")]
+    said = (
+        f"{what} at b = {options.b}: {row['E_LM']:.3f} bits "
+        f"[{row['lower']:.3f}, {row['upper']:.3f}] ({options.level:.0%} interval), "
+        f"NMSE {nmse[0]:.3g} [{nmse[1]:.3g}, {nmse[2]:.3g}]"
+    )
+    if not math.isclose(row["least"], row["most"], abs_tol=5e-4):
+        said += f"; forms that the runs do not rule out: {row['least']:.3f} to {row['most']:.3f}"
+    if row["beyond"]:
+        said += "; beyond every b that the law was fitted to"
+    return said
+
+
+if __name__ == "__main__":
+    sys.exit(main())
