@@ -25,6 +25,7 @@ UNLIKELY = 0.01
 """Chance below which a lack of fit is held against a form."""
 
 _FAR = 1e12
+_SHUFFLES = 500
 _ALLOWED_RISE = 4.0  # in squared standard deviations: two of them
 
 
@@ -110,6 +111,28 @@ class FormFit:
         off = (((means - self.fitted) / self.seen.scale) ** 2).sum() / spare
         noise = (((points.values - means) / self.seen.scale) ** 2).sum() / pure
         return float(stats.f.sf(off / noise, spare, pure)) if noise > 0 else math.nan
+
+    @cached_property
+    def seed_correlation(self) -> tuple[float, float]:
+        """How alike the runs of one size and seed err at different b, and the chance of it.
+
+        Returns:
+            The mean correlation of two such runs' residuals; and how often it is as high when
+            the seeds of each cell are shuffled. NaN where no seed has runs at two b.
+        """
+        points = self.points
+        groups = points.clusters("seed")
+        z = (points.values - self.fitted) / self.seen.scale
+        counts = np.bincount(groups)
+        pairs = (counts * (counts - 1)).sum()
+        if pairs == 0 or not z.any():
+            return math.nan, math.nan
+        keys = np.random.default_rng(0).random((_SHUFFLES, len(z)))
+        keys[0] = np.arange(len(z)) / len(z)  # the first is as it was
+        shuffled = z[np.argsort(points.cells + keys, axis=1)]
+        sums = np.array([np.bincount(groups, row) for row in shuffled])
+        alike = ((sums**2).sum(axis=1) - (z**2).sum()) / pairs / (z**2).mean()
+        return float(alike[0]), float((alike >= alike[0] - 1e-12).mean())
 
     def parameters(self, level: float = 0.95) -> pd.DataFrame:
         """Return each parameter with its interval: ``name``, ``value``, ``lower``, ``upper``."""

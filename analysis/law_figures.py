@@ -92,6 +92,7 @@ def held_out(fit: ScalingFit) -> Figure:
         axes.set(title=f"{title}: {said}", xlabel="measured E, mean of a cell, bits")
         axes.axline((own["measured"].mean(),) * 2, slope=1, color="black", linewidth=0.8)
         axes.title.set_fontsize(9)
+        axes.margins(0.12)
     panels[0].set_ylabel("predicted E, bits")
     panels[0].legend(frameon=False, title="number: b")
     return figure

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 CORRELATED = 0.8
+SUSPICIOUS = 0.05
 WIDTH = 96
 
 
@@ -70,6 +71,7 @@ def _fit_lines(fit: "ScalingFit") -> list[str]:
         "a run scatters by": f"{best.residual_sd:.3g} bits about the law, "
         f"{best.widened:.3g} times what seeds explain",
         "lack of fit": _adequacy(best.lack_of_fit),
+        "seeds": _alike(best),
         "intervals": f"{LEVEL:.0%}, wild cluster bootstrap, {options['resamples']:,} resamples, "
         f"cluster: {kind} ({n_clusters}), Student's t",
     }
@@ -79,6 +81,16 @@ def _fit_lines(fit: "ScalingFit") -> list[str]:
         lines["said twice"] = f"{fit.points.n_duplicates} rows, counted once"
     width = max(map(len, lines))
     return [f"{name:<{width}} = {value}" for name, value in lines.items()]
+
+
+def _alike(fit: FormFit) -> str:
+    correlation, chance = fit.seed_correlation
+    if np.isnan(correlation):
+        return "no seed at two b"
+    said = f"correlation {correlation:.2f} of a seed's runs at different b (chance {chance:.2g})"
+    if chance < SUSPICIOUS and fit.options["clusters"] == "run":
+        said += ": they err alike, take clusters=seed"
+    return said
 
 
 def _adequacy(chance: float) -> str:

@@ -2,7 +2,7 @@
 
 Three seeds to a cell are few. A bootstrap that draws them with replacement sees two thirds of
 their variance, and its percentiles take what is left for Gaussian: intervals that claim 95 %
-cover about 85 %. So here
+cover about 80 %. So here
 
 1. every run keeps its place; its residual, enlarged to undo what the fit took out of it
    ((1 - H)^-1/2, "CR2" of Bell and McCaffrey 2002), is given a random sign, one for all runs of a
@@ -11,7 +11,7 @@ cover about 85 %. So here
    the degrees of freedom that each quantity has (Satterthwaite's approximation): a quantity that
    hangs on three runs has about two, one that hangs on all has nearly as many as there are runs.
 
-``docs/coverage.md`` holds what that covers in simulation.
+``docs/scaling-law.md`` holds what that covers in simulation.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Measures what the intervals of a fitted law cover: writes the table of docs/coverage.md.
+"""Measures what the intervals of a fitted law cover: the table of docs/scaling-law.md.
 
     python docs/law_coverage.py 1000 > table.md     # about half an hour on one core
 

@@ -250,6 +250,20 @@ def test_runs_of_one_seed_may_err_together():
     assert together > apart
 
 
+def test_seeds_that_err_alike_are_noticed():
+    found = []
+    for noise in (common_to_a_seed, gaussian):
+        table = planted_study.points("saturating_power/of_E_M", noise=0)
+        table["expressivity"] += noise(np.random.default_rng(5), table)
+        fit = fitted("saturating_power/of_E_M", table, resamples=100)
+        found.append(fit.seed_correlation)
+    (alike, chance), (apart, ordinary) = found
+    assert alike > 0.25 > apart
+    assert chance < 0.05 < ordinary
+    lonely = fitted("power", table.assign(seed=range(len(table))))
+    assert np.isnan(lonely.seed_correlation[0])
+
+
 def test_the_law_needs_neither_mlflow_nor_torch():
     code = (
         "import sys; from analysis.scaling import FORMS, fit_scaling; "
