@@ -17,14 +17,15 @@ CURVES = ("nmse", "nmse_se", "nmse_median")
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """A finished and evaluated training.
+    """A finished training.
 
     Attributes:
         run_id: in MLflow.
         name: of the run.
         config: what was trained.
         tags: of the run.
-        loops: after each loop 1, 2, ... the ``nmse``, ``nmse_se`` and ``nmse_median``.
+        loops: after each loop 1, 2, ... the ``nmse``, ``nmse_se`` and ``nmse_median``; empty
+            where nobody evaluated it.
         prompts: how many they were measured on.
     """
 
@@ -44,17 +45,21 @@ class LoggedRun:
         return " ".join([config.task, *(f"{name}={getattr(config, name):g}" for name in other)])
 
     @property
+    def is_evaluated(self) -> bool:
+        """Whether its error after b loops is known."""
+        return min(map(len, self.loops.values())) >= self.config.b
+
+    @property
     def is_plateau(self) -> bool:
         """Whether it never learned."""
         return self.tags.get("plateau") == "true"
 
 
 def read_runs(client: MlflowClient, experiment_id: str) -> list[LoggedRun]:
-    """Read every finished and evaluated training that no later run supersedes."""
+    """Read every finished training that no later run supersedes, evaluated or not."""
     query = "attributes.status = 'FINISHED' and tags.`looped.kind` = 'training'"
     runs = _search(client, experiment_id, query)
-    read = [_read(client, run) for run in runs if "superseded_by" not in run.data.tags]
-    return [run for run in read if run is not None]
+    return [_read(client, run) for run in runs if "superseded_by" not in run.data.tags]
 
 
 def bayes_nmse(
@@ -96,17 +101,11 @@ def _search(client: MlflowClient, experiment_id: str, query: str) -> list[Run]:
     return found
 
 
-def _read(client: MlflowClient, run: Run) -> LoggedRun | None:
-    """Read one run; None if it was never evaluated at its b."""
-    config = _config(run.data.params)
+def _read(client: MlflowClient, run: Run) -> LoggedRun:
     loops = {name: _curve(client, run.info.run_id, f"loops/{name}") for name in CURVES}
-    if min(map(len, loops.values())) < config.b:
-        return None
-    metrics = run.data.metrics
-    prompts = metrics.get("extrapolation/prompts", metrics.get("held_out/prompts", 0))
-    return LoggedRun(
-        run.info.run_id, run.info.run_name, config, run.data.tags, loops, round(prompts)
-    )
+    prompts = round(run.data.metrics.get("extrapolation/prompts", 0))
+    config, tags = _config(run.data.params), run.data.tags
+    return LoggedRun(run.info.run_id, run.info.run_name, config, tags, loops, prompts)
 
 
 def _config(params: Mapping[str, str]) -> TrainConfig:

@@ -26,6 +26,7 @@ class Selection:
         plateaued: runs left out because they never learned.
         repeated: runs left out because a later one has the same identity.
         unconverged: runs that were still learning, which are kept.
+        unevaluated: runs left out because nobody evaluated them.
     """
 
     points: pd.DataFrame
@@ -33,6 +34,7 @@ class Selection:
     plateaued: int
     repeated: int
     unconverged: int
+    unevaluated: int
 
     @property
     def account(self) -> str:
@@ -43,6 +45,8 @@ class Selection:
         left = f"{self.plateaued} plateaued left out" if self.plateaued else "none plateaued"
         if self.repeated:
             left += f", {self.repeated} repeated left out"
+        if self.unevaluated:
+            left += f", {self.unevaluated} not evaluated (evaluate-extrapolation does it)"
         return (
             f"{len(self.runs)} runs of {first.task}, recipe {first.config.recipe_identity}, "
             f"{first.config.prompt} prompt, {shown} held-out prompts; {left}; "
@@ -74,11 +78,14 @@ def select(
         SelectionError: nothing is left, or tasks or recipes are mixed; the message lists what
             differs.
     """
-    _check(bool(runs), "the experiment must hold finished and evaluated trainings", "none")
-    chosen = [run for run in runs if task is None or run.task == task]
+    evaluated = [run for run in runs if run.is_evaluated]
+    came = f"{len(runs)} finished, none evaluated (evaluate-extrapolation does it)"
+    rule = "the experiment must hold finished and evaluated trainings"
+    _check(bool(evaluated), rule, came if runs else "none")
+    chosen = [run for run in evaluated if task is None or run.task == task]
     if task is not None and not chosen:
-        chosen = [run for run in runs if run.config.task == task]
-    _check(bool(chosen), f"task must be one of {_listed(r.task for r in runs)}", task)
+        chosen = [run for run in evaluated if run.config.task == task]
+    _check(bool(chosen), f"task must be one of {_listed(r.task for r in evaluated)}", task)
     kinds = _listed(run.task for run in chosen)
     rule = "runs of one law must share their task (choose with task)"
     _check(len({run.task for run in chosen}) == 1, rule, kinds)
@@ -105,6 +112,7 @@ def select(
         runs=kept_runs,
         plateaued=len(newest) - len(kept_runs),
         repeated=len(chosen) - len(newest),
+        unevaluated=len(runs) - len(evaluated),
         unconverged=sum(run.tags.get("unconverged") == "true" for run in kept_runs),
     )
 

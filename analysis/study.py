@@ -70,12 +70,21 @@ def examine(
         exchange={pair: exchange.exchange_rate(fit.best, *pair) for pair in pairs},
         worthwhile={size: exchange.last_worthwhile(fit.best, size) for size in sizes},
         costs=exchange.costs(fit.best, {size: configs[size] for size in sizes}, bs),
-        curves=curves_of(selection.runs),
+        curves=curves_of(selection.runs, sizes),
     )
 
 
-def curves_of(runs: Sequence[LoggedRun]) -> pd.DataFrame:
-    """Fit each run's curve over evaluated loops; columns ``run_id``, ``size``, ``b``, ``seed``."""
+def curves_of(runs: Sequence[LoggedRun], sizes: Sequence[str]) -> pd.DataFrame:
+    """Fit each run's curve over evaluated loops.
+
+    Args:
+        runs: those to fit.
+        sizes: in the order that they are to come in.
+
+    Returns:
+        ``loop_curves.fit_curves`` with ``run_id``, ``size``, ``b`` and ``seed`` beside it.
+    """
+    runs = sorted(runs, key=lambda r: (sizes.index(r.config.size), r.config.b, r.config.seed))
     curves = [expressivity(run.loops["nmse"]) for run in runs]
     fitted = loop_curves.fit_curves([list(curve) for curve in curves], [r.config.b for r in runs])
     named = pd.DataFrame(
@@ -86,7 +95,7 @@ def curves_of(runs: Sequence[LoggedRun]) -> pd.DataFrame:
             "seed": [run.config.seed for run in runs],
         }
     )
-    return pd.concat([named, fitted], axis=1).sort_values(["size", "b", "seed"])
+    return pd.concat([named, fitted], axis=1)
 
 
 def shown_curves(study: Study) -> dict[tuple[str, int], list[float]]:
@@ -105,15 +114,18 @@ def shown_curves(study: Study) -> dict[tuple[str, int], list[float]]:
 
 def _joint(selection: Selection, runs: Sequence[LoggedRun], resamples: int) -> JointFit | str:
     """Fit the joint law to the chosen runs and those that differ from them in steps alone."""
-    chosen = {run.run_id for run in selection.runs}
     kinds = {_but_for_steps(run) for run in selection.runs}
     sizes = {run.config.size for run in selection.runs}
+    steps = {run.config.steps for run in selection.runs}
     others = {
         run.config.identity: run
         for run in runs
-        if run.run_id not in chosen and _but_for_steps(run) in kinds and not run.is_plateau
-        and run.config.size in sizes and run.config.steps != selection.runs[0].config.steps
-    }  # fmt: skip
+        if run.is_evaluated
+        and not run.is_plateau
+        and run.config.steps not in steps
+        and run.config.size in sizes
+        and _but_for_steps(run) in kinds
+    }
     points = points_of([*selection.runs, *others.values()], {})
     try:
         return joint_law.fit_joint(points, resamples=resamples)

@@ -47,9 +47,9 @@ def points(
     return pd.DataFrame(rows)
 
 
-def loop_curve(config, bits, n_loops=50):
+def loop_curve(config, bits):
     """E after each loop of a model that reaches ``bits`` at its b and loses some of it beyond."""
-    loops = np.arange(1, n_loops + 1.0)
+    loops = np.arange(1, 51.0)
     approach = 0.3 + (bits - 0.3) * (1 - np.exp(-2.5 * (loops - 1) / max(config.b, 2)))
     approach *= bits / approach[config.b - 1]
     fall = 1.0 - np.exp(-0.1 * np.maximum(loops - config.b, 0))
@@ -70,18 +70,18 @@ def log_study(client, experiment_id, table, config=None, **tags):
     ]
 
 
-def log_training(client, experiment_id, config, bits, status="FINISHED", prompts=12_800, **tags):
+def log_training(client, experiment_id, config, bits, status="FINISHED", n_loops=50, **tags):
     """Log one run as the tracker does."""
     config = config.resolved("cpu", "fp32")
     run = client.create_run(experiment_id, run_name=config.name)
-    nmse = 2.0 ** (-2 * loop_curve(config, bits))
+    nmse = 2.0 ** (-2 * loop_curve(config, bits)[:n_loops])
     curves = {"nmse": nmse, "nmse_se": 0.02 * nmse, "nmse_median": 0.4 * nmse}
     metrics = [
         Metric(f"loops/{name}", float(value), 1000, loop)
         for name, curve in curves.items()
         for loop, value in enumerate(curve, 1)
     ]
-    metrics.append(Metric("extrapolation/prompts", prompts, 1000, 0))
+    metrics.append(Metric("extrapolation/prompts", 12_800, 1000, 0))
     all_tags = {
         "size": config.size, "b": config.b, "seed": config.seed, "task": config.task,
         "recipe": config.recipe_identity, "identity": config.identity, "looped.kind": "training",

@@ -1,6 +1,7 @@
 """Logged runs as tables: what is read, what is left out, what is refused."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from analysis import load
 from analysis.expressivity import cells, expressivity, standard_error
 from analysis.load import bayes_nmse, read_runs
 from analysis.selection import SelectionError, n_once, select
+from entrypoints import train
 from looped import LoopedTransformer
 from looped.baseline_scores import baselines_identity
 from looped.config import SIZES, TrainConfig
@@ -51,13 +53,23 @@ def test_a_run_keeps_its_whole_configuration(store, experiment):
     assert run.loops["nmse"][6] == pytest.approx(2**-4)
 
 
-def test_only_finished_evaluated_trainings_that_none_supersedes_are_read(store, experiment):
+def test_only_finished_trainings_that_none_supersedes_are_read(store, experiment):
     kept = log_training(store, experiment, CONFIG, 2.0)
     log_training(store, experiment, CONFIG, 2.0, status="FAILED")
     log_training(store, experiment, CONFIG, 2.0, superseded_by=kept)
     log_training(store, experiment, CONFIG, 2.0, **{"looped.kind": "baseline"})
     store.set_terminated(store.create_run(experiment).info.run_id)
     assert [run.run_id for run in read_runs(store, experiment)] == [kept]
+
+
+def test_runs_that_nobody_evaluated_are_left_out_and_counted(store, experiment):
+    short = log_training(store, experiment, planted_study.replace(CONFIG, b=15), 2.0, n_loops=9)
+    with pytest.raises(SelectionError, match="got 1 finished, none evaluated"):
+        select(read_runs(store, experiment))
+    kept = log_training(store, experiment, CONFIG, 2.0)
+    chosen = select(read_runs(store, experiment))
+    assert [run.run_id for run in chosen.runs] == [kept] != [short]
+    assert "1 not evaluated" in chosen.account
 
 
 def test_the_newest_evaluation_stands(store, experiment):
@@ -162,3 +174,24 @@ def test_a_bit_is_a_quarter_of_the_error():
 def test_reading_needs_no_torch():
     code = f"import sys, {load.__name__}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_train_logs_is_read(store, experiment, monkeypatch, tmp_path):
+    small = {"size": "tiny", "b": 3, "seed": 5, "n_examples": 7, "batch_size": 8, "steps": 20}
+    argv = [word for name, value in small.items() for word in (f"--{name}", str(value))]
+    options = ["--device", "cpu", "--b_max", "4", "--register", "false"]
+    monkeypatch.setattr(sys, "argv", ["train", *argv, *options, "--runs_dir", str(tmp_path)])
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    assert train.main() == 0
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    (run,) = read_runs(store, experiment)
+    assert run.config == TrainConfig(**small).resolved("cpu", "fp32")
+    logged = store.get_run(run.run_id).data
+    assert run.config.identity == logged.tags["identity"]
+    assert run.prompts == logged.metrics["held_out/prompts"]
+    (row,) = select([run], with_plateaued=True).points.to_dict("records")
+    assert row["expressivity"] == pytest.approx(logged.metrics["held_out/bits"])
+    assert row["train_flops"] == 20 * float(logged.params["model.flops_per_step"])
+    once_and_looped = row["n_once"] + row["n_rec"]
+    assert once_and_looped == int(logged.params["model.n_params_without_positions"])
