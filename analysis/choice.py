@@ -124,16 +124,16 @@ def held_out_errors(fit: FormFit) -> pd.DataFrame:
 def choose(comparison: pd.DataFrame) -> str:
     """Name the form to predict with: of least AICc among those that are functions of E_M and b.
 
-    One whose search ended well goes before one that ended at a bound or undetermined.
+    One whose search ended well goes before one that ended at a bound or undetermined. Where no
+    such function comes within ``PLAUSIBLE_WITHIN`` of the least AICc, a form with a gain for
+    each size predicts, and then for these sizes alone.
     """
-    for wanted in (
-        comparison["general"] & (comparison["status"] == "OK"),
-        comparison["general"],
-        comparison["form"].notna(),
-    ):
+    is_ok = comparison["status"] == "OK"
+    plausible = comparison["delta"] <= PLAUSIBLE_WITHIN
+    for wanted in (comparison["general"] & is_ok & plausible, is_ok, comparison["general"]):
         if wanted.any():
-            break
-    return str(comparison.loc[wanted, "form"].iloc[0])
+            return str(comparison.loc[wanted, "form"].iloc[0])
+    return str(comparison["form"].iloc[0])
 
 
 def verdict(fits: Mapping[str, FormFit], comparison: pd.DataFrame, chosen: str) -> str:

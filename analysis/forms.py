@@ -7,7 +7,7 @@ b loops. Every form is E_M exactly at b = 1. All but ``power`` are written
 
 where the *shape* h says how the gain comes with b, and the *gain* G (bits) how much there is to
 come: one number for all sizes, one per size, or a function of E_M. A bounded h rises to 1, so
-that E_M + G is the ceiling. A new form is one more ``Shape``.
+that E_M + G is the ceiling; it may be one for all sizes. A new form is one more ``Shape``.
 """
 
 from collections.abc import Callable, Sequence
@@ -178,6 +178,7 @@ SHAPES = (
     ),
 )
 
+_CEILING = Parameter("ceiling", -20, 60, (), "bits", is_linear=True)
 _GAIN = Parameter("gain", 0, 50, (1.0,), "bits", is_linear=True)
 _SLOPE = Parameter("slope", -5, 5, (-1.0, 0.0, 0.5), "per bit of E_M")
 
@@ -196,6 +197,28 @@ def _with_one_gain(shape: Shape, gain: Parameter, variant: str) -> Form:
         parameters=(gain, *shape.parameters),
         has_ceiling=shape.has_ceiling,
         _value=lambda e_m, b, gain, *own: e_m + gain * shape.rise(b, *own),
+        _jacobian=jacobian,
+    )
+
+
+def _with_one_ceiling(shape: Shape) -> Form:
+    """Give a bounded shape the gain that leads every model to one ceiling, or none above it."""
+
+    def value(e_m: Floats, b: Floats, ceiling: Floats, *own: Floats) -> Floats:
+        return np.asarray(e_m + np.maximum(ceiling - e_m, 0) * shape.rise(b, *own))
+
+    def jacobian(e_m: Floats, b: Floats, ceiling: Floats, *own: Floats) -> Sequence[Floats]:
+        rise, is_below = shape.rise(b, *own), ceiling > e_m
+        slopes = [np.maximum(ceiling - e_m, 0) * slope for slope in shape.slopes(b, *own)]
+        return 1 - is_below * rise, is_below * rise, *slopes
+
+    return Form(
+        name=f"{shape.name}/shared_ceiling",
+        family=shape.name,
+        formula=f"E_M + (ceiling - E_M)+ ({shape.formula})",
+        parameters=(_CEILING, *shape.parameters),
+        has_ceiling=True,
+        _value=value,
         _jacobian=jacobian,
     )
 
@@ -246,6 +269,8 @@ def _all_forms() -> dict[str, Form]:
             _with_gain_of_e_m(shape),
             _with_one_gain(shape, replace(_GAIN, is_per_size=True), "per_size"),
         ]
+        if shape.has_ceiling:
+            forms.append(_with_one_ceiling(shape))
     return {form.name: form for form in forms}
 
 

@@ -117,6 +117,8 @@ class Law:
         for part in self._parts[1:]:
             if part.name == "gain":
                 choices.append([list(gains) if part.is_per_size else [float(gains.mean())]])
+            elif part.name == "ceiling":
+                choices.append([[float(highest.max())]])
             else:
                 scale = np.log if part.is_log else float
                 choices.append([[float(scale(value))] for value in part.starts])

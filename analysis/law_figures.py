@@ -92,7 +92,17 @@ def held_out(fit: ScalingFit) -> Figure:
         axes.set(title=f"{title}: {said}", xlabel="measured E, mean of a cell, bits")
         axes.axline((own["measured"].mean(),) * 2, slope=1, color="black", linewidth=0.8)
         axes.title.set_fontsize(9)
-        axes.margins(0.12)
+    # a law may go far astray where a size is left out: what was measured sets the scale
+    measured = table["measured"]
+    room = 0.4 * max(measured.max() - measured.min(), 0.5)
+    ends = (measured.min() - room, measured.max() + room)
+    for axes, kind in zip(panels, titles, strict=True):
+        off = table[table["left_out"] == kind]["predicted"]
+        outside = int(((off < ends[0]) | (off > ends[1])).sum())
+        axes.set(xlim=ends, ylim=ends)
+        if outside:
+            axes.annotate(f"{outside} outside", (0.97, 0.03), xycoords="axes fraction",
+                          ha="right", fontsize=8)  # fmt: skip
     panels[0].set_ylabel("predicted E, bits")
     panels[0].legend(frameon=False, title="number: b")
     return figure

@@ -15,10 +15,13 @@ TRUTH = {
     "logarithmic/shared_gain": (0.4,),
     "logarithmic/of_E_M": (0.6, -0.4),
     "saturating_power/shared_gain": (1.8, 0.7),
+    "saturating_power/shared_ceiling": (4.5, 0.7),
     "saturating_power/of_E_M": (2.5, -0.4, 0.7),
     "saturating_exponential/shared_gain": (1.8, 0.25),
+    "saturating_exponential/shared_ceiling": (4.5, 0.25),
     "saturating_exponential/of_E_M": (2.2, -0.4, 0.25),
     "stretched_exponential/shared_gain": (1.8, 0.2, 0.6),
+    "stretched_exponential/shared_ceiling": (4.5, 0.2, 0.6),
     "stretched_exponential/of_E_M": (2.2, -0.4, 0.2, 0.6),
 }
 """Parameters of a plausible law of each form that is a function of E_M and b."""

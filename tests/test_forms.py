@@ -20,8 +20,8 @@ def parameters_of(draw, form):
 def interior_of(draw, form):
     """Parameters away from bounds, where values stay in the range of real studies."""
     middle = {
-        "phi": (0.05, 1), "gain": (0.1, 5), "slope": (-1, 1), "exponent": (0.1, 3),
-        "rate": (0.02, 2), "stretch": (0.3, 1.5),
+        "phi": (0.05, 1), "gain": (0.1, 5), "ceiling": (7, 12), "slope": (-1, 1),
+        "exponent": (0.1, 3), "rate": (0.02, 2), "stretch": (0.3, 1.5),
     }  # fmt: skip
     return [draw(st.floats(*middle[part.name])) for part in form.parameters]
 
@@ -70,7 +70,7 @@ def test_a_ceiling_is_never_passed_and_reached_in_the_end(name, data, e_m):
 @pytest.mark.parametrize("name", NAMES)
 def test_arrays_broadcast(name):
     form = FORMS[name]
-    chosen = [np.full((3, 1), part.starts[0]) for part in form.parameters]
+    chosen = [np.full((3, 1), (*part.starts, 3.0)[0]) for part in form.parameters]
     bs = np.array([1.0, 5.0])
     assert form(np.ones((3, 1)), bs, *chosen).shape == (3, 2)
     slopes = form.jacobian(np.ones((3, 1)), bs, *chosen)
@@ -80,3 +80,10 @@ def test_arrays_broadcast(name):
 def test_a_gain_of_its_own_for_each_size_is_no_function_of_e_m():
     own = {name for name in NAMES if not FORMS[name].is_general}
     assert own == {name for name in NAMES if name.endswith("/per_size")}
+
+
+@given(e_m=st.floats(0, 6), b=st.floats(1, 100))
+def test_a_model_above_the_common_ceiling_gains_nothing(e_m, b):
+    form = FORMS["saturating_power/shared_ceiling"]
+    assert form(e_m, b, e_m - 0.5, 0.7) == e_m
+    assert form(e_m, 1e30, e_m + 0.5, 0.7) == pytest.approx(e_m + 0.5)

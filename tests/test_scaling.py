@@ -52,6 +52,9 @@ def test_gains_of_each_size_are_recovered(shape):
     fit = fitted(f"{shape}/per_size", pd.concat(parts))
     for size, gain in gains.items():
         assert value(fit, f"gain[{size}]") == pytest.approx(gain, rel=0.03)
+    whole = fit_scaling(pd.concat(parts))  # these gains are no function of E_M
+    assert whole.chosen.endswith("/per_size")
+    assert "here b is not a function of E_M and b alone" in whole.verdict
 
 
 @pytest.mark.parametrize("shape", ["logarithmic", "saturating_exponential", "saturating_power"])
