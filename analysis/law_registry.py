@@ -42,7 +42,7 @@ def registered_name(task: str, prompt: str) -> str:
     return "-".join([NAME, *words, *([] if prompt == "joint" else [prompt])])
 
 
-def save_for_serving(path: Path, fit: ScalingFit, run_id: str) -> None:
+def save_for_serving(path: Path, fit: ScalingFit, run_id: str, account: str) -> None:
     """Make the folder that MLflow loads and serves: ``predict`` takes a table of size or E_M, b."""
     here = Path(__file__).parent
     with tempfile.TemporaryDirectory() as temporary:
@@ -54,6 +54,7 @@ def save_for_serving(path: Path, fit: ScalingFit, run_id: str) -> None:
             artifacts={LAW: str(folder / LAW)},
             # of the other package only what declares settings and rules is read
             code_paths=[str(here), str(here.parent / "looped")],
+            metadata={"account": account},
             mlflow_model=Model(artifact_path=path.name, run_id=run_id),
             signature=_signature(),
             input_example=(
@@ -65,7 +66,12 @@ def save_for_serving(path: Path, fit: ScalingFit, run_id: str) -> None:
 
 
 def register(
-    client: MlflowClient, run_id: str, fit: ScalingFit, name: str, study: Mapping[str, str]
+    client: MlflowClient,
+    run_id: str,
+    fit: ScalingFit,
+    name: str,
+    study: Mapping[str, str],
+    account: str = "",
 ) -> tuple[ModelVersion, str]:
     """Register a law and let ``champion`` point to it if it predicts held-out cells better.
 
@@ -75,6 +81,7 @@ def register(
         fit: the law.
         name: of the registered law.
         study: ``task`` and ``recipe``; laws of other recipes do not compare.
+        account: which runs it was fitted to, in words; kept in the version's metadata.
 
     Returns:
         The version, and in a line what became of the alias.
@@ -82,7 +89,7 @@ def register(
     held_out = choice.held_out_errors(fit.best)
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / ARTIFACT
-        save_for_serving(path, fit, run_id)
+        save_for_serving(path, fit, run_id, account)
         held_out.to_csv(path / HELD_OUT, index=False)
         client.log_artifacts(run_id, str(path), ARTIFACT)
     try:

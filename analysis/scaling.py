@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from analysis import choice, law_report
-from analysis.form_fit import FitStatus, FormFit, fit_form, search
+from analysis.form_fit import FitStatus, FormFit
+from analysis.form_search import fit_form, search
 from analysis.forms import FORMS, Floats, Form
 from analysis.law import Law
 from analysis.points import Points, PointsError, read_points, run_scales

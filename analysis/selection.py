@@ -37,6 +37,11 @@ class Selection:
     unevaluated: int
 
     @property
+    def short_account(self) -> str:
+        """Say in a few words how many runs these are."""
+        return f"{len(self.runs)} runs, {self.plateaued} plateaued left out"
+
+    @property
     def account(self) -> str:
         """Say which runs these are and what was left out, in a line."""
         first = self.runs[0]

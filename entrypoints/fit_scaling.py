@@ -137,7 +137,9 @@ def _record(
         name = law_registry.registered_name(first.task, first.config.prompt)
         tags = {"task": first.task, "recipe": first.config.recipe_identity}
         with quietly():
-            own, alias = law_registry.register(client, run_id, found.fit, name, tags)
+            own, alias = law_registry.register(
+                client, run_id, found.fit, name, tags, found.selection.account
+            )
         said.append(f'load it: mlflow.pyfunc.load_model("models:/{name}/{own.version}"); {alias}')
     if not launched:
         client.set_terminated(run_id, "FINISHED")

@@ -44,6 +44,9 @@ def main() -> int:
     except (ValueError, MlflowException) as error:
         return arguments.complain("predict_scaling", error)
     print(say(options, row))
+    account = (law.metadata.metadata or {}).get("account")
+    if account:
+        print(f"fitted to {account}")
     return 0
 
 

@@ -107,8 +107,9 @@ def test_a_fit_is_logged(fitted_store):
 
 
 def test_the_law_is_loaded_elsewhere_without_the_repository(run, fitted_store, tmp_path):
-    code, (here,) = run(predict_command, "--size", "small", "--b", "30")
+    code, (here, fitted_to) = run(predict_command, "--size", "small", "--b", "30")
     assert code == 0
+    assert fitted_to.startswith("fitted to 36 runs of linear") and "none plateaued" in fitted_to
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     script = (
