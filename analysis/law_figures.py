@@ -47,7 +47,8 @@ def law(fit: ScalingFit, bayes: float | None = None) -> Figure:
                       xycoords="axes fraction", color="#d55e00")  # fmt: skip
     _loops_axis(axes, [*points.bs, farthest])
     axes.set(ylabel="expressivity E, bits", xlim=(0.93, farthest))
-    axes.legend(frameon=False, loc="upper left", title="runs; line: law, band: 95 %")
+    figure.legend(*axes.get_legend_handles_labels(), frameon=False, loc="outside lower center",
+                  ncols=len(points.sizes) + 1, title="runs; line: law, band: 95 %")  # fmt: skip
     return figure
 
 
