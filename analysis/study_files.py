@@ -48,7 +48,7 @@ def write(folder: Path, study: Study) -> None:
         "loop_curves": law_figures.loop_curves_by_size(curves, fitted),
     }
     for name, figure in drawn.items():
-        figure.supxlabel(study.selection.short_account, fontsize=7, color=figures.GREY)
+        figure.suptitle(study.selection.short_account, fontsize=7, color=figures.GREY)
         figures.save(figure, folder / name)
 
 

@@ -1,5 +1,7 @@
 """fit_scaling and predict_scaling, from their arguments to what MLflow holds."""
 
+import contextlib
+import io
 import os
 import re
 import shutil
@@ -44,24 +46,26 @@ def run(monkeypatch, capsys, planted_store):
     return run
 
 
+def without_rendering(figure, path):
+    """Leave a figure's two files, which take seconds to render, empty."""
+    for suffix in ("svg", "png"):
+        Path(f"{path}.{suffix}").touch()
+
+
 @pytest.fixture(scope="module")
 def fitted_database(planted_database, tmp_path_factory):
     """The planted database after one fit of its law, and what the command said; made once."""
     database = tmp_path_factory.mktemp("fitted") / "mlflow.db"
     shutil.copy(planted_database[0], database)
-    done = subprocess.run(
-        [sys.executable, "-m", "entrypoints.fit_scaling", "--form", LAW, *QUICK],
-        env=os.environ
-        | {
-            "MLFLOW_TRACKING_URI": f"sqlite:///{database}",
-            "MLFLOW_EXPERIMENT_ID": planted_database[1],
-        },
-        cwd=Path(__file__).parent.parent,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return database, done.stdout
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+        patch.setenv("MLFLOW_EXPERIMENT_ID", planted_database[1])
+        patch.delenv("MLFLOW_RUN_ID", raising=False)
+        patch.setattr(study_files.figures, "save", without_rendering)
+        patch.setattr(sys, "argv", ["fit_scaling", "--form", LAW, *QUICK])
+        assert fit_command.main() == 0
+    return database, said.getvalue()
 
 
 @pytest.fixture
@@ -198,7 +202,7 @@ def test_mixed_recipes_are_refused_unless_chosen(run, planted_store):
 
 
 def test_the_run_that_launched_it_holds_the_fit(run, planted_store, monkeypatch):
-    monkeypatch.setattr(study_files.figures, "save", lambda figure, path: None)  # takes seconds
+    monkeypatch.setattr(study_files.figures, "save", without_rendering)
     launched = planted_store.create_run(os.environ["MLFLOW_EXPERIMENT_ID"]).info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", launched)
     options = ("--sizes", "tiny,small", "--measure", "median", "--register", "false")
