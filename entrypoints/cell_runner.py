@@ -106,26 +106,21 @@ def _train_group(
     watch: Watch,
     should_stop: Callable[[], bool],
     watch_evaluation: WatchEvaluation,
-) -> "list[Trained | Exception]":
-    """Train the cells, for now one after another; an error is the result of its cell."""
+) -> "Sequence[Trained | Exception]":
+    """Train the cells as one program; an error that is not one cell's own is that of all."""
     from looped import training
 
-    results: list[Trained | Exception] = []
-    for cell in cells:
-        config = cell.config
-        try:
-            trained = training.train(
-                config,
-                cell.folder,
-                lambda step, values, config=config: watch(config, step, values),  # type: ignore[misc]
-                should_stop,
-                options.b_max if options.evaluate else 0,
-                lambda done, total, config=config: watch_evaluation(config, done, total),  # type: ignore[misc]
-            )
-            results.append(trained)
-        except Exception as error:
-            results.append(error)
-    return results
+    try:
+        return training.train_together(
+            [cell.config for cell in cells],
+            [cell.folder for cell in cells],
+            watch,
+            should_stop,
+            options.b_max if options.evaluate else 0,
+            watch_evaluation,
+        )
+    except Exception as error:
+        return [error] * len(cells)
 
 
 class _Cell:

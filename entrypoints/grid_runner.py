@@ -22,6 +22,7 @@ from looped.grid_folder import GridFolder
 from looped.journal import TrackingError
 from looped.ledger import FINISHED, LONGEST_NOTE, UNTOLD, Ledger, News
 from looped.origin import Origin
+from looped.replicas import replica_groups
 from looped.rules import require
 
 if TYPE_CHECKING:
@@ -71,9 +72,10 @@ class GridRunner:
         """Say what it would do."""
         from entrypoints.forecast import forecast
 
-        shared = self.engine.share(cells.group(self.left, self.options.replicas))
+        groups = replica_groups(self.left, self.options.replicas)
+        shared = self.engine.share(groups)
         b_max = self.cell_options.b_max if self.cell_options.evaluate else 0
-        said = forecast(self.cells, self.left, self.known, b_max, *shared)
+        said = forecast(self.cells, groups, self.known, b_max, *shared)
         if self.store is not None:
             from looped.mlflow_store import note_on_launcher
 
@@ -137,7 +139,7 @@ class GridRunner:
         nest = cell_runner.Nest(self.identity, record.parent)
         options = replace(self.cell_options, runs_dir=str(self.root))
         work = partial(train_group, options=options, nest=nest)
-        groups = cells.group(self.left, self.options.replicas)
+        groups = replica_groups(self.left, self.options.replicas)
         desk = Desk(ledger, record)
         self.engine.run(groups, work, self.store, desk.hear, desk.tick, should_stop)
 

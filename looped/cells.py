@@ -1,7 +1,7 @@
 """The cells of a study: lists that are crossed, and what tells one cell from another."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, fields, make_dataclass, replace
+from dataclasses import field, fields, make_dataclass
 from itertools import product
 from types import GenericAlias
 from typing import Any, get_type_hints
@@ -103,26 +103,6 @@ def varied(cells: Sequence[TrainConfig]) -> list[str]:
         for name in ("learning_rate", "loop_window", "precision")
         if len({cell.recipe[name] for cell in cells}) > 1
     ]
-
-
-def group(cells: Sequence[TrainConfig], replicas: str) -> list[list[TrainConfig]]:
-    """Say which cells train together: those that differ in the seed alone, so many at once.
-
-    Args:
-        cells: resolved, in the order in which to begin them.
-        replicas: ``off``, a number, or ``auto``: all seeds on a GPU, off on a CPU.
-    """
-    groups: dict[TrainConfig, list[list[TrainConfig]]] = {}
-    order: list[list[TrainConfig]] = []
-    for cell in cells:
-        automatic = len(cells) if cell.device == "cuda" else 1
-        most = {"auto": automatic, "off": 1}.get(replicas) or int(replicas)
-        own = groups.setdefault(replace(cell, seed=0), [])
-        if not own or len(own[-1]) >= most:
-            own.append([])
-            order.append(own[-1])
-        own[-1].append(cell)
-    return order
 
 
 def _word(value: Any) -> str:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,18 +94,17 @@ def save_checkpoint(
             old.with_suffix(suffix).unlink(missing_ok=True)
 
 
-def load_checkpoint(folder: Path) -> Checkpoint | None:
-    """Load the newest checkpoint that is whole, and say which ones were not.
+def load_checkpoints(folder: Path) -> Iterator[Checkpoint]:
+    """Load the checkpoints that are whole, the newest first, and say which ones are not.
 
-    Returns:
-        The checkpoint, on the CPU; None when there is none.
+    Yields:
+        Checkpoints, on the CPU.
     """
     for path in reversed(_steps(folder)):
         try:
-            return _load(path)
+            yield _load(path)
         except (OSError, ValueError, KeyError, TypeError) as error:
             logger.warning("%s is damaged (%s); trying the one before", path, error)
-    return None
 
 
 def _load(path: Path) -> Checkpoint:

@@ -18,6 +18,7 @@ from looped.model import LoopedTransformer
 from looped.tasks import HELD_OUT_SEED, Task
 
 PROMPTS_PER_BATCH = 256
+DRAWS_ON_GPU = 10  # at once: a GPU is not filled by one
 
 Floats = npt.NDArray[np.floating]
 
@@ -111,12 +112,26 @@ class Evaluation:
         }
 
 
-def held_out_batches(task: Task, n_points: int, n_prompts: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the first ``n_prompts`` held-out prompts, the same for every predictor."""
-    for start in range(0, n_prompts, PROMPTS_PER_BATCH):
-        step = start // PROMPTS_PER_BATCH
-        xs, ys = task.batch(HELD_OUT_SEED, step, PROMPTS_PER_BATCH, n_points, held_out=True)
-        yield xs[: n_prompts - start], ys[: n_prompts - start]
+def held_out_batches(
+    task: Task, n_points: int, n_prompts: int, n_draws: int = 1
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the first ``n_prompts`` held-out prompts, the same for every predictor.
+
+    Args:
+        task: where they come from.
+        n_points: points of a prompt.
+        n_prompts: how many to yield in all.
+        n_draws: draws of ``PROMPTS_PER_BATCH`` prompts to yield at once.
+    """
+    at_once = n_draws * PROMPTS_PER_BATCH
+    for start in range(0, n_prompts, at_once):
+        steps = range(start // PROMPTS_PER_BATCH, (start + at_once) // PROMPTS_PER_BATCH)
+        drawn = [
+            task.batch(HELD_OUT_SEED, step, PROMPTS_PER_BATCH, n_points, held_out=True)
+            for step in steps
+        ]
+        xs, ys = (torch.cat(parts)[: n_prompts - start] for parts in zip(*drawn, strict=True))
+        yield xs, ys
 
 
 @torch.no_grad()
@@ -145,7 +160,8 @@ def evaluate(
     point_sums = np.zeros((n_loops, model.config.n_queries))
     change_sums = np.zeros(n_loops - 1)
     done = 0
-    for prompts in held_out_batches(task, model.config.n_points, n_prompts):
+    n_draws = DRAWS_ON_GPU if device.type == "cuda" else 1
+    for prompts in held_out_batches(task, model.config.n_points, n_prompts, n_draws):
         xs, ys = (part.to(device) for part in prompts)
         targets = ys[:, -model.config.n_queries :]
         p = model.embed(xs, ys)

@@ -161,13 +161,7 @@ class LoopedTransformer(nn.Module):
                 f"dimensions per prompt, and ys a number for each, "
                 f"got shapes {tuple(xs.shape)} and {tuple(ys.shape)}"
             )
-        given = functional.pad(ys[:, :-1], (0, 1)).unsqueeze(-1)  # the query's y becomes 0
-        if is_joint:
-            tokens = torch.cat([xs, given], dim=-1)
-        else:
-            y_tokens = functional.pad(given, (0, n_dims - 1))
-            tokens = torch.stack([xs, y_tokens], dim=2).flatten(1, 2)  # x_1, y_1, x_2, ...
-        return self.read_in(tokens)  # type: ignore[no-any-return]
+        return self.read_in(prompt_tokens(self.config, xs, ys))  # type: ignore[no-any-return]
 
     def loop(
         self, z: Float[Tensor, "batch token embd"], p: Float[Tensor, "batch token embd"]
@@ -182,3 +176,14 @@ class LoopedTransformer(nn.Module):
         """Read the predictions out of the state at the queries' tokens."""
         queries = z[:, -1:] if self.config.prompt == "joint" else z[:, ::2]
         return self.read_out(queries).squeeze(-1)  # type: ignore[no-any-return]
+
+
+def prompt_tokens(
+    config: ModelConfig, xs: Float[Tensor, "batch point dim"], ys: Float[Tensor, "batch point"]
+) -> Float[Tensor, "batch token feature"]:
+    """Write prompts as tokens; the query's y becomes 0."""
+    given = functional.pad(ys[:, :-1], (0, 1)).unsqueeze(-1)
+    if config.prompt == "joint":
+        return torch.cat([xs, given], dim=-1)
+    y_tokens = functional.pad(given, (0, config.n_dims - 1))
+    return torch.stack([xs, y_tokens], dim=2).flatten(1, 2)  # x_1, y_1, x_2, ...

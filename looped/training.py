@@ -1,21 +1,27 @@
-"""Training: one loop, which can stop anywhere and go on as if it had not."""
+"""Training: one loop, which can stop anywhere and go on as if it had not.
+
+Cells of one shape train as one program (see ``replicas``); a single cell is the case of one.
+"""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from looped import tasks
-from looped.checkpoint import load_checkpoint, save_checkpoint
+from looped.checkpoint import Checkpoint, load_checkpoints, save_checkpoint
 from looped.config import TrainConfig
-from looped.curves import PLATEAU_ABOVE, Curves
+from looped.curves import PLATEAU_ABOVE, Curves, DivergedError
 from looped.evaluation import Evaluation, evaluate
 from looped.folder import RunFolder
 from looped.journal import Journal
 from looped.model import LoopedTransformer
+from looped.replicas import Replicas, named_views
+from looped.steps import step_of
 from looped.weights import save_model
 
 HELD_OUT_PROMPTS = 12_800
@@ -36,6 +42,19 @@ class Trained:
     evaluation: Evaluation
     outcome: dict[str, float]
     tags: dict[str, str]
+
+
+@dataclass
+class _Run:
+    """One cell on its way: its model, its records and, if it came to that, why it ended."""
+
+    config: TrainConfig
+    folder: RunFolder | None
+    model: LoopedTransformer
+    curves: Curves
+    journal: Journal
+    checkpoint: Checkpoint | None = None
+    error: DivergedError | None = None
 
 
 def resolve(config: TrainConfig) -> TrainConfig:
@@ -70,9 +89,6 @@ def train(
 ) -> Trained:
     """Train one model, evaluate it on held-out prompts, and record both.
 
-    The loss is the squared error averaged over the last T loops, the prompts and the queries
-    (the truncated loss of Yang et al., arXiv:2311.12424).
-
     Args:
         config: what to train; see its fields.
         folder: where to keep journal and checkpoints; a training begun there goes on from its
@@ -87,101 +103,228 @@ def train(
         DivergedError: the loss became infinite or NaN.
         ValueError: the configuration asks for what this machine lacks.
     """
-    config = resolve(config)
-    task = tasks.from_config(config.task_config)
-    model = seeded_model(config).to(config.device)
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=config.rate, betas=(config.beta1, config.beta2), fused=True
+    (trained,) = train_together(
+        [config],
+        [folder],
+        lambda _, step, values: watch(step, values),
+        should_stop,
+        b_max,
+        lambda _, done, total: watch_evaluation(done, total),
     )
-    curves = Curves(config.steps)
-    if folder is not None:
-        curves = _restore(folder, model, optimizer, curves)
-    journal = folder.journal if folder is not None else Journal()
-    journal.append("start", step=curves.step)
-    autocast = torch.autocast(config.device, torch.bfloat16, enabled=config.precision == "bf16")
-    measured: list[Tensor] = []  # since curves last took them in; read in one transfer
-    last_point = (time.perf_counter(), curves.step)
+    if isinstance(trained, DivergedError):
+        raise trained
+    return trained
+
+
+def train_together(
+    configs: Sequence[TrainConfig],
+    folders: Sequence[RunFolder | None],
+    watch: Callable[[TrainConfig, int, Mapping[str, float]], None] = lambda *_: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    b_max: int = 0,
+    watch_evaluation: Callable[[TrainConfig, int, int], None] = lambda *_: None,
+) -> list[Trained | DivergedError]:
+    """Train cells of one shape as one program, where they can go on from a common step.
+
+    Args:
+        configs: the cells; every two of them must be able to share a program
+            (``replicas.can_share``).
+        folders: where each is kept; see ``train``.
+        watch: like that of ``train``, with the cell before the rest.
+        should_stop: asked after every step; True saves checkpoints and raises ``Stopped``.
+        b_max: evaluate the trained models to so many loops, at least to their ``b``.
+        watch_evaluation: like that of ``train``, with the cell before the rest.
+
+    Returns:
+        What became of each cell, in the order given: one that diverges takes no other along.
+
+    Raises:
+        Stopped: ``should_stop`` said so; for all of them.
+        ValueError: a configuration asks for what this machine lacks.
+    """
+    runs = [
+        _Run(
+            config,
+            folder,
+            seeded_model(config),
+            Curves(config.steps),
+            Journal() if folder is None else folder.journal,
+        )
+        for config, folder in zip(map(resolve, configs), folders, strict=True)
+    ]
+    for group in _with_common_start(sorted(runs, key=lambda run: -run.config.b)):
+        _train_as_fits(group, watch, should_stop)
+    return [
+        _conclude(run, b_max, should_stop, watch_evaluation) if run.error is None else run.error
+        for run in runs
+    ]
+
+
+def _with_common_start(runs: list[_Run]) -> list[list[_Run]]:
+    """Choose each run's checkpoint; runs whose checkpoints share no step train apart."""
+    kept = [
+        {} if run.folder is None else {c.step: c for c in load_checkpoints(run.folder.checkpoints)}
+        for run in runs
+    ]
+    common = set.intersection(*map(set, kept))
+    for run, checkpoints in zip(runs, kept, strict=True):
+        run.checkpoint = checkpoints[max(common or checkpoints)] if checkpoints else None
+        state = run.checkpoint.state if run.checkpoint else {"n_steps": run.config.steps}
+        run.curves = Curves(**state)
+    by_step = sorted(runs, key=lambda run: run.curves.step)  # keeps the order within a step
+    return [list(group) for _, group in groupby(by_step, key=lambda run: run.curves.step)]
+
+
+def _train_as_fits(
+    runs: list[_Run],
+    watch: Callable[[TrainConfig, int, Mapping[str, float]], None],
+    should_stop: Callable[[], bool],
+) -> None:
+    """Train runs that start at one step, in halves where the GPU's memory is too small."""
+    try:
+        _train_group(runs, watch, should_stop)
+    except torch.cuda.OutOfMemoryError:
+        if len(runs) == 1:
+            raise
+    else:
+        return
+    torch.cuda.empty_cache()
+    half = len(runs) // 2
+    for part in (runs[:half], runs[half:]):
+        for group in _with_common_start(part):
+            _train_as_fits(group, watch, should_stop)
+
+
+def _train_group(
+    runs: list[_Run],
+    watch: Callable[[TrainConfig, int, Mapping[str, float]], None],
+    should_stop: Callable[[], bool],
+) -> None:
+    config = runs[0].config  # what it says of data, rate and records goes for all
+    task = tasks.from_config(config.task_config)
+    replicas = Replicas([run.model for run in runs], [run.config for run in runs])
+    _restore(replicas, runs)
+    for run in runs:
+        run.journal.append("start", step=run.curves.step)
+    begun_at = runs[0].curves.step
+    step = step_of(replicas, _draw(task, runs, begun_at)) if begun_at < config.steps else None
+    measured: list[Tensor] = []  # since the curves last took them in; read in one transfer
+    last_point = (time.perf_counter(), begun_at)
     saved_at = time.perf_counter()
 
-    for step in range(curves.step, config.steps):
-        xs, ys = task.batch(
-            config.seed, step, config.batch_size, config.n_examples + 1, device=config.device
-        )
-        targets = ys[:, -model.config.n_queries :]
-        for group in optimizer.param_groups:
-            group["lr"] = config.rate * min(1.0, (step + 1) / max(1, config.warmup))
-        with autocast:
-            predictions = model(xs, ys, config.b, grad_loops=config.window)
-        errors = (predictions.float() - targets).square()  # (loop, batch, query)
-        loss = errors.mean()
-        optimizer.zero_grad()
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
-        optimizer.step()
+    for done in range(begun_at + 1, config.steps + 1):
+        assert step is not None
+        rate = config.rate * min(1.0, done / max(1, config.warmup))
+        measured.append(step(_draw(task, runs, done - 1), rate))
 
-        done = step + 1
-        measured.append(torch.stack([loss, errors[-1, :, -1].mean(), norm]).detach())
         is_point = done == 1 or done % config.log_every == 0 or done == config.steps
         is_stop = should_stop()
         is_due = time.perf_counter() - saved_at >= config.checkpoint_seconds
         if is_point or is_stop or is_due:
-            curves.add(torch.stack(measured).tolist())
+            _take_in(runs, torch.stack(measured).tolist())
             measured = []
         if is_point:
             now = time.perf_counter()
             speed = (done - last_point[1]) / (now - last_point[0])
             last_point = (now, done)
-            values = _point(curves, config, optimizer, speed)
-            journal.append("metrics", step=done, values=values)
-            watch(done, values)
-        if folder is not None and (is_due or is_stop or done == config.steps):
-            _save(folder, model, optimizer, curves)
+            for run in runs:
+                if run.error is None:
+                    values = _point(run, rate, speed)
+                    run.journal.append("metrics", step=done, values=values)
+                    watch(run.config, done, values)
+        if is_due or is_stop or done == config.steps:
+            _save(replicas, runs)
             saved_at = time.perf_counter()
         if is_stop:
             raise Stopped(f"stopped after {done} of {config.steps} steps")
-
-    def progress(prompts_done: int, prompts: int) -> None:
-        watch_evaluation(prompts_done, prompts)
-        if should_stop():
-            raise Stopped(f"stopped while evaluating, {prompts_done} prompts done")
-
-    return _conclude(model, task, config, curves, journal, folder, b_max, progress)
+        if all(run.error for run in runs):
+            break
+    for row, run in zip(replicas.flat, runs, strict=True):
+        run.model.load_state_dict(named_views(row, run.model))
 
 
-def _conclude(
-    model: LoopedTransformer,
-    task: tasks.Task,
-    config: TrainConfig,
-    curves: Curves,
-    journal: Journal,
-    folder: RunFolder | None,
-    b_max: int,
-    progress: Callable[[int, int], None],
-) -> Trained:
-    """Evaluate the trained model, say how its training went, and keep both."""
-    n_prompts = _affordable_prompts(config)
-    evaluation = evaluate(
-        model, task, max(config.b, b_max), n_prompts, lambda done: progress(done, n_prompts)
-    )
-    outcome, tags = _assess(evaluation, config, curves)
-    if b_max > 0:
-        journal.append("evaluation", step=curves.step, **evaluation.record(config.b))
-    journal.append("outcome", step=curves.step, values=outcome, tags=tags)
-    if folder is not None:
-        save_model(folder.path / "model", model, _facts(config, outcome))
-    return Trained(model, config, curves, evaluation, outcome, tags)
+def _draw(task: tasks.Task, runs: Sequence[_Run], step: int) -> tuple[Tensor, Tensor]:
+    """Draw one step's prompts for every replica; replicas of one seed see the same ones."""
+    config = runs[0].config
+    size = (config.batch_size, config.n_examples + 1)
+    seeds = dict.fromkeys(run.config.seed for run in runs)
+    drawn = {seed: task.batch(seed, step, *size, device=config.device) for seed in seeds}
+    xs, ys = zip(*(drawn[run.config.seed] for run in runs), strict=True)
+    return torch.stack(xs), torch.stack(ys)
 
 
-def _point(
-    curves: Curves, config: TrainConfig, optimizer: torch.optim.Optimizer, speed: float
-) -> dict[str, float]:
-    tokens = speed * config.batch_size * config.model_config.n_tokens
+def _take_in(runs: Sequence[_Run], measured: list[list[list[float]]]) -> None:
+    """Give every run's curves its part of what further steps measured."""
+    for row, run in enumerate(runs):
+        if run.error is None:
+            try:
+                run.curves.add([step[row] for step in measured])
+            except DivergedError as error:
+                run.error = error
+
+
+def _point(run: _Run, rate: float, speed: float) -> dict[str, float]:
+    tokens = speed * run.config.batch_size * run.config.model_config.n_tokens
     return {
-        **{f"train/{name}": value for name, value in curves.point().items()},
-        "train/learning_rate": optimizer.param_groups[0]["lr"],
+        **{f"train/{name}": value for name, value in run.curves.point().items()},
+        "train/learning_rate": rate,
         "speed/steps_per_s": speed,
         "speed/tokens_per_s": tokens,
     }
+
+
+def _save(replicas: Replicas, runs: Sequence[_Run]) -> None:
+    """Save a checkpoint of every run that is well and kept somewhere."""
+    parts = {"model": replicas.flat} | {f"adam.{k}": v for k, v in replicas.moments.items()}
+    on_cpu = {part: values.detach().cpu() for part, values in parts.items()}
+    for row, run in enumerate(runs):
+        if run.folder is None or run.error is not None:
+            continue
+        tensors = {
+            f"{part}.{name}": tensor.contiguous()
+            for part, values in on_cpu.items()
+            for name, tensor in named_views(values[row], run.model).items()
+        }
+        run.journal.sync()
+        save_checkpoint(run.folder.checkpoints, run.curves.step, tensors, run.curves.state())
+
+
+def _restore(replicas: Replicas, runs: Sequence[_Run]) -> None:
+    """Put the runs' checkpoints into the program."""
+    replicas.set_step(runs[0].curves.step)
+    parts = {"model": replicas.flat} | {f"adam.{k}": v for k, v in replicas.moments.items()}
+    for row, run in enumerate(runs):
+        if run.checkpoint is not None:
+            for part, values in parts.items():
+                for name, view in named_views(values.detach()[row], run.model).items():
+                    view.copy_(run.checkpoint.tensors[f"{part}.{name}"])
+
+
+def _conclude(
+    run: _Run,
+    b_max: int,
+    should_stop: Callable[[], bool],
+    watch: Callable[[TrainConfig, int, int], None],
+) -> Trained:
+    """Evaluate a trained model, say how its training went, and keep both."""
+    config, curves = run.config, run.curves
+    n_prompts = _affordable_prompts(config)
+
+    def progress(done: int) -> None:
+        watch(config, done, n_prompts)
+        if should_stop():
+            raise Stopped(f"stopped while evaluating, {done} prompts done")
+
+    model = run.model.to(config.device)
+    task = tasks.from_config(config.task_config)
+    evaluation = evaluate(model, task, max(config.b, b_max), n_prompts, progress)
+    outcome, tags = _assess(evaluation, config, curves)
+    if b_max > 0:
+        run.journal.append("evaluation", step=curves.step, **evaluation.record(config.b))
+    run.journal.append("outcome", step=curves.step, values=outcome, tags=tags)
+    if run.folder is not None:
+        save_model(run.folder.path / "model", model, _facts(config, outcome))
+    return Trained(model, config, curves, evaluation, outcome, tags)
 
 
 def _facts(config: TrainConfig, outcome: Mapping[str, float]) -> dict[str, Any]:
@@ -222,34 +365,3 @@ def _assess(
         "unconverged": str(curves.unconverged).lower(),
     }
     return outcome, tags
-
-
-def _save(
-    folder: RunFolder, model: nn.Module, optimizer: torch.optim.Optimizer, curves: Curves
-) -> None:
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for name, parameter in model.named_parameters():
-        for key, value in optimizer.state[parameter].items():
-            tensors[f"adam.{key}.{name}"] = value
-    folder.journal.sync()
-    save_checkpoint(folder.checkpoints, curves.step, tensors, curves.state())
-
-
-def _restore(
-    folder: RunFolder, model: nn.Module, optimizer: torch.optim.Optimizer, curves: Curves
-) -> Curves:
-    checkpoint = load_checkpoint(folder.checkpoints)
-    if checkpoint is None:
-        return curves
-    groups: dict[str, dict[str, Any]] = {}
-    for full_name, tensor in checkpoint.tensors.items():
-        if full_name.startswith("adam."):
-            _, key, name = full_name.split(".", 2)
-            groups.setdefault(name, {})[key] = tensor
-    weights = checkpoint.tensors
-    model.load_state_dict({name: weights[f"model.{name}"] for name in model.state_dict()})
-    for name, parameter in model.named_parameters():
-        optimizer.state[parameter] = {
-            key: value.to(parameter.device) for key, value in groups[name].items()
-        }
-    return Curves(**checkpoint.state)

@@ -1,5 +1,7 @@
 import os
 import shutil
+from pathlib import Path
+from pkgutil import iter_modules
 
 import jaxtyping
 import pytest
@@ -8,8 +10,21 @@ from hypothesis import settings
 # Problems here are small: a second thread costs more than it gives. Child processes inherit it.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# Before anything imports looped: under pytest beartype checks what its signatures promise.
-jaxtyping.install_import_hook("looped", "beartype.beartype")
+# Where there is no GPU, Triton runs its kernels in an interpreter; it asks when it is imported.
+if not Path("/dev/nvidiactl").exists():
+    os.environ["TRITON_INTERPRET"] = "1"
+
+# Before anything imports looped: under pytest beartype checks what its signatures promise, but
+# for the kernels' language, which is not Python.
+jaxtyping.install_import_hook(
+    [
+        module.name
+        for package in ("looped", "looped.kernels")
+        for module in iter_modules([package.replace(".", "/")], package + ".")
+        if module.name not in ("looped.kernels", "looped.kernels.block")
+    ],
+    "beartype.beartype",
+)
 
 settings.register_profile(
     "looped", deadline=None, derandomize=bool(os.environ.get("CI")), max_examples=25

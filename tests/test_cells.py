@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from entrypoints import arguments
 from looped import cells
-from looped.cells import Lists, cross, grid_identity, group, refuse_doubles, varied
+from looped.cells import Lists, cross, grid_identity, refuse_doubles, varied
 from looped.config import TASK_OPTIONS, TrainConfig
 
 RESOLVED = TrainConfig(size="tiny", b=6).resolved("cpu", "fp32")
@@ -140,23 +140,6 @@ def test_a_value_that_train_would_refuse_is_named_with_its_cell(words, says):
 def test_an_empty_list_is_refused():
     with pytest.raises(ValueError, match="bs must list at least one value"):
         cross(replace(Lists(), bs=()))
-
-
-@given(st.integers(1, 4), st.integers(1, 5))
-def test_groups_hold_each_cell_once_and_differ_in_the_seed_alone(n_bs, replicas):
-    own = parse("--sizes", "tiny", "--bs", ",".join(map(str, range(1, n_bs + 1))))
-    groups = group(own, str(replicas))
-    assert sorted(c.identity for g in groups for c in g) == sorted(c.identity for c in own)
-    assert all(len(g) <= replicas and len({replace(c, seed=0) for c in g}) == 1 for g in groups)
-    assert len(groups) == n_bs * -(-3 // replicas)
-
-
-def test_automatic_groups_are_all_seeds_on_a_gpu_and_single_cells_on_a_cpu():
-    own = parse("--sizes", "tiny", "--bs", "1,2")
-    assert [len(g) for g in group(own, "auto")] == [1] * 6
-    assert [len(g) for g in group(own, "off")] == [1] * 6
-    on_gpu = [cell.resolved("cuda", "bf16") for cell in own]
-    assert [len(g) for g in group(on_gpu, "auto")] == [3, 3]
 
 
 def test_plurals_name_fields_of_the_lists():

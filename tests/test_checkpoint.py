@@ -3,7 +3,7 @@ import logging
 import pytest
 import torch
 
-from looped.checkpoint import load_checkpoint, save_checkpoint
+from looped.checkpoint import load_checkpoints, save_checkpoint
 
 STATE = {"step": 7, "average": 0.1 + 0.2, "pending": [[1e-300, 2.5]]}
 
@@ -17,7 +17,7 @@ def save_at(folder, *steps):
 def test_what_is_saved_comes_back_to_the_bit(tmp_path):
     tensors = {"a": torch.randn(5, 3), "b": torch.arange(4)}
     save_checkpoint(tmp_path, 7, tensors, STATE)
-    checkpoint = load_checkpoint(tmp_path)
+    checkpoint = next(load_checkpoints(tmp_path), None)
     assert checkpoint.step == 7
     assert checkpoint.state == STATE
     assert all(torch.equal(checkpoint.tensors[name], tensors[name]) for name in tensors)
@@ -32,7 +32,7 @@ def test_the_last_two_by_number_are_kept(tmp_path):
         "step-100000000.json",
         "step-100000000.safetensors",
     ]
-    assert load_checkpoint(tmp_path).step == 100_000_000
+    assert next(load_checkpoints(tmp_path), None).step == 100_000_000
 
 
 @pytest.mark.parametrize("suffix", ["json", "safetensors"])
@@ -50,13 +50,13 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(
         flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
         path.write_bytes({"cut": content[:middle], "flip": flipped, "empty": b""}[damage])
     with caplog.at_level(logging.WARNING):
-        assert load_checkpoint(tmp_path).step == 1
+        assert next(load_checkpoints(tmp_path), None).step == 1
     if (suffix, damage) != ("json", "gone"):  # without its JSON a checkpoint never was
         assert "step-00000002.json is damaged" in caplog.text
 
 
 def test_without_a_whole_checkpoint_there_is_none(tmp_path):
-    assert load_checkpoint(tmp_path / "missing") is None
+    assert next(load_checkpoints(tmp_path / "missing"), None) is None
     save_at(tmp_path, 1)
     (tmp_path / "step-00000001.safetensors").write_bytes(b"?")
-    assert load_checkpoint(tmp_path) is None
+    assert next(load_checkpoints(tmp_path), None) is None

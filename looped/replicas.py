@@ -1,0 +1,261 @@
+"""Replicas: models of one shape whose weights lie stacked, so that they train as one program.
+
+Every product of the model becomes one batched product over the replicas. They may differ in
+seed, and in ``b`` where the loss sees every loop: they are ordered by falling ``b``, and loop t
+runs the first ones, those with b >= t. A replica never sees another's numbers, so each equals
+its solo training up to the rounding of the products.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from looped.config import ModelConfig, TrainConfig
+from looped.kernels.shape import PaddedShape
+from looped.model import LoopedTransformer, prompt_tokens
+
+Weights = Mapping[str, Tensor]
+
+
+class Replicas:
+    """Models of one shape, their gradient and their Adam.
+
+    Args:
+        models: one per replica, all of one ``ModelConfig``; the starting weights.
+        configs: how to train each, resolved, ordered by falling ``b``; see ``can_share``.
+
+    Attributes:
+        flat: all weights, of shape (replica, weight), float32, on the device of the training.
+        weights: the same memory by name, each of shape (replica, *shape of the weight).
+        optimizer: Adam over ``flat``.
+    """
+
+    def __init__(self, models: Sequence[LoopedTransformer], configs: Sequence[TrainConfig]) -> None:
+        first = configs[0]
+        assert all(can_share(first, config) for config in configs)
+        assert all(former.b >= latter.b for former, latter in pairwise(configs))
+        self.config: ModelConfig = models[0].config
+        self.loops = [config.b for config in configs]
+        self.windows = torch.tensor([config.window for config in configs], device=first.device)
+        self.untracked_loops = first.b - first.window
+        self.grad_clip = first.grad_clip
+        self.dtype = torch.bfloat16 if first.precision == "bf16" else torch.float32
+        self.fused = first.device == "cuda" and first.precision == "bf16" and fits(self.config)
+        rows = [torch.cat([p.detach().flatten() for p in model.parameters()]) for model in models]
+        self.flat = torch.stack(rows).to(first.device)
+        self.weights = {
+            name: values.requires_grad_()
+            for name, values in named_views(self.flat, models[0]).items()
+        }
+        on_gpu = first.device == "cuda"
+        self.optimizer = torch.optim.Adam(
+            [self.flat],
+            lr=torch.zeros((), device=first.device) if on_gpu else 0.0,
+            betas=(first.beta1, first.beta2),
+            fused=True,
+            capturable=on_gpu,
+        )
+        self.optimizer.state[self.flat] = {
+            "step": torch.zeros((), device=first.device),
+            "exp_avg": torch.zeros_like(self.flat),
+            "exp_avg_sq": torch.zeros_like(self.flat),
+        }
+
+    @property
+    def moments(self) -> dict[str, Tensor]:
+        """Adam's running averages, each of the shape of ``flat``."""
+        state = self.optimizer.state[self.flat]
+        return {name: state[name] for name in ("exp_avg", "exp_avg_sq")}
+
+    def set_step(self, done: int) -> None:
+        """Tell Adam how many steps lie behind it."""
+        self.optimizer.state[self.flat]["step"].fill_(done)
+
+    def set_rate(self, rate: float) -> None:
+        """Set the learning rate of the next step."""
+        group = self.optimizer.param_groups[0]
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+    def step(
+        self,
+        xs: Float[Tensor, "replica batch point dim"],
+        ys: Float[Tensor, "replica batch point"],
+    ) -> Float[Tensor, "replica 3"]:
+        """Take one gradient step; return each replica's loss, query error and gradient norm."""
+        losses, query_errors = self.errors(xs, ys)
+        gradients = torch.autograd.grad(losses.sum(), list(self.weights.values()))
+        flat = torch.cat([gradient.flatten(1) for gradient in gradients], dim=1)
+        norms = flat.norm(dim=1)
+        self.flat.grad = flat * (self.grad_clip / (norms + 1e-6)).clamp(max=1).unsqueeze(1)
+        self.optimizer.step()
+        return torch.stack([losses.detach(), query_errors, norms], dim=1)
+
+    def errors(
+        self,
+        xs: Float[Tensor, "replica batch point dim"],
+        ys: Float[Tensor, "replica batch point"],
+    ) -> tuple[Float[Tensor, " replica"], Float[Tensor, " replica"]]:
+        """Return each replica's loss, and its squared error at the query after b loops.
+
+        The loss is the squared error averaged over the last T loops, the prompts and the
+        queries (the truncated loss of Yang et al., arXiv:2311.12424).
+        """
+        targets = ys[..., -self.config.n_queries :]
+        losses: list[Tensor] = []
+        query_errors: list[Tensor] = []
+        for loop, predictions in enumerate(self.predict(xs, ys), start=self.untracked_loops + 1):
+            running = len(predictions)
+            errors = (predictions.float() - targets[:running]).square()  # (R, B, Q)
+            losses.append(functional.pad(errors.mean(dim=(1, 2)), (0, len(ys) - running)))
+            ending = self.loops.count(loop)
+            if ending:
+                query_errors.insert(0, errors[running - ending :, :, -1].detach().mean(dim=1))
+        return torch.stack(losses).sum(dim=0) / self.windows, torch.cat(query_errors)
+
+    def predict(
+        self,
+        xs: Float[Tensor, "replica batch point dim"],
+        ys: Float[Tensor, "replica batch point"],
+    ) -> Iterator[Float[Tensor, "running batch query"]]:
+        """Yield the predictions after every loop that the loss sees."""
+        weights: Weights = self.weights
+        tokens = prompt_tokens(self.config, xs.flatten(0, 1), ys.flatten(0, 1))
+        tokens = tokens.view(*ys.shape[:2], *tokens.shape[1:])  # (R, B, L, features)
+        p = _linear(weights, "read_in", tokens) + weights["positions.weight"][:, None]
+        if self.fused:
+            yield from self._predict_fused(p)
+            return
+        weights = {
+            name: values.to(self.dtype) if _is_multiplied(name) else values
+            for name, values in weights.items()
+        }
+        z = torch.zeros_like(p)
+        for loop in range(1, self.loops[0] + 1):
+            running = self._running(loop)
+            if running < len(z):
+                weights = {name: values[:running] for name, values in weights.items()}
+                z, p = z[:running], p[:running]
+            with torch.set_grad_enabled(loop > self.untracked_loops):
+                z = _loop(weights, self.config, z + p)
+            if loop > self.untracked_loops:
+                yield self._at_queries(_linear(weights, "read_out", z).squeeze(-1))
+
+    def _predict_fused(self, p: Tensor) -> Iterator[Tensor]:
+        from looped.kernels.chain import looped_predictions
+
+        reads = looped_predictions(
+            self.weights, self.config, p, tuple(self.loops), self.untracked_loops, self.dtype
+        )
+        for loop, read in enumerate(reads, start=self.untracked_loops + 1):
+            yield self._at_queries(read[: self._running(loop)])
+
+    def _running(self, loop: int) -> int:
+        """Count the replicas that run loop ``loop`` (from 1 on)."""
+        return sum(b >= loop for b in self.loops)
+
+    def _at_queries(self, read: Float[Tensor, "running batch token"]) -> Tensor:
+        return read[..., -1:] if self.config.prompt == "joint" else read[..., ::2]
+
+
+def fits(config: ModelConfig) -> bool:
+    """Tell whether there are fused kernels here, and for this shape."""
+    return find_spec("triton") is not None and PaddedShape.of(config) is not None
+
+
+def can_share(first: TrainConfig, other: TrainConfig) -> bool:
+    """Tell whether two resolved configurations may train as one program.
+
+    They must share model, task, recipe and device, and either their b and window or a loss
+    that sees every loop of both.
+    """
+    alike = ("model_config", "task_config", "device", "rate", "recipe", "log_every")
+    if any(getattr(first, name) != getattr(other, name) for name in alike):
+        return False
+    same_loops = (first.b, first.window) == (other.b, other.window)
+    return same_loops or (first.window == first.b and other.window == other.b)
+
+
+def replica_groups(configs: Sequence[TrainConfig], replicas: str) -> list[list[TrainConfig]]:
+    """Say which cells train together, each group in the order given.
+
+    Args:
+        configs: resolved configurations.
+        replicas: ``off``, the largest number of cells in a group, or ``auto``: all that may
+            share a program on a GPU, off on a CPU.
+    """
+    groups: list[list[TrainConfig]] = []
+    for config in configs:
+        automatic = len(configs) if config.device == "cuda" else 1
+        most = {"auto": automatic, "off": 1}.get(replicas) or int(replicas)
+        for group in groups:
+            if len(group) < most and can_share(group[0], config):
+                group.append(config)
+                break
+        else:
+            groups.append([config])
+    return groups
+
+
+def named_views(flat: Tensor, model: LoopedTransformer) -> dict[str, Tensor]:
+    """Cut (..., weight) into the weights of a model by name, without copying."""
+    views, start = {}, 0
+    for name, parameter in model.named_parameters():
+        end = start + parameter.numel()
+        views[name] = flat[..., start:end].view(*flat.shape[:-1], *parameter.shape)
+        start = end
+    return views
+
+
+def _loop(weights: Weights, config: ModelConfig, z: Tensor) -> Tensor:
+    """Apply the stack of blocks and the final norm to z + p + positions."""
+    for layer in range(config.size.n_layer):
+        at = f"blocks.{layer}."
+        qkv = _linear(weights, at + "qkv", _norm(weights, at + "attention_norm", z))
+        heads = _attend(qkv, config.size.n_head)
+        z = z + _linear(weights, at + "attention_out", heads)
+        hidden = _linear(weights, at + "mlp_in", _norm(weights, at + "mlp_norm", z))
+        hidden = functional.gelu(hidden, approximate="tanh")
+        z = z + _linear(weights, at + "mlp_out", hidden)
+    return _norm(weights, "final_norm", z)
+
+
+def _attend(qkv: Float[Tensor, "replica batch token qkv"], n_head: int) -> Tensor:
+    replicas, batch, tokens, _ = qkv.shape
+    q, k, v = qkv.view(replicas * batch, tokens, 3, n_head, -1).permute(2, 0, 3, 1, 4)
+    heads = functional.scaled_dot_product_attention(q, k, v, is_causal=True)  # (RB, H, L, D)
+    return heads.transpose(1, 2).reshape(replicas, batch, tokens, -1)
+
+
+def _is_multiplied(name: str) -> bool:
+    """Tell the blocks' products, which take operands of the chosen precision, from the rest.
+
+    Norms, read-in and read-out stay in float32: they cost little, and prompts keep their digits.
+    """
+    return name.startswith("blocks.") and "norm" not in name
+
+
+def _linear(weights: Weights, name: str, x: Tensor) -> Tensor:
+    rows: Tensor
+    weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+    x = x.to(weight.dtype)
+    if len(weight) == 1:
+        return functional.linear(x, weight[0], bias[0])
+    rows = torch.baddbmm(bias.unsqueeze(1), x.flatten(1, -2), weight.mT)
+    return rows.view(*x.shape[:-1], -1)
+
+
+def _norm(weights: Weights, name: str, z: Tensor) -> Tensor:
+    gain, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+    z = z.to(gain.dtype)
+    if len(gain) == 1:
+        return functional.layer_norm(z, z.shape[-1:], gain[0], bias[0])
+    normed = functional.layer_norm(z, z.shape[-1:])
+    return normed * gain[:, None, None] + bias[:, None, None]

@@ -1,0 +1,74 @@
+"""What can only be seen on a GPU; skipped where there is none."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from looped import tasks, training
+from looped.replicas import Replicas
+from looped.steps import GraphStep
+from tests.test_replicas import together
+from tests.test_training import TINY, points, same_weights
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+
+GPU = replace(TINY, n_examples=15, batch_size=16, device="cuda")
+CELLS = [replace(GPU, seed=seed, b=b) for seed, b in [(1, 3), (2, 3), (1, 1)]]
+
+
+def program(configs):
+    configs = [training.resolve(config) for config in configs]
+    replicas = Replicas([training.seeded_model(config) for config in configs], configs)
+    task = tasks.from_config(configs[0].task_config)
+    drawn = [task.batch(config.seed, 0, 16, 16, device="cuda") for config in configs]
+    return replicas, tuple(torch.stack(parts) for parts in zip(*drawn, strict=True))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_graph_takes_the_steps_that_it_recorded(precision, fused):
+    configs = [replace(cell, precision=precision) for cell in CELLS]
+    eager, prompts = program(configs)
+    graphed, _ = program(configs)
+    for replicas in (eager, graphed):
+        replicas.fused = fused and replicas.fused
+    step = GraphStep(graphed, prompts)
+    assert torch.equal(eager.flat, graphed.flat), "recording must leave the weights alone"
+    for rate in (1e-3, 2e-3, 3e-3):
+        eager.set_rate(rate)
+        torch.testing.assert_close(step(prompts, rate), eager.step(*prompts), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(graphed.flat, eager.flat, rtol=1e-3, atol=1e-4)
+
+
+def test_training_on_a_gpu_resumes_to_the_bit(tmp_path):
+    whole, whole_folders = together(tmp_path / "whole", CELLS)
+    for stop in (7, 11):
+        asked = iter(range(1, 1000))
+        with pytest.raises(training.Stopped):
+            together(tmp_path / "stopped", CELLS, should_stop=lambda: next(asked) >= stop)  # noqa: B023
+    again, folders = together(tmp_path / "stopped", CELLS)
+    for ours, expected in zip(again, whole, strict=True):
+        assert same_weights(ours.model, expected.model)
+        assert ours.outcome == expected.outcome
+    assert [points(f) for f in folders] == [points(f) for f in whole_folders]
+
+
+def test_replicas_on_a_gpu_train_as_each_does_alone():
+    """The same prompts to the bit; weights within bf16's rounding after a few steps."""
+    result = training.train_together(CELLS, [None] * 3)
+    for trained, cell in zip(result, CELLS, strict=True):
+        alone = training.train(cell)
+        assert trained.outcome["best/loss"] == pytest.approx(alone.outcome["best/loss"], rel=0.02)
+
+
+def test_a_gpu_learns_what_a_cpu_learns():
+    config = replace(GPU, steps=400, learning_rate=3e-3, n_dims=2)
+    on_gpu = training.train(config).outcome["held_out/nmse"]
+    assert on_gpu < 0.5
+
+
+@pytest.mark.parametrize("task", ["noisy_linear", "sparse_linear", "decision_tree", "relu_network"])
+def test_every_task_draws_on_a_gpu(task):
+    config = replace(GPU, task=task, sparsity=1, steps=3)
+    assert training.train(config).outcome["held_out/nmse"] > 0
