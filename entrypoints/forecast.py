@@ -11,7 +11,7 @@ from looped.training import HELD_OUT_PROMPTS
 
 def forecast(
     cells: Sequence[TrainConfig],
-    left: Sequence[TrainConfig],
+    groups: Sequence[Sequence[TrainConfig]],
     known: Mapping[str, grid.Known],
     b_max: int,
     n_workers: int,
@@ -21,10 +21,10 @@ def forecast(
 
     Args:
         cells: resolved.
-        left: those that would be trained.
+        groups: those that would be trained, as they would be together.
         known: how far each cell is, by identity.
         b_max: loops to evaluate to; 0 for no evaluation.
-        n_workers: cells trained at the same time.
+        n_workers: groups trained at the same time.
         n_threads: threads of each.
     """
 
@@ -43,22 +43,25 @@ def forecast(
             facts += [f"{flops_of(cell):.2g} FLOP", f"at step {step:,}" if step else "", reason]
         lines.append("  ".join(fact for fact in facts if fact))
     lines.append(Ledger(cells, known).summary())
-    if left:
+    if groups:
+        left = [cell for group in groups for cell in group]
         sizes = dict.fromkeys(cell.size for cell in left)
-        speeds = {size: _speed_of(size, left, n_threads) for size in sizes}
-        seconds = grid.seconds_left(left, lambda cell: speeds[cell.size], flops_of, n_workers)
+        speeds = {size: _speed_of(size, groups, n_threads) for size in sizes}
+        spent = [sum(map(flops_of, group)) / speeds[group[0].size] for group in groups]
+        seconds = max(sum(spent) / n_workers, *spent)
         measured = ", ".join(f"{size} {speed / 1e9:,.3g}" for size, speed in speeds.items())
         lines.append(
             f"to train: {len(left):,} cells, {sum(map(flops_of, left)):.3g} FLOP, about "
-            f"{_duration(seconds)} here, {n_workers} at a time with {n_threads} "
-            f"threads each (GFLOP/s of one, measured for a second: {measured})"
+            f"{_duration(seconds)} here, {n_workers} at a time with {n_threads} threads each "
+            f"(GFLOP/s of one, measured for a second: {measured})"
         )
     return "\n".join(lines)
 
 
-def _speed_of(size: str, left: Sequence[TrainConfig], n_threads: int) -> float:
-    """Measure the middle cell of a size, by its FLOPs."""
-    own = sorted((cell for cell in left if cell.size == size), key=lambda cell: cell.step_flops)
+def _speed_of(size: str, groups: Sequence[Sequence[TrainConfig]], n_threads: int) -> float:
+    """Measure the middle group of a size, by its FLOPs."""
+    own = [group for group in groups if group[0].size == size]
+    own.sort(key=lambda group: sum(cell.step_flops for cell in group))
     return measure_speed(own[len(own) // 2], n_threads)
 
 

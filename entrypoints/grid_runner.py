@@ -72,9 +72,10 @@ class GridRunner:
         """Say what it would do."""
         from entrypoints.forecast import forecast
 
-        shared = self.engine.share(replica_groups(self.left, self.options.replicas))
+        groups = replica_groups(self.left, self.options.replicas)
+        shared = self.engine.share(groups)
         b_max = self.cell_options.b_max if self.cell_options.evaluate else 0
-        said = forecast(self.cells, self.left, self.known, b_max, *shared)
+        said = forecast(self.cells, groups, self.known, b_max, *shared)
         if self.store is not None:
             from looped.mlflow_store import note_on_launcher
 

@@ -1,6 +1,5 @@
 """What is left to do of a grid: how far each cell is, what it takes."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,21 +49,3 @@ def cell_flops(cell: TrainConfig, begun: int = 0, b_max: int = 0, n_prompts: int
     """
     evaluation = n_prompts * cell.model_config.forward_flops(max(cell.b, b_max))
     return (cell.steps - begun) * cell.step_flops + evaluation
-
-
-def seconds_left(
-    cells: Sequence[TrainConfig],
-    speed_of: Callable[[TrainConfig], float],
-    flops_of: Callable[[TrainConfig], int],
-    at_once: int,
-) -> float:
-    """Estimate how long cells take.
-
-    Args:
-        cells: what is left to train.
-        speed_of: FLOP/s of a cell.
-        flops_of: FLOPs of a cell.
-        at_once: cells that are trained at the same time.
-    """
-    seconds = [flops_of(cell) / speed_of(cell) for cell in cells]
-    return max([sum(seconds) / at_once, *seconds], default=0.0)

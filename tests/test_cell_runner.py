@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from entrypoints import cell_runner
+from entrypoints import cell_runner, grid_runner
 from entrypoints.cell_runner import is_fresh, run_cells
+from entrypoints.grid_options import GridOptions
 from entrypoints.options import CellOptions
 from looped import TrainConfig, training
 from looped.folder import RunFolder, run_path
@@ -40,14 +41,15 @@ def test_a_cell_that_fails_or_is_refused_takes_no_other_along(tmp_path, capsys, 
 
     monkeypatch.setattr(training, "train_together", breaks)
     holder = RunFolder(tmp_path, held)
-    endings = run(tmp_path, wild, broken, held, TINY)
+    endings = run(tmp_path, wild, held) + run(tmp_path, broken) + run(tmp_path, held, TINY)
     holder.close()
-    assert [e.status for e in endings] == ["FAILED", "FAILED", "REFUSED", "FINISHED"]
+    statuses = ["FAILED", "REFUSED", "FAILED", "REFUSED", "FINISHED"]
+    assert [ending.status for ending in endings] == statuses
     assert endings[0].reason.startswith("loss, query error and gradient norm must stay finite")
-    assert endings[1].reason == "MemoryError('no more')"
+    assert endings[1].reason.startswith("one process at a time may work in a folder")
+    assert endings[2].reason == "MemoryError('no more')"
     assert "Traceback" in capsys.readouterr().err
-    assert endings[2].reason.startswith("one process at a time may work in a folder")
-    assert endings[3].nmse > 0
+    assert endings[4].nmse > 0
 
 
 def test_same_code_goes_on_and_other_code_begins_anew(tmp_path, monkeypatch):
@@ -85,3 +87,18 @@ def test_an_interrupt_leaves_no_cell_without_an_end(tmp_path, monkeypatch):
         records, _ = read(run_path(tmp_path, config) / "journal.jsonl")
         assert records[-1]["status"] == "KILLED"
         RunFolder(tmp_path, config).close()  # it holds no lock
+
+
+def test_a_grid_leaves_alone_what_failed_unless_asked(tmp_path):
+    wild = replace(TINY, learning_rate=1e30, grad_clip=1e30, warmup=0)
+    waiting = replace(TINY, seed=1)
+    run(tmp_path, wild)
+    run(tmp_path, TINY)
+
+    def left(**options):
+        offline = CellOptions(runs_dir=str(tmp_path), tracking="offline")
+        asked = [wild, TINY, waiting]
+        return grid_runner.GridRunner(asked, {}, GridOptions(**options), offline).left
+
+    assert left() == [waiting]
+    assert left(retry_failed=True) == [wild, waiting]

@@ -98,6 +98,7 @@ def test_killed_and_started_again_it_loses_nothing_and_makes_no_double(grids):
         assert path.read_bytes().startswith(content.rpartition(b"\n")[0])
 
 
+@pytest.mark.slow
 def test_a_failing_cell_stops_no_other_and_is_tried_again_when_asked(grids):
     wild = {"learning_rate": "1e30,auto", "grad_clip": 1e30, "warmup": 0, "steps": 50}
     wild |= {"bs": 1, "seeds": 3, "workers": 1}
