@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from looped import grid
 from looped.config import TrainConfig
 from looped.ledger import Ledger
+from looped.outcomes import affordable_prompts
 from looped.speed import measure_speed
-from looped.training import HELD_OUT_PROMPTS
 
 
 def forecast(
@@ -30,7 +30,7 @@ def forecast(
 
     def flops_of(cell: TrainConfig) -> int:
         begun = known[cell.identity].step
-        return grid.cell_flops(cell, begun, b_max, HELD_OUT_PROMPTS)
+        return grid.cell_flops(cell, begun, b_max, affordable_prompts(cell))
 
     width = max(len(cell.name) for cell in cells)
     lines = []

@@ -7,15 +7,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from looped import tasks
+from looped import outcomes, tasks
 from looped.checkpoint import Checkpoint, load_checkpoints, save_checkpoint
 from looped.config import TrainConfig
-from looped.curves import PLATEAU_ABOVE, Curves, DivergedError
+from looped.curves import Curves, DivergedError
 from looped.evaluation import Evaluation, evaluate
 from looped.folder import RunFolder
 from looped.journal import Journal
@@ -23,9 +22,6 @@ from looped.model import LoopedTransformer
 from looped.replicas import Replicas, named_views
 from looped.steps import step_of
 from looped.weights import save_model
-
-HELD_OUT_PROMPTS = 12_800
-FEWEST_PROMPTS = 640
 
 
 class Stopped(Exception):  # noqa: N818
@@ -308,7 +304,7 @@ def _conclude(
 ) -> Trained:
     """Evaluate a trained model, say how its training went, and keep both."""
     config, curves = run.config, run.curves
-    n_prompts = _affordable_prompts(config)
+    n_prompts = outcomes.affordable_prompts(config)
 
     def progress(done: int) -> None:
         watch(config, done, n_prompts)
@@ -318,50 +314,10 @@ def _conclude(
     model = run.model.to(config.device)
     task = tasks.from_config(config.task_config)
     evaluation = evaluate(model, task, max(config.b, b_max), n_prompts, progress)
-    outcome, tags = _assess(evaluation, config, curves)
+    outcome, tags = outcomes.assess(evaluation, config, curves)
     if b_max > 0:
         run.journal.append("evaluation", step=curves.step, **evaluation.record(config.b))
     run.journal.append("outcome", step=curves.step, values=outcome, tags=tags)
     if run.folder is not None:
-        save_model(run.folder.path / "model", model, _facts(config, outcome))
+        save_model(run.folder.path / "model", model, outcomes.facts(config, outcome))
     return Trained(model, config, curves, evaluation, outcome, tags)
-
-
-def _facts(config: TrainConfig, outcome: Mapping[str, float]) -> dict[str, Any]:
-    """Say what a user of the saved model should know of it."""
-    named = ("name", "size", "b", "seed", "n_examples", "steps", "precision", "identity")
-    return {name: getattr(config, name) for name in named} | {
-        "recipe": config.recipe_identity,
-        "task": config.task_config.content,
-        "held_out/nmse": outcome["held_out/nmse"],
-    }
-
-
-def _affordable_prompts(config: TrainConfig) -> int:
-    """Fewer prompts where the run itself is short: running one costs a third of training on it."""
-    return min(HELD_OUT_PROMPTS, max(FEWEST_PROMPTS, int(0.3 * config.steps * config.batch_size)))
-
-
-def _assess(
-    evaluation: Evaluation, config: TrainConfig, curves: Curves
-) -> tuple[dict[str, float], dict[str, str]]:
-    """Say what the training came to and how it went."""
-    nmse = float(evaluation.nmse[config.b - 1])
-    outcome = {
-        **{f"final/{name}": value for name, value in curves.last.items()},
-        **{f"best/{name}": value for name, value in curves.best.items()},
-        "held_out/nmse": nmse,
-        "held_out/nmse_se": float(evaluation.nmse_se[config.b - 1]),
-        "held_out/bits": float(evaluation.bits[config.b - 1]),
-        "held_out/prompts": evaluation.query_errors.shape[1],
-    }
-    if curves.late_fall is not None:
-        outcome["final/late_fall"] = curves.late_fall
-    if curves.escape_step is not None:
-        outcome["escape_step"] = curves.escape_step
-    tags = {
-        "escape_step": "never" if curves.escape_step is None else str(curves.escape_step),
-        "plateau": str(nmse > PLATEAU_ABOVE).lower(),
-        "unconverged": str(curves.unconverged).lower(),
-    }
-    return outcome, tags

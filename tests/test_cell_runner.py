@@ -41,7 +41,8 @@ def test_a_cell_that_fails_or_is_refused_takes_no_other_along(tmp_path, capsys, 
 
     monkeypatch.setattr(training, "train_together", breaks)
     holder = RunFolder(tmp_path, held)
-    endings = run(tmp_path, wild, held) + run(tmp_path, broken) + run(tmp_path, held, TINY)
+    # the last two would share a program, in which one breaks
+    endings = run(tmp_path, wild, held) + run(tmp_path, broken, held, TINY)
     holder.close()
     statuses = ["FAILED", "REFUSED", "FAILED", "REFUSED", "FINISHED"]
     assert [ending.status for ending in endings] == statuses
