@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from test_replicas import together
+from test_training import TINY, points, same_weights
 
 from looped import tasks, training
 from looped.replicas import Replicas
 from looped.steps import GraphStep
-from tests.test_replicas import together
-from tests.test_training import TINY, points, same_weights
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 

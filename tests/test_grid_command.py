@@ -117,6 +117,7 @@ def test_a_failing_cell_stops_no_other_and_is_tried_again_when_asked(grids):
     assert [run.info.status for run in grids.runs("grid")] == ["FAILED"]
 
 
+@pytest.mark.slow
 def test_a_signal_to_the_grid_alone_stops_its_workers_in_good_order(grids):
     process = grids.start(bs="1,2,3", steps=100_000, seeds=1)
     grids.wait_for_points(process, 30)

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 from hypothesis import given
+from strategies import model_configs
+from test_training import TINY
 
 from looped.config import SIZES, ModelConfig, Size
 from looped.kernels.shape import MOST_TOKENS, MOST_WIDTH, PaddedShape
 from looped.replicas import Replicas
 from looped.training import resolve, seeded_model
-from tests.strategies import model_configs
-from tests.test_training import TINY
 
 pytest.importorskip("triton", reason="Triton is for Linux")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -4,13 +4,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import seeds
+from test_training import TINY, points, same_weights
 
 from looped import TrainConfig, tasks, training
 from looped.curves import DivergedError
 from looped.folder import RunFolder
 from looped.replicas import Replicas, can_share, named_views, replica_groups
-from tests.strategies import seeds
-from tests.test_training import TINY, points, same_weights
 
 BASE = training.resolve(replace(TINY, precision="fp32"))
 
