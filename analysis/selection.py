@@ -123,7 +123,7 @@ def select(
 
 
 def points_of(runs: Sequence[LoggedRun], bayes: Mapping[str, float]) -> pd.DataFrame:
-    """Tabulate runs at the query after b loops.
+    """Tabulate runs at the query after b loops, the smallest model first.
 
     Returns:
         Columns ``run_id``, ``size``, ``b``, ``seed``, ``nmse``, ``expressivity`` and its
@@ -165,6 +165,7 @@ def points_of(runs: Sequence[LoggedRun], bayes: Mapping[str, float]) -> pd.DataF
                 "recipe": config.recipe_identity,
             }
         )
+    rows.sort(key=lambda row: (row["n_rec"], row["size"], row["b"], row["seed"]))
     return pd.DataFrame(rows)
 
 
