@@ -11,7 +11,7 @@ INSTALLED := .venv/installed
 INSTALLED_RAY := .venv/installed-ray
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup train grid fixture-study ray ui test test-all check clean
+.PHONY: help setup train grid fixture-study ray bench ui test test-all check clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -44,6 +44,9 @@ fixture-study: setup  ## train a small study on the CPU, about ten minutes, and 
 	  -P n_dims=2 -P n_examples=15 -P batch_size=32 -P steps=1000 -P warmup=100 \
 	  -P learning_rate=0.003 -P device=cpu -P b_max=24 -P register=false $(FIXTURE)
 	mlflow run . -e fit_scaling $(FIXTURE)
+
+bench: setup  ## time training steps beside a plain implementation's
+	python -m entrypoints.benchmark
 
 ui: setup  ## open the MLflow UI on the runs of this folder
 	mlflow ui --backend-store-uri sqlite:///mlflow.db
