@@ -279,11 +279,11 @@ def conclude(
             )
             tracker.log_baselines(*about, record, scores)
     note = notes.describe(config, newest["outcome"], folder.path, folder.origin)
-    if not register:
+    nmse, model = newest["outcome"]["values"]["held_out/nmse"], folder.path / "model"
+    if not (register and model.exists()):  # kept journals may come without their weights
         return Conclusion(reason, note)
     from looped import registry
 
-    nmse, model = newest["outcome"]["values"]["held_out/nmse"], folder.path / "model"
     try:
         own = registry.register(tracker.client, tracker.run_id, model, config, nmse)
     except registry.RegistryError as error:  # takes nothing from the run

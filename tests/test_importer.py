@@ -73,6 +73,20 @@ def test_offline_equals_online(store, tmp_path, capsys, monkeypatch):
     assert len(baselines) == len(set(baselines)) > 2
 
 
+def test_journals_kept_without_their_weights_are_told_and_register_nothing(
+    store, tmp_path, capsys, monkeypatch
+):
+    train(tmp_path / "offline", tracking="offline")
+    (kept,) = (tmp_path / "offline").glob("*/model")
+    shutil.rmtree(kept)
+    monkeypatch.setattr("sys.argv", ["import_runs", "--path", str(tmp_path / "offline")])
+    assert import_runs.main() == 0
+    assert "registered" not in capsys.readouterr().out
+    (run,) = runs(store)
+    assert run.info.status == "FINISHED"
+    assert not store.search_registered_models()
+
+
 def test_a_copy_of_a_folder_is_not_told_again(store, tmp_path):
     train(tmp_path / "one", tracking="offline")
     shutil.copytree(tmp_path / "one", tmp_path / "other")
