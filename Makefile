@@ -39,7 +39,7 @@ $(INSTALLED_RAY): $(INSTALLED)
 
 # 24 models of linear regression in 2 dimensions: real trainings, small enough for two cores
 FIXTURE := --experiment-name fixture-study --env-manager local
-fixture-study: setup  ## train a small study on the CPU, about ten minutes, and fit its law
+fixture-study: setup  ## train a small study on the CPU, 10 to 15 minutes, and fit its law
 	mlflow run . -e grid -P sizes=tiny,small -P bs=1,2,4,8 -P seeds=42,451,1984 \
 	  -P n_dims=2 -P n_examples=15 -P batch_size=32 -P steps=1000 -P warmup=100 \
 	  -P learning_rate=0.003 -P device=cpu -P b_max=24 -P register=false $(FIXTURE)
