@@ -1,5 +1,6 @@
 import os
 import shutil
+import sys
 from pathlib import Path
 from pkgutil import iter_modules
 
@@ -89,3 +90,20 @@ def planted_store(planted_database, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment_id)
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
     return MlflowClient(uri)
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Run a command in this process; return its exit code and what it said, or complained."""
+
+    def call(command, *argv):
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["command", *argv])
+        try:
+            code = command.main()
+        except SystemExit as refused:
+            code = refused.code
+        said = capsys.readouterr()
+        return code, (said.err if code else said.out).splitlines()
+
+    return call

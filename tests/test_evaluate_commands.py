@@ -1,7 +1,6 @@
 """The commands that evaluate trained models, from their arguments to what MLflow holds."""
 
 import signal
-import sys
 
 import pytest
 
@@ -14,21 +13,13 @@ SMALL = [
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, store, tmp_path):
-    """Run a command in this process; return its exit code and what it said, or complained."""
+def run(call, store, tmp_path):
+    """Run a command; those that keep something keep it in the test's own folder."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def run(command, *argv):
-        capsys.readouterr()
-        if command is not evaluate_tables:
-            argv = (*argv, "--runs_dir", str(tmp_path / "runs"))
-        monkeypatch.setattr(sys, "argv", ["command", *argv])
-        try:
-            code = command.main()
-        except SystemExit as refused:
-            code = refused.code
-        said = capsys.readouterr()
-        return code, (said.err if code else said.out).splitlines()
+        own = () if command is evaluate_tables else ("--runs_dir", str(tmp_path / "runs"))
+        return call(command, *argv, *own)
 
     yield run
     for number, handler in handlers.items():

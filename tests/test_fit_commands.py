@@ -30,20 +30,9 @@ CHAMPION = "models:/looped-scaling-law@champion"
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, planted_store):
-    """Run a command in this process; return its exit code and what it said, or complained."""
-
-    def run(command, *argv):
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["command", *argv])
-        try:
-            code = command.main()
-        except SystemExit as refused:
-            code = refused.code
-        said = capsys.readouterr()
-        return code, (said.err if code else said.out).splitlines()
-
-    return run
+def run(call, planted_store):
+    """Run a command on the planted store."""
+    return call
 
 
 def without_rendering(figure, path):
