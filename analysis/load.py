@@ -1,7 +1,7 @@
 """Reads trained runs and their evaluations out of MLflow. Needs no torch."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from mlflow.entities import Run
@@ -13,6 +13,7 @@ from looped.rules import digest
 
 PREFIX = "resolved."
 CURVES = ("nmse", "nmse_se", "nmse_median")
+TRAINING = ("loss", "query_error")
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class LoggedRun:
         loops: after each loop 1, 2, ... the ``nmse``, ``nmse_se`` and ``nmse_median``; empty
             where nobody evaluated it.
         prompts: how many they were measured on.
+        state_change: |z_t+1 - z_t| / |z_t| from t = 1 on; empty where nobody measured it.
+        metrics: the last value of each that has one value or more.
+        training: ``step`` and the ``loss`` and ``query_error`` there; empty unless asked for.
     """
 
     run_id: str
@@ -35,6 +39,9 @@ class LoggedRun:
     tags: Mapping[str, str]
     loops: Mapping[str, Sequence[float]]
     prompts: int
+    state_change: Sequence[float] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    training: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @property
     def task(self) -> str:
@@ -55,11 +62,20 @@ class LoggedRun:
         return self.tags.get("plateau") == "true"
 
 
-def read_runs(client: MlflowClient, experiment_id: str) -> list[LoggedRun]:
-    """Read every finished training that no later run supersedes, evaluated or not."""
+def read_runs(
+    client: MlflowClient, experiment_id: str, with_training: bool = False
+) -> list[LoggedRun]:
+    """Read every finished training that no later run supersedes, evaluated or not.
+
+    Args:
+        client: of the store.
+        experiment_id: where to look.
+        with_training: read the curves of the training too, which are long.
+    """
     query = "attributes.status = 'FINISHED' and tags.`looped.kind` = 'training'"
     runs = _search(client, experiment_id, query)
-    return [_read(client, run) for run in runs if "superseded_by" not in run.data.tags]
+    kept = [run for run in runs if "superseded_by" not in run.data.tags]
+    return [_read(client, run, with_training) for run in kept]
 
 
 def bayes_nmse(
@@ -101,11 +117,24 @@ def _search(client: MlflowClient, experiment_id: str, query: str) -> list[Run]:
     return found
 
 
-def _read(client: MlflowClient, run: Run) -> LoggedRun:
-    loops = {name: _curve(client, run.info.run_id, f"loops/{name}") for name in CURVES}
-    prompts = round(run.data.metrics.get("extrapolation/prompts", 0))
-    config, tags = _config(run.data.params), run.data.tags
-    return LoggedRun(run.info.run_id, run.info.run_name, config, tags, loops, prompts)
+def _read(client: MlflowClient, run: Run, with_training: bool) -> LoggedRun:
+    run_id, metrics = run.info.run_id, run.data.metrics
+    training: dict[str, Sequence[float]] = {}
+    if with_training:
+        curves = {name: _history(client, run_id, f"train/{name}") for name in TRAINING}
+        training = {name: list(curve.values()) for name, curve in curves.items()}
+        training["step"] = list(curves["loss"])
+    return LoggedRun(
+        run_id,
+        run.info.run_name,
+        _config(run.data.params),
+        run.data.tags,
+        {name: _by_loop(client, run_id, name, 1) for name in CURVES},
+        round(metrics.get("extrapolation/prompts", 0)),
+        _by_loop(client, run_id, "state_change", 2),
+        metrics,
+        training,
+    )
 
 
 def _config(params: Mapping[str, str]) -> TrainConfig:
@@ -121,9 +150,15 @@ def _config(params: Mapping[str, str]) -> TrainConfig:
     return TrainConfig(**values)
 
 
-def _curve(client: MlflowClient, run_id: str, name: str) -> list[float]:
-    """Return a metric's newest value at each loop 1, 2, ..."""
+def _by_loop(client: MlflowClient, run_id: str, name: str, first: int) -> list[float]:
+    """Return a curve over the loops from ``first`` on; empty if one is missing."""
+    curve = _history(client, run_id, f"loops/{name}")
+    whole = list(curve) == list(range(first, first + len(curve)))
+    return list(curve.values()) if whole else []
+
+
+def _history(client: MlflowClient, run_id: str, name: str) -> dict[int, float]:
+    """Return a metric's newest value at each step, by rising step."""
     history = sorted(client.get_metric_history(run_id, name), key=lambda metric: metric.timestamp)
     newest = {metric.step: metric.value for metric in history}
-    loops = range(1, len(newest) + 1)
-    return [newest[loop] for loop in loops] if all(loop in newest for loop in loops) else []
+    return dict(sorted(newest.items()))

@@ -195,3 +195,18 @@ def test_what_train_logs_is_read(store, experiment, monkeypatch, tmp_path):
     assert row["train_flops"] == 20 * float(logged.params["model.flops_per_step"])
     once_and_looped = row["n_once"] + row["n_rec"]
     assert once_and_looped == int(logged.params["model.n_params_without_positions"])
+
+
+def test_training_curves_and_state_changes_are_read_when_asked_for(store, experiment):
+    run_id = log_training(store, experiment, CONFIG, 2.0)
+    for step, loss in ((25, 0.5), (1, 1.5)):
+        store.log_metric(run_id, "train/loss", loss, step=step)
+        store.log_metric(run_id, "train/query_error", loss / 2, step=step)
+    for loop in (2, 3):
+        store.log_metric(run_id, "loops/state_change", 1 / loop, step=loop)
+    (run,) = read_runs(store, experiment, with_training=True)
+    assert run.training == {"step": [1, 25], "loss": [1.5, 0.5], "query_error": [0.75, 0.25]}
+    assert run.state_change == [1 / 2, 1 / 3]
+    assert run.metrics["train/loss"] == 0.5
+    (brief,) = read_runs(store, experiment)
+    assert not brief.training
