@@ -190,8 +190,8 @@ def _ours(config: TrainConfig, seeds: int) -> Callable[[], object]:
     configs = [replace(config, seed=seed) for seed in range(seeds)]
     xs, ys = (torch.stack(parts) for parts in zip(*_prompts(config, seeds), strict=True))
     replicas = Replicas([training.seeded_model(own) for own in configs], configs)
-    step = step_of(replicas, (xs, ys))
-    return lambda: step((xs, ys), config.rate)
+    step = step_of(replicas)
+    return lambda: step((xs, ys), config.rate, None)
 
 
 def _plain(config: TrainConfig, seeds: int) -> Callable[[], object]:

@@ -276,10 +276,13 @@ class TrainConfig:
     @property
     def step_flops(self) -> int:
         """FLOPs of the matrix products of one gradient step; their mean where b is drawn."""
-        model, window = self.model_config, self.window
-        law = draws.law(self.b_draw, self.b).items()
-        flops = sum(share * model.train_flops(b, min(b, window)) for b, share in law)
-        return self.batch_size * round(flops)
+        law = draws.law(self.b_draw, self.b)
+        return round(sum(share * self.flops_of(n_loops) for n_loops, share in law.items()))
+
+    def flops_of(self, n_loops: int) -> int:
+        """FLOPs of the matrix products of a gradient step of so many loops."""
+        window = min(n_loops, self.window)
+        return self.batch_size * self.model_config.train_flops(n_loops, window)
 
     def resolved(self, device: str, precision: str) -> "TrainConfig":
         """Return this configuration with nothing left automatic."""

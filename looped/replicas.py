@@ -2,13 +2,15 @@
 
 Every product of the model becomes one batched product over the replicas. They may differ in
 seed, and in ``b`` where the loss sees every loop: they are ordered by falling ``b``, and loop t
-runs the first ones, those with b >= t. A replica never sees another's numbers, so each equals
+runs the first ones, those with b >= t. Where every step draws its loops anew they run the same
+ones. A replica never sees another's numbers, so each equals
 its solo training up to the rounding of the products.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -20,6 +22,18 @@ from looped.kernels.shape import PaddedShape
 from looped.model import LoopedTransformer, prompt_tokens
 
 Weights = Mapping[str, Tensor]
+
+
+class Loops(NamedTuple):
+    """The loops of one step: of each replica, falling; those before the window; T."""
+
+    of_each: tuple[int, ...]
+    untracked: int
+    windows: int | Float[Tensor, " replica"]
+
+    def running(self, loop: int) -> int:
+        """Count the replicas that run loop ``loop`` (from 1 on)."""
+        return sum(b >= loop for b in self.of_each)
 
 
 class Replicas:
@@ -40,9 +54,12 @@ class Replicas:
         assert all(can_share(first, config) for config in configs)
         assert all(former.b >= latter.b for former, latter in pairwise(configs))
         self.config: ModelConfig = models[0].config
-        self.loops = [config.b for config in configs]
-        self.windows = torch.tensor([config.window for config in configs], device=first.device)
-        self.untracked_loops = first.b - first.window
+        self.window = first.window
+        self.fixed_loops = Loops(
+            tuple(config.b for config in configs),
+            first.b - first.window,
+            torch.tensor([config.window for config in configs], device=first.device),
+        )
         self.grad_clip = first.grad_clip
         self.dtype = torch.bfloat16 if first.precision == "bf16" else torch.float32
         self.fused = first.device == "cuda" and first.precision == "bf16" and fits(self.config)
@@ -88,9 +105,16 @@ class Replicas:
         self,
         xs: Float[Tensor, "replica batch point dim"],
         ys: Float[Tensor, "replica batch point"],
+        drawn: int | None = None,
     ) -> Float[Tensor, "replica 3"]:
-        """Take one gradient step; return each replica's loss, query error and gradient norm."""
-        losses, query_errors = self.errors(xs, ys)
+        """Take one gradient step; return each replica's loss, query error and gradient norm.
+
+        Args:
+            xs: the prompts of each replica.
+            ys: their y's.
+            drawn: how many loops all replicas run; each its own b if None.
+        """
+        losses, query_errors = self.errors(xs, ys, drawn)
         gradients = torch.autograd.grad(losses.sum(), list(self.weights.values()))
         flat = torch.cat([gradient.flatten(1) for gradient in gradients], dim=1)
         norms = flat.norm(dim=1)
@@ -102,28 +126,31 @@ class Replicas:
         self,
         xs: Float[Tensor, "replica batch point dim"],
         ys: Float[Tensor, "replica batch point"],
+        drawn: int | None = None,
     ) -> tuple[Float[Tensor, " replica"], Float[Tensor, " replica"]]:
-        """Return each replica's loss, and its squared error at the query after b loops.
+        """Return each replica's loss, and its squared error at the query after the last loop.
 
         The loss is the squared error averaged over the last T loops, the prompts and the
         queries (the truncated loss of Yang et al., arXiv:2311.12424).
         """
+        loops = self._loops(drawn)
         targets = ys[..., -self.config.n_queries :]
         losses: list[Tensor] = []
         query_errors: list[Tensor] = []
-        for loop, predictions in enumerate(self.predict(xs, ys), start=self.untracked_loops + 1):
+        for loop, predictions in enumerate(self.predict(xs, ys, loops), loops.untracked + 1):
             running = len(predictions)
             errors = (predictions.float() - targets[:running]).square()  # (R, B, Q)
             losses.append(functional.pad(errors.mean(dim=(1, 2)), (0, len(ys) - running)))
-            ending = self.loops.count(loop)
+            ending = loops.of_each.count(loop)
             if ending:
                 query_errors.insert(0, errors[running - ending :, :, -1].detach().mean(dim=1))
-        return torch.stack(losses).sum(dim=0) / self.windows, torch.cat(query_errors)
+        return torch.stack(losses).sum(dim=0) / loops.windows, torch.cat(query_errors)
 
     def predict(
         self,
         xs: Float[Tensor, "replica batch point dim"],
         ys: Float[Tensor, "replica batch point"],
+        loops: Loops,
     ) -> Iterator[Float[Tensor, "running batch query"]]:
         """Yield the predictions after every loop that the loss sees."""
         weights: Weights = self.weights
@@ -131,35 +158,37 @@ class Replicas:
         tokens = tokens.view(*ys.shape[:2], *tokens.shape[1:])  # (R, B, L, features)
         p = _linear(weights, "read_in", tokens) + weights["positions.weight"][:, None]
         if self.fused:
-            yield from self._predict_fused(p)
+            yield from self._predict_fused(p, loops)
             return
         weights = {
             name: values.to(self.dtype) if _is_multiplied(name) else values
             for name, values in weights.items()
         }
         z = torch.zeros_like(p)
-        for loop in range(1, self.loops[0] + 1):
-            running = self._running(loop)
+        for loop in range(1, loops.of_each[0] + 1):
+            running = loops.running(loop)
             if running < len(z):
                 weights = {name: values[:running] for name, values in weights.items()}
                 z, p = z[:running], p[:running]
-            with torch.set_grad_enabled(loop > self.untracked_loops):
+            with torch.set_grad_enabled(loop > loops.untracked):
                 z = _loop(weights, self.config, z + p)
-            if loop > self.untracked_loops:
+            if loop > loops.untracked:
                 yield self._at_queries(_linear(weights, "read_out", z).squeeze(-1))
 
-    def _predict_fused(self, p: Tensor) -> Iterator[Tensor]:
+    def _predict_fused(self, p: Tensor, loops: Loops) -> Iterator[Tensor]:
         from looped.kernels.chain import looped_predictions
 
         reads = looped_predictions(
-            self.weights, self.config, p, tuple(self.loops), self.untracked_loops, self.dtype
+            self.weights, self.config, p, loops.of_each, loops.untracked, self.dtype
         )
-        for loop, read in enumerate(reads, start=self.untracked_loops + 1):
-            yield self._at_queries(read[: self._running(loop)])
+        for loop, read in enumerate(reads, start=loops.untracked + 1):
+            yield self._at_queries(read[: loops.running(loop)])
 
-    def _running(self, loop: int) -> int:
-        """Count the replicas that run loop ``loop`` (from 1 on)."""
-        return sum(b >= loop for b in self.loops)
+    def _loops(self, drawn: int | None) -> Loops:
+        if drawn is None:
+            return self.fixed_loops
+        window = min(self.window, drawn)
+        return Loops((drawn,) * len(self.flat), drawn - window, window)
 
     def _at_queries(self, read: Float[Tensor, "running batch token"]) -> Tensor:
         return read[..., -1:] if self.config.prompt == "joint" else read[..., ::2]
@@ -173,14 +202,15 @@ def fits(config: ModelConfig) -> bool:
 def can_share(first: TrainConfig, other: TrainConfig) -> bool:
     """Tell whether two resolved configurations may train as one program.
 
-    They must share model, task, recipe and device, and either their b and window or a loss
-    that sees every loop of both.
+    They must share model, task, recipe and device, and either their b and window or, where b
+    is not drawn, a loss that sees every loop of both.
     """
     alike = ("model_config", "task_config", "device", "rate", "recipe", "log_every")
     if any(getattr(first, name) != getattr(other, name) for name in alike):
         return False
     same_loops = (first.b, first.window) == (other.b, other.window)
-    return same_loops or (first.window == first.b and other.window == other.b)
+    see_all = first.window == first.b and other.window == other.b
+    return same_loops or (first.b_draw == "fixed" and see_all)
 
 
 def replica_groups(configs: Sequence[TrainConfig], replicas: str) -> list[list[TrainConfig]]:

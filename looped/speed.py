@@ -28,7 +28,8 @@ def measure_speed(group: Sequence[TrainConfig], n_threads: int, seconds: float =
     def watch(config: TrainConfig, step: int, values: Mapping[str, float]) -> None:
         if config.identity == endless[0].identity:
             begun.append(time.monotonic())
-            speeds.append(values["speed/steps_per_s"])
+            flops = sum(own.flops_of(own.loops_of_step(step - 1)) for own in group)
+            speeds.append(flops * values["speed/steps_per_s"])
 
     def should_stop() -> bool:
         return len(speeds) > FEWEST_POINTS and time.monotonic() - begun[0] > seconds
@@ -41,4 +42,4 @@ def measure_speed(group: Sequence[TrainConfig], n_threads: int, seconds: float =
             training.train_together(endless, [None] * len(endless), watch, should_stop)
     finally:
         torch.set_num_threads(before)
-    return statistics.median(speeds[1:]) * sum(config.step_flops for config in group)
+    return statistics.median(speeds[1:])

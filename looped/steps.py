@@ -13,58 +13,65 @@ from torch import Tensor
 from looped.replicas import Replicas
 
 Prompts = tuple[Tensor, Tensor]
-Step = Callable[[Prompts, float], Float[Tensor, "replica 3"]]
-"""Takes the prompts and the learning rate, moves the weights, and returns what it measured."""
+Step = Callable[[Prompts, float, int | None], Float[Tensor, "replica 3"]]
+"""Takes the prompts, the learning rate and, where b is drawn, the step's loops; moves the weights
+and returns what it measured."""
 
 WARM_UP_STEPS = 3
 
 
-def step_of(replicas: Replicas, example: Prompts) -> Step:
-    """Choose how to run a program's steps: as a CUDA graph on a GPU.
-
-    Args:
-        replicas: the program; its weights are as before afterwards.
-        example: prompts of the shapes to come.
-    """
+def step_of(replicas: Replicas) -> Step:
+    """Choose how to run a program's steps: as a CUDA graph on a GPU."""
     if replicas.flat.is_cuda:
-        return GraphStep(replicas, example)
+        return GraphStep(replicas)
 
-    def plain(prompts: Prompts, rate: float) -> Tensor:
+    def plain(prompts: Prompts, rate: float, drawn: int | None) -> Tensor:
         replicas.set_rate(rate)
-        return replicas.step(*prompts)
+        return replicas.step(*prompts, drawn)
 
     return plain
 
 
 class GraphStep:
-    """A gradient step recorded as a CUDA graph.
+    """Gradient steps recorded as CUDA graphs, one for each number of loops, when first met.
 
     Recording runs a few steps first, as libraries choose their kernels on their first calls;
-    weights and moments are put back after them.
+    weights and moments are put back after them. All graphs share the memory of what is computed
+    between: they run one after another, in any order, and none reads what another left there.
     """
 
-    def __init__(self, replicas: Replicas, example: Prompts) -> None:
+    def __init__(self, replicas: Replicas) -> None:
         self.replicas = replicas
-        self.prompts = tuple(part.clone() for part in example)
-        state = replicas.optimizer.state[replicas.flat]
-        changing = [replicas.flat.detach(), *state.values()]
+        self.prompts: Prompts | None = None
+        self.pool = torch.cuda.graph_pool_handle()
+        self.recorded: dict[int | None, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
+
+    def __call__(self, prompts: Prompts, rate: float, drawn: int | None) -> Tensor:
+        """Take one step; see ``Step``."""
+        if self.prompts is None:
+            self.prompts = (prompts[0].clone(), prompts[1].clone())
+        for mine, given in zip(self.prompts, prompts, strict=True):
+            mine.copy_(given)
+        self.replicas.set_rate(rate)
+        if drawn not in self.recorded:
+            self.recorded[drawn] = self._record(self.prompts, drawn)
+        graph, measured = self.recorded[drawn]
+        graph.replay()
+        return measured.clone()
+
+    def _record(self, prompts: Prompts, drawn: int | None) -> tuple[torch.cuda.CUDAGraph, Tensor]:
+        state = self.replicas.optimizer.state[self.replicas.flat]
+        changing = [self.replicas.flat.detach(), *state.values()]
         before = [tensor.clone() for tensor in changing]
         aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
             for _ in range(WARM_UP_STEPS):
-                replicas.step(*self.prompts)
+                self.replicas.step(*prompts, drawn)
         torch.cuda.current_stream().wait_stream(aside)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self.measured = replicas.step(*self.prompts)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self.pool):
+            measured = self.replicas.step(*prompts, drawn)
         for tensor, value in zip(changing, before, strict=True):
             tensor.copy_(value)
-
-    def __call__(self, prompts: Prompts, rate: float) -> Tensor:
-        """Take one step; see ``Step``."""
-        for mine, given in zip(self.prompts, prompts, strict=True):
-            mine.copy_(given)
-        self.replicas.set_rate(rate)
-        self.graph.replay()
-        return self.measured.clone()
+        return graph, measured

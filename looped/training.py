@@ -203,15 +203,15 @@ def _train_group(
     for run in runs:
         run.journal.append("start", step=run.curves.step)
     begun_at = runs[0].curves.step
-    step = step_of(replicas, _draw(task, runs, begun_at)) if begun_at < config.steps else None
+    step = step_of(replicas)
     measured: list[Tensor] = []  # since the curves last took them in; read in one transfer
     last_point = (time.perf_counter(), begun_at)
     saved_at = time.perf_counter()
 
     for done in range(begun_at + 1, config.steps + 1):
-        assert step is not None
         rate = config.rate * min(1.0, done / max(1, config.warmup))
-        measured.append(step(_draw(task, runs, done - 1), rate))
+        drawn = None if config.b_draw == "fixed" else config.loops_of_step(done - 1)
+        measured.append(step(_draw(task, runs, done - 1), rate, drawn))
 
         is_point = done == 1 or done % config.log_every == 0 or done == config.steps
         is_stop = should_stop()

@@ -27,17 +27,21 @@ def program(configs):
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("fused", [False, True])
-def test_a_graph_takes_the_steps_that_it_recorded(precision, fused):
-    configs = [replace(cell, precision=precision) for cell in CELLS]
+@pytest.mark.parametrize("draws", [[None] * 5, [4, 1, 4, 2, 1]])
+def test_graphs_take_the_steps_that_they_recorded(precision, fused, draws):
+    """Recording leaves the weights alone, and the graphs, which share memory, each other."""
+    drawn = {"b": 3, "b_draw": "uniform", "loop_window": 3} if draws[0] else {}
+    configs = [replace(cell, precision=precision, **drawn) for cell in CELLS]
     eager, prompts = program(configs)
     graphed, _ = program(configs)
     for replicas in (eager, graphed):
         replicas.fused = fused and replicas.fused
-    step = GraphStep(graphed, prompts)
-    assert torch.equal(eager.flat, graphed.flat), "recording must leave the weights alone"
-    for rate in (1e-3, 2e-3, 3e-3):
+    step = GraphStep(graphed)
+    for rate, drawn in zip((1e-3, 2e-3, 3e-3, 1e-3, 2e-3), draws, strict=True):
         eager.set_rate(rate)
-        torch.testing.assert_close(step(prompts, rate), eager.step(*prompts), rtol=1e-4, atol=1e-5)
+        expected = eager.step(*prompts, drawn)
+        torch.testing.assert_close(step(prompts, rate, drawn), expected, rtol=1e-4, atol=1e-5)
+    assert len(step.recorded) == len(set(draws))
     torch.testing.assert_close(graphed.flat, eager.flat, rtol=1e-3, atol=1e-4)
 
 

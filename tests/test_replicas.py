@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import seeds
+from strategies import seeds, steps
 from test_training import TINY, points, same_weights
 
 from looped import TrainConfig, tasks, training
@@ -27,6 +27,7 @@ def cells(draw):
     else:
         b = draw(st.integers(2, 5))
         base = replace(base, b=b, loop_window=draw(st.integers(1, b)))
+        base = replace(base, b_draw=draw(st.sampled_from(("fixed", "uniform"))))
         chosen = [
             replace(base, seed=seed) for seed in draw(st.lists(seeds, min_size=1, max_size=3))
         ]
@@ -34,17 +35,21 @@ def cells(draw):
 
 
 @settings(max_examples=20)
-@given(configs=cells())
-def test_replicas_have_the_errors_and_gradients_of_each_model_alone(configs):
+@given(configs=cells(), step=steps)
+def test_replicas_have_the_errors_and_gradients_of_each_model_alone(configs, step):
     models = [training.seeded_model(config) for config in configs]
     replicas = Replicas(models, configs)
     task = tasks.from_config(BASE.task_config)
     drawn = [task.batch(config.seed, 0, 4, config.n_examples + 1) for config in configs]
     xs, ys = (torch.stack(parts) for parts in zip(*drawn, strict=True))
-    losses, query_errors = replicas.errors(xs, ys)
+    is_drawn = configs[0].b_draw != "fixed"
+    losses, query_errors = replicas.errors(
+        xs, ys, configs[0].loops_of_step(step) if is_drawn else None
+    )
     gradients = torch.autograd.grad(losses.sum(), list(replicas.weights.values()))
     for row, (model, config) in enumerate(zip(models, configs, strict=True)):
-        predictions = model(*drawn[row], config.b, grad_loops=config.window)
+        loops = config.loops_of_step(step)
+        predictions = model(*drawn[row], loops, grad_loops=min(config.window, loops))
         errors = (predictions - drawn[row][1][:, -model.config.n_queries :]).square()
         torch.testing.assert_close(losses[row], errors.mean(), rtol=1e-4, atol=1e-6)
         torch.testing.assert_close(
@@ -84,6 +89,22 @@ def test_only_cells_of_one_program_share_it(change, expected):
     other = training.resolve(replace(BASE, **{"loop_window": None, **change}))
     assert can_share(BASE, other) is expected
     assert can_share(other, BASE) is expected
+
+
+@pytest.mark.parametrize("law", ["uniform", "poisson_lognormal"])
+def test_cells_of_a_drawn_b_share_a_program_with_their_own_b_and_law_alone(law):
+    """At b = 15 the window is b, as it is for a fixed b that may join any other."""
+    base = training.resolve(replace(BASE, b=15, b_draw=law, loop_window=None))
+    other_law = {"uniform": "poisson_lognormal", "poisson_lognormal": "uniform"}[law]
+    for change, expected in [
+        ({"seed": 7}, True),
+        ({"b": 14}, False),
+        ({"b_draw": "fixed"}, False),
+        ({"b_draw": other_law}, False),
+        ({"loop_window": 3}, False),
+    ]:
+        other = training.resolve(replace(base, **change))
+        assert can_share(base, other) is can_share(other, base) is expected
 
 
 @given(
@@ -210,8 +231,8 @@ def test_a_group_may_lose_one_checkpoint_of_one_cell(tmp_path):
 def test_a_replica_that_diverges_takes_no_other_along(tmp_path, monkeypatch):
     step = Replicas.step
 
-    def poisoned(self, xs, ys):
-        measured = step(self, xs, ys)
+    def poisoned(self, *given):
+        measured = step(self, *given)
         with torch.no_grad():
             self.flat[1] = torch.nan
         return measured
@@ -227,11 +248,11 @@ def test_a_replica_that_diverges_takes_no_other_along(tmp_path, monkeypatch):
 def test_too_little_memory_halves_the_group(tmp_path, monkeypatch):
     errors, sizes = Replicas.errors, []
 
-    def small_card(self, xs, ys):
+    def small_card(self, xs, *given):
         sizes.append(len(xs))
         if len(xs) > 1:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return errors(self, xs, ys)
+        return errors(self, xs, *given)
 
     monkeypatch.setattr(Replicas, "errors", small_card)
     result, _ = together(tmp_path)

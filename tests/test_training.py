@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from looped import TrainConfig, training
+from looped import TrainConfig, tasks, training
 from looped.config import TASK_OPTIONS
 from looped.curves import DivergedError
 from looped.folder import RunFolder
@@ -62,6 +62,58 @@ def test_resume_equals_no_interruption(whole, tmp_path_factory, stops):
     assert curve == whole[1]
     assert trained.outcome == whole[0].outcome
     assert trained.tags == whole[0].tags
+
+
+DRAWN = replace(TINY, b=3, b_draw="uniform", loop_window=4)
+
+
+@pytest.fixture(scope="module", params=["uniform", "poisson_lognormal"])
+def drawn(request, tmp_path_factory):
+    config = replace(DRAWN, b_draw=request.param)
+    return config, *train_in(tmp_path_factory.mktemp("drawn"), config)
+
+
+@settings(max_examples=3)
+@given(stop=st.integers(1, 22))
+def test_a_drawn_b_resumes_to_the_bit(drawn, tmp_path_factory, stop):
+    config, whole, curve = drawn
+    root = tmp_path_factory.mktemp("stopped")
+    asked = iter(range(1, 1000))
+    with pytest.raises(training.Stopped):
+        train_in(root, config, should_stop=lambda: next(asked) >= stop)
+    again, again_curve = train_in(root, config)
+    assert same_weights(again.model, whole.model)
+    assert (again_curve, again.outcome) == (curve, whole.outcome)
+
+
+@pytest.mark.parametrize("law", ["uniform", "poisson_lognormal"])
+def test_a_drawn_b_trains_as_a_plain_loop_does(law):
+    """Every step's own loops, the last four of them in the loss, the query after the last one."""
+    config = training.resolve(replace(DRAWN, b_draw=law, log_every=1))
+    curve = []
+    training.train(config, watch=lambda step, values: curve.append(values))
+    model, task = training.seeded_model(config), tasks.from_config(config.task_config)
+    adam = torch.optim.Adam(model.parameters())
+    for step, values in enumerate(curve):
+        loops = config.loops_of_step(step)
+        xs, ys = task.batch(config.seed, step, config.batch_size, config.n_examples + 1)
+        squares = (model(xs, ys, loops, grad_loops=min(4, loops)) - ys[:, -1:]).square()
+        adam.zero_grad()
+        squares.mean().backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
+        adam.param_groups[0]["lr"] = config.rate * min(1, (step + 1) / config.warmup)
+        adam.step()
+        expected = {"loss": squares.mean(), "query_error": squares[-1].mean(), "grad_norm": norm}
+        for name, value in expected.items():
+            assert values[f"train/{name}"] == pytest.approx(value.item(), rel=1e-3), (name, step)
+    assert {config.loops_of_step(step) > 4 for step in range(config.steps)} == {True, False}
+
+
+def test_a_law_of_one_loop_trains_as_a_fixed_one():
+    fixed = training.train(replace(TINY, b=1))
+    for law in ("uniform", "poisson_lognormal"):
+        trained = training.train(replace(TINY, b=1, b_draw=law))
+        assert same_weights(trained.model, fixed.model)
 
 
 def test_a_crash_between_checkpoints_loses_and_doubles_nothing(whole, tmp_path):
