@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
+from looped import cells as crossed
 from looped import grid
 from looped.config import TrainConfig
 from looped.ledger import Ledger
 from looped.outcomes import affordable_prompts
 from looped.speed import measure_speed
+
+NAMED = ("size", "b", "seed", "task", "prompt", "b_draw")
+"""What the name of a cell says already."""
 
 
 def forecast(
@@ -32,11 +36,13 @@ def forecast(
         begun = known[cell.identity].step
         return grid.cell_flops(cell, begun, b_max, affordable_prompts(cell))
 
+    differ = [name for name in crossed.varied(cells) if name not in NAMED]
     width = max(len(cell.name) for cell in cells)
     lines = []
     for cell in cells:
         state, run_id, nmse, reason, commit, step = known[cell.identity]
-        facts = [f"{cell.name:{width}}  {cell.identity}  {state}"]
+        apart = [f"{name}={getattr(cell, name)}" for name in differ]
+        facts = [f"{cell.name:{width}}  {cell.identity}", *apart, state]
         if state == "done":
             facts += [f"NMSE {nmse:.4g}" if nmse is not None else "", f"code {commit[:10]}", run_id]
         else:

@@ -9,11 +9,13 @@ from entrypoints.grid_options import GridOptions
 from entrypoints.options import CellOptions
 from entrypoints.stopping import StopRequest
 from looped.cells import Lists, cross
+from looped.studies import studied
 
 
 def main() -> int:
     """Train what is left to do; return the exit code."""
     lists, options, cell_options = arguments.parse("grid", __doc__, Lists, GridOptions, CellOptions)
+    lists, cell_options = (studied(options.study, given) for given in (lists, cell_options))
     try:
         asked = cross(lists)
     except ValueError as error:
@@ -27,6 +29,7 @@ def main() -> int:
     from looped.journal import TrackingError
 
     words = {name.name: _written(getattr(lists, name.name)) for name in fields(lists)}
+    words["study"] = options.study
     try:
         runner = grid_runner.GridRunner(asked, words, options, cell_options)
     except ValueError as error:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from looped.rules import check_choices, require, require_whole, setting
+from looped.studies import STUDIES
 
 ENGINES = ("local", "ray")
 
@@ -11,6 +12,7 @@ ENGINES = ("local", "ray")
 class GridOptions:
     """How to work through the cells."""
 
+    study: str = setting("full", "a ready study, see README; full: the lists as given", STUDIES)
     dry_run: bool = setting(False, "print the cells and an estimate, and train nothing")
     retry_failed: bool = setting(False, "train again what failed before")
     replicas: str = setting("auto", "cells that train as one program: auto, off or how many")

@@ -1,0 +1,63 @@
+"""Ready studies: what a question adds to the lists of a grid, and what it trains by default.
+
+A study keeps what it is given and adds to it, so it composes with every other parameter, and the
+cells that it shares with another grid are not trained twice.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import Field, fields, replace
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from looped.draws import LAWS
+
+STUDIES = ("full", "more-data", "larger-b", "random-b", "quick")
+"""``full`` adds nothing: three sizes, four b and three seeds."""
+
+_ADDED: Mapping[str, tuple[str, Callable[[Iterable[Any]], Iterable[Any]]]] = {
+    "more-data": ("steps", lambda given: (factor * steps for factor in (2, 4) for steps in given)),
+    "larger-b": ("bs", lambda _: (20, 30, 40)),
+    "random-b": ("b_draw", lambda _: LAWS),
+}
+"""Of each study that adds to a list: which, and what it adds to the values given."""
+
+_QUICK: Mapping[str, Any] = {
+    "sizes": ("tiny", "small"),
+    "bs": (1, 2, 4, 8),
+    "n_dims": (2,),
+    "n_examples": (15,),
+    "batch_size": (32,),
+    "steps": (1000,),
+    "warmup": (100,),
+    "learning_rate": (0.003,),
+    "b_max": 16,
+    "register": False,
+}
+"""24 real trainings that leave the plateau and gain by looping, small enough for two cores."""
+
+
+class _Settings(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+Chosen = TypeVar("Chosen", bound=_Settings)
+
+
+def studied(study: str, chosen: Chosen) -> Chosen:
+    """Return what a study makes of the settings of a grid.
+
+    Args:
+        study: one of ``STUDIES``.
+        chosen: lists to cross, or how to train and evaluate cells. ``quick`` has values of its
+            own in place of defaults; what was chosen otherwise stands.
+    """
+    names = [setting.name for setting in fields(chosen)]
+    if study == "quick":
+        defaults = {setting.name: setting.default for setting in fields(chosen)}
+        left = [name for name in names if getattr(chosen, name) == defaults[name]]
+        return replace(chosen, **{name: _QUICK[name] for name in left if name in _QUICK})
+    name, further = _ADDED.get(study, ("", tuple))
+    if name not in names:
+        return chosen
+    given = getattr(chosen, name)
+    added = dict.fromkeys(value for value in further(given) if value not in given)
+    return replace(chosen, **{name: (*given, *added)})
