@@ -118,6 +118,7 @@ def _train_group(
             should_stop,
             options.b_max if options.evaluate else 0,
             watch_evaluation,
+            options.n_prompts,
         )
     except training.Stopped as stop:
         return [stop] * len(cells)

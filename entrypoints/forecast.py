@@ -18,6 +18,7 @@ def forecast(
     groups: Sequence[Sequence[TrainConfig]],
     known: Mapping[str, grid.Known],
     b_max: int,
+    n_prompts: int | None,
     n_workers: int,
     n_threads: int,
 ) -> str:
@@ -28,13 +29,14 @@ def forecast(
         groups: those that would be trained, as they would be together.
         known: how far each cell is, by identity.
         b_max: loops to evaluate to; 0 for no evaluation.
+        n_prompts: held-out prompts; as many as the training affords if None.
         n_workers: groups trained at the same time.
         n_threads: threads of each.
     """
 
     def flops_of(cell: TrainConfig) -> int:
         begun = known[cell.identity].step
-        return grid.cell_flops(cell, begun, b_max, affordable_prompts(cell))
+        return grid.cell_flops(cell, begun, b_max, n_prompts or affordable_prompts(cell))
 
     differ = [name for name in crossed.varied(cells) if name not in NAMED]
     width = max(len(cell.name) for cell in cells)

@@ -3,6 +3,7 @@
 import logging
 import sys
 from dataclasses import fields
+from typing import Any
 
 from entrypoints import arguments
 from entrypoints.grid_options import GridOptions
@@ -15,12 +16,16 @@ from looped.studies import studied
 def main() -> int:
     """Train what is left to do; return the exit code."""
     lists, options, cell_options = arguments.parse("grid", __doc__, Lists, GridOptions, CellOptions)
-    lists, cell_options = (studied(options.study, given) for given in (lists, cell_options))
+    given = (lists, cell_options)
+    lists, cell_options = (studied(options.study, settings) for settings in given)
     try:
         asked = cross(lists)
     except ValueError as error:
         arguments.complain("grid", error)
         return 2
+    if options.study != "full":
+        changes = [*_changes(given[0], lists), *_changes(given[1], cell_options)]
+        print(f"study {options.study}: {' '.join(changes)}", flush=True)
     should_stop = StopRequest()
     logging.basicConfig(format="%(message)s")
     # torch and MLflow take seconds to load: only once the arguments are known to be good
@@ -44,6 +49,17 @@ def main() -> int:
         return runner.run(should_stop)
     except (TrackingError, FolderInUseError) as error:
         return arguments.complain("grid", error)
+
+
+def _changes(before: Any, after: Any) -> list[str]:
+    """Write the settings that a study changed."""
+    names = [setting.name for setting in fields(before)]
+    changed = {name: getattr(after, name) for name in names}
+    return [
+        f"{name}={_written(value if isinstance(value, tuple) else (value,))}"
+        for name, value in changed.items()
+        if value != getattr(before, name)
+    ]
 
 
 def _written(values: tuple[object, ...]) -> str:

@@ -75,7 +75,8 @@ class GridRunner:
         groups = replica_groups(self.left, self.options.replicas)
         shared = self.engine.share(groups)
         b_max = self.cell_options.b_max if self.cell_options.evaluate else 0
-        said = forecast(self.cells, groups, self.known, b_max, *shared)
+        n_prompts = self.cell_options.n_prompts
+        said = forecast(self.cells, groups, self.known, b_max, n_prompts, *shared)
         if self.store is not None:
             from looped.mlflow_store import note_on_launcher
 

@@ -82,6 +82,7 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     b_max: int = 0,
     watch_evaluation: Callable[[int, int], None] = lambda done, total: None,
+    n_prompts: int | None = None,
 ) -> Trained:
     """Train one model, evaluate it on held-out prompts, and record both.
 
@@ -93,6 +94,7 @@ def train(
         should_stop: asked after every step; True saves a checkpoint and raises ``Stopped``.
         b_max: evaluate the trained model to so many loops, at least to ``b``.
         watch_evaluation: called with the prompts that are done and all of them.
+        n_prompts: how many to evaluate on; as many as the training affords if None.
 
     Raises:
         Stopped: ``should_stop`` said so.
@@ -106,6 +108,7 @@ def train(
         should_stop,
         b_max,
         lambda _, done, total: watch_evaluation(done, total),
+        n_prompts,
     )
     if isinstance(trained, DivergedError):
         raise trained
@@ -119,6 +122,7 @@ def train_together(
     should_stop: Callable[[], bool] = lambda: False,
     b_max: int = 0,
     watch_evaluation: Callable[[TrainConfig, int, int], None] = lambda *_: None,
+    n_prompts: int | None = None,
 ) -> list[Trained | DivergedError]:
     """Train cells of one shape as one program, where they can go on from a common step.
 
@@ -130,6 +134,7 @@ def train_together(
         should_stop: asked after every step; True saves checkpoints and raises ``Stopped``.
         b_max: evaluate the trained models to so many loops, at least to their ``b``.
         watch_evaluation: like that of ``train``, with the cell before the rest.
+        n_prompts: see ``train``.
 
     Returns:
         What became of each cell, in the order given: one that diverges takes no other along.
@@ -151,8 +156,7 @@ def train_together(
     for group in _with_common_start(sorted(runs, key=lambda run: -run.config.b)):
         _train_as_fits(group, watch, should_stop)
     return [
-        _conclude(run, b_max, should_stop, watch_evaluation) if run.error is None else run.error
-        for run in runs
+        run.error or _conclude(run, b_max, should_stop, watch_evaluation, n_prompts) for run in runs
     ]
 
 
@@ -301,10 +305,11 @@ def _conclude(
     b_max: int,
     should_stop: Callable[[], bool],
     watch: Callable[[TrainConfig, int, int], None],
+    asked_prompts: int | None,
 ) -> Trained:
     """Evaluate a trained model, say how its training went, and keep both."""
     config, curves = run.config, run.curves
-    n_prompts = outcomes.affordable_prompts(config)
+    n_prompts = asked_prompts or outcomes.affordable_prompts(config)
 
     def progress(done: int) -> None:
         watch(config, done, n_prompts)
