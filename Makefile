@@ -11,7 +11,7 @@ INSTALLED := .venv/installed
 INSTALLED_RAY := .venv/installed-ray
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup train grid fixture-study ray bench ui test test-all check clean
+.PHONY: help setup train grid study ray bench ui test test-all check clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -38,12 +38,11 @@ $(INSTALLED_RAY): $(INSTALLED)
 	@touch $@
 
 # 24 models of linear regression in 2 dimensions: real trainings, small enough for two cores
-FIXTURE := --experiment-name fixture-study --env-manager local
-fixture-study: setup  ## train a small study on the CPU, 10 to 15 minutes, and fit its law
-	mlflow run . -e grid -P sizes=tiny,small -P bs=1,2,4,8 -P seeds=42,451,1984 \
-	  -P n_dims=2 -P n_examples=15 -P batch_size=32 -P steps=1000 -P warmup=100 \
-	  -P learning_rate=0.003 -P device=cpu -P b_max=24 -P register=false $(FIXTURE)
-	mlflow run . -e fit_scaling $(FIXTURE)
+STUDY := --experiment-name quick-study --env-manager local
+study: setup  ## train a small study, fit its law and report: about 10 minutes on two cores
+	mlflow run . -e grid -P study=quick $(STUDY)
+	mlflow run . -e fit_scaling $(STUDY)
+	mlflow run . -e report -P out=runs/study-report $(STUDY)
 
 bench: setup  ## time training steps beside a plain implementation's
 	python -m entrypoints.benchmark

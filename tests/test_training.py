@@ -158,6 +158,12 @@ def test_memory_alone_does_as_well(whole):
     assert trained.outcome == whole[0].outcome
 
 
+@pytest.mark.parametrize(("asked", "taken"), [(None, 640), (300, 300)])
+def test_as_many_prompts_are_held_out_as_are_asked_for(asked, taken):
+    trained = training.train(replace(TINY, steps=1), b_max=3, n_prompts=asked)
+    assert trained.outcome["held_out/prompts"] == taken
+
+
 @given(b=st.integers(1, 20), seed=st.integers(0, 2**31 - 1))
 @settings(max_examples=10)
 def test_the_seed_alone_decides_where_training_starts(b, seed):
