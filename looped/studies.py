@@ -29,8 +29,8 @@ _QUICK: Mapping[str, Any] = {
     "steps": (1000,),
     "warmup": (100,),
     "learning_rate": (0.003,),
-    "b_max": 16,
-    "n_prompts": 4096,
+    "b_max": 24,
+    "n_prompts": 3072,
     "register": False,
 }
 """24 real trainings that leave the plateau and gain by looping, small enough for two cores."""

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import seeds, steps
-from test_training import TINY, points, same_weights
+from test_training import DRAWN, TINY, points, same_weights
 
 from looped import TrainConfig, tasks, training
 from looped.curves import DivergedError
@@ -169,6 +169,13 @@ def assert_close_to_solo(trained, config):
         torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-4)
     assert trained.outcome == pytest.approx(alone.outcome, rel=1e-2)
     assert trained.config.identity == alone.config.identity
+
+
+def test_seeds_of_a_drawn_b_train_together_as_each_does_alone(tmp_path):
+    configs = [replace(DRAWN, seed=seed) for seed in (1, 2)]
+    result, _ = together(tmp_path, configs)
+    for trained, config in zip(result, configs, strict=True):
+        assert_close_to_solo(trained, config)
 
 
 def test_training_together_equals_training_alone(tmp_path):

@@ -96,7 +96,7 @@ def test_quick_takes_the_place_of_defaults_alone(name, value):
     assert {getattr(cell, own) for cell in cells} == {value}
     if own != "n_dims":
         assert {cell.n_dims for cell in cells} == {2}
-    assert (options.b_max, options.n_prompts, options.register) == (9, 4096, False)
+    assert (options.b_max, options.n_prompts, options.register) == (9, 3072, False)
 
 
 def test_quick_is_cheap_and_yet_a_study():
