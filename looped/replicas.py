@@ -3,10 +3,14 @@
 Every product of the model becomes one batched product over the replicas. They may differ in
 seed, and in ``b`` where the loss sees every loop: they are ordered by falling ``b``, and loop t
 runs the first ones, those with b >= t. Where every step draws its loops anew they run the same
-ones. A replica never sees another's numbers, so each equals
-its solo training up to the rounding of the products.
+ones. A replica never sees another's numbers, so each equals its solo training up to the rounding
+of the products.
+
+Three ways lead to the same numbers: PyTorch's own operations, the twin of the others; fused
+Triton kernels on a GPU in bf16; compiled C++ on a CPU in float32.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from itertools import pairwise
@@ -16,12 +20,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from looped.config import ModelConfig, TrainConfig
+from looped.kernels.cpu import library
+from looped.kernels.cpu.chain import CpuChain
 from looped.kernels.shape import PaddedShape
 from looped.model import LoopedTransformer, prompt_tokens
 
 Weights = Mapping[str, Tensor]
+
+WORTH_COMPILING = 2e11
+"""FLOPs of a training that earn back the two seconds of compiling for the CPU, once a machine."""
 
 
 class Loops(NamedTuple):
@@ -62,7 +72,11 @@ class Replicas:
         )
         self.grad_clip = first.grad_clip
         self.dtype = torch.bfloat16 if first.precision == "bf16" else torch.float32
-        self.fused = first.device == "cuda" and first.precision == "bf16" and fits(self.config)
+        self.checkpoint_loops = first.checkpoint_loops
+        self.fused = serves_gpu(first)
+        self.cpu_chain = (
+            CpuChain(self.config, first.checkpoint_loops) if serves_cpu(first) else None
+        )
         rows = [torch.cat([p.detach().flatten() for p in model.parameters()]) for model in models]
         self.flat = torch.stack(rows).to(first.device)
         self.weights = {
@@ -135,6 +149,9 @@ class Replicas:
         """
         loops = self._loops(drawn)
         targets = ys[..., -self.config.n_queries :]
+        if self.cpu_chain is not None:
+            p = self._embed(xs, ys)
+            return self.cpu_chain.errors(self.weights, p, targets, loops.of_each, loops.untracked)
         losses: list[Tensor] = []
         query_errors: list[Tensor] = []
         for loop, predictions in enumerate(self.predict(xs, ys, loops), loops.untracked + 1):
@@ -153,27 +170,43 @@ class Replicas:
         loops: Loops,
     ) -> Iterator[Float[Tensor, "running batch query"]]:
         """Yield the predictions after every loop that the loss sees."""
-        weights: Weights = self.weights
-        tokens = prompt_tokens(self.config, xs.flatten(0, 1), ys.flatten(0, 1))
-        tokens = tokens.view(*ys.shape[:2], *tokens.shape[1:])  # (R, B, L, features)
-        p = _linear(weights, "read_in", tokens) + weights["positions.weight"][:, None]
+        p = self._embed(xs, ys)
         if self.fused:
             yield from self._predict_fused(p, loops)
             return
         weights = {
             name: values.to(self.dtype) if _is_multiplied(name) else values
-            for name, values in weights.items()
+            for name, values in self.weights.items()
         }
-        z = torch.zeros_like(p)
-        for loop in range(1, loops.of_each[0] + 1):
-            running = loops.running(loop)
-            if running < len(z):
-                weights = {name: values[:running] for name, values in weights.items()}
-                z, p = z[:running], p[:running]
-            with torch.set_grad_enabled(loop > loops.untracked):
-                z = _loop(weights, self.config, z + p)
-            if loop > loops.untracked:
-                yield self._at_queries(_linear(weights, "read_out", z).squeeze(-1))
+
+        def stretch(z: Tensor, first: int, end: int) -> tuple[Tensor, list[Tensor]]:
+            """Run the loops first..end - 1; return the state and the predictions after each."""
+            predictions = []
+            for loop in range(first, end):
+                running = loops.running(loop)
+                own = {name: values[:running] for name, values in weights.items()}
+                z = _loop(own, self.config, z[:running] + p[:running])
+                read = _linear(own, "read_out", z).squeeze(-1)
+                predictions.append(self._at_queries(read))
+            return z, predictions
+
+        first, end = loops.untracked + 1, loops.of_each[0] + 1
+        with torch.no_grad():
+            z, _ = stretch(torch.zeros_like(p), 1, first)
+        n_loops = segment_loops(end - first) if self.checkpoint_loops else end - first
+        for begin in range(first, end, n_loops):
+            until = min(begin + n_loops, end)
+            if self.checkpoint_loops:
+                z, predictions = checkpoint(stretch, z, begin, until, use_reentrant=False)
+            else:
+                z, predictions = stretch(z, begin, until)
+            yield from predictions
+
+    def _embed(self, xs: Tensor, ys: Tensor) -> Float[Tensor, "replica batch token embd"]:
+        """Turn prompts into what every loop is given: p and the position embedding."""
+        tokens = prompt_tokens(self.config, xs.flatten(0, 1), ys.flatten(0, 1))
+        tokens = tokens.view(*ys.shape[:2], *tokens.shape[1:])  # (R, B, L, features)
+        return _linear(self.weights, "read_in", tokens) + self.weights["positions.weight"][:, None]
 
     def _predict_fused(self, p: Tensor, loops: Loops) -> Iterator[Tensor]:
         from looped.kernels.chain import looped_predictions
@@ -194,9 +227,26 @@ class Replicas:
         return read[..., -1:] if self.config.prompt == "joint" else read[..., ::2]
 
 
-def fits(config: ModelConfig) -> bool:
-    """Tell whether there are fused kernels here, and for this shape."""
-    return find_spec("triton") is not None and PaddedShape.of(config) is not None
+def serves_gpu(config: TrainConfig) -> bool:
+    """Tell whether a resolved training runs on the fused GPU kernels."""
+    asked = config.kernels == "auto" and config.device == "cuda" and config.precision == "bf16"
+    has_triton = find_spec("triton") is not None
+    return asked and has_triton and PaddedShape.of(config.model_config) is not None
+
+
+def serves_cpu(config: TrainConfig) -> bool:
+    """Tell whether a resolved training runs on the compiled CPU kernels.
+
+    It does where they lie compiled or the training is long enough to compile them first.
+    """
+    asked = config.kernels == "auto" and config.device == "cpu" and config.precision == "fp32"
+    is_long = config.steps * config.step_flops >= WORTH_COMPILING
+    return asked and (library.is_built() or is_long) and library.library() is not None
+
+
+def segment_loops(tracked: int) -> int:
+    """How many loops to keep the activations of, so that they and the states between are few."""
+    return math.isqrt(tracked - 1) + 1
 
 
 def can_share(first: TrainConfig, other: TrainConfig) -> bool:
@@ -205,7 +255,10 @@ def can_share(first: TrainConfig, other: TrainConfig) -> bool:
     They must share model, task, recipe and device, and either their b and window or, where b
     is not drawn, a loss that sees every loop of both.
     """
-    alike = ("model_config", "task_config", "device", "rate", "recipe", "log_every")
+    alike = (
+        *("model_config", "task_config", "rate", "recipe", "device", "kernels"),
+        *("checkpoint_loops", "log_every"),
+    )
     if any(getattr(first, name) != getattr(other, name) for name in alike):
         return False
     same_loops = (first.b, first.window) == (other.b, other.window)

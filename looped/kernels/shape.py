@@ -1,5 +1,6 @@
 """How a model's shape is padded for the kernels, and which shapes they serve."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from looped.config import ModelConfig
@@ -17,7 +18,8 @@ MOST_WIDTH = 128
 class PaddedShape:
     """Sizes of one block in a kernel; see ``block`` for the letters.
 
-    The tensor cores multiply tiles whose sides are powers of two from 16 on.
+    A GPU's tensor cores multiply tiles whose sides are powers of two from 16 on; the CPU's
+    kernels work on 16 columns at a time.
     """
 
     n_layer: int
@@ -36,18 +38,8 @@ class PaddedShape:
 
     @classmethod
     def of(cls, config: ModelConfig) -> "PaddedShape | None":
-        """Pad a model's shape; None where the kernels do not serve it."""
-        size = config.size
-        shape = cls(
-            n_layer=size.n_layer,
-            n_head=size.n_head,
-            tokens=config.n_tokens,
-            width=size.n_embd,
-            padded_tokens=_power_of_two(config.n_tokens),
-            padded_width=_power_of_two(size.n_embd),
-            padded_head=_power_of_two(size.n_embd // size.n_head),
-            padded_mlp=-(-size.n_mlp // MLP_CHUNK) * MLP_CHUNK,
-        )
+        """Pad a model's shape for a GPU; None where its kernels do not serve it."""
+        shape = cls._padded(config, _power_of_two, MLP_CHUNK)
         fits = (
             shape.padded_tokens <= MOST_TOKENS
             and shape.padded_width <= MOST_WIDTH
@@ -55,6 +47,31 @@ class PaddedShape:
             and _power_of_two(shape.attention_width) == shape.attention_width
         )
         return shape if fits else None
+
+    @classmethod
+    def in_sixteens(cls, config: ModelConfig) -> "PaddedShape":
+        """Pad a model's shape for a CPU, whose kernels serve every shape."""
+        return cls._padded(config, _sixteens, 16)
+
+    @classmethod
+    def _padded(
+        cls, config: ModelConfig, pad: Callable[[int], int], mlp_chunk: int
+    ) -> "PaddedShape":
+        size = config.size
+        return cls(
+            n_layer=size.n_layer,
+            n_head=size.n_head,
+            tokens=config.n_tokens,
+            width=size.n_embd,
+            padded_tokens=pad(config.n_tokens),
+            padded_width=pad(size.n_embd),
+            padded_head=pad(size.n_embd // size.n_head),
+            padded_mlp=-(-size.n_mlp // mlp_chunk) * mlp_chunk,
+        )
+
+
+def _sixteens(least: int) -> int:
+    return -(-least // 16) * 16
 
 
 def _power_of_two(least: int) -> int:
