@@ -24,7 +24,7 @@ PROMPTS = ("joint", "interleaved")
 INITS = ("lecun", "gpt2", "pytorch")
 PRECISIONS = ("auto", "fp32", "bf16")
 DEVICES = ("auto", "cpu", "cuda")
-KERNELS = ("auto", "off")
+KERNELS = ("auto", "fused", "off")
 DEFAULT_LOOP_WINDOW = 15
 
 TASK_OPTIONS: Mapping[str, tuple[str, ...]] = {
@@ -207,7 +207,7 @@ class TrainConfig:
     init: str = setting("lecun", "initial weights", INITS)
     precision: str = setting("auto", "auto: bf16 on a GPU, fp32 elsewhere", PRECISIONS)
     device: str = setting("auto", "auto: a GPU where there is one", DEVICES)
-    kernels: str = setting("auto", "auto: fused kernels where they serve; off: PyTorch's", KERNELS)
+    kernels: str = setting("auto", "auto: fused where they serve; off: PyTorch's own", KERNELS)
     checkpoint_loops: bool = setting(False, "keep about sqrt(T) loops' activations, not all T")
     log_every: int = setting(25, "steps from one point of a curve to the next")
     checkpoint_seconds: float = setting(20.0, "seconds from one checkpoint to the next")

@@ -7,6 +7,7 @@ reads, in fp32 whatever they were trained in.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from looped.kernels.cpu import library
+from looped.kernels.cpu.chain import CpuChain
 from looped.model import LoopedTransformer
 from looped.tasks import HELD_OUT_SEED, Task
 
@@ -141,6 +144,7 @@ def evaluate(
     n_loops: int,
     n_prompts: int,
     on_batch: Callable[[int], None] = lambda done: None,
+    kernels: str = "auto",
 ) -> Evaluation:
     """Run held-out prompts through ``n_loops`` loops; memory does not grow with ``n_loops``.
 
@@ -150,6 +154,7 @@ def evaluate(
         n_loops: loops to run and to measure after each.
         n_prompts: prompts, 2 or more.
         on_batch: told after each batch how many prompts are done; may raise to stop.
+        kernels: ``off`` for PyTorch's own operations, else compiled ones where they serve.
     """
     if n_loops < 1:
         raise ValueError(f"n_loops must be at least 1, got {n_loops}")
@@ -161,23 +166,38 @@ def evaluate(
     change_sums = np.zeros(n_loops - 1)
     done = 0
     n_draws = DRAWS_ON_GPU if device.type == "cuda" else 1
+    flops = n_prompts * model.config.forward_flops(n_loops)
+    is_fused = kernels != "off" and device.type == "cpu" and library.serves(flops)
+    follow = _fused(model) if is_fused else partial(_plain, model)
     for prompts in held_out_batches(task, model.config.n_points, n_prompts, n_draws):
         xs, ys = (part.to(device) for part in prompts)
         targets = ys[:, -model.config.n_queries :]
         p = model.embed(xs, ys)
-        z = torch.zeros_like(p)
-        errors, changes = [], []
-        for loop in range(n_loops):
-            before, z = z, model.loop(z, p)
-            errors.append((model.predict(z) - targets).square())  # (B, Q)
-            if loop > 0:
-                change = (z - before).flatten(1).norm(dim=1) / before.flatten(1).norm(dim=1)
-                changes.append(change.sum())
-        stacked = torch.stack(errors)  # (loop, B, Q)
-        query_errors[:, done : done + len(xs)] = stacked[:, :, -1].cpu().numpy()
-        point_sums += stacked.sum(dim=1).cpu().numpy()
-        if changes:
-            change_sums += torch.stack(changes).cpu().numpy()
+        predictions, changes = follow(p, n_loops)
+        errors = (predictions - targets).square()  # (loop, B, Q)
+        query_errors[:, done : done + len(xs)] = errors[:, :, -1].cpu().numpy()
+        point_sums += errors.sum(dim=1).cpu().numpy()
+        change_sums += changes.sum(dim=1).cpu().numpy()
         done += len(xs)
         on_batch(done)
     return Evaluation(query_errors, point_sums / n_prompts, change_sums / n_prompts)
+
+
+def _plain(model: LoopedTransformer, p: Tensor, n_loops: int) -> tuple[Tensor, Tensor]:
+    """Return predictions (loop, B, Q) and how far each loop but the first moved the state."""
+    z = torch.zeros_like(p)
+    predictions, changes = [], [p.new_empty(0, len(p))]
+    for loop in range(n_loops):
+        before, z = z, model.loop(z, p)
+        predictions.append(model.predict(z))
+        if loop > 0:
+            change = (z - before).flatten(1).norm(dim=1) / before.flatten(1).norm(dim=1)
+            changes.append(change.unsqueeze(0))
+    return torch.stack(predictions), torch.cat(changes)
+
+
+def _fused(model: LoopedTransformer) -> Callable[[Tensor, int], tuple[Tensor, Tensor]]:
+    chain = CpuChain(model.config)
+    weights = {name: values.unsqueeze(0) for name, values in model.named_parameters()}
+    positions = model.positions.weight
+    return lambda p, n_loops: chain.follow(weights, p + positions[: p.shape[1]], n_loops)

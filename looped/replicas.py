@@ -30,9 +30,6 @@ from looped.model import LoopedTransformer, prompt_tokens
 
 Weights = Mapping[str, Tensor]
 
-WORTH_COMPILING = 2e11
-"""FLOPs of a training that earn back the two seconds of compiling for the CPU, once a machine."""
-
 
 class Loops(NamedTuple):
     """The loops of one step: of each replica, falling; those before the window; T."""
@@ -73,9 +70,10 @@ class Replicas:
         self.grad_clip = first.grad_clip
         self.dtype = torch.bfloat16 if first.precision == "bf16" else torch.float32
         self.checkpoint_loops = first.checkpoint_loops
-        self.fused = serves_gpu(first)
+        on_gpu, is_fused = first.device == "cuda", first.kernels == "fused"
+        self.fused = on_gpu and is_fused
         self.cpu_chain = (
-            CpuChain(self.config, first.checkpoint_loops) if serves_cpu(first) else None
+            CpuChain(self.config, first.checkpoint_loops) if is_fused and not on_gpu else None
         )
         rows = [torch.cat([p.detach().flatten() for p in model.parameters()]) for model in models]
         self.flat = torch.stack(rows).to(first.device)
@@ -83,7 +81,6 @@ class Replicas:
             name: values.requires_grad_()
             for name, values in named_views(self.flat, models[0]).items()
         }
-        on_gpu = first.device == "cuda"
         self.optimizer = torch.optim.Adam(
             [self.flat],
             lr=torch.zeros((), device=first.device) if on_gpu else 0.0,
@@ -227,21 +224,17 @@ class Replicas:
         return read[..., -1:] if self.config.prompt == "joint" else read[..., ::2]
 
 
-def serves_gpu(config: TrainConfig) -> bool:
-    """Tell whether a resolved training runs on the fused GPU kernels."""
-    asked = config.kernels == "auto" and config.device == "cuda" and config.precision == "bf16"
-    has_triton = find_spec("triton") is not None
-    return asked and has_triton and PaddedShape.of(config.model_config) is not None
+def kernels_serve(config: TrainConfig) -> bool:
+    """Tell whether fused kernels serve a training whose device and precision are resolved.
 
-
-def serves_cpu(config: TrainConfig) -> bool:
-    """Tell whether a resolved training runs on the compiled CPU kernels.
-
-    It does where they lie compiled or the training is long enough to compile them first.
+    On a CPU they do where they lie compiled or the training is long enough to compile them first.
     """
-    asked = config.kernels == "auto" and config.device == "cpu" and config.precision == "fp32"
-    is_long = config.steps * config.step_flops >= WORTH_COMPILING
-    return asked and (library.is_built() or is_long) and library.library() is not None
+    if (config.device, config.precision) == ("cuda", "bf16"):
+        has_triton = find_spec("triton") is not None
+        return has_triton and PaddedShape.of(config.model_config) is not None
+    if (config.device, config.precision) == ("cpu", "fp32"):
+        return library.serves(config.steps * config.step_flops)
+    return False
 
 
 def segment_loops(tracked: int) -> int:

@@ -5,7 +5,7 @@ Cells of one shape train as one program (see ``replicas``); a single cell is the
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import torch
@@ -19,7 +19,7 @@ from looped.evaluation import Evaluation, evaluate
 from looped.folder import RunFolder
 from looped.journal import Journal
 from looped.model import LoopedTransformer
-from looped.replicas import Replicas, named_views
+from looped.replicas import Replicas, kernels_serve, named_views
 from looped.steps import step_of
 from looped.weights import save_model
 
@@ -54,10 +54,10 @@ class _Run:
 
 
 def resolve(config: TrainConfig) -> TrainConfig:
-    """Decide what was left automatic: the device, the precision, the rate and the window.
+    """Decide what was left automatic: device, precision, kernels, the rate and the window.
 
     Raises:
-        ValueError: a GPU is asked for where there is none.
+        ValueError: a GPU is asked for where there is none, or kernels where none serve.
     """
     has_cuda = torch.cuda.is_available()
     if config.device == "cuda" and not has_cuda:
@@ -65,7 +65,16 @@ def resolve(config: TrainConfig) -> TrainConfig:
     device = config.device if config.device != "auto" else "cuda" if has_cuda else "cpu"
     automatic = "bf16" if device == "cuda" else "fp32"
     precision = automatic if config.precision == "auto" else config.precision
-    return config.resolved(device, precision)
+    resolved = config.resolved(device, precision)
+    if config.kernels == "off":
+        return resolved
+    serve = kernels_serve(resolved)
+    if config.kernels == "fused" and not serve:
+        raise ValueError(
+            "kernels must be auto or off where no fused ones serve (bf16 and Triton on a GPU, "
+            f"fp32 and a C++ compiler on a CPU), got fused with {precision} on {device}"
+        )
+    return replace(resolved, kernels="fused" if serve else "off")
 
 
 def seeded_model(config: TrainConfig) -> LoopedTransformer:
@@ -318,7 +327,7 @@ def _conclude(
 
     model = run.model.to(config.device)
     task = tasks.from_config(config.task_config)
-    evaluation = evaluate(model, task, max(config.b, b_max), n_prompts, progress)
+    evaluation = evaluate(model, task, max(config.b, b_max), n_prompts, progress, config.kernels)
     outcome, tags = outcomes.assess(evaluation, config, curves)
     if b_max > 0:
         run.journal.append("evaluation", step=curves.step, **evaluation.record(config.b))

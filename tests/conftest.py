@@ -20,9 +20,9 @@ if not Path("/dev/nvidiactl").exists():
 jaxtyping.install_import_hook(
     [
         module.name
-        for package in ("looped", "looped.kernels")
+        for package in ("looped", "looped.kernels", "looped.kernels.cpu")
         for module in iter_modules([package.replace(".", "/")], package + ".")
-        if module.name not in ("looped.kernels", "looped.kernels.block")
+        if not module.ispkg and module.name != "looped.kernels.block"
     ],
     "beartype.beartype",
 )
@@ -31,6 +31,14 @@ settings.register_profile(
     "looped", deadline=None, derandomize=bool(os.environ.get("CI")), max_examples=25
 )
 settings.load_profile("looped")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_kernels():
+    """Compile the CPU's kernels before the first test: a short training would not."""
+    from looped.kernels.cpu import library
+
+    library.library()
 
 
 @pytest.fixture

@@ -163,11 +163,11 @@ struct Prompt {
     }
   }
 
-  void next_start(int slot, const float* inject, float* u) const {
+  void state(int slot, float* out) const {
     const float* x = xf + (long)slot * L * E;
     for (int i = 0; i < L * E; i += E)
       for (int j = 0; j < E; j += LANES)
-        at(u + i + j) = at(x + i + j) * at(w.gain + j) + at(w.bias + j) + at(inject + i + j);
+        at(out + i + j) = at(x + i + j) * at(w.gain + j) + at(w.bias + j);
   }
 
   // Back through one loop: dz holds the gradient of the next loop's start, 0 after the last.
@@ -202,7 +202,8 @@ struct Prompt {
     std::memcpy(starts, inject, sizeof(float) * L * E);
     for (int t = 0; t < s.untracked; t++) {
       loop(starts, 0);
-      next_start(0, inject, starts);
+      state(0, starts);
+      add(L * E, inject, starts);
     }
     for (int t = 0; t < tracked; t++) {
       int slot = t % s.segment;
@@ -216,7 +217,11 @@ struct Prompt {
         *last = error * error;
         own[q] = 2 * error * s.loss_scale;
       }
-      if (t + 1 < tracked) next_start(slot, inject, starts + (long)(t + 1) * L * E);
+      if (t + 1 < tracked) {
+        float* next = starts + (long)(t + 1) * L * E;
+        state(slot, next);
+        add(L * E, inject, next);
+      }
     }
     std::memset(dz, 0, sizeof(float) * L * E);
     std::memset(dinject, 0, sizeof(float) * L * E);
@@ -235,16 +240,14 @@ struct Prompt {
     for (int t = 0; t < s.n_loops; t++, reads += queries_of(s)) {
       loop(u, 0);
       read(0, reads);
-      double moved = 0, length = 0;
-      for (int i = 0; i < L * E; i++) {
-        after[i] = xf[i] * w.gain[i % E] + w.bias[i % E];
-        u[i] = after[i] + inject[i];
-        if (t > 0) {
-          moved += (after[i] - before[i]) * (after[i] - before[i]);
-          length += before[i] * before[i];
-        }
+      state(0, after);
+      Vec moved{}, length{};
+      for (int i = 0; i < L * E; i += LANES) {
+        Vec was = at(before + i), step = at(after + i) - was;
+        moved += step * step, length += was * was;
+        at(u + i) = at(after + i) + at(inject + i);
       }
-      if (t > 0) *changes++ = std::sqrt(moved / length);
+      if (t > 0) *changes++ = std::sqrt(total(moved) / total(length));
       std::swap(before, after);
     }
   }

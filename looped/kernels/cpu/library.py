@@ -18,11 +18,15 @@ FLAGS = ("-O3", "-std=c++17", "-ffp-contract=fast", "-fno-math-errno", "-fno-tra
 LIBRARY = ("-shared", "-fPIC")
 COMPILERS = ("c++", "g++", "clang++")
 
+WORTH_COMPILING = 200_000_000_000
+"""FLOPs of a task that earn back the two seconds of compiling, which come once a machine."""
 
-def is_built() -> bool:
-    """Tell whether the kernels lie compiled on this machine, so that they cost nothing."""
+
+def serves(flops: int) -> bool:
+    """Tell whether to use the kernels for so much work: if they lie compiled, or it pays to."""
     compiler = _compiler()
-    return compiler is not None and _path(compiler).exists()
+    is_built = compiler is not None and _path(compiler).exists()
+    return (is_built or flops >= WORTH_COMPILING) and library() is not None
 
 
 @cache
