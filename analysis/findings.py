@@ -31,6 +31,21 @@ class Verdict(enum.StrEnum):
 
 
 @dataclass(frozen=True)
+class Premise:
+    """What a claim explains; where there is too little of it the verdict stays undecided.
+
+    Attributes:
+        failing: what is so where it fails, in words.
+        measure: takes the cells to bits by seed.
+        least: how many bits there must be, as far as the interval tells.
+    """
+
+    failing: str
+    measure: Callable[[Cells], BySeed]
+    least: float
+
+
+@dataclass(frozen=True)
 class Claim:
     """A statement about a study that runs can support or contradict.
 
@@ -45,8 +60,7 @@ class Claim:
             them must hold. Raises ``MissingRunsError`` where nothing compares.
         ratio: the statistic is a ratio of errors, 4 to the power of its bits.
         varies: settings of the recipe in which the claim's runs may differ.
-        premise: what the claim explains, in bits by seed, and how many of them there must be; where
-            there are fewer the verdict stays undecided.
+        premise: what there must be for the claim to explain.
     """
 
     slug: str
@@ -58,7 +72,7 @@ class Claim:
     measure: Callable[[Cells], Parts]
     ratio: bool = False
     varies: tuple[str, ...] = ()
-    premise: tuple[str, Callable[[Cells], BySeed], float] | None = None
+    premise: Premise | None = None
 
     @property
     def rule(self) -> str:
@@ -69,7 +83,7 @@ class Claim:
         other = "below" if self.sense is Sense.ABOVE else "above"
         mine = "above" if self.sense is Sense.ABOVE else "below"
         rule = f"supported if the interval lies {mine} {shown}, contradicted if {other} it"
-        return rule if self.premise is None else f"{rule}, undecided where {self.premise[0]}"
+        return rule if self.premise is None else f"{rule}, undecided where {self.premise.failing}"
 
     def shown(self, bits: float) -> float:
         """Return a number of bits in the unit of the statistic."""
@@ -138,10 +152,9 @@ def weigh(runs: Sequence[LoggedRun], claim: Claim) -> Finding:
         parts = {name: part for name, part in claim.measure(cells).items() if len(part)}
         needs(parts, "runs of the same seed in the cells that it compares")
         if claim.premise is not None:
-            failing, measure, least = claim.premise
-            explained = measure(cells)
-            if interval(explained)[1] < least:
-                said = [f"{failing}: {_numbers(explained, float)} bits"]
+            explained = claim.premise.measure(cells)
+            if interval(explained)[1] < claim.premise.least:
+                said = [f"{claim.premise.failing}: {_numbers(explained, float)} bits"]
     except MissingRunsError as error:
         nothing = (math.nan, math.nan, math.nan)
         return _finding(claim, nothing, Verdict.MISSING, "; ".join([str(error), *left_out]))

@@ -122,6 +122,7 @@ def _over_smaller(cells: Cells, number: Callable[[str], BySeed], what: str) -> P
 
 def gain_at_larger_b(cells: Cells) -> Parts:
     """Return the bits gained by larger b, the largest size's less each smaller one's."""
+    cells = _of_larger_b(cells)
     base, larger = _larger_bs(cells)
 
     def gain(size: str) -> BySeed:
@@ -132,6 +133,7 @@ def gain_at_larger_b(cells: Cells) -> Parts:
 
 def relief_at_larger_b(cells: Cells) -> Parts:
     """Return how the loss after b falls with b, the largest size's less the others'."""
+    cells = _of_larger_b(cells)
     base, larger = _larger_bs(cells)
     lost, loops = _lost_after(cells, larger)
 
