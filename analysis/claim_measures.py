@@ -4,6 +4,7 @@ Where the study names a b or a loop that was not trained or evaluated, the neare
 and named.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -18,6 +19,7 @@ from analysis.claim_statistics import (
     loss_bits,
     mean_of,
     needs,
+    scaled,
 )
 from analysis.load import LoggedRun
 
@@ -52,10 +54,9 @@ def last_gain(cells: Cells) -> Parts:
     """Return the bits that the last step of b brings per doubling, per size."""
     needs(len(cells.bs()) > 2, "3 values of b")
     return {
-        f"{size} from {bs[-2]} to {bs[-1]}": less(
-            cells.bits(size, bs[-1]), cells.bits(size, bs[-2])
+        f"{size} from {bs[-2]} to {bs[-1]}": scaled(
+            less(cells.bits(size, bs[-1]), cells.bits(size, bs[-2])), 1 / math.log2(bs[-1] / bs[-2])
         )
-        / np.log2(bs[-1] / bs[-2])
         for size in cells.sizes
         if len(bs := cells.bs(size)) > 2
     }
@@ -112,12 +113,14 @@ def lost_beyond(cells: Cells, size: str) -> Parts:
 
 def lost_by_b(cells: Cells) -> Parts:
     """Return the slope on b of the bits that medium loses by the farthest loop."""
-    bs = _of_size(cells, "medium")
+    lost = {b: cells.lost("medium", b) for b in _of_size(cells, "medium")}
+    bs = [b for b, part in lost.items() if part]
     needs(len(bs) > 1, "medium at two b > 1")
-    lost = {b: cells.lost("medium", b) for b in bs}
-    centred = {b: b - sum(bs) / len(bs) for b in bs}
-    weight = sum(value**2 for value in centred.values())
-    slope = mean_of([len(bs) * lost[b] * centred[b] / weight for b in bs])
+    slope = {
+        seed: float(np.polyfit(bs, [lost[b][seed] for b in bs], 1)[0])
+        for seed in lost[bs[0]]
+        if all(seed in lost[b] for b in bs)
+    }
     return {f"medium, trained at {_listed(bs)}, loop {cells.far}": slope}
 
 

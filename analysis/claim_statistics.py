@@ -9,12 +9,11 @@ import enum
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
 from analysis.expressivity import Floats, expressivity
@@ -27,7 +26,7 @@ NOTABLE_BITS = 0.1
 FARTHEST_LOOP = 50
 _LEAST_NMSE, _GREATEST_NMSE = 1e-12, 1e12  # a model that diverged counts, with a finite error
 
-BySeed: TypeAlias = pd.Series
+BySeed: TypeAlias = Mapping[int, float]
 Parts: TypeAlias = Mapping[str, BySeed]
 
 
@@ -49,13 +48,18 @@ def needs(holds: object, what: str) -> None:
         raise MissingRunsError(f"needs {what}")
 
 
-def interval(values: Sequence[float] | BySeed, level: float = LEVEL) -> tuple[float, float]:
-    """Return Student's t interval of the mean; everything, with fewer than two values."""
-    sample = np.asarray(values, float)
-    if len(sample) < 2:
+def interval(part: BySeed, level: float = LEVEL) -> tuple[float, float]:
+    """Return Student's t interval of the mean over seeds; everything, with fewer than two."""
+    if len(part) < 2:
         return -math.inf, math.inf
-    half = stats.t.ppf((1 + level) / 2, len(sample) - 1) * stats.sem(sample)
-    return float(sample.mean() - half), float(sample.mean() + half)
+    spread = float(np.std(list(part.values()), ddof=1)) / math.sqrt(len(part))
+    half = _students(level, len(part) - 1) * spread
+    return mean(part) - half, mean(part) + half
+
+
+@cache
+def _students(level: float, degrees_of_freedom: int) -> float:
+    return float(stats.t.ppf((1 + level) / 2, degrees_of_freedom))
 
 
 def weakest(parts: Parts, sense: Sense) -> tuple[float, float, float]:
@@ -68,10 +72,12 @@ def weakest(parts: Parts, sense: Sense) -> tuple[float, float, float]:
     1 - 0.05 / k (Bonferroni), since any one part may contradict.
     """
     if sense is Sense.ABOVE:
-        estimate, low, high = weakest({name: -part for name, part in parts.items()}, Sense.BELOW)
+        estimate, low, high = weakest(
+            {name: scaled(part, -1) for name, part in parts.items()}, Sense.BELOW
+        )
         return -estimate, -high, -low
     wider = 1 - (1 - LEVEL) / len(parts)
-    means = [float(part.mean()) for part in parts.values()]
+    means = [mean(part) for part in parts.values()]
     own = [interval(part) for part in parts.values()]
     corrected = [interval(part, wider) for part in parts.values()]
     if sense is Sense.BELOW:
@@ -80,17 +86,26 @@ def weakest(parts: Parts, sense: Sense) -> tuple[float, float, float]:
     return max(map(abs, means)), from_zero, max(max(-low, high) for low, high in own)
 
 
-def mean_of(parts: Sequence[BySeed]) -> BySeed:
-    """Average over parts within each seed that has all of those that any seed has."""
-    there = [part for part in parts if len(part)]
-    if not there:
-        return pd.Series(dtype=float)
-    return pd.concat(there, axis=1, join="inner").mean(axis=1)
+def mean(part: BySeed) -> float:
+    """Return the mean over seeds."""
+    return sum(part.values()) / len(part)
+
+
+def scaled(part: BySeed, factor: float) -> BySeed:
+    """Return a multiple of each seed's number."""
+    return {seed: factor * value for seed, value in part.items()}
 
 
 def less(part: BySeed, other: BySeed) -> BySeed:
     """Return the difference within each seed that both have."""
-    return (part - other).dropna()
+    return {seed: value - other[seed] for seed, value in part.items() if seed in other}
+
+
+def mean_of(parts: Sequence[BySeed]) -> BySeed:
+    """Average over the parts that have a seed, within each seed that all of those have."""
+    there = [part for part in parts if part]
+    shared = [seed for seed in there[0] if all(seed in part for part in there)] if there else []
+    return {seed: sum(part[seed] for part in there) / len(there) for seed in shared}
 
 
 @dataclass(frozen=True)
@@ -138,7 +153,7 @@ class Cells:
 
     def bs(self, size: str | None = None) -> list[int]:
         """Return the trained b of a size, or of all."""
-        return sorted({run.config.b for run in self.runs if size in (None, run.config.size)})
+        return sorted({b for own, b in self._by_cell if size in (None, own)})
 
     def beyond(self, size: str | None = None) -> list[int]:
         """Return the b from 2 on that were evaluated to twice their loops or more."""
@@ -148,14 +163,21 @@ class Cells:
         """Return those cells whose runs are to be kept."""
         return Cells([run for run in self.runs if keep(run)], self.reach)
 
+    @cached_property
+    def _by_cell(self) -> dict[tuple[str, int], dict[int, LoggedRun]]:
+        cells: dict[tuple[str, int], dict[int, LoggedRun]] = {}
+        for run in sorted(self.runs, key=lambda run: run.config.seed):
+            cells.setdefault((run.config.size, run.config.b), {})[run.config.seed] = run
+        return cells
+
+    def of_cell(self, size: str, b: int) -> Mapping[int, LoggedRun]:
+        """Return the runs of a cell by seed."""
+        return self._by_cell.get((size, b), {})
+
     def each(self, size: str, b: int, number: Callable[[LoggedRun], float]) -> BySeed:
         """Return a number of each run of a cell by seed, without those that have none."""
-        own = {
-            run.config.seed: number(run)
-            for run in self.runs
-            if run.config.size == size and run.config.b == b
-        }
-        return pd.Series(own, dtype=float).sort_index().dropna()
+        own = {seed: number(run) for seed, run in self.of_cell(size, b).items()}
+        return {seed: value for seed, value in own.items() if not math.isnan(value)}
 
     def bits(self, size: str, b: int, loop: int | None = None) -> BySeed:
         """Return the expressivity after some loops, b unless told, by seed."""

@@ -15,6 +15,7 @@ from analysis.claim_statistics import (
     Parts,
     Sense,
     interval,
+    mean,
     needs,
     weakest,
 )
@@ -231,9 +232,10 @@ def _values(run: LoggedRun, varies: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _numbers(part: BySeed, shown: Callable[[float], float]) -> str:
-    mean = f"{shown(part.mean()):.3g}"
+    if not part:
+        return "unknown"
     if len(part) < 2:
-        return f"{mean} (seed {part.index[0]})" if len(part) else "unknown"
+        return f"{shown(mean(part)):.3g} (seed {next(iter(part))})"
     low, high = map(shown, interval(part))
-    seeds = ", ".join(f"{shown(value):.3g}" for value in part)
-    return f"{mean} [{low:.3g}, {high:.3g}] (seeds: {seeds})"
+    seeds = ", ".join(f"{shown(value):.3g}" for value in part.values())
+    return f"{shown(mean(part)):.3g} [{low:.3g}, {high:.3g}] (seeds: {seeds})"

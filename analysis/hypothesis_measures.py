@@ -8,9 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-import pandas as pd
-
-from analysis.claim_statistics import BySeed, Cells, Parts, less, mean_of, needs
+from analysis.claim_statistics import BySeed, Cells, Parts, less, mean_of, needs, scaled
 
 STUDIED_B = 15
 """The largest b of the study; hypothesis 2 is about those beyond it."""
@@ -27,17 +25,14 @@ def _at_flops(cells: Cells, size: str, bs: Sequence[int], number: OfCell, flops:
     for (low, b), (high, next_b) in pairwise(known):
         if low <= flops <= high:
             share = math.log(flops / low) / math.log(high / low)
-            return (number(size, b) * (1 - share) + number(size, next_b) * share).dropna()
+            return less(scaled(number(size, b), 1 - share), scaled(number(size, next_b), -share))
     distance, b = min((abs(math.log(flops / cost)), b) for cost, b in known)
-    return number(size, b) if distance <= _TOLERANCE else pd.Series(dtype=float)
+    return number(size, b) if distance <= _TOLERANCE else {}
 
 
 def _flops(cells: Cells, size: str, b: int) -> float:
-    return next(
-        float(run.config.steps * run.config.step_flops)
-        for run in cells.runs
-        if (run.config.size, run.config.b) == (size, b)
-    )
+    config = next(iter(cells.of_cell(size, b).values())).config
+    return float(config.steps * config.step_flops)
 
 
 def _of_steps(cells: Cells, steps: int) -> Cells:
@@ -183,7 +178,7 @@ def relief_against_steps(cells: Cells) -> Parts:
     _, loops = _lost_after(cells, larger)
 
     def kept(own: Cells) -> OfCell:
-        return lambda size, b: -own.lost(size, b, b + loops)
+        return lambda size, b: scaled(own.lost(size, b, b + loops), -1)
 
     return _against_steps(cells, kept, f", {loops} loops on")
 
