@@ -129,9 +129,10 @@ class Cells:
     @cached_property
     def sizes(self) -> list[str]:
         """Names of the sizes, the smallest model first."""
+        models = {run.config.size: run.config for run in self.runs}
         weights = {
-            run.config.size: run.config.model_config.n_params(position_embedding=False)
-            for run in self.runs
+            size: config.model_config.n_params(position_embedding=False)
+            for size, config in models.items()
         }
         return sorted(weights, key=lambda size: (weights[size], size))
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from analysis import claim_measures as measures
 from analysis.claim_statistics import NOTABLE_BITS, Sense
-from analysis.findings import Claim, Finding, Verdict, findings_table, weigh
+from analysis.findings import Claim, Finding, Verdict, comparable, findings_table, weigh
 from analysis.load import LoggedRun
 
 __all__ = ["CLAIMS", "Claim", "Finding", "Verdict", "findings_table", "judge"]
@@ -156,10 +156,14 @@ CLAIMS: tuple[Claim, ...] = (
 
 
 def judge(runs: Sequence[LoggedRun], claims: Sequence[Claim] = CLAIMS) -> list[Finding]:
-    """Judge every claim; see ``weigh``.
+    """Judge every claim by those runs that it compares.
+
+    Runs that never learned, or that nobody evaluated, are left out and counted. Of several recipes
+    a claim takes the one with most runs.
 
     Args:
         runs: of one task.
         claims: what to judge.
     """
-    return [weigh(runs, claim) for claim in claims]
+    chosen = {varies: comparable(runs, varies) for varies in {claim.varies for claim in claims}}
+    return [weigh(*chosen[claim.varies], claim) for claim in claims]

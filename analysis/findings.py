@@ -136,17 +136,42 @@ def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def weigh(runs: Sequence[LoggedRun], claim: Claim) -> Finding:
-    """Judge a claim by those runs that it compares.
+def comparable(runs: Sequence[LoggedRun], varies: tuple[str, ...]) -> tuple[Cells, list[str]]:
+    """Choose the runs that a claim compares; say what was left out.
 
-    Runs that never learned, or that nobody evaluated, are left out and counted; of runs of one
-    configuration one is kept. Of several recipes it takes the one with most runs.
+    They learned, are evaluated, and share their recipe but for what varies. If there are several
+    such groups, it is the one in which that takes more values, then the one with more runs. Of
+    runs of one configuration one is kept, whatever the order they come in and their ids.
+    """
+    groups: dict[Hashable, list[LoggedRun]] = {}
+    for run in _distinct(runs):
+        groups.setdefault(_recipe_but_for(run, varies), []).append(run)
+    if not groups:
+        return Cells.of([]), []
+
+    def merit(recipe: Hashable) -> tuple[int, int, str]:
+        own = [run for run in groups[recipe] if _measured(run)]
+        return len({_values(run, varies) for run in own}), len(own), repr(recipe)
+
+    chosen = groups[max(groups, key=merit)]
+    plateaued = sum(run.is_plateau for run in chosen)
+    kept = [run for run in chosen if _measured(run)]
+    counts = {
+        "plateaued left out": plateaued,
+        "not evaluated": len(chosen) - plateaued - len(kept),
+        "of other recipes left out": sum(map(len, groups.values())) - len(chosen),
+    }
+    return Cells.of(kept), [f"{count} {what}" for what, count in counts.items() if count]
+
+
+def weigh(cells: Cells, left_out: Sequence[str], claim: Claim) -> Finding:
+    """Judge a claim.
 
     Args:
-        runs: of one task.
+        cells: the runs that it compares; see ``comparable``.
+        left_out: what to say of the others.
         claim: what to judge.
     """
-    cells, left_out = _comparable(runs, claim.varies)
     said: list[str] = []
     try:
         needs(cells.runs, "runs that learned and are evaluated")
@@ -173,33 +198,6 @@ def _finding(
 ) -> Finding:
     said = (claim.slug, claim.statement, claim.statistic, claim.rule, claim.reason)
     return Finding(*said, *numbers, verdict, detail)
-
-
-def _comparable(runs: Sequence[LoggedRun], varies: tuple[str, ...]) -> tuple[Cells, list[str]]:
-    """Choose the runs that a claim compares; say what was left out.
-
-    They share their recipe but for what varies. If there are several such groups, it is the one
-    in which that takes more values, then the one with more runs.
-    """
-    groups: dict[Hashable, list[LoggedRun]] = {}
-    for run in _distinct(runs):
-        groups.setdefault(_recipe_but_for(run, varies), []).append(run)
-    if not groups:
-        return Cells.of([]), []
-
-    def merit(recipe: Hashable) -> tuple[int, int, str]:
-        own = [run for run in groups[recipe] if _measured(run)]
-        return len({_values(run, varies) for run in own}), len(own), repr(recipe)
-
-    chosen = groups[max(groups, key=merit)]
-    plateaued = sum(run.is_plateau for run in chosen)
-    kept = [run for run in chosen if _measured(run)]
-    counts = {
-        "plateaued left out": plateaued,
-        "not evaluated": len(chosen) - plateaued - len(kept),
-        "of other recipes left out": sum(map(len, groups.values())) - len(chosen),
-    }
-    return Cells.of(kept), [f"{count} {what}" for what, count in counts.items() if count]
 
 
 def _distinct(runs: Sequence[LoggedRun]) -> list[LoggedRun]:

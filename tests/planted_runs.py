@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 
@@ -12,6 +13,12 @@ BASE = {"tiny": 1.0, "small": 2.0, "medium": 3.0}
 GAIN = {1: 0.0, 5: 1.9, 10: 2.15, 15: 2.18, 20: 2.19, 30: 2.20, 40: 2.20}
 FIRST = {"tiny": 0.1, "small": 0.2, "medium": 0.3}
 GAP = {1: 0.0, 5: 1.0, 10: 1.4, 15: 1.45, 20: 1.46, 30: 1.47, 40: 1.47}
+
+
+@cache
+def configured(size, b, seed, **variant):
+    """Make a configuration once: its rules and its digest take longer than all else here."""
+    return TrainConfig(size=size, b=b, seed=seed, **variant)
 
 
 def base_bits(config):
@@ -89,7 +96,7 @@ class World:
         """Run every cell in every variant of the recipe."""
         generator = np.random.default_rng(rng)
         return [
-            self.run(TrainConfig(size=size, b=b, seed=seed, **variant), generator)
+            self.run(configured(size, b, seed, **variant), generator)
             for variant in variants
             for size in sizes
             for b in bs
