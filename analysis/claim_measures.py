@@ -11,9 +11,8 @@ from itertools import pairwise
 import numpy as np
 
 from analysis.claim_statistics import (
-    BySeed,
+    STUDIED_B,
     Cells,
-    MissingRunsError,
     Parts,
     less,
     loss_bits,
@@ -136,6 +135,7 @@ def excess_of_larger(cells: Cells) -> Parts:
 
 def starts(cells: Cells) -> Parts:
     """Return the bits by which the first loss differs from that at b = 1, per size and b."""
+    _check_curves(cells)
     needs(1 in cells.bs() and len(cells.bs()) > 1, "b = 1 and a larger b")
     return {
         f"{size} at b = {b}": less(cells.loss(size, b, False), cells.loss(size, 1, False))
@@ -146,6 +146,7 @@ def starts(cells: Cells) -> Parts:
 
 def early_fall(cells: Cells) -> Parts:
     """Return the share of the loss's fall that the first fifth of the steps brings, per size."""
+    _check_curves(cells)
 
     def share(run: LoggedRun) -> float:
         bits, steps = loss_bits(run), np.asarray(run.training.get("step", ()))
@@ -161,6 +162,7 @@ def early_fall(cells: Cells) -> Parts:
 
 def drifts(cells: Cells) -> Parts:
     """Return the drift of the loss against that at b = 1, per size; see ``Cells.drift``."""
+    _check_curves(cells)
     needs(1 in cells.bs() and len(cells.bs()) > 1, "b = 1 and a larger b")
     return {
         size: mean_of([cells.drift(size, b) for b in cells.bs(size) if b > 1])
@@ -170,28 +172,38 @@ def drifts(cells: Cells) -> Parts:
 
 def shrinking_gaps(cells: Cells) -> Parts:
     """Return by how much each gap in the final loss exceeds the next one."""
-    bs, gaps = cells.bs(), _mean_gaps(cells)
-    needs(len(gaps) > 1, "3 values of b")
-    steps = [f"{low}-{high}" for low, high in pairwise(bs)]
+    gaps = _mean_gaps(cells)
     return {
-        f"{earlier} over {later}": less(gaps[index], gaps[index + 1])
-        for index, (earlier, later) in enumerate(pairwise(steps))
+        f"{earlier} over {later}": less(gaps[earlier], gaps[later])
+        for earlier, later in pairwise(gaps)
     }
 
 
 def last_gap(cells: Cells) -> Parts:
     """Return the bits by which the loss at the last b is below that at the one before."""
-    bs, gaps = cells.bs(), _mean_gaps(cells)
-    needs(len(gaps) > 1, "3 values of b")
-    return {f"from {bs[-2]} to {bs[-1]}": gaps[-1]}
+    name, gap = list(_mean_gaps(cells).items())[-1]
+    return {name: gap}
 
 
-def _mean_gaps(cells: Cells) -> list[BySeed]:
-    """Return the gaps between neighbouring b, the mean of the sizes that have every b."""
-    whole = [cells.gaps(size) for size in cells.sizes if cells.bs(size) == cells.bs()]
-    if not whole:
-        raise MissingRunsError("needs a size at every b")
-    return [mean_of(of_step) for of_step in zip(*whole, strict=True)]
+def _mean_gaps(cells: Cells) -> Parts:
+    """Return the gaps between neighbouring b of the study, the mean of the sizes that have all.
+
+    Without three of its b, those between all b there are.
+    """
+    _check_curves(cells)
+    studied = [b for b in cells.bs() if b <= STUDIED_B]
+    bs = studied if len(studied) > 2 else cells.bs()
+    needs(len(bs) > 2, "3 values of b")
+    sizes = [size for size in cells.sizes if set(bs) <= set(cells.bs(size))]
+    needs(sizes, f"a size at every b of {_listed(bs)}")
+    return {
+        f"{low}-{high}": mean_of([cells.gap(size, low, high) for size in sizes])
+        for low, high in pairwise(bs)
+    }
+
+
+def _check_curves(cells: Cells) -> None:
+    needs(any(run.training.get("loss") for run in cells.runs), "the curves of the training")
 
 
 def _listed(bs: Sequence[int]) -> str:

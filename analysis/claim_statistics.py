@@ -23,7 +23,9 @@ LEVEL = 0.95
 NOTABLE_BITS = 0.1
 """The least difference that counts: 15 % of the error, too little to see on an axis of decades."""
 
-FARTHEST_LOOP = 50
+FARTHEST_LOOP, STUDIED_B = 50, 15
+"""The farthest loop and the largest b of the study."""
+
 _LEAST_NMSE, _GREATEST_NMSE = 1e-12, 1e12  # a model that diverged counts, with a finite error
 
 BySeed: TypeAlias = Mapping[int, float]
@@ -207,12 +209,9 @@ class Cells:
 
         return self.each(size, b, number)
 
-    def gaps(self, size: str) -> list[BySeed]:
-        """Return the bits that each next b adds to the loss at the end of training, by seed."""
-        return [
-            less(self.loss(size, high, True), self.loss(size, low, True))
-            for low, high in pairwise(self.bs(size))
-        ]
+    def gap(self, size: str, low: int, high: int) -> BySeed:
+        """Return the bits that a larger b adds to the loss at the end of training, by seed."""
+        return less(self.loss(size, high, True), self.loss(size, low, True))
 
     def drift(self, size: str, b: int) -> BySeed:
         """Return the slope of the loss at b over that at b = 1, bits a doubling of the steps.

@@ -88,7 +88,9 @@ class Claim:
 
     def shown(self, bits: float) -> float:
         """Return a number of bits in the unit of the statistic."""
-        return float(4.0 ** np.clip(bits, -500, 500)) if self.ratio else bits
+        if not self.ratio:
+            return bits
+        return 4.0**bits if bits < 500 else math.inf
 
     def verdict(self, low: float, high: float) -> Verdict:
         """Say what an interval, in the unit of the statistic, means for the claim."""
@@ -175,7 +177,8 @@ def weigh(cells: Cells, left_out: Sequence[str], claim: Claim) -> Finding:
     said: list[str] = []
     try:
         needs(cells.runs, "runs that learned and are evaluated")
-        parts = {name: part for name, part in claim.measure(cells).items() if len(part)}
+        measured = claim.measure(cells)
+        parts = {name: part for name, part in measured.items() if part}
         needs(parts, "runs of the same seed in the cells that it compares")
         if claim.premise is not None:
             explained = claim.premise.measure(cells)
@@ -189,7 +192,7 @@ def weigh(cells: Cells, left_out: Sequence[str], claim: Claim) -> Finding:
     if all(len(part) < 2 for part in parts.values()):
         low = high = math.nan
         said.append("an interval needs 2 seeds")
-    lines = [f"{name} {_numbers(part, claim.shown)}" for name, part in parts.items()]
+    lines = [f"{name} {_numbers(part, claim.shown)}" for name, part in measured.items()]
     return _finding(claim, (estimate, low, high), verdict, "; ".join([*said, *lines, *left_out]))
 
 
@@ -231,9 +234,9 @@ def _values(run: LoggedRun, varies: tuple[str, ...]) -> tuple[str, ...]:
 
 def _numbers(part: BySeed, shown: Callable[[float], float]) -> str:
     if not part:
-        return "unknown"
+        return "has no seed in common"
     if len(part) < 2:
-        return f"{shown(mean(part)):.3g} (seed {next(iter(part))})"
+        return f"{shown(mean(part)):.4g} (seed {next(iter(part))})"
     low, high = map(shown, interval(part))
-    seeds = ", ".join(f"{shown(value):.3g}" for value in part.values())
-    return f"{shown(mean(part)):.3g} [{low:.3g}, {high:.3g}] (seeds: {seeds})"
+    seeds = ", ".join(f"{shown(value):.4g}" for value in part.values())
+    return f"{shown(mean(part)):.4g} [{low:.4g}, {high:.4g}] (seeds: {seeds})"

@@ -9,9 +9,8 @@ and long draws cost more.
 from collections.abc import Callable, Sequence
 
 from analysis import hypothesis_measures as measures
-from analysis.claim_statistics import NOTABLE_BITS, BySeed, Cells, Sense
+from analysis.claim_statistics import NOTABLE_BITS, STUDIED_B, BySeed, Cells, Sense
 from analysis.findings import Claim, Finding, Premise, Verdict
-from analysis.hypothesis_measures import STUDIED_B
 from looped.draws import LAWS
 
 

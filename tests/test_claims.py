@@ -229,6 +229,13 @@ def test_intervals_of_the_weakest_part_cover_it(sense, means):
     assert missed <= 34  # 5 % of 400 are 20, and 34 three standard errors more
 
 
+def test_a_part_of_one_seed_keeps_the_others_from_supporting_not_from_contradicting():
+    alone, clear = {42: 5.0}, {42: 1.0, 451: 1.01, 1984: 1.02}
+    estimate, low, high = weakest({"one": alone, "other": clear}, Sense.ABOVE)
+    assert (estimate, low) == (pytest.approx(1.01), -np.inf)
+    assert 1.01 < high < 1.1
+
+
 def test_an_interval_is_students():
     low, high = interval({42: 1.0, 451: 2.0, 1984: 3.0})
     assert (low, high) == pytest.approx((2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), rel=1e-4)

@@ -142,6 +142,24 @@ def test_equal_loops_and_equal_flops_can_disagree():
     assert flops.estimate == pytest.approx(0, abs=0.05)
 
 
+def test_each_hypothesis_finds_its_runs_among_those_of_all_studies():
+    def lost(config):
+        own = 5.0 - (0.11 * config.b if is_medium(config) else 0) - 0.3 * doublings(config)
+        return own if config.b_draw == "fixed" else 0.2
+
+    world = GAINS.but(lost=lost, noise=0)
+    base = world.study(**LARGER)
+    longer = world.study(variants=STEPS[1:])
+    random = world.study(variants=({"b_draw": "uniform"}, {"b_draw": "poisson_lognormal"}))
+    everything = judge([*random, *longer, *base], HYPOTHESES)
+    for finding, claim in zip(everything, HYPOTHESES, strict=True):
+        alone = found([*base, *(random if claim.slug.startswith("random") else longer)], claim)
+        assert finding.verdict is alone.verdict is not Verdict.MISSING
+        assert finding.estimate == alone.estimate
+    claims = judge([*random, *longer, *base])
+    assert [f.estimate for f in claims] == [f.estimate for f in judge(base)]
+
+
 def test_what_grows_with_the_logarithm_of_the_flops_is_interpolated_exactly():
     def flops(b):
         config = TrainConfig(size="small", b=b)
