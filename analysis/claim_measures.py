@@ -52,13 +52,22 @@ def lead_over_larger(cells: Cells) -> Parts:
 def last_gain(cells: Cells) -> Parts:
     """Return the bits that the last step of b brings per doubling, per size."""
     needs(len(cells.bs()) > 2, "3 values of b")
-    return {
-        f"{size} from {bs[-2]} to {bs[-1]}": scaled(
-            less(cells.bits(size, bs[-1]), cells.bits(size, bs[-2])), 1 / math.log2(bs[-1] / bs[-2])
-        )
-        for size in cells.sizes
-        if len(bs := cells.bs(size)) > 2
-    }
+    return _gain_per_doubling(cells, -2)
+
+
+def first_gain(cells: Cells) -> Parts:
+    """Return the bits that the first step of b brings per doubling, per size."""
+    return _gain_per_doubling(cells, 0)
+
+
+def _gain_per_doubling(cells: Cells, step: int) -> Parts:
+    gains = {}
+    for size in cells.sizes:
+        if len(bs := cells.bs(size)) > 2:
+            low, high = bs[step], bs[step + 1]
+            gain = less(cells.bits(size, high), cells.bits(size, low))
+            gains[f"{size} from {low} to {high}"] = scaled(gain, 1 / math.log2(high / low))
+    return gains
 
 
 def lead_of_larger(cells: Cells) -> Parts:
@@ -133,6 +142,11 @@ def excess_of_larger(cells: Cells) -> Parts:
     }
 
 
+def loss_of_sizes(cells: Cells) -> Parts:
+    """Return the bits that each size loses by the farthest loop, the mean over b."""
+    return {f"lost by {size}": cells.mean_lost(size) for size in cells.sizes}
+
+
 def starts(cells: Cells) -> Parts:
     """Return the bits by which the first loss differs from that at b = 1, per size and b."""
     _check_curves(cells)
@@ -161,11 +175,19 @@ def early_fall(cells: Cells) -> Parts:
 
 
 def drifts(cells: Cells) -> Parts:
-    """Return the drift of the loss against that at b = 1, per size; see ``Cells.drift``."""
+    """Return the drift of the loss against that at b = 1, per size; see ``Cells.parting``."""
     _check_curves(cells)
     needs(1 in cells.bs() and len(cells.bs()) > 1, "b = 1 and a larger b")
     return {
-        size: mean_of([cells.drift(size, b) for b in cells.bs(size) if b > 1])
+        size: mean_of([cells.parting(size, b)[0] for b in cells.bs(size) if b > 1])
+        for size in cells.sizes
+    }
+
+
+def scatters(cells: Cells) -> Parts:
+    """Return the scatter about that drift, per size."""
+    return {
+        f"scatter of {size}": mean_of([cells.parting(size, b)[1] for b in cells.bs(size) if b > 1])
         for size in cells.sizes
     }
 

@@ -213,23 +213,23 @@ class Cells:
         """Return the bits that a larger b adds to the loss at the end of training, by seed."""
         return less(self.loss(size, high, True), self.loss(size, low, True))
 
-    def drift(self, size: str, b: int) -> BySeed:
-        """Return the slope of the loss at b over that at b = 1, bits a doubling of the steps.
+    def parting(self, size: str, b: int) -> tuple[BySeed, BySeed]:
+        """Follow the loss at b over that at b = 1, in bits, after the escape, by seed.
 
-        Taken after the escape: from a tenth of the steps on, once both are below half of what
-        they began with.
+        That is from a tenth of the steps on, once both are below half of what they began with.
+
+        Returns:
+            The slope per doubling of the steps, and the scatter about that line.
         """
-        own = {
-            run.config.seed: run
-            for run in self.runs
-            if (run.config.size, run.config.b) == (size, 1)
+        base = self.of_cell(size, 1)
+        lines = {
+            seed: _line(run, base[seed])
+            for seed, run in self.of_cell(size, b).items()
+            if seed in base
         }
-
-        def number(run: LoggedRun) -> float:
-            base = own.get(run.config.seed)
-            return math.nan if base is None else _drift(run, base)
-
-        return self.each(size, b, number)
+        known = {seed: line for seed, line in lines.items() if line is not None}
+        slopes = {seed: slope for seed, (slope, _) in known.items()}
+        return slopes, {seed: scatter for seed, (_, scatter) in known.items()}
 
 
 def bits_after(run: LoggedRun, loop: int) -> float:
@@ -248,17 +248,20 @@ def _bits(errors: float | Sequence[float]) -> Floats:
     return expressivity(np.clip(known, _LEAST_NMSE, _GREATEST_NMSE))
 
 
-def _drift(run: LoggedRun, base: LoggedRun) -> float:
+def _line(run: LoggedRun, base: LoggedRun) -> tuple[float, float] | None:
+    """Return slope and scatter of the ratio of two losses; None where too little is known."""
     steps, own, of_base = np.intersect1d(
         run.training.get("step", ()), base.training.get("step", ()), return_indices=True
     )
     if not len(steps):
-        return math.nan
+        return None
     bits, base_bits = loss_bits(run)[own], loss_bits(base)[of_base]
     fallen = [curve - curve[0] > 0.5 for curve in (bits, base_bits)]  # half the error
     if not all(curve.any() for curve in fallen):
-        return math.nan
+        return None
     since = max(*(int(curve.argmax()) for curve in fallen), int((steps > steps[-1] / 10).argmax()))
     if len(steps) - since < 10:
-        return math.nan
-    return float(np.polyfit(np.log2(steps[since:]), (bits - base_bits)[since:], 1)[0])
+        return None
+    doublings, ratio = np.log2(steps[since:]), (bits - base_bits)[since:]
+    slope, height = np.polyfit(doublings, ratio, 1)
+    return float(slope), float(np.std(ratio - slope * doublings - height))

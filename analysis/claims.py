@@ -20,10 +20,10 @@ BEST_AT_ABOUT = 35
 INTERVALS = (
     "Intervals are of 95 %: Student's t over seeds, in bits (half the binary logarithm of an "
     "error), paired by seed. A claim of several parts holds if its weakest part does, whose "
-    "estimate is shown: the end of its interval that decides for the claim is the least favourable "
-    "of the parts' 95 % intervals, which needs no correction (an intersection-union test); the end "
-    "that decides against it takes intervals corrected for the number of parts (Bonferroni). So, as "
-    "far as seeds go, either verdict is wrong in at most 2.5 % of studies."
+    "estimate is shown: the end of its interval that decides for the claim is the least "
+    "favourable of the parts' 95 % intervals, which needs no correction (an intersection-union "
+    "test); the end that decides against it takes intervals corrected for the number of parts "
+    "(Bonferroni). So, as far as seeds go, either verdict is wrong in at most 2.5 % of studies."
 )
 """How the intervals of findings are made, for those who read them."""
 
@@ -55,7 +55,7 @@ CLAIMS: tuple[Claim, ...] = (
         "bits gained from the last b but one to the last, per doubling of b, of the size that "
         "gains most",
         BELOW, NOTABLE_BITS, f"{_NOTABLE}; here it would cost twice the loops",
-        measures.last_gain,
+        measures.last_gain, beside=measures.first_gain,
     ),
     Claim(
         "quality-grows-with-size",
@@ -121,7 +121,7 @@ CLAIMS: tuple[Claim, ...] = (
         "bits lost from b to the farthest loop, the larger less the smaller at equal b, mean over "
         "b > 1, of the worst pair",
         ABOVE, 0, _WORDS,
-        measures.excess_of_larger,
+        measures.excess_of_larger, beside=measures.loss_of_sizes,
     ),
     Claim(
         "loss-starts-equal",
@@ -145,7 +145,7 @@ CLAIMS: tuple[Claim, ...] = (
         "slope of the ratio of the losses, bits per doubling of the steps, mean over b > 1, of the "
         "size that drifts most",
         WITHIN, NOTABLE_BITS, f"{_NOTABLE}, and a factor alone would not change",
-        measures.drifts,
+        measures.drifts, beside=measures.scatters,
     ),
     Claim(
         "loss-gaps-shrink",

@@ -62,6 +62,7 @@ class Claim:
         ratio: the statistic is a ratio of errors, 4 to the power of its bits.
         varies: settings of the recipe in which the claim's runs may differ.
         premise: what there must be for the claim to explain.
+        beside: what else to tell with it, in bits by seed, which is not judged.
     """
 
     slug: str
@@ -74,6 +75,7 @@ class Claim:
     ratio: bool = False
     varies: tuple[str, ...] = ()
     premise: Premise | None = None
+    beside: Callable[[Cells], Parts] | None = None
 
     @property
     def rule(self) -> str:
@@ -193,6 +195,9 @@ def weigh(cells: Cells, left_out: Sequence[str], claim: Claim) -> Finding:
         low = high = math.nan
         said.append("an interval needs 2 seeds")
     lines = [f"{name} {_numbers(part, claim.shown)}" for name, part in measured.items()]
+    if claim.beside is not None:
+        told = claim.beside(cells).items()
+        lines += [f"beside it, {name} {_numbers(part, float)} bits" for name, part in told if part]
     return _finding(claim, (estimate, low, high), verdict, "; ".join([*said, *lines, *left_out]))
 
 

@@ -31,7 +31,8 @@ HYPOTHESES: tuple[Claim, ...] = (
         "change in the bits lost from b to the farthest loop, fewest to most steps, mean over "
         "b > 1",
         BELOW, -NOTABLE_BITS, _BETTER,
-        measures.change_with_steps, varies=("steps",), premise=_loses(measures.shortest_loss),
+        measures.change_with_steps, varies=("steps",), beside=measures.quality_with_steps,
+        premise=_loses(measures.shortest_loss),
     ),
     Claim(
         "more-data-equal-flops",
@@ -87,7 +88,9 @@ HYPOTHESES: tuple[Claim, ...] = (
             "over b > 1",
             BELOW, -NOTABLE_BITS, _BETTER,
             lambda cells, law=law, measure=measure: measure(cells, law),  # type: ignore[misc]
-            varies=("b_draw",), premise=_loses(measures.fixed_loss),
+            varies=("b_draw",),
+            beside=lambda cells, law=law: measures.quality_with_draw(cells, law),  # type: ignore[misc]
+            premise=_loses(measures.fixed_loss),
         )
         for law in LAWS
         if law != "fixed"

@@ -71,6 +71,14 @@ def change_with_steps(cells: Cells) -> Parts:
     return {f"{size}, {steps[0]} to {steps[-1]} steps, loop {cells.far}": mean_of(change)}
 
 
+def quality_with_steps(cells: Cells) -> Parts:
+    """Return the bits gained at b from the fewest to the most steps."""
+    size, steps = cells.largest, _steps(cells)
+    short, long = _of_steps(cells, steps[0]), _of_steps(cells, steps[-1])
+    gains = [less(long.bits(size, b), short.bits(size, b)) for b in cells.beyond(size)]
+    return {"gained at b": mean_of(gains)}
+
+
 def change_at_flops(cells: Cells) -> Parts:
     """Return the bits lost with more steps at smaller b less those with fewest steps."""
     size, steps = cells.largest, _steps(cells)
@@ -206,6 +214,18 @@ def change_with_draw(cells: Cells, law: str) -> Parts:
     size, (fixed, drawn) = cells.largest, _drawn(cells, law)
     change = [less(drawn.lost(size, b), fixed.lost(size, b)) for b in drawn.beyond(size)]
     return {f"{size}, b drawn ({law}) against fixed, loop {cells.far}": mean_of(change)}
+
+
+def quality_with_draw(cells: Cells, law: str) -> Parts:
+    """Return the bits gained by drawing b, at the mean b and at the farthest loop."""
+    size, (fixed, drawn) = cells.largest, _drawn(cells, law)
+    bs = drawn.beyond(size)
+    return {
+        "gained at b": mean_of([less(drawn.bits(size, b), fixed.bits(size, b)) for b in bs]),
+        f"gained at loop {cells.far}": mean_of(
+            [less(drawn.bits(size, b, cells.far), fixed.bits(size, b, cells.far)) for b in bs]
+        ),
+    }
 
 
 def draw_at_flops(cells: Cells, law: str) -> Parts:

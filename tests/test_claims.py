@@ -203,6 +203,13 @@ def test_order_and_ids_say_nothing_and_intervals_hold_their_estimate(order, seed
     assert (np.diff(ends, axis=1) >= -1e-9 * abs(ends[:, 1:])).all()
 
 
+def test_what_is_told_beside_a_claim_is_not_judged():
+    by_claim = {finding.claim: finding for finding in judge(STUDY.study())}
+    assert "beside it, tiny from 1 to 5 0.8" in by_claim["plateau"].detail
+    assert "beside it, lost by medium 0.4" in by_claim["larger-extrapolates-worse"].detail
+    assert "beside it, scatter of tiny 0.0" in by_claim["loss-differs-by-a-factor"].detail
+
+
 def test_a_table_has_a_row_for_each_finding():
     table = findings_table(judge(STUDY.study()))
     assert list(table["claim"]) == [claim.slug for claim in CLAIMS]
