@@ -10,7 +10,6 @@ Three ways lead to the same numbers: PyTorch's own operations, the twin of the o
 Triton kernels on a GPU in bf16; compiled C++ on a CPU in float32.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from itertools import pairwise
@@ -25,7 +24,7 @@ from torch.utils.checkpoint import checkpoint
 from looped.config import ModelConfig, TrainConfig
 from looped.kernels.cpu import library
 from looped.kernels.cpu.chain import CpuChain
-from looped.kernels.shape import PaddedShape
+from looped.kernels.shape import PaddedShape, segment_loops
 from looped.model import LoopedTransformer, prompt_tokens
 
 Weights = Mapping[str, Tensor]
@@ -209,8 +208,9 @@ class Replicas:
         from looped.kernels.chain import looped_predictions
 
         reads = looped_predictions(
-            self.weights, self.config, p, loops.of_each, loops.untracked, self.dtype
-        )
+            self.weights, self.config, p, loops.of_each, loops.untracked, self.dtype,
+            self.checkpoint_loops,
+        )  # fmt: skip
         for loop, read in enumerate(reads, start=loops.untracked + 1):
             yield self._at_queries(read[: loops.running(loop)])
 
@@ -235,11 +235,6 @@ def kernels_serve(config: TrainConfig) -> bool:
     if (config.device, config.precision) == ("cpu", "fp32"):
         return library.serves(config.steps * config.step_flops)
     return False
-
-
-def segment_loops(tracked: int) -> int:
-    """How many loops to keep the activations of, so that they and the states between are few."""
-    return math.isqrt(tracked - 1) + 1
 
 
 def can_share(first: TrainConfig, other: TrainConfig) -> bool:

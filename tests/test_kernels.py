@@ -53,6 +53,7 @@ def programs(monkeypatch, size, bs, batch=2, dtype=torch.float32, **settings):
         (ODD, [2], {"prompt": "interleaved"}),
         (ODD, [3, 3], {"loop_window": 1}),
         (SIZES["tiny"], [7, 6], {}),  # more loops than one segment holds
+        (ODD, [5, 5, 2], {"checkpoint_loops": True}),
     ],
 )
 def test_kernels_have_the_losses_and_gradients_of_their_plain_twin(size, bs, settings, monkeypatch):

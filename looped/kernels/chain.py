@@ -17,9 +17,11 @@ from torch.nn import functional
 from looped.config import ModelConfig
 from looped.kernels.folding import Folded, fold
 from looped.kernels.launch import Launcher, Segment, Work
-from looped.kernels.shape import PaddedShape
+from looped.kernels.shape import PaddedShape, segment_loops
 
 SEGMENT_LOOPS = 5
+Stretch = tuple[int, int, int]
+"""The first loop, how many there are, and how many replicas run them."""
 
 
 def looped_predictions(
@@ -29,6 +31,7 @@ def looped_predictions(
     loops: tuple[int, ...],
     untracked: int,
     dtype: torch.dtype,
+    checkpoint_loops: bool = False,
 ) -> Float[Tensor, "loop replica batch token"]:
     """Run replicas through their loops and read every token out after each.
 
@@ -39,6 +42,8 @@ def looped_predictions(
         loops: b of each replica, falling.
         untracked: loops to run first, without a gradient and without reading out.
         dtype: of the products' operands.
+        checkpoint_loops: keep of a segment only what it begins with, and of the loops about the
+            root; run the others again in the backward pass.
 
     Returns:
         The read-out after every further loop, 0 where a replica no longer runs.
@@ -48,7 +53,7 @@ def looped_predictions(
     folded = fold(weights, shape, dtype)
     wide = functional.pad(inject, (0, shape.padded_width - shape.width)).contiguous()
     predictions: Tensor = _Chain.apply(  # type: ignore[no-untyped-call]
-        wide, shape, loops, untracked, *map(_contiguous, folded)
+        wide, shape, loops, untracked, checkpoint_loops, *map(_contiguous, folded)
     )
     return predictions
 
@@ -67,59 +72,72 @@ class _Chain(torch.autograd.Function):
         shape: PaddedShape,
         loops: tuple[int, ...],
         untracked: int,
+        checkpoint_loops: bool,
         *folded: Tensor,
     ) -> Tensor:
         launcher = Launcher(inject, shape, Folded(*folded))
-        segments = [
-            Segment.empty(first, n_loops, running, launcher)
-            for first, n_loops, running in _stretches(loops, untracked)
-        ]
-        read = launcher.new(loops[0] - untracked, *inject.shape[:3]).zero_()
-        places = [(segment, at) for segment in segments for at in range(segment.n_loops)]
-        spare = torch.empty_like(inject)
-        u = inject
-        if untracked:
-            u = _run_untracked(launcher, inject, untracked)
-        first, _ = places[0]
-        first.u[:, 0, 0].copy_(u)
-        for loop, (segment, at) in enumerate(places):
-            is_last = loop + 1 == len(places)
-            following, there = (segment, at) if is_last else places[loop + 1]
-            for layer in range(shape.n_layer):
-                if layer + 1 < shape.n_layer:
-                    out = segment.u[:, layer + 1, at]
-                elif is_last or following.running < segment.running:
-                    out = spare
-                else:
-                    out = following.u[:, 0, there]
-                launcher.forward(segment, at, layer, out, inject, read[loop])
-            if not is_last and following.running < segment.running:
-                following.u[:, 0, there].copy_(spare[: following.running])
-        ctx.launcher, ctx.places, ctx.inject_shape = launcher, places, inject.shape
+        tracked = loops[0] - untracked
+        read = launcher.new(tracked, *inject.shape[:3]).zero_()
+        most = segment_loops(tracked) if checkpoint_loops else SEGMENT_LOOPS
+        u = _run_untracked(launcher, inject, untracked) if untracked else inject
+        kept: list[tuple[Stretch, Tensor, Segment | None]] = []
+        for stretch in _stretches(loops, untracked, min(most, SEGMENT_LOOPS)):
+            first, n_loops, running = stretch
+            start, at = u[:running], first - untracked - 1
+            segment = Segment.empty(first, n_loops, running, launcher)
+            u = torch.empty_like(start)
+            _run(launcher, segment, start, inject, read[at : at + n_loops], u)
+            is_last = first + n_loops > loops[0]  # its backward pass comes at once
+            kept.append((stretch, start, segment if is_last or not checkpoint_loops else None))
+        ctx.launcher, ctx.kept, ctx.inject, ctx.untracked = launcher, kept, inject, untracked
         return read
 
     @staticmethod
     def backward(ctx: Any, dread: Tensor) -> tuple[Any, ...]:
-        launcher, shape = ctx.launcher, ctx.launcher.shape
+        launcher, inject = ctx.launcher, ctx.inject
+        shape = launcher.shape
         dread = dread.contiguous()
         gradients = Folded(
             *(torch.zeros_like(part, dtype=torch.float32) for part in launcher.folded)
         )
-        gradient = launcher.new(*ctx.inject_shape).zero_()
-        dinject = launcher.new(*ctx.inject_shape).zero_()
-        for loop in reversed(range(len(ctx.places))):
-            segment, at = ctx.places[loop]
-            if at == segment.n_loops - 1:
-                work = Work(segment, launcher)
-            for layer in reversed(range(shape.n_layer)):
-                launcher.backward(segment, at, layer, work, gradient, dread[loop], dinject)
-            if at == 0:
-                work.add_to(gradients, segment)
+        gradient = torch.zeros_like(inject)
+        dinject = torch.zeros_like(inject)
+        while ctx.kept:
+            (first, n_loops, running), start, segment = ctx.kept.pop()
+            begin = first - ctx.untracked - 1
+            if segment is None:
+                segment = Segment.empty(first, n_loops, running, launcher)
+                unread = torch.empty_like(dread[: segment.n_loops])
+                _run(launcher, segment, start, inject, unread, torch.empty_like(start))
+            work = Work(segment, launcher)
+            for at in reversed(range(segment.n_loops)):
+                for layer in reversed(range(shape.n_layer)):
+                    launcher.backward(
+                        segment, at, layer, work, gradient, dread[begin + at], dinject
+                    )
+            work.add_to(gradients, segment)
         gradients.c.copy_(dread.sum(dim=(0, 2, 3)).unsqueeze(1))
         typed = [
             total.to(part.dtype) for total, part in zip(gradients, launcher.folded, strict=True)
         ]
-        return dinject, None, None, None, *typed
+        return dinject, None, None, None, None, *typed
+
+
+def _run(
+    launcher: Launcher, segment: Segment, start: Tensor, inject: Tensor, read: Tensor, out: Tensor
+) -> None:
+    """Run a segment's loops from ``start``; write what comes after into ``out``."""
+    segment.u[:, 0, 0].copy_(start)
+    n_layer = launcher.shape.n_layer
+    for at in range(segment.n_loops):
+        for layer in range(n_layer):
+            if layer + 1 < n_layer:
+                following = segment.u[:, layer + 1, at]
+            elif at + 1 < segment.n_loops:
+                following = segment.u[:, 0, at + 1]
+            else:
+                following = out
+            launcher.forward(segment, at, layer, following, inject, read[at])
 
 
 def _run_untracked(launcher: Launcher, inject: Tensor, n_loops: int) -> Tensor:
@@ -137,14 +155,14 @@ def _run_untracked(launcher: Launcher, inject: Tensor, n_loops: int) -> Tensor:
     return out
 
 
-def _stretches(loops: tuple[int, ...], untracked: int) -> list[tuple[int, int, int]]:
-    """Cut the tracked loops into (first, how many, replicas that run them)."""
-    stretches: list[tuple[int, int, int]] = []
+def _stretches(loops: tuple[int, ...], untracked: int, most: int) -> list[Stretch]:
+    """Cut the tracked loops into stretches of at most ``most``."""
+    stretches: list[Stretch] = []
     for loop in range(untracked + 1, loops[0] + 1):
         running = sum(b >= loop for b in loops)
         if stretches:
             first, n_loops, before = stretches[-1]
-            if before == running and n_loops < SEGMENT_LOOPS:
+            if before == running and n_loops < most:
                 stretches[-1] = (first, n_loops + 1, before)
                 continue
         stretches.append((loop, 1, running))

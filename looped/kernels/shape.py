@@ -1,5 +1,6 @@
 """How a model's shape is padded for the kernels, and which shapes they serve."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -68,6 +69,11 @@ class PaddedShape:
             padded_head=pad(size.n_embd // size.n_head),
             padded_mlp=-(-size.n_mlp // mlp_chunk) * mlp_chunk,
         )
+
+
+def segment_loops(tracked: int) -> int:
+    """Of how many loops to keep the activations: about the root, as there are segments."""
+    return math.isqrt(tracked - 1) + 1
 
 
 def _sixteens(least: int) -> int:

@@ -5,7 +5,6 @@ begins: what it keeps in between stays in a core's caches, and memory does not g
 """
 
 import ctypes
-import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -19,7 +18,7 @@ from torch.nn import functional
 from looped.config import ModelConfig
 from looped.kernels.cpu import library
 from looped.kernels.folding import Folded, fold
-from looped.kernels.shape import PaddedShape
+from looped.kernels.shape import PaddedShape, segment_loops
 
 LONGS: tuple[str, ...] = (
     *("n_layer", "n_head", "L", "e", "E", "D", "F"),
@@ -149,7 +148,7 @@ class CpuChain:
             shape.padded_head, shape.padded_mlp, n_loops, untracked,
             shape.tokens - 1 if is_joint else 0,
             1 if is_joint else 2,
-            math.isqrt(tracked - 1) + 1 if self.checkpoint_loops else tracked,
+            segment_loops(tracked) if self.checkpoint_loops else tracked,
             (shape.width // shape.n_head) ** -0.5,
             loss_scale,
         )  # fmt: skip

@@ -66,14 +66,11 @@ static void normalise(int L, int E, int e, const float* x, float* out, float* sc
     Vec sum{}, squares{};
     for (int j = 0; j < E; j += LANES) sum += at(x + j);
     float mean = total(sum) / e;
-    for (int j = 0; j < E; j += LANES) {
-      Vec centred = at(x + j) - mean;
-      squares += centred * centred;
-    }
-    float variance = (total(squares) - (E - e) * mean * mean) / e;
-    scale[i] = 1.0f / std::sqrt(variance + 1e-5f);
-    for (int j = 0; j < E; j += LANES) at(out + j) = (at(x + j) - mean) * scale[i];
+    for (int j = 0; j < E; j += LANES) at(out + j) = at(x + j) - mean;
     for (int j = e; j < E; j++) out[j] = 0;
+    for (int j = 0; j < E; j += LANES) squares += at(out + j) * at(out + j);
+    scale[i] = 1.0f / std::sqrt(total(squares) / e + 1e-5f);
+    for (int j = 0; j < E; j += LANES) at(out + j) *= scale[i];
   }
 }
 
