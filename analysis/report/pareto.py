@@ -1,0 +1,74 @@
+"""Which (size, b) to take for a budget of arithmetic: the Pareto front of what was trained."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.exchange import front
+from analysis.report import drawing, seeds
+from analysis.report.exhibit import Exhibit
+from analysis.report.subject import Subject
+
+KINDS = {"train": "FLOPs of a training", "infer": "FLOPs of one prompt, run for b loops"}
+
+
+def exhibit(subject: Subject) -> Exhibit:
+    """Draw a task's Pareto fronts."""
+    look_for = (
+        "Expressivity against arithmetic, a mark per trained (size, b), labelled size:b: up and "
+        "to the left is better. The black line is the front: no cell under it is worth its cost, "
+        "as a cheaper one is as good. Means over seeds, bars their "
+        f"{seeds.WHAT}; which of two near cells is on the front may be chance."
+    )
+    if not len(subject.learned):
+        return Exhibit("pareto", "Pareto front", look_for, "No run left the plateau.")
+    table = cells(subject.points)
+    return Exhibit("pareto", "Pareto front", look_for, _found(table), table, draw(table))
+
+
+def cells(points: pd.DataFrame) -> pd.DataFrame:
+    """Tabulate cells: ``mean`` E with its interval, costs, and whether they are on the front."""
+    learned = points[~points["plateau"]]
+    means = seeds.over_seeds(learned, ["size", "b"], "expressivity")
+    paid = learned.groupby(["size", "b"], sort=False)[["train_flops", "infer_flops"]].first()
+    table = means.merge(paid.reset_index(), on=["size", "b"])
+    for kind in KINDS:
+        table[f"{kind}_front"] = front(table[f"{kind}_flops"], table["mean"])
+    return table
+
+
+@drawing.styled
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw a panel for training and one for inference; see ``cells``."""
+    figure = Figure(figsize=(7.6, 8.4))
+    upper, lower = figure.subplots(2, 1)
+    panels = {"train": upper, "infer": lower}
+    looks = drawing.marks(table["size"].unique())
+    for kind, label in KINDS.items():
+        axes, cost = panels[kind], f"{kind}_flops"
+        on_front = table[table[f"{kind}_front"]].sort_values(cost)
+        axes.step(on_front[cost], on_front["mean"], where="post", color="black", linewidth=1,
+                  label="Pareto front")  # fmt: skip
+        for size, own in table.groupby("size", sort=False):
+            look = looks[size]
+            bars = [own["mean"] - own["lower"], own["upper"] - own["mean"]]
+            axes.errorbar(own[cost], own["mean"], bars, color=look["color"], linewidth=0,
+                          elinewidth=0.7, marker=look["marker"], label=size)  # fmt: skip
+        for row in table.itertuples():
+            above = getattr(row, f"{kind}_front")
+            axes.annotate(f"{row.size}:{row.b}", (getattr(row, cost), row.mean),
+                          (-4, 4) if above else (4, -9), textcoords="offset points", fontsize=7,
+                          ha="right" if above else "left")  # fmt: skip
+        axes.set(xscale="log", xlabel=label, title="training" if kind == "train" else "inference")
+        axes.set_ylabel("expressivity E, bits")
+        axes.margins(x=0.1)
+    drawing.legend_below(figure, [upper], 4)
+    return figure
+
+
+def _found(table: pd.DataFrame) -> str:
+    said = []
+    for kind, name in (("train", "training"), ("infer", "inference")):
+        on_front = table[table[f"{kind}_front"]].sort_values(f"{kind}_flops")
+        listed = ", ".join(f"{row.size}:{row.b}" for row in on_front.itertuples())
+        said.append(f"On the front for {name}: {listed}.")
+    return " ".join(said)
