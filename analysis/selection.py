@@ -191,7 +191,7 @@ def _differences(runs: Sequence[LoggedRun]) -> str:
     counts: dict[str, int] = {}
     for run in runs:
         name = run.config.recipe_identity
-        recipes[name] = run.config.recipe
+        recipes[name] = {"b_draw": run.config.b_draw, **run.config.recipe}
         counts[name] = counts.get(name, 0) + 1
     table = pd.DataFrame(recipes).T.astype(object)
     differing = [name for name in table if len({repr(value) for value in table[name]}) > 1]

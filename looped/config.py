@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
+from looped import draws
 from looped.rules import (
     check_choices,
     digest,
@@ -200,7 +201,8 @@ class TrainConfig:
     beta2: float = setting(0.999, "Adam's decay of the second moment")
     warmup: int = setting(500, "steps of linear warm-up; the rate is constant after it")
     grad_clip: float = setting(1.0, "largest norm of the gradient")
-    loop_window: int | None = setting(None, "last loops that the loss sees; auto: min(15, b)")
+    b_draw: str = setting("fixed", "b of each step: fixed, or drawn anew with mean b", draws.LAWS)
+    loop_window: int | None = setting(None, "last loops that the loss sees; auto: 15 or all")
     init: str = setting("lecun", "initial weights", INITS)
     precision: str = setting("auto", "auto: bf16 on a GPU, fp32 elsewhere", PRECISIONS)
     device: str = setting("auto", "auto: a GPU where there is one", DEVICES)
@@ -223,6 +225,7 @@ class TrainConfig:
         require(seconds >= 0, "checkpoint_seconds must be at least 0", seconds)
         if self.loop_window is not None:
             require_whole("loop_window", self.loop_window, 1)
+        if self.loop_window is not None and self.b_draw == "fixed":
             rule = f"loop_window must lie in [1, b={self.b}]"
             require(self.loop_window <= self.b, rule, self.loop_window)
         # Building them checks what they check.
@@ -237,10 +240,20 @@ class TrainConfig:
 
     @property
     def window(self) -> int:
-        """T: the last loops of the trained b, which the loss and the gradient see."""
-        if self.loop_window is None:
-            return min(DEFAULT_LOOP_WINDOW, self.b)
-        return self.loop_window
+        """T: the last loops, which the loss and the gradient see.
+
+        A step whose drawn loops are fewer sees them all, so T has nothing to do with b there.
+        """
+        return self._own_window if self.loop_window is None else self.loop_window
+
+    @property
+    def _own_window(self) -> int:
+        is_fixed = self.b_draw == "fixed"
+        return min(DEFAULT_LOOP_WINDOW, self.b) if is_fixed else DEFAULT_LOOP_WINDOW
+
+    def loops_of_step(self, step: int) -> int:
+        """Say how many loops a step runs, counting steps from 0."""
+        return draws.draw(self.b_draw, self.b, step)
 
     @property
     def task_config(self) -> TaskConfig:
@@ -255,14 +268,18 @@ class TrainConfig:
 
     @property
     def name(self) -> str:
-        """A readable name: ``small-b10-s42``, and the task or prompt that is no default."""
-        other = [word for word in (self.task, self.prompt) if word not in ("linear", "joint")]
+        """A readable name: ``small-b10-s42``, and the task, prompt or draw that is no default."""
+        words = (self.task, self.prompt, self.b_draw)
+        other = [word for word in words if word not in ("linear", "joint", "fixed")]
         return "-".join([self.size, f"b{self.b}", f"s{self.seed}", *other])
 
     @property
     def step_flops(self) -> int:
-        """FLOPs of the matrix products of one gradient step."""
-        return self.batch_size * self.model_config.train_flops(self.b, self.window)
+        """FLOPs of the matrix products of one gradient step; their mean where b is drawn."""
+        model, window = self.model_config, self.window
+        law = draws.law(self.b_draw, self.b).items()
+        flops = sum(share * model.train_flops(b, min(b, window)) for b, share in law)
+        return self.batch_size * round(flops)
 
     def resolved(self, device: str, precision: str) -> "TrainConfig":
         """Return this configuration with nothing left automatic."""
@@ -279,15 +296,21 @@ class TrainConfig:
         """How the model was trained, whatever its size, b, seed and task.
 
         Values that only restate what the size or b imply are None, so that all cells of a
-        study share one recipe.
+        study share one recipe. What is the same in all runs made before it could be chosen is
+        named only where it is not so: those runs keep their recipes.
         """
         own_rate = self.rate == SIZES[self.size].learning_rate
-        own_window = self.window == min(DEFAULT_LOOP_WINDOW, self.b)
+        own_window = self.window == self._own_window
+        drawn = {} if self.b_draw == "fixed" else {"b_draw": self.b_draw}
         kept = "prompt n_examples steps batch_size beta1 beta2 warmup grad_clip init precision"
-        return {name: getattr(self, name) for name in kept.split()} | {
-            "learning_rate": None if own_rate else self.rate,
-            "loop_window": None if own_window else self.window,
-        }
+        return (
+            {name: getattr(self, name) for name in kept.split()}
+            | drawn
+            | {
+                "learning_rate": None if own_rate else self.rate,
+                "loop_window": None if own_window else self.window,
+            }
+        )
 
     @property
     def recipe_identity(self) -> str:

@@ -38,11 +38,12 @@ def describe(config: TrainConfig, outcome: Record, folder: Path, origin: Origin)
     task = _TASKS[config.task].format(**config.task_config.content)
     escape = outcome["values"].get("escape_step")
     left = "never left the plateau" if escape is None else f"left the plateau at step {escape:,}"
+    drawn = "" if config.b_draw == "fixed" else f" on average, drawn {config.b_draw},"
     lines = [
         f"**{config.name}: {result(config, outcome)}.**",
         "",
         f"- Model: `{config.size}`, {config.model_config.n_params():,} parameters, "
-        f"trained at b = {config.b} with loss on the last {config.window}.",
+        f"trained at b = {config.b}{drawn} with loss on the last {config.window}.",
         f"- Task: {task} in {config.n_dims} dimensions, {config.n_examples} examples, "
         f"{config.prompt} prompt.",
         f"- Training: {config.steps:,} steps of {config.batch_size} prompts, seed {config.seed}, "

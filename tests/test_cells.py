@@ -12,7 +12,7 @@ from looped.config import TASK_OPTIONS, TrainConfig
 RESOLVED = TrainConfig(size="tiny", b=6).resolved("cpu", "fp32")
 
 CHANGES = {
-    "size": "small", "b": 7, "seed": 43, "task": "noisy_linear", "n_dims": 6,
+    "size": "small", "b": 7, "b_draw": "uniform", "seed": 43, "task": "noisy_linear", "n_dims": 6,
     "prompt": "interleaved", "n_examples": 62, "steps": 7499, "batch_size": 63,
     "learning_rate": 0.002, "beta1": 0.8, "beta2": 0.99, "warmup": 499, "grad_clip": 2.0,
     "loop_window": 5, "init": "gpt2", "precision": "bf16",

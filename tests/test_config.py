@@ -9,6 +9,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from looped.config import PROMPTS, SIZES, TASK_OPTIONS, ModelConfig, Size, TaskConfig, TrainConfig
+from looped.draws import LAWS
 from looped.model import LoopedTransformer
 
 RECORDS = {"device": "cpu", "log_every": 7, "checkpoint_seconds": 3.0}
@@ -19,6 +20,7 @@ RECIPE = {
     "n_examples": 62,
     "steps": 7000,
     "batch_size": 32,
+    "b_draw": "uniform",
     "learning_rate": 0.01,
     "beta1": 0.8,
     "beta2": 0.99,
@@ -241,3 +243,50 @@ def test_cells_share_a_recipe_and_nothing_else_changes_it(name):
 )
 def test_a_run_is_named_after_its_cell_and_what_is_no_default(changes, name):
     assert TrainConfig(size="small", b=10, **changes).name == name
+
+
+@pytest.mark.parametrize(
+    ("changes", "identity", "recipe", "resolved_identity", "resolved_recipe"),
+    [
+        ({}, "6f9c975ad8d1", "e02e72e48b4b", "1501ab72f6cf", "577c982c7fb0"),
+        ({"size": "small", "b": 10, "seed": 451},
+         "164dec22cbf8", "e02e72e48b4b", "1e5be4fc3a95", "577c982c7fb0"),
+        ({"size": "medium", "b": 20, "task": "decision_tree", "prompt": "interleaved"},
+         "36fed53983fe", "818d10b3557c", "79ce6bcb7747", "4afd479b4a1a"),
+        ({"b": 5, "loop_window": 2, "learning_rate": 0.003, "n_dims": 2},
+         "3471fe93ce93", "4aabc4dca812", "73cb5f971bd9", "0677003adc4c"),
+    ],
+)  # fmt: skip
+def test_what_runs_were_once_logged_under_stays(
+    changes, identity, recipe, resolved_identity, resolved_recipe
+):
+    config = TrainConfig(**changes)
+    assert (config.identity, config.recipe_identity) == (identity, recipe)
+    resolved = config.resolved("cpu", "fp32")
+    assert (resolved.identity, resolved.recipe_identity) == (resolved_identity, resolved_recipe)
+
+
+@given(st.integers(1, 40), st.integers(1, 20) | st.none(), st.sampled_from(LAWS[1:]))
+def test_a_drawn_b_has_a_window_recipe_and_name_of_its_own(b, window, law):
+    config = TrainConfig(b=b, b_draw=law, loop_window=window)
+    assert config.window == (window or 15)
+    fixed = replace(config, b_draw="fixed", loop_window=None)
+    assert config.name == f"{fixed.name}-{law}"
+    assert "b_draw" not in fixed.recipe
+    assert config.recipe["b_draw"] == law
+    others = (fixed, *(replace(config, b_draw=other) for other in LAWS[1:] if other != law))
+    for name in ("identity", "recipe_identity"):
+        assert getattr(config, name) not in [getattr(other, name) for other in others]
+    explicit = replace(config, loop_window=config.window)
+    assert (explicit.identity, explicit.recipe) == (config.identity, config.recipe)
+
+
+@given(st.integers(1, 9), st.integers(1, 12), st.integers(1, 9))
+def test_a_step_of_a_drawn_b_costs_the_mean_over_its_draws(b, window, batch_size):
+    config = TrainConfig(b=b, b_draw="uniform", loop_window=window, batch_size=batch_size)
+    each = [
+        replace(config, b=drawn, b_draw="fixed", loop_window=min(window, drawn)).step_flops
+        for drawn in range(1, 2 * b)
+    ]
+    assert config.step_flops == pytest.approx(sum(each) / len(each), abs=batch_size)
+    assert isinstance(config.step_flops, int)

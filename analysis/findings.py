@@ -1,0 +1,230 @@
+"""How a claim about a study becomes a finding: an estimate, an interval over seeds, a verdict."""
+
+import enum
+import math
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+import pandas as pd
+
+from analysis.claim_statistics import (
+    BySeed,
+    Cells,
+    MissingRunsError,
+    Parts,
+    Sense,
+    interval,
+    needs,
+    weakest,
+)
+from analysis.load import LoggedRun
+
+
+class Verdict(enum.StrEnum):
+    """What the runs say of a claim."""
+
+    SUPPORTED = "supported"
+    CONTRADICTED = "contradicted"
+    UNDECIDED = "undecided"
+    MISSING = "not measured"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement about a study that runs can support or contradict.
+
+    Attributes:
+        slug: its name.
+        statement: in one sentence.
+        statistic: what number it comes to, with its unit.
+        sense: where the number lies, against the threshold, if the claim holds.
+        threshold: in the unit of the statistic.
+        reason: why that threshold.
+        measure: takes the cells to numbers by seed, in bits, for each part of the claim; all of
+            them must hold. Raises ``MissingRunsError`` where nothing compares.
+        ratio: the statistic is a ratio of errors, 4 to the power of its bits.
+        varies: settings of the recipe in which the claim's runs may differ.
+        premise: what the claim explains, in bits by seed, and how many of them there must be; where
+            there are fewer the verdict stays undecided.
+    """
+
+    slug: str
+    statement: str
+    statistic: str
+    sense: Sense
+    threshold: float
+    reason: str
+    measure: Callable[[Cells], Parts]
+    ratio: bool = False
+    varies: tuple[str, ...] = ()
+    premise: tuple[str, Callable[[Cells], BySeed], float] | None = None
+
+    @property
+    def rule(self) -> str:
+        """How the verdict follows from the interval, in words."""
+        shown = f"{self.threshold:.4g}"
+        if self.sense is Sense.WITHIN:
+            shown = f"{shown} in absolute value"
+        other = "below" if self.sense is Sense.ABOVE else "above"
+        mine = "above" if self.sense is Sense.ABOVE else "below"
+        rule = f"supported if the interval lies {mine} {shown}, contradicted if {other} it"
+        return rule if self.premise is None else f"{rule}, undecided where {self.premise[0]}"
+
+    def shown(self, bits: float) -> float:
+        """Return a number of bits in the unit of the statistic."""
+        return float(4.0 ** np.clip(bits, -500, 500)) if self.ratio else bits
+
+    def verdict(self, low: float, high: float) -> Verdict:
+        """Say what an interval, in the unit of the statistic, means for the claim."""
+        above = self.sense is Sense.ABOVE
+        if low > self.threshold:
+            return Verdict.SUPPORTED if above else Verdict.CONTRADICTED
+        if high < self.threshold:
+            return Verdict.CONTRADICTED if above else Verdict.SUPPORTED
+        return Verdict.UNDECIDED
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the runs say of one claim.
+
+    Attributes:
+        claim: its slug.
+        statement: in one sentence.
+        statistic: what number it is, with its unit.
+        rule: how the verdict follows.
+        reason: why that threshold.
+        estimate: of the part that speaks least for the claim; NaN where nothing was measured.
+        low: end of its 95 % interval over seeds; NaN where there is none.
+        high: the other end.
+        verdict: what follows.
+        detail: every part with its interval and seeds, or which runs are missing.
+    """
+
+    claim: str
+    statement: str
+    statistic: str
+    rule: str
+    reason: str
+    estimate: float
+    low: float
+    high: float
+    verdict: Verdict
+    detail: str
+
+
+def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:
+    """Tabulate findings, a row each."""
+    columns = [declared.name for declared in fields(Finding)]
+    rows = [asdict(finding) | {"verdict": str(finding.verdict)} for finding in findings]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def weigh(runs: Sequence[LoggedRun], claim: Claim) -> Finding:
+    """Judge a claim by those runs that it compares.
+
+    Runs that never learned, or that nobody evaluated, are left out and counted; of runs of one
+    configuration one is kept. Of several recipes it takes the one with most runs.
+
+    Args:
+        runs: of one task.
+        claim: what to judge.
+    """
+    cells, left_out = _comparable(runs, claim.varies)
+    try:
+        needs(cells.runs, "runs that learned and are evaluated")
+        parts = {name: part for name, part in claim.measure(cells).items() if len(part)}
+        needs(parts, "runs of the same seed in the cells that it compares")
+    except MissingRunsError as error:
+        detail = "; ".join([str(error), *left_out])
+        return _finding(claim, (math.nan, math.nan, math.nan), Verdict.MISSING, detail)
+    estimate, low, high = map(claim.shown, weakest(parts, claim.sense))
+    verdict = claim.verdict(low, high)
+    said = [_part_line(claim, name, part) for name, part in parts.items()]
+    if claim.premise is not None:
+        failing, measure, least = claim.premise
+        explained = measure(cells)
+        if interval(explained)[1] < least:
+            verdict = Verdict.UNDECIDED
+            said.append(f"{failing}: {_numbers(explained, float)} bits")
+    if all(len(part) < 2 for part in parts.values()):
+        low = high = math.nan
+        said.append("an interval needs 2 seeds")
+    return _finding(claim, (estimate, low, high), verdict, "; ".join([*said, *left_out]))
+
+
+def _finding(
+    claim: Claim, numbers: tuple[float, float, float], verdict: Verdict, detail: str
+) -> Finding:
+    said = (claim.slug, claim.statement, claim.statistic, claim.rule, claim.reason)
+    return Finding(*said, *numbers, verdict, detail)
+
+
+def _comparable(runs: Sequence[LoggedRun], varies: tuple[str, ...]) -> tuple[Cells, list[str]]:
+    """Choose the runs that a claim compares; say what was left out.
+
+    They share their recipe but for what varies. If there are several such groups, it is the one
+    in which that takes more values, then the one with more runs.
+    """
+    groups: dict[Hashable, list[LoggedRun]] = {}
+    for run in _distinct(runs):
+        groups.setdefault(_recipe_but_for(run, varies), []).append(run)
+    if not groups:
+        return Cells([]), []
+
+    def merit(recipe: Hashable) -> tuple[int, int, str]:
+        own = [run for run in groups[recipe] if _measured(run)]
+        return len({_values(run, varies) for run in own}), len(own), repr(recipe)
+
+    chosen = groups[max(groups, key=merit)]
+    plateaued = sum(run.is_plateau for run in chosen)
+    kept = [run for run in chosen if _measured(run)]
+    counts = {
+        "plateaued left out": plateaued,
+        "not evaluated": len(chosen) - plateaued - len(kept),
+        "of other recipes left out": sum(map(len, groups.values())) - len(chosen),
+    }
+    return Cells(kept), [f"{count} {what}" for what, count in counts.items() if count]
+
+
+def _distinct(runs: Sequence[LoggedRun]) -> list[LoggedRun]:
+    """Keep one run of each configuration, in an order of their own: ids and order say nothing."""
+    best: dict[str, LoggedRun] = {}
+    for run in runs:
+        of_same = best.get(run.config.identity)
+        if of_same is None or _rank(run) > _rank(of_same):
+            best[run.config.identity] = run
+    return [best[identity] for identity in sorted(best)]
+
+
+def _rank(run: LoggedRun) -> tuple[bool, int, list[float], list[float]]:
+    curves = run.loops.get("nmse", ()), run.training.get("loss", ())
+    nmse, loss = (np.nan_to_num(np.asarray(curve, float)).tolist() for curve in curves)
+    return not run.is_plateau, len(nmse), nmse, loss
+
+
+def _measured(run: LoggedRun) -> bool:
+    return bool(run.loops) and run.is_evaluated and not run.is_plateau
+
+
+def _recipe_but_for(run: LoggedRun, varies: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    recipe = run.config.recipe
+    return tuple((name, repr(recipe[name])) for name in sorted(recipe) if name not in varies)
+
+
+def _values(run: LoggedRun, varies: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(repr(run.config.recipe.get(name)) for name in varies)
+
+
+def _part_line(claim: Claim, name: str, part: BySeed) -> str:
+    return f"{name} {_numbers(part, claim.shown)}"
+
+
+def _numbers(part: BySeed, shown: Callable[[float], float]) -> str:
+    mean = f"{shown(part.mean()):.3g}"
+    if len(part) < 2:
+        return f"{mean} (seed {part.index[0]})" if len(part) else "unknown"
+    low, high = map(shown, interval(part))
+    seeds = ", ".join(f"{shown(value):.3g}" for value in part)
+    return f"{mean} [{low:.3g}, {high:.3g}] (seeds: {seeds})"
