@@ -104,10 +104,10 @@ def baseline_nmse(
     That of gradient descent is the one after as many steps as the run was evaluated for loops.
     """
     known: dict[str, dict[str, float]] = {}
-    for run in _search(client, experiment_id, "tags.`looped.kind` = 'baseline'"):
-        if "held_out/nmse" in run.data.metrics:
-            scores = known.setdefault(run.data.tags["baselines"], {})
-            scores[run.data.tags["baseline"]] = run.data.metrics["held_out/nmse"]
+    for scored in _search(client, experiment_id, "tags.`looped.kind` = 'baseline'"):
+        tags, metrics = scored.data.tags, scored.data.metrics
+        if "held_out/nmse" in metrics:
+            known.setdefault(tags["baselines"], {})[tags["baseline"]] = metrics["held_out/nmse"]
     found = {}
     for run in runs:
         content = {

@@ -33,8 +33,10 @@ def exhibit(studied: Mapping[str, tuple[Subject, Law]]) -> Exhibit:
         for task, gain in zip(studied, gains, strict=True)
         if not len(gain)
     )
-    return Exhibit("across_tasks", "b across tasks", LOOK_FOR, _found(table), _joined(table, curves),
-                   draw(table, curves), absent)  # fmt: skip
+    return Exhibit(
+        "across_tasks", "b across tasks", LOOK_FOR, _found(table), _joined(table, curves),
+        draw(table, curves), absent,
+    )  # fmt: skip
 
 
 def measured(subject: Subject) -> pd.DataFrame:

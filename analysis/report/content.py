@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+import pandas as pd
+
+from analysis.claims import Finding, findings_table, judge
 from analysis.report import (
     across_tasks,
     cost,
@@ -29,7 +31,7 @@ class Section:
 
     subject: Subject
     exhibits: Sequence[Exhibit]
-    findings: Sequence[Any]
+    findings: Sequence[Finding]
 
     @property
     def missing(self) -> list[str]:
@@ -60,6 +62,21 @@ class Report:
         return named | {self.across.name: self.across.caption}
 
     @property
+    def findings(self) -> list[Finding]:
+        """The verdicts of all tasks."""
+        return [finding for section in self.sections for finding in section.findings]
+
+    @property
+    def claims(self) -> pd.DataFrame:
+        """The verdicts as a table, a row for each task and claim."""
+        tables = [
+            findings_table(section.findings).assign(task=section.subject.task)
+            for section in self.sections
+        ]
+        table = pd.concat(tables, ignore_index=True)
+        return table[["task", *table.columns.drop("task")]]
+
+    @property
     def missing(self) -> list[str]:
         """What could not be shown, each with its task."""
         of_tasks = [
@@ -78,7 +95,9 @@ def make(subjects: Sequence[Subject], resamples: int) -> Report:
         resamples: of the laws' bootstrap.
     """
     laws = {subject.task: law.fit(subject, resamples) for subject in subjects}
-    sections = [Section(each, _exhibits(each, laws[each.task]), []) for each in subjects]
+    sections = [
+        Section(each, _exhibits(each, laws[each.task]), judge(each.runs)) for each in subjects
+    ]
     studied = {each.task: (each, laws[each.task]) for each in subjects}
     return Report(sections, across_tasks.exhibit(studied))
 

@@ -59,7 +59,9 @@ def exhibit(subject: Subject) -> Exhibit:
     if table["seconds"].isna().all():
         missing.append("time of a step: no run logged its speed")
     elif (table["clock"] != "own").all():
-        missing.append("time of a step at each b: the runs trained as one program and share a clock")
+        missing.append(
+            "time of a step at each b: the runs trained as one program and share a clock"
+        )
     if table["peak_mib"].isna().all():
         missing.append("memory: no run logged memory/peak_mib (runs of older versions did not)")
     return Exhibit("cost", "Cost of raising b", look_for, " ".join(found), table, draw(table),

@@ -16,7 +16,7 @@ from analysis.law_figures import COLOURS, MARKERS
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)))
-BAND = {"alpha": 0.13, "linewidth": 0}
+BAND: Mapping[str, Any] = {"alpha": 0.13, "linewidth": 0}
 
 Arguments = ParamSpec("Arguments")
 

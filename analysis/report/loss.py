@@ -25,7 +25,7 @@ def exhibits(subject: Subject) -> list[Exhibit]:
     )
     if not len(table):
         return [Exhibit("loss", "Loss", look_for, missing=lacks)]
-    shown = []
+    shown: list[Exhibit] = []
     for size, own in table.groupby("size", sort=False):
         found = _found(own) + ("" if (own["b"] == 1).any() else " No run at b = 1 to compare with.")
         shown.append(
@@ -87,15 +87,18 @@ def draw(table: pd.DataFrame) -> Figure:
         drawing.error_axis(panels[titles[0]][1], "loss / loss at b = 1")
     for column in panels.values():
         column[-1].set_xlabel("gradient steps")
-    drawing.legend_below(figure, [column[0] for column in panels.values()], len(looks), "trained at")
+    drawing.legend_below(
+        figure, [column[0] for column in panels.values()], len(looks), "trained at"
+    )
     return figure
 
 
 def _smoothed(loss: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Average the logarithm over a window, shorter at both ends."""
-    half = max(len(loss) // SHARE // 2, 0)
-    logs = np.log(np.maximum(loss, np.finfo(float).tiny))
-    return np.exp(pd.Series(logs).rolling(2 * half + 1, center=True, min_periods=1).mean().to_numpy())
+    half = len(loss) // SHARE // 2
+    logs = pd.Series(np.log(np.maximum(loss, np.finfo(float).tiny)))
+    window = logs.rolling(2 * half + 1, center=True, min_periods=1)
+    return np.asarray(np.exp(window.mean()), dtype=np.float64)
 
 
 def _found(table: pd.DataFrame) -> str:

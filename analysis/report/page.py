@@ -8,12 +8,18 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.claims import Finding, Verdict
 from analysis.report.content import Report, Section
 from analysis.report.exhibit import Exhibit
 
 STYLE = Path(__file__).with_name("page.css")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-MARKS = {"supported": "✓", "contradicted": "✗", "undecided": "?", "not measured": "–"}
+MARKS = {
+    Verdict.SUPPORTED: "✓",
+    Verdict.CONTRADICTED: "✗",
+    Verdict.UNDECIDED: "?",
+    Verdict.MISSING: "-",
+}
 MOST_ROWS = 60
 """Longer tables stay in their csv."""
 
@@ -115,7 +121,9 @@ def _details(summary: str, content: str) -> str:
 def _table(table: pd.DataFrame) -> str:
     head = "".join(f"<th>{escape(str(name))}</th>" for name in table)
     rows = "".join(
-        "<tr>" + "".join(f'<td class="number">{escape(_shown(value))}</td>' for value in row) + "</tr>"
+        "<tr>"
+        + "".join(f'<td class="number">{escape(_shown(value))}</td>' for value in row)
+        + "</tr>"
         for row in table.itertuples(index=False)
     )
     return f'<div class="scroll"><table><tr>{head}</tr>{rows}</table></div>'
@@ -127,29 +135,29 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
-def _findings(findings: Sequence[Any]) -> str:
+def _findings(findings: Sequence[Finding]) -> str:
     if not findings:
         return ""
     rows = []
     for each in findings:
-        word = str(each.verdict)
+        word = each.verdict.value
         why = f"<p>Rule: {escape(each.rule)}</p><p>{escape(each.reason)}</p>"
-        if each.detail:
-            why += f"<pre>{escape(str(each.detail))}</pre>"
+        why += "".join(f"<p>{escape(part)}</p>" for part in each.detail.split("; "))
         rows.append(
             f"<tr><td>{escape(each.statement)}{_details('rule and reason', why)}</td>"
-            f'<td class="number">{escape(_interval(each))}<br>'
+            f'<td class="number">{escape(interval(each))}<br>'
             f'<span class="faint">{escape(each.statistic)}</span></td>'
-            f'<td class="verdict {word.replace(" ", "-")}">{MARKS.get(word, "")} '
+            f'<td class="verdict {word.replace(" ", "-")}">{MARKS[each.verdict]} '
             f"{escape(word)}</td></tr>"
         )
     head = "<tr><th>claim</th><th>statistic</th><th>verdict</th></tr>"
     return f'<h3>Claims</h3><div class="scroll"><table>{head}{"".join(rows)}</table></div>'
 
 
-def _interval(finding: Any) -> str:
-    if finding.estimate is None or pd.isna(finding.estimate):
-        return "–"
+def interval(finding: Finding) -> str:
+    """Write what was measured, with its interval."""
+    if pd.isna(finding.estimate):
+        return "-"
     if pd.isna(finding.low) or pd.isna(finding.high):
         return f"{finding.estimate:.3g}"
     return f"{finding.estimate:.3g} [{finding.low:.3g}, {finding.high:.3g}]"

@@ -80,8 +80,8 @@ def draw(points: pd.DataFrame, baselines: Mapping[str, float], bayes: float | No
     drawing.trained_axis(axes, sorted(points["b"].unique()))
     low, high = points["nmse"].min(), points["nmse"].max()
     if bayes is not None:
-        axes.axhline(bayes, color="black", linewidth=1,
-                     label=f"Bayes predictor, {expressivity(bayes):.2f} bits: the ceiling")  # fmt: skip
+        label = f"Bayes predictor, {expressivity(bayes):.2f} bits: the ceiling"
+        axes.axhline(bayes, color="black", linewidth=1, label=label)
         low = min(low, bayes)
     _draw_baselines(axes, baselines, low / FARTHEST, high * FARTHEST)
     drawing.error_axis(axes, "NMSE: squared error / Var(y)")

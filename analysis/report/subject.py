@@ -111,7 +111,7 @@ def choose(
     tasks = Counter(run.task for run in chosen)
     return [
         _subject(name, [run for run in chosen if run.task == name], runs, baselines)
-        for name in sorted(tasks, key=lambda name: (-tasks[name], name))
+        for name, _ in sorted(tasks.items(), key=lambda item: (-item[1], item[0]))
     ]
 
 
@@ -124,14 +124,15 @@ def _subject(
     newest = {run.config.identity: run for run in wanted}
     counts = Counter(run.config.recipe_identity for run in newest.values())
     recipe = max(counts, key=lambda name: (counts[name], name))
-    own = sorted(
-        (run for run in newest.values() if run.config.recipe_identity == recipe),
-        key=lambda run: (
-            run.config.model_config.n_params(), run.config.size, run.config.b, run.config.seed,
-        ),
-    )  # fmt: skip
+    own = [run for run in newest.values() if run.config.recipe_identity == recipe]
+    own.sort(key=_place)
     every = [run for run in runs if run.task == task]
     return Subject(task, own, every, _level(own, baselines), _account(own, wanted, every))
+
+
+def _place(run: LoggedRun) -> tuple[int, str, int, int]:
+    config = run.config
+    return config.model_config.n_params(), config.size, config.b, config.seed
 
 
 def _level(
