@@ -52,6 +52,7 @@ def main() -> int:
     from analysis import load
     from analysis.report import content, subject
 
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     client = MlflowClient()
     try:
         experiment_id = current_experiment(client)
@@ -82,7 +83,6 @@ def _record(
 ) -> list[str]:
     """Log the report to the run that ``mlflow run`` made or to a new one; say where it is."""
     from analysis.report import files, store
-    from looped.packaging import quietly
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "report"
@@ -91,9 +91,8 @@ def _record(
         launched = os.environ.get("MLFLOW_RUN_ID")
         run_id = launched or str(client.create_run(experiment_id).info.run_id)
         client.update_run(run_id, name="report")
-        with quietly():
-            when = round(time.time() * 1000)
-            store.log_report(client, run_id, report, asdict(options), folder, when)
+        when = round(time.time() * 1000)
+        store.log_report(client, run_id, report, asdict(options), folder, when)
         if options.out:
             shutil.copytree(folder, options.out, dirs_exist_ok=True)
     if not launched:

@@ -10,13 +10,16 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from analysis.law_figures import COLOURS, MARKERS
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)))
 BAND: Mapping[str, Any] = {"alpha": 0.13, "linewidth": 0}
+
+_TICKS = {6: (1, 1.5, 2, 3, 4, 5, 7), 100: (1, 2, 5), 1000: (1, 3)}
+"""Where ticks go in a decade, by the largest range of an axis that takes so many."""
 
 Arguments = ParamSpec("Arguments")
 
@@ -60,16 +63,20 @@ def trained_axis(axes: Axes, bs: Sequence[int], is_labelled: bool = True) -> Non
         axes.set_xlabel("loops b that the model was trained at")
 
 
+def loops_axis(axes: Axes, farthest: int) -> None:
+    """Make the x-axis that of loops run."""
+    axes.set(xlabel="loops run", xlim=(0, farthest * 1.03))
+
+
 def error_axis(axes: Axes, label: str) -> None:
     """Make the y-axis logarithmic, with few enough ticks to read."""
     axes.set(yscale="log", ylabel=label)
     low, high = axes.get_ylim()
-    if high / low > 100:
-        axes.yaxis.set_minor_formatter(NullFormatter())
-    else:  # the powers of ten alone would be too few
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    within = [subs for range_, subs in _TICKS.items() if high / low <= range_]
+    if within:
+        axes.yaxis.set_major_locator(LogLocator(subs=within[0]))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def frame(axes: Axes, values: pd.Series, room: float = 1.6) -> None:

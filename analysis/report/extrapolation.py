@@ -96,7 +96,7 @@ def draw_absolute(table: pd.DataFrame) -> Figure:
     for row, label in enumerate(["NMSE", STATE][:rows]):
         drawing.error_axis(panels[sizes[0]][row], label)
     for column in panels.values():
-        column[-1].set_xlabel("loops run")
+        drawing.loops_axis(column[-1], int(table["loop"].max()))
     below = "; below: thin lines are seeds" if has_state else ""
     drawing.legend_below(figure, [column[0] for column in panels.values()], 4,
                          f"trained at (mark); band: {seeds.WHAT}{below}")  # fmt: skip
@@ -126,7 +126,7 @@ def draw_relative(table: pd.DataFrame) -> Figure:
     for column in panels.values():
         for axes in column:
             axes.axhline(1, color="black", linewidth=0.8)
-        column[-1].set_xlabel("loops run")
+        drawing.loops_axis(column[-1], int(table["loop"].max()))
     drawing.legend_below(figure, [column[0] for column in panels.values()], 4,
                          f"trained at (mark); band: {seeds.WHAT}")  # fmt: skip
     return figure

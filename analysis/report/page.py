@@ -100,8 +100,8 @@ def _exhibit(exhibit: Exhibit, name: str, picture: bytes) -> str:
         data = base64.b64encode(picture).decode()
         alt = escape(f"{exhibit.title}. {exhibit.found}", quote=True)
         parts.append(f'<img src="data:image/svg+xml;base64,{data}" alt="{alt}">')
-    found = f"<strong>{escape(exhibit.found)}</strong>" if exhibit.found else ""
-    parts.append(f"<figcaption>{escape(exhibit.look_for)} {found}</figcaption>")
+    found = f'<p class="found">{escape(exhibit.found)}</p>' if exhibit.found else ""
+    parts.append(f"<figcaption><p>{escape(exhibit.look_for)}</p>{found}</figcaption>")
     lines = [f'<figure id="{name.replace("/", "-")}-figure">', *parts, "</figure>"]
     lines += [f'<div class="missing">Missing: {escape(each)}</div>' for each in exhibit.missing]
     if 0 < len(exhibit.table) <= MOST_ROWS:
@@ -144,13 +144,12 @@ def _findings(findings: Sequence[Finding]) -> str:
         why = f"<p>Rule: {escape(each.rule)}</p><p>{escape(each.reason)}</p>"
         why += "".join(f"<p>{escape(part)}</p>" for part in each.detail.split("; "))
         rows.append(
-            f"<tr><td>{escape(each.statement)}{_details('rule and reason', why)}</td>"
-            f'<td class="number">{escape(interval(each))}<br>'
-            f'<span class="faint">{escape(each.statistic)}</span></td>'
+            f'<tr><td class="claim">{escape(each.statement)}{_details("rule and reason", why)}</td>'
             f'<td class="verdict {word.replace(" ", "-")}">{MARKS[each.verdict]} '
-            f"{escape(word)}</td></tr>"
+            f'{escape(word)}</td><td><span class="number">{escape(interval(each))}</span><br>'
+            f'<span class="faint">{escape(each.statistic)}</span></td></tr>'
         )
-    head = "<tr><th>claim</th><th>statistic</th><th>verdict</th></tr>"
+    head = "<tr><th>claim</th><th>verdict</th><th>statistic, 95 % interval over seeds</th></tr>"
     return f'<h3>Claims</h3><div class="scroll"><table>{head}{"".join(rows)}</table></div>'
 
 

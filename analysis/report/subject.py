@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
+from typing import Any
 
 import pandas as pd
 
@@ -98,7 +99,7 @@ def choose(
     chosen = [run for run in runs if task in (None, run.task)]
     chosen = chosen or [run for run in runs if task == run.config.task]
     _require(bool(chosen), f"task must be one of {_listed(run.task for run in runs)}", task)
-    wanted = {"sizes": sizes, "bs": bs}
+    wanted: dict[str, Iterable[Any] | None] = {"sizes": sizes, "bs": bs}
     for name, values in wanted.items():
         if values is not None:
             kept, held = set(values), [getattr(run.config, name[:-1]) for run in chosen]
