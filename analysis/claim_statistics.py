@@ -99,9 +99,17 @@ class Cells:
 
     Attributes:
         runs: that learned and are evaluated, one for each configuration.
+        reach: the farthest loop that claims look at, whatever single runs were evaluated to.
     """
 
     runs: Sequence[LoggedRun]
+    reach: int
+
+    @classmethod
+    def of(cls, runs: Sequence[LoggedRun]) -> "Cells":
+        """Take runs, and the loop that half of them were evaluated to."""
+        lengths = sorted(len(run.loops["nmse"]) for run in runs)
+        return cls(runs, lengths[len(lengths) // 2] if lengths else 0)
 
     @cached_property
     def sizes(self) -> list[str]:
@@ -113,16 +121,20 @@ class Cells:
         return sorted(weights, key=lambda size: (weights[size], size))
 
     @property
+    def largest(self) -> str:
+        """Name of the largest size."""
+        return self.sizes[-1]
+
+    @property
     def pairs(self) -> list[tuple[str, str]]:
         """Neighbouring sizes, the smaller one first."""
         needs(len(self.sizes) > 1, "2 sizes")
         return list(pairwise(self.sizes))
 
-    @cached_property
+    @property
     def far(self) -> int:
-        """The farthest loop that half of the runs reach, 50 at most."""
-        lengths = sorted(len(run.loops["nmse"]) for run in self.runs)
-        return min(FARTHEST_LOOP, lengths[len(lengths) // 2])
+        """The farthest loop that the study looked at, or that there is."""
+        return min(FARTHEST_LOOP, self.reach)
 
     def bs(self, size: str | None = None) -> list[int]:
         """Return the trained b of a size, or of all."""
@@ -134,7 +146,7 @@ class Cells:
 
     def where(self, keep: Callable[[LoggedRun], bool]) -> "Cells":
         """Return those cells whose runs are to be kept."""
-        return Cells([run for run in self.runs if keep(run)])
+        return Cells([run for run in self.runs if keep(run)], self.reach)
 
     def each(self, size: str, b: int, number: Callable[[LoggedRun], float]) -> BySeed:
         """Return a number of each run of a cell by seed, without those that have none."""

@@ -132,26 +132,26 @@ def weigh(runs: Sequence[LoggedRun], claim: Claim) -> Finding:
         claim: what to judge.
     """
     cells, left_out = _comparable(runs, claim.varies)
+    said: list[str] = []
     try:
         needs(cells.runs, "runs that learned and are evaluated")
         parts = {name: part for name, part in claim.measure(cells).items() if len(part)}
         needs(parts, "runs of the same seed in the cells that it compares")
+        if claim.premise is not None:
+            failing, measure, least = claim.premise
+            explained = measure(cells)
+            if interval(explained)[1] < least:
+                said = [f"{failing}: {_numbers(explained, float)} bits"]
     except MissingRunsError as error:
-        detail = "; ".join([str(error), *left_out])
-        return _finding(claim, (math.nan, math.nan, math.nan), Verdict.MISSING, detail)
+        nothing = (math.nan, math.nan, math.nan)
+        return _finding(claim, nothing, Verdict.MISSING, "; ".join([str(error), *left_out]))
     estimate, low, high = map(claim.shown, weakest(parts, claim.sense))
-    verdict = claim.verdict(low, high)
-    said = [_part_line(claim, name, part) for name, part in parts.items()]
-    if claim.premise is not None:
-        failing, measure, least = claim.premise
-        explained = measure(cells)
-        if interval(explained)[1] < least:
-            verdict = Verdict.UNDECIDED
-            said.append(f"{failing}: {_numbers(explained, float)} bits")
+    verdict = Verdict.UNDECIDED if said else claim.verdict(low, high)
     if all(len(part) < 2 for part in parts.values()):
         low = high = math.nan
         said.append("an interval needs 2 seeds")
-    return _finding(claim, (estimate, low, high), verdict, "; ".join([*said, *left_out]))
+    lines = [f"{name} {_numbers(part, claim.shown)}" for name, part in parts.items()]
+    return _finding(claim, (estimate, low, high), verdict, "; ".join([*said, *lines, *left_out]))
 
 
 def _finding(
@@ -171,7 +171,7 @@ def _comparable(runs: Sequence[LoggedRun], varies: tuple[str, ...]) -> tuple[Cel
     for run in _distinct(runs):
         groups.setdefault(_recipe_but_for(run, varies), []).append(run)
     if not groups:
-        return Cells([]), []
+        return Cells.of([]), []
 
     def merit(recipe: Hashable) -> tuple[int, int, str]:
         own = [run for run in groups[recipe] if _measured(run)]
@@ -185,7 +185,7 @@ def _comparable(runs: Sequence[LoggedRun], varies: tuple[str, ...]) -> tuple[Cel
         "not evaluated": len(chosen) - plateaued - len(kept),
         "of other recipes left out": sum(map(len, groups.values())) - len(chosen),
     }
-    return Cells(kept), [f"{count} {what}" for what, count in counts.items() if count]
+    return Cells.of(kept), [f"{count} {what}" for what, count in counts.items() if count]
 
 
 def _distinct(runs: Sequence[LoggedRun]) -> list[LoggedRun]:
@@ -214,11 +214,7 @@ def _recipe_but_for(run: LoggedRun, varies: tuple[str, ...]) -> tuple[tuple[str,
 
 
 def _values(run: LoggedRun, varies: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(repr(run.config.recipe.get(name)) for name in varies)
-
-
-def _part_line(claim: Claim, name: str, part: BySeed) -> str:
-    return f"{name} {_numbers(part, claim.shown)}"
+    return tuple(repr(getattr(run.config, name)) for name in varies)
 
 
 def _numbers(part: BySeed, shown: Callable[[float], float]) -> str:
