@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.claims import Finding, findings_table, judge
+from analysis.claims import Finding, Verdict, findings_table, judge
+from analysis.hypotheses import HYPOTHESES
 from analysis.report import (
     across_tasks,
     cost,
@@ -26,17 +27,28 @@ class Section:
     Attributes:
         subject: its runs.
         exhibits: figures and tables.
-        findings: verdicts on the study's claims and hypotheses.
+        findings: verdicts on the study's claims, from the runs of the section.
+        hypotheses: verdicts on its hypotheses, from all runs of the task: they compare recipes.
     """
 
     subject: Subject
     exhibits: Sequence[Exhibit]
     findings: Sequence[Finding]
+    hypotheses: Sequence[Finding]
 
     @property
     def missing(self) -> list[str]:
-        """What the runs do not allow to be shown."""
-        return [reason for each in self.exhibits for reason in each.missing]
+        """What the runs do not allow to be shown or judged."""
+        unjudged = {"claims": self.findings, "hypotheses": self.hypotheses}
+        counts = {
+            name: (sum(each.verdict is Verdict.MISSING for each in findings), len(findings))
+            for name, findings in unjudged.items()
+        }
+        return [reason for each in self.exhibits for reason in each.missing] + [
+            f"{name}: {count} of {total} are not measured by these runs"
+            for name, (count, total) in counts.items()
+            if count
+        ]
 
 
 @dataclass(frozen=True)
@@ -62,19 +74,15 @@ class Report:
         return named | {self.across.name: self.across.caption}
 
     @property
-    def findings(self) -> list[Finding]:
-        """The verdicts of all tasks."""
-        return [finding for section in self.sections for finding in section.findings]
-
-    @property
     def claims(self) -> pd.DataFrame:
-        """The verdicts as a table, a row for each task and claim."""
+        """The verdicts as a table, a row for each task and claim or hypothesis."""
         tables = [
-            findings_table(section.findings).assign(task=section.subject.task)
+            findings_table(findings).assign(task=section.subject.task, kind=kind)
             for section in self.sections
+            for kind, findings in (("claim", section.findings), ("hypothesis", section.hypotheses))
         ]
         table = pd.concat(tables, ignore_index=True)
-        return table[["task", *table.columns.drop("task")]]
+        return table[["task", "kind", *table.columns.drop(["task", "kind"])]]
 
     @property
     def missing(self) -> list[str]:
@@ -96,7 +104,10 @@ def make(subjects: Sequence[Subject], resamples: int) -> Report:
     """
     laws = {subject.task: law.fit(subject, resamples) for subject in subjects}
     sections = [
-        Section(each, _exhibits(each, laws[each.task]), judge(each.runs)) for each in subjects
+        Section(
+            each, _exhibits(each, laws[each.task]), judge(each.runs), judge(each.every, HYPOTHESES)
+        )
+        for each in subjects
     ]
     studied = {each.task: (each, laws[each.task]) for each in subjects}
     return Report(sections, across_tasks.exhibit(studied))

@@ -177,7 +177,7 @@ def _found_relative(table: pd.DataFrame) -> str:
     means = seeds.geometric_over_seeds(last, ["size", "b"], "ratio")
     said = []
     for size, own in means.groupby("size", sort=False):
-        ratios = ", ".join(f"{row.mean:.3g} (b = {row.b})" for row in own.itertuples())
+        ratios = ", ".join(f"{row.mean:#.3g} (b = {row.b})" for row in own.itertuples())
         said.append(f"{size}: {ratios}.")
     loops = sorted(last["loop"].unique())
     after = f"{loops[0]}" if len(loops) == 1 else f"{loops[0]} to {loops[-1]}"

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.claims import Finding, Verdict
+from analysis.hypotheses import joint_reading
 from analysis.report.content import Report, Section
 from analysis.report.exhibit import Exhibit
 
@@ -85,7 +86,11 @@ def _section(section: Section, pictures: Mapping[str, bytes]) -> list[str]:
     return [
         f'<h2 id="{slug}">Task: {escape(section.subject.task)}</h2>',
         f"<p>{escape(section.subject.account)}</p>",
+        "<h3>Claims</h3>",
         _findings(section.findings),
+        "<h3>Hypotheses</h3>",
+        f"<p>{escape(joint_reading(section.hypotheses))}</p>",
+        _details("each at equal steps and equal FLOPs", _findings(section.hypotheses)),
         *(
             f'<h3 id="{slug}-{each.name}">{escape(each.title)}</h3>\n'
             + _exhibit(each, f"{slug}/{each.name}", pictures[f"{slug}/{each.name}"])
@@ -136,8 +141,6 @@ def _shown(value: Any) -> str:
 
 
 def _findings(findings: Sequence[Finding]) -> str:
-    if not findings:
-        return ""
     rows = []
     for each in findings:
         word = each.verdict.value
@@ -150,7 +153,7 @@ def _findings(findings: Sequence[Finding]) -> str:
             f'<span class="faint">{escape(each.statistic)}</span></td></tr>'
         )
     head = "<tr><th>claim</th><th>verdict</th><th>statistic, 95 % interval over seeds</th></tr>"
-    return f'<h3>Claims</h3><div class="scroll"><table>{head}{"".join(rows)}</table></div>'
+    return f'<div class="scroll"><table>{head}{"".join(rows)}</table></div>'
 
 
 def interval(finding: Finding) -> str:

@@ -2,6 +2,7 @@
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from analysis.exchange import front
 from analysis.report import drawing, seeds
@@ -57,7 +58,8 @@ def draw(table: pd.DataFrame) -> Figure:
             above = getattr(row, f"{kind}_front")
             axes.annotate(f"{row.size}:{row.b}", (getattr(row, cost), row.mean),
                           (-4, 4) if above else (4, -9), textcoords="offset points", fontsize=7,
-                          ha="right" if above else "left")  # fmt: skip
+                          ha="right" if above else "left",
+                          path_effects=[withStroke(linewidth=2, foreground="white")])  # fmt: skip
         axes.set(xscale="log", xlabel=label, title="training" if kind == "train" else "inference")
         axes.set_ylabel("expressivity E, bits")
         axes.margins(x=0.1)

@@ -8,6 +8,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
 
 from analysis.claims import Verdict
+from analysis.hypotheses import joint_reading
 from analysis.report import page
 from analysis.report.content import Report
 
@@ -41,7 +42,7 @@ def log_report(
         "mlflow.note.content": note(report),
     }
     for section in report.sections:
-        for finding in section.findings:
+        for finding in (*section.findings, *section.hypotheses):
             tags[f"claim.{section.subject.slug}.{finding.claim}"] = finding.verdict.value
     metrics = [Metric(name, value, when, 0) for name, value in counts(report).items()]
     client.log_batch(
@@ -55,7 +56,8 @@ def log_report(
 
 def counts(report: Report) -> dict[str, float]:
     """Count runs, what is missing, and verdicts."""
-    verdicts = Counter(finding.verdict for finding in report.findings)
+    table = report.claims
+    verdicts = Counter(zip(table["kind"], table["verdict"], strict=True))
     runs = [run for section in report.sections for run in section.subject.runs]
     return {
         "report/tasks": float(len(report.sections)),
@@ -63,7 +65,9 @@ def counts(report: Report) -> dict[str, float]:
         "report/plateaued": float(sum(run.is_plateau for run in runs)),
         "report/missing": float(len(report.missing)),
     } | {
-        f"claims/{verdict.value.replace(' ', '_')}": float(verdicts[verdict]) for verdict in Verdict
+        f"{name}/{verdict.value.replace(' ', '_')}": float(verdicts[kind, verdict.value])
+        for kind, name in (("claim", "claims"), ("hypothesis", "hypotheses"))
+        for verdict in Verdict
     }
 
 
@@ -72,11 +76,11 @@ def note(report: Report) -> str:
     lines = ["The whole: `report/report.html`."]
     for section in report.sections:
         lines += ["", f"**{section.subject.task}**: {section.subject.account}", ""]
-        if section.findings:
-            lines += ["| claim | statistic | verdict |", "|---|---|---|"]
-            lines += [
-                f"| {finding.statement} | {page.interval(finding)} | {finding.verdict.value} |"
-                for finding in section.findings
-            ]
+        lines += ["| claim | statistic | verdict |", "|---|---|---|"]
+        lines += [
+            f"| {finding.statement} | {page.interval(finding)} | {finding.verdict.value} |"
+            for finding in section.findings
+        ]
+        lines += ["", joint_reading(section.hypotheses), ""]
     lines += [f"- Missing: {reason}" for reason in report.missing]
     return "\n".join(lines)
