@@ -76,13 +76,11 @@ def costs(subject: Subject) -> pd.DataFrame:
         ``shared`` where runs of several b trained as one program), ``sharing`` (how many runs
         had that clock), and ``nmse`` (geometric mean of the seeds that learned).
     """
-    clocks: dict[float, set[tuple[str, int]]] = defaultdict(set)
-    users: dict[float, int] = defaultdict(int)
+    clocks: dict[tuple[str, float], list[int]] = defaultdict(list)  # b of the runs that share one
     rows = []
     for run in subject.runs:
         speed = median(run.speed) if run.speed else run.metrics.get("speed/steps_per_s", np.nan)
-        clocks[speed].add((run.config.size, run.config.b))
-        users[speed] += 1
+        clocks[run.config.size, speed].append(run.config.b)
         rows.append(
             {
                 "size": run.config.size,
@@ -94,9 +92,10 @@ def costs(subject: Subject) -> pd.DataFrame:
             }
         )
     table = pd.DataFrame(rows)
-    # no two programs have the same speed to the last digit: who does shared one
-    table["clock"] = ["shared" if len(clocks[speed]) > 1 else "own" for speed in table["speed"]]
-    table["sharing"] = [users[speed] for speed in table["speed"]]
+    # no two programs have the same speed to the last digit: runs that do were one program
+    used = [clocks[clock] for clock in zip(table["size"], table["speed"], strict=True)]
+    table["clock"] = ["shared" if len(set(bs)) > 1 else "own" for bs in used]
+    table["sharing"] = [len(bs) for bs in used]
     groups = table.groupby(["size", "b"], sort=False)
     cells = groups.agg(
         runs=("flops", "size"), flops=("flops", "first"), seconds=("seconds", "median"),

@@ -4,6 +4,8 @@ import io
 import json
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from analysis import figures
 from analysis.report import drawing, page
 from analysis.report.content import Report
@@ -44,8 +46,13 @@ def _write(folder: Path, exhibit: Exhibit) -> bytes:
         path.with_suffix(".csv").write_text(table.getvalue(), encoding="utf-8")
     if exhibit.figure is None:
         return b""
-    with drawing.style():
-        exhibit.figure.draw_without_rendering()
-        exhibit.figure.set_layout_engine("none")  # laid out once for both files
-        figures.save(exhibit.figure, path)
+    save(exhibit.figure, path)
     return path.with_suffix(".svg").read_bytes()
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Save a figure of the report as SVG and PNG."""
+    with drawing.style():
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out once for both files
+        figures.save(figure, path)
