@@ -26,7 +26,7 @@ def studied():
 
 def test_a_line_per_task_in_the_panel_of_its_size(studied):
     exhibit = across_tasks.exhibit(studied)
-    for axes, (size, by_b) in zip(exhibit.figure.axes, BITS.items(), strict=True):
+    for axes, by_b in zip(exhibit.figure.axes, BITS.values(), strict=True):
         gains = bars(axes)
         assert list(gains["linear"].get_ydata()) == pytest.approx(
             [by_b[5] - by_b[1], by_b[10] - by_b[1]]

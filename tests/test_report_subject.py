@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import planted_report
 import pytest
 from planted_report import BASELINES, run, runs, study
 
@@ -26,7 +25,7 @@ def test_choices_and_counts():
     again = replace(run("tiny", 5, 1), run_id="again")
     stuck = run("tiny", 5, 4, plateau=True)
     own = study([*runs(), again, stuck], sizes=["tiny"], bs=[5])
-    assert [each.run_id for each in own.runs][0] == "again"
+    assert own.runs[0].run_id == "again"
     assert len(own.runs) == 4 and len(own.learned) == 3
     assert "1 plateaued, drawn apart" in own.account and "1 repeated" in own.account
     assert own.baselines == BASELINES and own.bayes is None
