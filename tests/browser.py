@@ -9,7 +9,15 @@ from html import unescape
 BINARY = next(
     filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), ""
 )
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-extensions", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr", "--v=0", "--virtual-time-budget=3000", "--dump-dom"]
+FLAGS = [
+    f"--{flag}"
+    for flag in (
+        "headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run",
+        "disable-background-networking", "disable-component-update", "disable-sync",
+        "disable-extensions", "enable-logging=stderr", "v=0", "virtual-time-budget=3000",
+        "dump-dom",
+    )
+]  # fmt: skip
 NOWHERE = "--host-resolver-rules=MAP * ~NOTFOUND"  # the browser's own calls go nowhere as well
 PROBE = """<script>addEventListener("load", () => {
   const seen = getComputedStyle(document.body);

@@ -53,6 +53,8 @@ def _write(folder: Path, exhibit: Exhibit) -> bytes:
 def save(figure: Figure, path: Path) -> None:
     """Save a figure of the report as SVG and PNG."""
     with drawing.style():
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out once for both files
+        engine = figure.get_layout_engine()
+        if engine is not None:
+            engine.execute(figure)
+            figure.set_layout_engine("none")  # laid out once for both files
         figures.save(figure, path)
