@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from analysis.report import drawing, performance
 from analysis.report.exhibit import Exhibit
@@ -127,6 +128,7 @@ def draw(table: pd.DataFrame) -> Figure:
         drawing.trained_axis(upper, sorted(table["b"].unique()))
         drawing.error_axis(upper, kind.label)
         lower.set(xscale="log", xlabel=kind.label)
+        lower.xaxis.set_minor_locator(NullLocator())
         if lower.lines:
             drawing.error_axis(lower, "NMSE")
         else:

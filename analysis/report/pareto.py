@@ -3,6 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import NullLocator
 
 from analysis.exchange import front
 from analysis.report import drawing, seeds
@@ -62,6 +63,7 @@ def draw(table: pd.DataFrame) -> Figure:
                           path_effects=[withStroke(linewidth=2, foreground="white")])  # fmt: skip
         axes.set(xscale="log", xlabel=label, title="training" if kind == "train" else "inference")
         axes.set_ylabel("expressivity E, bits")
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.margins(x=0.1)
     drawing.legend_below(figure, [upper], 4)
     return figure
