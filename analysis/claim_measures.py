@@ -4,20 +4,21 @@ Where the study names a b or a loop that was not trained or evaluated, the neare
 and named.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 
 from analysis.claim_statistics import (
-    BySeed,
+    STUDIED_B,
     Cells,
-    MissingRunsError,
     Parts,
     less,
     loss_bits,
     mean_of,
     needs,
+    scaled,
 )
 from analysis.load import LoggedRun
 
@@ -51,14 +52,22 @@ def lead_over_larger(cells: Cells) -> Parts:
 def last_gain(cells: Cells) -> Parts:
     """Return the bits that the last step of b brings per doubling, per size."""
     needs(len(cells.bs()) > 2, "3 values of b")
-    return {
-        f"{size} from {bs[-2]} to {bs[-1]}": less(
-            cells.bits(size, bs[-1]), cells.bits(size, bs[-2])
-        )
-        / np.log2(bs[-1] / bs[-2])
-        for size in cells.sizes
-        if len(bs := cells.bs(size)) > 2
-    }
+    return _gain_per_doubling(cells, -2)
+
+
+def first_gain(cells: Cells) -> Parts:
+    """Return the bits that the first step of b brings per doubling, per size."""
+    return _gain_per_doubling(cells, 0)
+
+
+def _gain_per_doubling(cells: Cells, step: int) -> Parts:
+    gains = {}
+    for size in cells.sizes:
+        if len(bs := cells.bs(size)) > 2:
+            low, high = bs[step], bs[step + 1]
+            gain = less(cells.bits(size, high), cells.bits(size, low))
+            gains[f"{size} from {low} to {high}"] = scaled(gain, 1 / math.log2(high / low))
+    return gains
 
 
 def lead_of_larger(cells: Cells) -> Parts:
@@ -112,12 +121,14 @@ def lost_beyond(cells: Cells, size: str) -> Parts:
 
 def lost_by_b(cells: Cells) -> Parts:
     """Return the slope on b of the bits that medium loses by the farthest loop."""
-    bs = _of_size(cells, "medium")
+    lost = {b: cells.lost("medium", b) for b in _of_size(cells, "medium")}
+    bs = [b for b, part in lost.items() if part]
     needs(len(bs) > 1, "medium at two b > 1")
-    lost = {b: cells.lost("medium", b) for b in bs}
-    centred = {b: b - sum(bs) / len(bs) for b in bs}
-    weight = sum(value**2 for value in centred.values())
-    slope = mean_of([len(bs) * lost[b] * centred[b] / weight for b in bs])
+    slope = {
+        seed: float(np.polyfit(bs, [lost[b][seed] for b in bs], 1)[0])
+        for seed in lost[bs[0]]
+        if all(seed in lost[b] for b in bs)
+    }
     return {f"medium, trained at {_listed(bs)}, loop {cells.far}": slope}
 
 
@@ -131,8 +142,14 @@ def excess_of_larger(cells: Cells) -> Parts:
     }
 
 
+def loss_of_sizes(cells: Cells) -> Parts:
+    """Return the bits that each size loses by the farthest loop, the mean over b."""
+    return {f"lost by {size}": cells.mean_lost(size) for size in cells.sizes}
+
+
 def starts(cells: Cells) -> Parts:
     """Return the bits by which the first loss differs from that at b = 1, per size and b."""
+    _check_curves(cells)
     needs(1 in cells.bs() and len(cells.bs()) > 1, "b = 1 and a larger b")
     return {
         f"{size} at b = {b}": less(cells.loss(size, b, False), cells.loss(size, 1, False))
@@ -143,6 +160,7 @@ def starts(cells: Cells) -> Parts:
 
 def early_fall(cells: Cells) -> Parts:
     """Return the share of the loss's fall that the first fifth of the steps brings, per size."""
+    _check_curves(cells)
 
     def share(run: LoggedRun) -> float:
         bits, steps = loss_bits(run), np.asarray(run.training.get("step", ()))
@@ -157,38 +175,57 @@ def early_fall(cells: Cells) -> Parts:
 
 
 def drifts(cells: Cells) -> Parts:
-    """Return the drift of the loss against that at b = 1, per size; see ``Cells.drift``."""
+    """Return the drift of the loss against that at b = 1, per size; see ``Cells.parting``."""
+    _check_curves(cells)
     needs(1 in cells.bs() and len(cells.bs()) > 1, "b = 1 and a larger b")
     return {
-        size: mean_of([cells.drift(size, b) for b in cells.bs(size) if b > 1])
+        size: mean_of([cells.parting(size, b)[0] for b in cells.bs(size) if b > 1])
+        for size in cells.sizes
+    }
+
+
+def scatters(cells: Cells) -> Parts:
+    """Return the scatter about that drift, per size."""
+    return {
+        f"scatter of {size}": mean_of([cells.parting(size, b)[1] for b in cells.bs(size) if b > 1])
         for size in cells.sizes
     }
 
 
 def shrinking_gaps(cells: Cells) -> Parts:
     """Return by how much each gap in the final loss exceeds the next one."""
-    bs, gaps = cells.bs(), _mean_gaps(cells)
-    needs(len(gaps) > 1, "3 values of b")
-    steps = [f"{low}-{high}" for low, high in pairwise(bs)]
+    gaps = _mean_gaps(cells)
     return {
-        f"{earlier} over {later}": less(gaps[index], gaps[index + 1])
-        for index, (earlier, later) in enumerate(pairwise(steps))
+        f"{earlier} over {later}": less(gaps[earlier], gaps[later])
+        for earlier, later in pairwise(gaps)
     }
 
 
 def last_gap(cells: Cells) -> Parts:
     """Return the bits by which the loss at the last b is below that at the one before."""
-    bs, gaps = cells.bs(), _mean_gaps(cells)
-    needs(len(gaps) > 1, "3 values of b")
-    return {f"from {bs[-2]} to {bs[-1]}": gaps[-1]}
+    name, gap = list(_mean_gaps(cells).items())[-1]
+    return {name: gap}
 
 
-def _mean_gaps(cells: Cells) -> list[BySeed]:
-    """Return the gaps between neighbouring b, the mean of the sizes that have every b."""
-    whole = [cells.gaps(size) for size in cells.sizes if cells.bs(size) == cells.bs()]
-    if not whole:
-        raise MissingRunsError("needs a size at every b")
-    return [mean_of(of_step) for of_step in zip(*whole, strict=True)]
+def _mean_gaps(cells: Cells) -> Parts:
+    """Return the gaps between neighbouring b of the study, the mean of the sizes that have all.
+
+    Without three of its b, those between all b there are.
+    """
+    _check_curves(cells)
+    studied = [b for b in cells.bs() if b <= STUDIED_B]
+    bs = studied if len(studied) > 2 else cells.bs()
+    needs(len(bs) > 2, "3 values of b")
+    sizes = [size for size in cells.sizes if set(bs) <= set(cells.bs(size))]
+    needs(sizes, f"a size at every b of {_listed(bs)}")
+    return {
+        f"{low}-{high}": mean_of([cells.gap(size, low, high) for size in sizes])
+        for low, high in pairwise(bs)
+    }
+
+
+def _check_curves(cells: Cells) -> None:
+    needs(any(run.training.get("loss") for run in cells.runs), "the curves of the training")
 
 
 def _listed(bs: Sequence[int]) -> str:

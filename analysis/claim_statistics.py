@@ -9,12 +9,11 @@ import enum
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
 from analysis.expressivity import Floats, expressivity
@@ -24,10 +23,12 @@ LEVEL = 0.95
 NOTABLE_BITS = 0.1
 """The least difference that counts: 15 % of the error, too little to see on an axis of decades."""
 
-FARTHEST_LOOP = 50
+FARTHEST_LOOP, STUDIED_B = 50, 15
+"""The farthest loop and the largest b of the study."""
+
 _LEAST_NMSE, _GREATEST_NMSE = 1e-12, 1e12  # a model that diverged counts, with a finite error
 
-BySeed: TypeAlias = pd.Series
+BySeed: TypeAlias = Mapping[int, float]
 Parts: TypeAlias = Mapping[str, BySeed]
 
 
@@ -49,13 +50,18 @@ def needs(holds: object, what: str) -> None:
         raise MissingRunsError(f"needs {what}")
 
 
-def interval(values: Sequence[float] | BySeed, level: float = LEVEL) -> tuple[float, float]:
-    """Return Student's t interval of the mean; everything, with fewer than two values."""
-    sample = np.asarray(values, float)
-    if len(sample) < 2:
+def interval(part: BySeed, level: float = LEVEL) -> tuple[float, float]:
+    """Return Student's t interval of the mean over seeds; everything, with fewer than two."""
+    if len(part) < 2:
         return -math.inf, math.inf
-    half = stats.t.ppf((1 + level) / 2, len(sample) - 1) * stats.sem(sample)
-    return float(sample.mean() - half), float(sample.mean() + half)
+    spread = float(np.std(list(part.values()), ddof=1)) / math.sqrt(len(part))
+    half = _students(level, len(part) - 1) * spread
+    return mean(part) - half, mean(part) + half
+
+
+@cache
+def _students(level: float, degrees_of_freedom: int) -> float:
+    return float(stats.t.ppf((1 + level) / 2, degrees_of_freedom))
 
 
 def weakest(parts: Parts, sense: Sense) -> tuple[float, float, float]:
@@ -68,10 +74,12 @@ def weakest(parts: Parts, sense: Sense) -> tuple[float, float, float]:
     1 - 0.05 / k (Bonferroni), since any one part may contradict.
     """
     if sense is Sense.ABOVE:
-        estimate, low, high = weakest({name: -part for name, part in parts.items()}, Sense.BELOW)
+        estimate, low, high = weakest(
+            {name: scaled(part, -1) for name, part in parts.items()}, Sense.BELOW
+        )
         return -estimate, -high, -low
     wider = 1 - (1 - LEVEL) / len(parts)
-    means = [float(part.mean()) for part in parts.values()]
+    means = [mean(part) for part in parts.values()]
     own = [interval(part) for part in parts.values()]
     corrected = [interval(part, wider) for part in parts.values()]
     if sense is Sense.BELOW:
@@ -80,17 +88,26 @@ def weakest(parts: Parts, sense: Sense) -> tuple[float, float, float]:
     return max(map(abs, means)), from_zero, max(max(-low, high) for low, high in own)
 
 
-def mean_of(parts: Sequence[BySeed]) -> BySeed:
-    """Average over parts within each seed that has all of those that any seed has."""
-    there = [part for part in parts if len(part)]
-    if not there:
-        return pd.Series(dtype=float)
-    return pd.concat(there, axis=1, join="inner").mean(axis=1)
+def mean(part: BySeed) -> float:
+    """Return the mean over seeds."""
+    return sum(part.values()) / len(part)
+
+
+def scaled(part: BySeed, factor: float) -> BySeed:
+    """Return a multiple of each seed's number."""
+    return {seed: factor * value for seed, value in part.items()}
 
 
 def less(part: BySeed, other: BySeed) -> BySeed:
     """Return the difference within each seed that both have."""
-    return (part - other).dropna()
+    return {seed: value - other[seed] for seed, value in part.items() if seed in other}
+
+
+def mean_of(parts: Sequence[BySeed]) -> BySeed:
+    """Average over the parts that have a seed, within each seed that all of those have."""
+    there = [part for part in parts if part]
+    shared = [seed for seed in there[0] if all(seed in part for part in there)] if there else []
+    return {seed: sum(part[seed] for part in there) / len(there) for seed in shared}
 
 
 @dataclass(frozen=True)
@@ -114,9 +131,10 @@ class Cells:
     @cached_property
     def sizes(self) -> list[str]:
         """Names of the sizes, the smallest model first."""
+        models = {run.config.size: run.config for run in self.runs}
         weights = {
-            run.config.size: run.config.model_config.n_params(position_embedding=False)
-            for run in self.runs
+            size: config.model_config.n_params(position_embedding=False)
+            for size, config in models.items()
         }
         return sorted(weights, key=lambda size: (weights[size], size))
 
@@ -138,7 +156,7 @@ class Cells:
 
     def bs(self, size: str | None = None) -> list[int]:
         """Return the trained b of a size, or of all."""
-        return sorted({run.config.b for run in self.runs if size in (None, run.config.size)})
+        return sorted({b for own, b in self._by_cell if size in (None, own)})
 
     def beyond(self, size: str | None = None) -> list[int]:
         """Return the b from 2 on that were evaluated to twice their loops or more."""
@@ -148,14 +166,21 @@ class Cells:
         """Return those cells whose runs are to be kept."""
         return Cells([run for run in self.runs if keep(run)], self.reach)
 
+    @cached_property
+    def _by_cell(self) -> dict[tuple[str, int], dict[int, LoggedRun]]:
+        cells: dict[tuple[str, int], dict[int, LoggedRun]] = {}
+        for run in sorted(self.runs, key=lambda run: run.config.seed):
+            cells.setdefault((run.config.size, run.config.b), {})[run.config.seed] = run
+        return cells
+
+    def of_cell(self, size: str, b: int) -> Mapping[int, LoggedRun]:
+        """Return the runs of a cell by seed."""
+        return self._by_cell.get((size, b), {})
+
     def each(self, size: str, b: int, number: Callable[[LoggedRun], float]) -> BySeed:
         """Return a number of each run of a cell by seed, without those that have none."""
-        own = {
-            run.config.seed: number(run)
-            for run in self.runs
-            if run.config.size == size and run.config.b == b
-        }
-        return pd.Series(own, dtype=float).sort_index().dropna()
+        own = {seed: number(run) for seed, run in self.of_cell(size, b).items()}
+        return {seed: value for seed, value in own.items() if not math.isnan(value)}
 
     def bits(self, size: str, b: int, loop: int | None = None) -> BySeed:
         """Return the expressivity after some loops, b unless told, by seed."""
@@ -184,30 +209,27 @@ class Cells:
 
         return self.each(size, b, number)
 
-    def gaps(self, size: str) -> list[BySeed]:
-        """Return the bits that each next b adds to the loss at the end of training, by seed."""
-        return [
-            less(self.loss(size, high, True), self.loss(size, low, True))
-            for low, high in pairwise(self.bs(size))
-        ]
+    def gap(self, size: str, low: int, high: int) -> BySeed:
+        """Return the bits that a larger b adds to the loss at the end of training, by seed."""
+        return less(self.loss(size, high, True), self.loss(size, low, True))
 
-    def drift(self, size: str, b: int) -> BySeed:
-        """Return the slope of the loss at b over that at b = 1, bits a doubling of the steps.
+    def parting(self, size: str, b: int) -> tuple[BySeed, BySeed]:
+        """Follow the loss at b over that at b = 1, in bits, after the escape, by seed.
 
-        Taken after the escape: from a tenth of the steps on, once both are below half of what
-        they began with.
+        That is from a tenth of the steps on, once both are below half of what they began with.
+
+        Returns:
+            The slope per doubling of the steps, and the scatter about that line.
         """
-        own = {
-            run.config.seed: run
-            for run in self.runs
-            if (run.config.size, run.config.b) == (size, 1)
+        base = self.of_cell(size, 1)
+        lines = {
+            seed: _line(run, base[seed])
+            for seed, run in self.of_cell(size, b).items()
+            if seed in base
         }
-
-        def number(run: LoggedRun) -> float:
-            base = own.get(run.config.seed)
-            return math.nan if base is None else _drift(run, base)
-
-        return self.each(size, b, number)
+        known = {seed: line for seed, line in lines.items() if line is not None}
+        slopes = {seed: slope for seed, (slope, _) in known.items()}
+        return slopes, {seed: scatter for seed, (_, scatter) in known.items()}
 
 
 def bits_after(run: LoggedRun, loop: int) -> float:
@@ -226,17 +248,20 @@ def _bits(errors: float | Sequence[float]) -> Floats:
     return expressivity(np.clip(known, _LEAST_NMSE, _GREATEST_NMSE))
 
 
-def _drift(run: LoggedRun, base: LoggedRun) -> float:
+def _line(run: LoggedRun, base: LoggedRun) -> tuple[float, float] | None:
+    """Return slope and scatter of the ratio of two losses; None where too little is known."""
     steps, own, of_base = np.intersect1d(
         run.training.get("step", ()), base.training.get("step", ()), return_indices=True
     )
     if not len(steps):
-        return math.nan
+        return None
     bits, base_bits = loss_bits(run)[own], loss_bits(base)[of_base]
     fallen = [curve - curve[0] > 0.5 for curve in (bits, base_bits)]  # half the error
     if not all(curve.any() for curve in fallen):
-        return math.nan
+        return None
     since = max(*(int(curve.argmax()) for curve in fallen), int((steps > steps[-1] / 10).argmax()))
     if len(steps) - since < 10:
-        return math.nan
-    return float(np.polyfit(np.log2(steps[since:]), (bits - base_bits)[since:], 1)[0])
+        return None
+    doublings, ratio = np.log2(steps[since:]), (bits - base_bits)[since:]
+    slope, height = np.polyfit(doublings, ratio, 1)
+    return float(slope), float(np.std(ratio - slope * doublings - height))

@@ -15,6 +15,7 @@ from analysis.claim_statistics import (
     Parts,
     Sense,
     interval,
+    mean,
     needs,
     weakest,
 )
@@ -28,6 +29,21 @@ class Verdict(enum.StrEnum):
     CONTRADICTED = "contradicted"
     UNDECIDED = "undecided"
     MISSING = "not measured"
+
+
+@dataclass(frozen=True)
+class Premise:
+    """What a claim explains; where there is too little of it the verdict stays undecided.
+
+    Attributes:
+        failing: what is so where it fails, in words.
+        measure: takes the cells to bits by seed.
+        least: how many bits there must be, as far as the interval tells.
+    """
+
+    failing: str
+    measure: Callable[[Cells], BySeed]
+    least: float
 
 
 @dataclass(frozen=True)
@@ -45,8 +61,8 @@ class Claim:
             them must hold. Raises ``MissingRunsError`` where nothing compares.
         ratio: the statistic is a ratio of errors, 4 to the power of its bits.
         varies: settings of the recipe in which the claim's runs may differ.
-        premise: what the claim explains, in bits by seed, and how many of them there must be; where
-            there are fewer the verdict stays undecided.
+        premise: what there must be for the claim to explain.
+        beside: what else to tell with it, in bits by seed, which is not judged.
     """
 
     slug: str
@@ -58,7 +74,8 @@ class Claim:
     measure: Callable[[Cells], Parts]
     ratio: bool = False
     varies: tuple[str, ...] = ()
-    premise: tuple[str, Callable[[Cells], BySeed], float] | None = None
+    premise: Premise | None = None
+    beside: Callable[[Cells], Parts] | None = None
 
     @property
     def rule(self) -> str:
@@ -69,11 +86,13 @@ class Claim:
         other = "below" if self.sense is Sense.ABOVE else "above"
         mine = "above" if self.sense is Sense.ABOVE else "below"
         rule = f"supported if the interval lies {mine} {shown}, contradicted if {other} it"
-        return rule if self.premise is None else f"{rule}, undecided where {self.premise[0]}"
+        return rule if self.premise is None else f"{rule}, undecided where {self.premise.failing}"
 
     def shown(self, bits: float) -> float:
         """Return a number of bits in the unit of the statistic."""
-        return float(4.0 ** np.clip(bits, -500, 500)) if self.ratio else bits
+        if not self.ratio:
+            return bits
+        return 4.0**bits if bits < 500 else math.inf
 
     def verdict(self, low: float, high: float) -> Verdict:
         """Say what an interval, in the unit of the statistic, means for the claim."""
@@ -121,51 +140,12 @@ def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def weigh(runs: Sequence[LoggedRun], claim: Claim) -> Finding:
-    """Judge a claim by those runs that it compares.
-
-    Runs that never learned, or that nobody evaluated, are left out and counted; of runs of one
-    configuration one is kept. Of several recipes it takes the one with most runs.
-
-    Args:
-        runs: of one task.
-        claim: what to judge.
-    """
-    cells, left_out = _comparable(runs, claim.varies)
-    said: list[str] = []
-    try:
-        needs(cells.runs, "runs that learned and are evaluated")
-        parts = {name: part for name, part in claim.measure(cells).items() if len(part)}
-        needs(parts, "runs of the same seed in the cells that it compares")
-        if claim.premise is not None:
-            failing, measure, least = claim.premise
-            explained = measure(cells)
-            if interval(explained)[1] < least:
-                said = [f"{failing}: {_numbers(explained, float)} bits"]
-    except MissingRunsError as error:
-        nothing = (math.nan, math.nan, math.nan)
-        return _finding(claim, nothing, Verdict.MISSING, "; ".join([str(error), *left_out]))
-    estimate, low, high = map(claim.shown, weakest(parts, claim.sense))
-    verdict = Verdict.UNDECIDED if said else claim.verdict(low, high)
-    if all(len(part) < 2 for part in parts.values()):
-        low = high = math.nan
-        said.append("an interval needs 2 seeds")
-    lines = [f"{name} {_numbers(part, claim.shown)}" for name, part in parts.items()]
-    return _finding(claim, (estimate, low, high), verdict, "; ".join([*said, *lines, *left_out]))
-
-
-def _finding(
-    claim: Claim, numbers: tuple[float, float, float], verdict: Verdict, detail: str
-) -> Finding:
-    said = (claim.slug, claim.statement, claim.statistic, claim.rule, claim.reason)
-    return Finding(*said, *numbers, verdict, detail)
-
-
-def _comparable(runs: Sequence[LoggedRun], varies: tuple[str, ...]) -> tuple[Cells, list[str]]:
+def comparable(runs: Sequence[LoggedRun], varies: tuple[str, ...]) -> tuple[Cells, list[str]]:
     """Choose the runs that a claim compares; say what was left out.
 
-    They share their recipe but for what varies. If there are several such groups, it is the one
-    in which that takes more values, then the one with more runs.
+    They learned, are evaluated, and share their recipe but for what varies. If there are several
+    such groups, it is the one in which that takes more values, then the one with more runs. Of
+    runs of one configuration one is kept, whatever the order they come in and their ids.
     """
     groups: dict[Hashable, list[LoggedRun]] = {}
     for run in _distinct(runs):
@@ -186,6 +166,46 @@ def _comparable(runs: Sequence[LoggedRun], varies: tuple[str, ...]) -> tuple[Cel
         "of other recipes left out": sum(map(len, groups.values())) - len(chosen),
     }
     return Cells.of(kept), [f"{count} {what}" for what, count in counts.items() if count]
+
+
+def weigh(cells: Cells, left_out: Sequence[str], claim: Claim) -> Finding:
+    """Judge a claim.
+
+    Args:
+        cells: the runs that it compares; see ``comparable``.
+        left_out: what to say of the others.
+        claim: what to judge.
+    """
+    said: list[str] = []
+    try:
+        needs(cells.runs, "runs that learned and are evaluated")
+        measured = claim.measure(cells)
+        parts = {name: part for name, part in measured.items() if part}
+        needs(parts, "runs of the same seed in the cells that it compares")
+        if claim.premise is not None:
+            explained = claim.premise.measure(cells)
+            if interval(explained)[1] < claim.premise.least:
+                said = [f"{claim.premise.failing}: {_numbers(explained, float)} bits"]
+    except MissingRunsError as error:
+        nothing = (math.nan, math.nan, math.nan)
+        return _finding(claim, nothing, Verdict.MISSING, "; ".join([str(error), *left_out]))
+    estimate, low, high = map(claim.shown, weakest(parts, claim.sense))
+    verdict = Verdict.UNDECIDED if said else claim.verdict(low, high)
+    if all(len(part) < 2 for part in parts.values()):
+        low = high = math.nan
+        said.append("an interval needs 2 seeds")
+    lines = [f"{name} {_numbers(part, claim.shown)}" for name, part in measured.items()]
+    if claim.beside is not None:
+        told = claim.beside(cells).items()
+        lines += [f"beside it, {name} {_numbers(part, float)} bits" for name, part in told if part]
+    return _finding(claim, (estimate, low, high), verdict, "; ".join([*said, *lines, *left_out]))
+
+
+def _finding(
+    claim: Claim, numbers: tuple[float, float, float], verdict: Verdict, detail: str
+) -> Finding:
+    said = (claim.slug, claim.statement, claim.statistic, claim.rule, claim.reason)
+    return Finding(*said, *numbers, verdict, detail)
 
 
 def _distinct(runs: Sequence[LoggedRun]) -> list[LoggedRun]:
@@ -218,9 +238,10 @@ def _values(run: LoggedRun, varies: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _numbers(part: BySeed, shown: Callable[[float], float]) -> str:
-    mean = f"{shown(part.mean()):.3g}"
+    if not part:
+        return "has no seed in common"
     if len(part) < 2:
-        return f"{mean} (seed {part.index[0]})" if len(part) else "unknown"
+        return f"{shown(mean(part)):.4g} (seed {next(iter(part))})"
     low, high = map(shown, interval(part))
-    seeds = ", ".join(f"{shown(value):.3g}" for value in part)
-    return f"{mean} [{low:.3g}, {high:.3g}] (seeds: {seeds})"
+    seeds = ", ".join(f"{shown(value):.4g}" for value in part.values())
+    return f"{shown(mean(part)):.4g} [{low:.4g}, {high:.4g}] (seeds: {seeds})"

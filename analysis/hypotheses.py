@@ -6,17 +6,19 @@ each is asked twice: at equal steps, and at equal FLOPs of training, since more 
 and long draws cost more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from analysis import hypothesis_measures as measures
-from analysis.claim_statistics import NOTABLE_BITS, Sense
-from analysis.findings import Claim, Finding, Verdict
-from analysis.hypothesis_measures import STUDIED_B
+from analysis.claim_statistics import NOTABLE_BITS, STUDIED_B, BySeed, Cells, Sense
+from analysis.findings import Claim, Finding, Premise, Verdict
 from looped.draws import LAWS
 
-_LOSES = (
-    f"the largest size loses less than {NOTABLE_BITS} bits beyond b and leaves nothing to explain"
-)
+
+def _loses(measure: Callable[[Cells], BySeed]) -> Premise:
+    failing = f"the largest size loses less than {NOTABLE_BITS} bits after b, nothing to explain"
+    return Premise(failing, measure, NOTABLE_BITS)
+
+
 _BETTER = f"{NOTABLE_BITS} bits, a ratio of errors of 1.15, is the least difference that counts"
 _MORE = "the hypothesis says that the larger size has more of it, not how much more"
 ABOVE, BELOW = Sense.ABOVE, Sense.BELOW
@@ -29,7 +31,8 @@ HYPOTHESES: tuple[Claim, ...] = (
         "change in the bits lost from b to the farthest loop, fewest to most steps, mean over "
         "b > 1",
         BELOW, -NOTABLE_BITS, _BETTER,
-        measures.change_with_steps, varies=("steps",), premise=(_LOSES, measures.shortest_loss, NOTABLE_BITS),
+        measures.change_with_steps, varies=("steps",), beside=measures.quality_with_steps,
+        premise=_loses(measures.shortest_loss),
     ),
     Claim(
         "more-data-equal-flops",
@@ -37,7 +40,7 @@ HYPOTHESES: tuple[Claim, ...] = (
         "larger.",
         "bits lost from b to the farthest loop, more steps at a smaller b less fewest steps",
         BELOW, -NOTABLE_BITS, _BETTER,
-        measures.change_at_flops, varies=("steps",), premise=(_LOSES, measures.shortest_loss, NOTABLE_BITS),
+        measures.change_at_flops, varies=("steps",), premise=_loses(measures.shortest_loss),
     ),
     Claim(
         "larger-b-quality-equal-steps",
@@ -45,7 +48,7 @@ HYPOTHESES: tuple[Claim, ...] = (
         "more quality than the smaller ones.",
         "bits gained by larger b, the largest size less a smaller one, of the worst pair",
         ABOVE, 0, _MORE,
-        measures.gain_at_larger_b,
+        measures.gain_at_larger_b, varies=("steps",),
     ),
     Claim(
         "larger-b-extrapolation-equal-steps",
@@ -54,7 +57,8 @@ HYPOTHESES: tuple[Claim, ...] = (
         "fall of the bits lost by equally many loops after b, the largest size less a smaller one, "
         "of the worst pair",
         ABOVE, 0, _MORE,
-        measures.relief_at_larger_b, premise=(_LOSES, measures.loss_at_studied_b, NOTABLE_BITS),
+        measures.relief_at_larger_b, varies=("steps",),
+        premise=_loses(measures.loss_at_studied_b),
     ),
     Claim(
         "larger-b-quality-equal-flops",
@@ -72,7 +76,8 @@ HYPOTHESES: tuple[Claim, ...] = (
         f"bits lost after b by more steps at b <= {STUDIED_B} less those by b > {STUDIED_B}, the "
         "largest size less a smaller one, of the worst pair",
         ABOVE, 0, _MORE,
-        measures.relief_against_steps, varies=("steps",), premise=(_LOSES, measures.loss_at_studied_b, NOTABLE_BITS),
+        measures.relief_against_steps, varies=("steps",),
+        premise=_loses(measures.loss_at_studied_b),
     ),
     *(
         Claim(
@@ -83,7 +88,9 @@ HYPOTHESES: tuple[Claim, ...] = (
             "over b > 1",
             BELOW, -NOTABLE_BITS, _BETTER,
             lambda cells, law=law, measure=measure: measure(cells, law),  # type: ignore[misc]
-            varies=("b_draw",), premise=(_LOSES, measures.fixed_loss, NOTABLE_BITS),
+            varies=("b_draw",),
+            beside=lambda cells, law=law: measures.quality_with_draw(cells, law),  # type: ignore[misc]
+            premise=_loses(measures.fixed_loss),
         )
         for law in LAWS
         if law != "fixed"

@@ -8,12 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-import pandas as pd
-
-from analysis.claim_statistics import BySeed, Cells, Parts, less, mean_of, needs
-
-STUDIED_B = 15
-"""The largest b of the study; hypothesis 2 is about those beyond it."""
+from analysis.claim_statistics import STUDIED_B, BySeed, Cells, Parts, less, mean_of, needs, scaled
 
 _LEAST_BEYOND = 5
 _TOLERANCE = math.log(1.25)
@@ -27,17 +22,14 @@ def _at_flops(cells: Cells, size: str, bs: Sequence[int], number: OfCell, flops:
     for (low, b), (high, next_b) in pairwise(known):
         if low <= flops <= high:
             share = math.log(flops / low) / math.log(high / low)
-            return (number(size, b) * (1 - share) + number(size, next_b) * share).dropna()
+            return less(scaled(number(size, b), 1 - share), scaled(number(size, next_b), -share))
     distance, b = min((abs(math.log(flops / cost)), b) for cost, b in known)
-    return number(size, b) if distance <= _TOLERANCE else pd.Series(dtype=float)
+    return number(size, b) if distance <= _TOLERANCE else {}
 
 
 def _flops(cells: Cells, size: str, b: int) -> float:
-    return next(
-        float(run.config.steps * run.config.step_flops)
-        for run in cells.runs
-        if (run.config.size, run.config.b) == (size, b)
-    )
+    config = next(iter(cells.of_cell(size, b).values())).config
+    return float(config.steps * config.step_flops)
 
 
 def _of_steps(cells: Cells, steps: int) -> Cells:
@@ -49,11 +41,13 @@ def _steps(cells: Cells) -> list[int]:
     return sorted({run.config.steps for run in cells.runs if run.config.size == cells.largest})
 
 
-def _of_larger_b(cells: Cells) -> Cells:
-    """Return the shortest trainings that have b beyond the study's."""
-    steps = {run.config.steps for run in cells.runs if run.config.b > STUDIED_B}
-    needs(steps, f"b beyond {STUDIED_B}")
-    return _of_steps(cells, min(steps))
+def _of_larger_b(cells: Cells) -> tuple[Cells, Cells]:
+    """Return the sizes that were trained at b beyond the study's, and their shortest trainings."""
+    beyond = [run.config for run in cells.runs if run.config.b > STUDIED_B]
+    needs(beyond, f"b beyond {STUDIED_B}")
+    sizes = {config.size for config in beyond}
+    own = cells.where(lambda run: run.config.size in sizes)
+    return own, _of_steps(own, min(config.steps for config in beyond))
 
 
 def _of_law(cells: Cells, law: str) -> Cells:
@@ -77,20 +71,31 @@ def change_with_steps(cells: Cells) -> Parts:
     return {f"{size}, {steps[0]} to {steps[-1]} steps, loop {cells.far}": mean_of(change)}
 
 
+def quality_with_steps(cells: Cells) -> Parts:
+    """Return the bits gained at b from the fewest to the most steps."""
+    size, steps = cells.largest, _steps(cells)
+    short, long = _of_steps(cells, steps[0]), _of_steps(cells, steps[-1])
+    gains = [less(long.bits(size, b), short.bits(size, b)) for b in cells.beyond(size)]
+    return {"gained at b": mean_of(gains)}
+
+
 def change_at_flops(cells: Cells) -> Parts:
     """Return the bits lost with more steps at smaller b less those with fewest steps."""
     size, steps = cells.largest, _steps(cells)
     needs(len(steps) > 1, "two lengths of training")
     short = _of_steps(cells, steps[0])
-    changes = []
+    changes = {}
     for long in (_of_steps(cells, more) for more in steps[1:]):
         for b in short.beyond(size):
             cheaper = [other for other in long.beyond(size) if other < b]
             if cheaper:
                 equal = _at_flops(long, size, cheaper, long.lost, _flops(short, size, b))
-                changes.append(less(equal, short.lost(size, b)))
-    needs(any(map(len, changes)), f"longer trainings of {size} that cost what shorter ones do")
-    return {f"{size}, {steps[0]} steps against more of them at a smaller b": mean_of(changes)}
+                changes[_steps(long)[0], b] = less(equal, short.lost(size, b))
+    matched = [key for key, part in changes.items() if part]
+    needs(matched, f"longer trainings of {size} that cost what shorter ones do")
+    shown = ", ".join(f"{more} for b = {b}" for more, b in matched)
+    name = f"{size}, more steps than {steps[0]} at a smaller b: {shown}, loop {cells.far}"
+    return {name: mean_of(list(changes.values()))}
 
 
 # 2: larger models at larger b
@@ -122,6 +127,7 @@ def _over_smaller(cells: Cells, number: Callable[[str], BySeed], what: str) -> P
 
 def gain_at_larger_b(cells: Cells) -> Parts:
     """Return the bits gained by larger b, the largest size's less each smaller one's."""
+    _, cells = _of_larger_b(cells)
     base, larger = _larger_bs(cells)
 
     def gain(size: str) -> BySeed:
@@ -132,6 +138,7 @@ def gain_at_larger_b(cells: Cells) -> Parts:
 
 def relief_at_larger_b(cells: Cells) -> Parts:
     """Return how the loss after b falls with b, the largest size's less the others'."""
+    _, cells = _of_larger_b(cells)
     base, larger = _larger_bs(cells)
     lost, loops = _lost_after(cells, larger)
 
@@ -143,14 +150,14 @@ def relief_at_larger_b(cells: Cells) -> Parts:
 
 def loss_at_studied_b(cells: Cells) -> BySeed:
     """Return the bits that the largest size loses after the study's largest b."""
-    short = _of_larger_b(cells)
+    _, short = _of_larger_b(cells)
     base, larger = _larger_bs(short)
     return _lost_after(short, larger)[0](cells.largest, base)
 
 
 def _against_steps(cells: Cells, number: Callable[[Cells], OfCell], what: str) -> Parts:
     """Compare larger b with more steps at the studied b, by the larger size over the smaller."""
-    short = _of_larger_b(cells)
+    cells, short = _of_larger_b(cells)
     _, larger = _larger_bs(short)
     steps = [more for more in _steps(cells) if more > short.runs[0].config.steps]
     needs(steps, "longer trainings at the studied b")
@@ -177,11 +184,12 @@ def gain_against_steps(cells: Cells) -> Parts:
 
 def relief_against_steps(cells: Cells) -> Parts:
     """Return the bits that larger b keep over more steps, largest size less others."""
-    _, larger = _larger_bs(_of_larger_b(cells))
-    _, loops = _lost_after(cells, larger)
+    _, short = _of_larger_b(cells)
+    _, larger = _larger_bs(short)
+    _, loops = _lost_after(short, larger)
 
     def kept(own: Cells) -> OfCell:
-        return lambda size, b: -own.lost(size, b, b + loops)
+        return lambda size, b: scaled(own.lost(size, b, b + loops), -1)
 
     return _against_steps(cells, kept, f", {loops} loops on")
 
@@ -206,6 +214,18 @@ def change_with_draw(cells: Cells, law: str) -> Parts:
     size, (fixed, drawn) = cells.largest, _drawn(cells, law)
     change = [less(drawn.lost(size, b), fixed.lost(size, b)) for b in drawn.beyond(size)]
     return {f"{size}, b drawn ({law}) against fixed, loop {cells.far}": mean_of(change)}
+
+
+def quality_with_draw(cells: Cells, law: str) -> Parts:
+    """Return the bits gained by drawing b, at the mean b and at the farthest loop."""
+    size, (fixed, drawn) = cells.largest, _drawn(cells, law)
+    bs = drawn.beyond(size)
+    return {
+        "gained at b": mean_of([less(drawn.bits(size, b), fixed.bits(size, b)) for b in bs]),
+        f"gained at loop {cells.far}": mean_of(
+            [less(drawn.bits(size, b, cells.far), fixed.bits(size, b, cells.far)) for b in bs]
+        ),
+    }
 
 
 def draw_at_flops(cells: Cells, law: str) -> Parts:
