@@ -67,7 +67,8 @@ def test_a_plateaued_run_stands_apart_and_out_of_the_band():
 def test_the_bayes_predictor_is_the_ceiling():
     noisy = planted_report.runs(task="noisy_linear")
     axes = performance.exhibit(study(noisy, {"ridge": 0.01})).figure.axes[0]
-    assert drawn(axes, "Bayes predictor, 3.32 bits: the ceiling")[1] == [0.01, 0.01]
+    assert drawn(axes, "Bayes predictor (ridge), 3.32 bits: the ceiling")[1] == [0.01, 0.01]
+    assert "ridge" not in lines(axes)
 
 
 def test_the_caption_says_what_is_there(exhibit):

@@ -28,7 +28,7 @@ def test_choices_and_counts():
     assert own.runs[0].run_id == "again"
     assert len(own.runs) == 4 and len(own.learned) == 3
     assert "1 plateaued, drawn apart" in own.account and "1 repeated" in own.account
-    assert own.baselines == BASELINES and own.bayes is None
+    assert own.baselines == BASELINES and own.ceiling is None
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,14 @@ def loops_axis(axes: Axes, farthest: int) -> None:
     axes.set(xlabel="loops run", xlim=(0, farthest * 1.03))
 
 
+def _written(value: float, _: int | None = None) -> str:
+    """Write a tick: 0.002, and a power of ten only where the zeros would not be counted."""
+    if 1e-4 <= value < 1e5:
+        return f"{value:g}"
+    digits, power = f"{value:.0e}".split("e")
+    return rf"${digits}\times10^{{{int(power)}}}$"
+
+
 def error_axis(axes: Axes, label: str) -> None:
     """Make the y-axis logarithmic, with few enough ticks to read."""
     axes.set(yscale="log", ylabel=label)
@@ -75,7 +83,7 @@ def error_axis(axes: Axes, label: str) -> None:
     within = [subs for range_, subs in _TICKS.items() if high / low <= range_]
     if within:
         axes.yaxis.set_major_locator(LogLocator(subs=within[0]))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_major_formatter(FuncFormatter(_written))
     axes.yaxis.set_minor_locator(NullLocator())
 
 

@@ -39,5 +39,5 @@ def exhibit(subject: Subject, law: Law) -> Exhibit:
     draw = drawing.styled(law_figures.law)
     return Exhibit(
         "law", "Law", LOOK_FOR, law.fit.verdict, law.fit.best.parameters(),
-        draw(law.fit, subject.bayes_bits), text=law.fit.report(),
+        draw(law.fit, subject.ceiling_bits), text=law.fit.report(),
     )  # fmt: skip

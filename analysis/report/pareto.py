@@ -1,6 +1,7 @@
 """Which (size, b) to take for a budget of arithmetic: the Pareto front of what was trained."""
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
@@ -11,6 +12,9 @@ from analysis.report.exhibit import Exhibit
 from analysis.report.subject import Subject
 
 KINDS = {"train": "FLOPs of a training", "infer": "FLOPs of one prompt, run for b loops"}
+
+CROWDED = 5
+"""With so many cells on the front, every other label goes to the other side."""
 
 
 def exhibit(subject: Subject) -> Exhibit:
@@ -55,18 +59,25 @@ def draw(table: pd.DataFrame) -> Figure:
             bars = [own["mean"] - own["lower"], own["upper"] - own["mean"]]
             axes.errorbar(own[cost], own["mean"], bars, color=look["color"], linewidth=0,
                           elinewidth=0.7, marker=look["marker"], label=size)  # fmt: skip
-        for row in table.itertuples():
-            above = getattr(row, f"{kind}_front")
-            axes.annotate(f"{row.size}:{row.b}", (getattr(row, cost), row.mean),
-                          (-4, 4) if above else (4, -9), textcoords="offset points", fontsize=7,
-                          ha="right" if above else "left",
-                          path_effects=[withStroke(linewidth=2, foreground="white")])  # fmt: skip
+        _label(axes, table[~table[f"{kind}_front"]], cost, is_left=False)
+        _label(axes, on_front.iloc[::2], cost, is_left=True)
+        _label(axes, on_front.iloc[1::2], cost, is_left=len(on_front) < CROWDED)
         axes.set(xscale="log", xlabel=label, title="training" if kind == "train" else "inference")
         axes.set_ylabel("expressivity E, bits")
         axes.xaxis.set_minor_locator(NullLocator())
         axes.margins(x=0.1)
     drawing.legend_below(figure, [upper], 4)
     return figure
+
+
+def _label(axes: Axes, table: pd.DataFrame, cost: str, is_left: bool) -> None:
+    """Write size:b above each point and to its left, or below and to its right."""
+    for row in table.itertuples():
+        axes.annotate(
+            f"{row.size}:{row.b}", (getattr(row, cost), row.mean), (-4, 4) if is_left else (4, -9),
+            textcoords="offset points", fontsize=7, ha="right" if is_left else "left",
+            path_effects=[withStroke(linewidth=2, foreground="white")],
+        )  # fmt: skip
 
 
 def _found(table: pd.DataFrame) -> str:

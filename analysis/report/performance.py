@@ -40,7 +40,7 @@ def exhibit(subject: Subject) -> Exhibit:
         missing.append(f"bands over seeds: {lonely} of the cells (size, b) have one seed")
     return Exhibit(
         "performance", "Performance", look_for, _found(subject), subject.points[COLUMNS],
-        draw(subject.points, subject.baselines, subject.bayes), tuple(missing),
+        draw(subject.points, subject.baselines, subject.ceiling), tuple(missing),
     )  # fmt: skip
 
 
@@ -55,13 +55,13 @@ def cells(points: pd.DataFrame) -> pd.DataFrame:
 
 
 @drawing.styled
-def draw(points: pd.DataFrame, baselines: Mapping[str, float], bayes: float | None) -> Figure:
+def draw(points: pd.DataFrame, baselines: Mapping[str, float], ceiling: str | None) -> Figure:
     """Draw runs, their means over seeds, the baselines and the Bayes ceiling.
 
     Args:
         points: columns ``COLUMNS``, a row per run.
         baselines: NMSE by name.
-        bayes: NMSE of the best predictor there can be, if it makes an error.
+        ceiling: the baseline that no predictor can beat, if it makes an error.
     """
     figure = Figure(figsize=(7.6, 5.6))
     axes = figure.subplots()
@@ -79,11 +79,13 @@ def draw(points: pd.DataFrame, baselines: Mapping[str, float], bayes: float | No
                   label=f"{size}, plateaued" if len(stuck) else f"_{size}, plateaued")  # fmt: skip
     drawing.trained_axis(axes, sorted(points["b"].unique()))
     low, high = points["nmse"].min(), points["nmse"].max()
-    if bayes is not None:
-        label = f"Bayes predictor, {expressivity(bayes):.2f} bits: the ceiling"
+    if ceiling is not None:
+        bayes = baselines[ceiling]
+        label = f"Bayes predictor ({ceiling}), {expressivity(bayes):.2f} bits: the ceiling"
         axes.axhline(bayes, color="black", linewidth=1, label=label)
         low = min(low, bayes)
-    _draw_baselines(axes, baselines, low / FARTHEST, high * FARTHEST)
+    others = {name: nmse for name, nmse in baselines.items() if name != ceiling}
+    _draw_baselines(axes, others, low / FARTHEST, high * FARTHEST)
     drawing.error_axis(axes, "NMSE: squared error / Var(y)")
     axes.set_ylim(axes.get_ylim())  # from here on fixed
     bits = axes.twinx()  # the same axis in bits: linear where the other is logarithmic

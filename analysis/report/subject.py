@@ -63,15 +63,15 @@ class Subject:
         return sorted({run.config.b for run in self.runs})
 
     @property
-    def bayes(self) -> float | None:
-        """NMSE of the Bayes predictor; None where there is none, or it makes no error."""
-        error = self.baselines.get(BAYES.get(self.runs[0].config.task, ""), 0.0)
-        return error if error > EXACT_BELOW else None
+    def ceiling(self) -> str | None:
+        """The baseline that is the Bayes predictor; None where there is none, or it is exact."""
+        name = BAYES.get(self.runs[0].config.task, "")
+        return name if self.baselines.get(name, 0.0) > EXACT_BELOW else None
 
     @property
-    def bayes_bits(self) -> float | None:
+    def ceiling_bits(self) -> float | None:
         """Expressivity of the Bayes predictor, the most that a model can have."""
-        return None if self.bayes is None else float(expressivity(self.bayes))
+        return None if self.ceiling is None else float(expressivity(self.baselines[self.ceiling]))
 
 
 def choose(
