@@ -20,11 +20,13 @@ class _Kind:
     column: str
     label: str
     name: str
+    is_of_program: bool = True
+    """Measured, so that runs which train as one program have it together."""
 
 
 KINDS = (
     _Kind("seconds", "seconds a step", "time"),
-    _Kind("flops", "FLOPs of a step", "arithmetic"),
+    _Kind("flops", "FLOPs of a step", "arithmetic", is_of_program=False),
     _Kind("peak_mib", "peak memory, MiB", "memory"),
 )
 
@@ -42,10 +44,10 @@ def exhibit(subject: Subject) -> Exhibit:
     shared = table[table["clock"] == "shared"]
     if len(shared):
         found.append(
-            "Runs that trained as one program have one clock, so their seconds a step are those "
-            "of all of them together and say nothing of a single b: "
+            "Runs that trained as one program have their seconds and memory together, which say "
+            "nothing of a single b: "
             + ", ".join(
-                f"{size} {own['seconds'].iloc[0]:.2g} s for {own['sharing'].iloc[0]} runs"
+                f"{size} {own['seconds'].iloc[0]:.2g} s a step for {own['sharing'].iloc[0]} runs"
                 for size, own in shared.groupby("size", sort=False)
             )
             + "."
@@ -60,9 +62,7 @@ def exhibit(subject: Subject) -> Exhibit:
     if table["seconds"].isna().all():
         missing.append("time of a step: no run logged its speed")
     elif (table["clock"] != "own").all():
-        missing.append(
-            "time of a step at each b: the runs trained as one program and share a clock"
-        )
+        missing.append("time and memory of a step at each b: the runs trained as one program")
     if table["peak_mib"].isna().all():
         missing.append("memory: no run logged memory/peak_mib (runs of older versions did not)")
     return Exhibit("cost", "Cost of raising b", look_for, " ".join(found), table, draw(table),
@@ -111,11 +111,11 @@ def costs(subject: Subject) -> pd.DataFrame:
 @drawing.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a column of panels for each kind of cost that is known; see ``costs``."""
-    is_timed = bool((table["clock"] == "own").any())
+    has_own = bool((table["clock"] == "own").any())
     kinds = [
         kind
         for kind in KINDS
-        if table[kind.column].notna().any() and (is_timed or kind.column != "seconds")
+        if table[kind.column].notna().any() and (has_own or not kind.is_of_program)
     ]
     figure = Figure(figsize=(max(5.0, 3.6 * len(kinds)), 6.2))
     panels = drawing.panels_of(figure, [kind.name for kind in kinds], 2)
@@ -123,7 +123,7 @@ def draw(table: pd.DataFrame) -> Figure:
     for kind in kinds:
         upper, lower = panels[kind.name]
         for size, own in table.groupby("size", sort=False):
-            is_shared = kind.column == "seconds" and (own["clock"] == "shared").any()
+            is_shared = kind.is_of_program and (own["clock"] == "shared").any()
             _draw_size(upper, lower, own, kind.column, looks[size], is_shared)
         drawing.trained_axis(upper, sorted(table["b"].unique()))
         drawing.error_axis(upper, kind.label)
@@ -145,7 +145,7 @@ def _draw_size(
     colour = look["color"]
     if is_shared:
         upper.plot(own["b"], own[column], "--", color=colour, linewidth=1,
-                   label=f"{size}: one clock for all b")  # fmt: skip
+                   label=f"{size}: one program for all b")  # fmt: skip
         return
     upper.plot(own["b"], own[column], color=colour, marker=look["marker"],
                linestyle=look["linestyle"], label=size)  # fmt: skip
