@@ -48,7 +48,7 @@ def exchange_rate(fit: FormFit, size: str, target: str, level: float = 0.95) -> 
     bs = np.geomspace(1, FARTHEST, 600)
     lifted = pd.DataFrame({"size": size, "b": bs})
     fixed = pd.DataFrame({"size": target, "b": np.ones(len(bs))})
-    estimate, lower, upper = _difference(fit, lifted, fixed, level)
+    estimate, lower, upper = difference(fit, lifted, fixed, level)
     return Crossing(*(_first(bs, curve) for curve in (estimate, upper, lower)))
 
 
@@ -57,11 +57,11 @@ def last_worthwhile(fit: FormFit, size: str, level: float = 0.95) -> Crossing:
     bs = np.unique(np.round(np.geomspace(1, FARTHEST, 600)))
     now = pd.DataFrame({"size": size, "b": bs})
     then = now.assign(b=bs + 1)
-    curves = _difference(fit, then, now, level)
+    curves = difference(fit, then, now, level)
     return Crossing(*(_last(bs, curve) for curve in curves))
 
 
-def _difference(
+def difference(
     fit: FormFit, first: pd.DataFrame, second: pd.DataFrame, level: float
 ) -> tuple[Floats, Floats, Floats]:
     """Estimate E_LM of one table less that of another: value and ends of the interval."""
@@ -121,11 +121,11 @@ def costs(fit: FormFit, configs: Mapping[str, TrainConfig], bs: Sequence[int]) -
     table["infer_flops"] = [float(cell.model_config.forward_flops(cell.b)) for cell in cells]
     table["beyond"] = table["b"] > fit.points.bs[-1]
     for kind in ("train", "infer"):
-        table[f"{kind}_front"] = _front(table[f"{kind}_flops"], table["bits"])
+        table[f"{kind}_front"] = front(table[f"{kind}_flops"], table["bits"])
     return table
 
 
-def _front(cost: "pd.Series", bits: "pd.Series") -> Floats:
+def front(cost: "pd.Series", bits: "pd.Series") -> Floats:
     """Mark the Pareto front: cells that no cell of the same cost or less equals."""
     order = np.lexsort((-bits.to_numpy(), cost.to_numpy()))
     best = np.maximum.accumulate(np.r_[-np.inf, bits.to_numpy()[order][:-1]])

@@ -31,6 +31,7 @@ class LoggedRun:
         state_change: |z_t+1 - z_t| / |z_t| from t = 1 on; empty where nobody measured it.
         metrics: the last value of each that has one value or more.
         training: ``step`` and the ``loss`` and ``query_error`` there; empty unless asked for.
+        speed: gradient steps a second, at each point of the training; empty unless asked for.
     """
 
     run_id: str
@@ -42,6 +43,7 @@ class LoggedRun:
     state_change: Sequence[float] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     training: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    speed: Sequence[float] = ()
 
     @property
     def task(self) -> str:
@@ -85,13 +87,28 @@ def bayes_nmse(
 
     Runs whose task has none, or whose noiseless task it solves exactly, are left out.
     """
-    found = _search(client, experiment_id, "tags.`looped.kind` = 'baseline'")
-    known = {
-        (run.data.tags["baselines"], run.data.tags["baseline"]): run.data.metrics["held_out/nmse"]
-        for run in found
-        if "held_out/nmse" in run.data.metrics
+    runs = list(runs)
+    tasks = {run.run_id: run.config.task for run in runs}
+    errors = {
+        run_id: scores.get(BAYES.get(tasks[run_id], ""), 0.0)
+        for run_id, scores in baseline_nmse(client, experiment_id, runs).items()
     }
-    errors = {}
+    return {run_id: error for run_id, error in errors.items() if error > EXACT_BELOW}
+
+
+def baseline_nmse(
+    client: MlflowClient, experiment_id: str, runs: Iterable[LoggedRun]
+) -> dict[str, dict[str, float]]:
+    """Find the error of each baseline on each run's prompts, by run id and baseline.
+
+    That of gradient descent is the one after as many steps as the run was evaluated for loops.
+    """
+    known: dict[str, dict[str, float]] = {}
+    for scored in _search(client, experiment_id, "tags.`looped.kind` = 'baseline'"):
+        tags, metrics = scored.data.tags, scored.data.metrics
+        if "held_out/nmse" in metrics:
+            known.setdefault(tags["baselines"], {})[tags["baseline"]] = metrics["held_out/nmse"]
+    found = {}
     for run in runs:
         content = {
             "task": run.config.task_config.content,
@@ -99,10 +116,8 @@ def bayes_nmse(
             "n_loops": len(run.loops["nmse"]),
             "n_prompts": run.prompts,
         }
-        error = known.get((digest(content), BAYES.get(run.config.task, "")))
-        if error is not None and error > EXACT_BELOW:
-            errors[run.run_id] = error
-    return errors
+        found[run.run_id] = known.get(digest(content), {})
+    return found
 
 
 def _search(client: MlflowClient, experiment_id: str, query: str) -> list[Run]:
@@ -120,7 +135,9 @@ def _search(client: MlflowClient, experiment_id: str, query: str) -> list[Run]:
 def _read(client: MlflowClient, run: Run, with_training: bool) -> LoggedRun:
     run_id, metrics = run.info.run_id, run.data.metrics
     training: dict[str, Sequence[float]] = {}
+    speed: Sequence[float] = ()
     if with_training:
+        speed = list(_history(client, run_id, "speed/steps_per_s").values())
         curves = {name: _history(client, run_id, f"train/{name}") for name in TRAINING}
         training = {name: list(curve.values()) for name, curve in curves.items()}
         training["step"] = list(curves["loss"])
@@ -134,6 +151,7 @@ def _read(client: MlflowClient, run: Run, with_training: bool) -> LoggedRun:
         _by_loop(client, run_id, "state_change", 2),
         metrics,
         training,
+        speed,
     )
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import Field, fields
 from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 
+from looped.rules import require
+
 AUTO = "auto"
 
 
@@ -71,6 +73,32 @@ def complain(prog: str, error: Exception | str) -> int:
     """Say in one line what is wrong; return the exit code for it."""
     print(f"{prog}: {' '.join(str(error).split())}", file=sys.stderr)
     return 1
+
+
+def words(name: str, text: str | None) -> list[str] | None:
+    """Read a list that is written with commas.
+
+    Raises:
+        ValueError: something between two commas is missing.
+    """
+    if text is None:
+        return None
+    found = [word.strip() for word in text.split(",")]
+    require(all(found), f"{name} must be words with commas between them", text)
+    return found
+
+
+def loop_counts(name: str, text: str | None) -> list[int] | None:
+    """Read a list of loop counts.
+
+    Raises:
+        ValueError: one is no whole number of at least 1.
+    """
+    found = words(name, text)
+    for word in found or ():
+        rule = f"{name} must be whole numbers of at least 1, as 1,5,10"
+        require(word.isdigit() and int(word) >= 1, rule, text)
+    return None if found is None else [int(word) for word in found]
 
 
 def _written(default: Any) -> Any:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoints import arguments
-from looped.rules import check_choices, require, require_whole, setting
+from entrypoints.launcher import current_experiment, fail_launcher
+from looped.rules import check_choices, require_whole, setting
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -45,20 +46,8 @@ class FitOptions:
         check_choices(self)
         require_whole("resamples", self.resamples, 100)
         require_whole("seed", self.seed, 0)
-        for name in ("sizes", "bs"):
-            self.words(name)
-        for word in self.words("bs") or ():
-            rule = "bs must be whole numbers of at least 1, as 1,5,10"
-            require(word.isdigit() and int(word) >= 1, rule, self.bs)
-
-    def words(self, name: str) -> list[str] | None:
-        """Read a list that is written with commas."""
-        text = getattr(self, name)
-        if text is None:
-            return None
-        words = [word.strip() for word in text.split(",")]
-        require(all(words), f"{name} must be words with commas between them", text)
-        return words
+        arguments.words("sizes", self.sizes)
+        arguments.loop_counts("bs", self.bs)
 
 
 def main() -> int:
@@ -74,7 +63,7 @@ def main() -> int:
 
     client = MlflowClient()
     try:
-        experiment_id = _experiment(client)
+        experiment_id = current_experiment(client)
         runs = load.read_runs(client, experiment_id)
         selection = _select(client, experiment_id, runs, options)
         fit = fit_scaling(
@@ -90,7 +79,7 @@ def main() -> int:
         for line in _record(client, experiment_id, found, options):
             print(line)
     except (ValueError, MlflowException) as error:
-        _fail_launcher(client, str(error))
+        fail_launcher(client, str(error))
         return arguments.complain("fit_scaling", error)
     return 0
 
@@ -104,13 +93,12 @@ def _select(
 ) -> "Selection":
     from analysis import load, selection
 
-    bs = options.words("bs")
     return selection.select(
         runs,
         task=options.task,
         recipe=options.recipe,
-        sizes=options.words("sizes"),
-        bs=None if bs is None else [int(word) for word in bs],
+        sizes=arguments.words("sizes", options.sizes),
+        bs=arguments.loop_counts("bs", options.bs),
         with_plateaued=options.plateaued,
         bayes=load.bayes_nmse(client, experiment_id, runs),
     )
@@ -144,24 +132,6 @@ def _record(
     if not launched:
         client.set_terminated(run_id, "FINISHED")
     return [f"tables and figures: artifacts scaling/ of run {run_id}", *said]
-
-
-def _experiment(client: "MlflowClient") -> str:
-    from looped.store_access import current_experiment
-
-    return current_experiment(client)
-
-
-def _fail_launcher(client: "MlflowClient", reason: str) -> None:
-    """Leave the reason on the run that ``mlflow run`` made; MLflow ends it itself."""
-    from mlflow.exceptions import MlflowException
-
-    launched = os.environ.get("MLFLOW_RUN_ID")
-    if launched:
-        try:
-            client.set_tag(launched, "looped.reason", reason)
-        except MlflowException:
-            logging.getLogger("looped").info("run %s cannot be told", launched)
 
 
 if __name__ == "__main__":

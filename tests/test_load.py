@@ -12,7 +12,7 @@ from planted_study import log_training
 
 from analysis import load
 from analysis.expressivity import cells, expressivity, standard_error
-from analysis.load import bayes_nmse, read_runs
+from analysis.load import baseline_nmse, bayes_nmse, read_runs
 from analysis.selection import SelectionError, n_once, select
 from entrypoints import train
 from looped import LoopedTransformer
@@ -139,6 +139,8 @@ def test_the_bayes_predictor_on_the_same_prompts_is_found(store, experiment):
         store.log_metric(run.info.run_id, "held_out/nmse", error)
     runs = read_runs(store, experiment)
     found = bayes_nmse(store, experiment, runs)
+    by_task = {run.task: baseline_nmse(store, experiment, runs)[run.run_id] for run in runs}
+    assert by_task == {"noisy_linear": {"ridge": 0.07}, "linear": {"least_squares": 1e-13}}
     # noiseless least squares is exact: no ceiling to speak of
     assert found == {run.run_id: 0.07 for run in runs if run.task == "noisy_linear"}
     (row,) = select(runs, task="noisy_linear", bayes=found).points.to_dict("records")
@@ -202,11 +204,14 @@ def test_training_curves_and_state_changes_are_read_when_asked_for(store, experi
     for step, loss in ((25, 0.5), (1, 1.5)):
         store.log_metric(run_id, "train/loss", loss, step=step)
         store.log_metric(run_id, "train/query_error", loss / 2, step=step)
+    for step, speed in ((25, 4.0), (1, 2.0)):
+        store.log_metric(run_id, "speed/steps_per_s", speed, step=step)
     for loop in (2, 3):
         store.log_metric(run_id, "loops/state_change", 1 / loop, step=loop)
     (run,) = read_runs(store, experiment, with_training=True)
     assert run.training == {"step": [1, 25], "loss": [1.5, 0.5], "query_error": [0.75, 0.25]}
     assert run.state_change == [1 / 2, 1 / 3]
     assert run.metrics["train/loss"] == 0.5
+    assert run.speed == [2.0, 4.0]
     (brief,) = read_runs(store, experiment)
-    assert not brief.training
+    assert not brief.training and not brief.speed

@@ -15,6 +15,7 @@ from entrypoints.grid_options import GridOptions
 from entrypoints.import_runs import ImportOptions
 from entrypoints.options import CellOptions
 from entrypoints.predict_scaling import PredictOptions
+from entrypoints.report import ReportOptions
 from looped.cells import Lists
 from looped.config import TrainConfig
 
@@ -29,6 +30,7 @@ PARSERS = {
     "evaluate_tables": (TableOptions,),
     "fit_scaling": (FitOptions,),
     "predict_scaling": (PredictOptions,),
+    "report": (ReportOptions,),
 }
 
 

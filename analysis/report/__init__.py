@@ -1,0 +1,1 @@
+"""Everything that logged runs show, as figures, tables and one page."""

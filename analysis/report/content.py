@@ -1,0 +1,123 @@
+"""The whole report: a section per task, and what goes across them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.claims import Finding, Verdict, findings_table, judge
+from analysis.hypotheses import HYPOTHESES
+from analysis.report import (
+    across_tasks,
+    cost,
+    extrapolation,
+    law,
+    loss,
+    pareto,
+    performance,
+)
+from analysis.report.exhibit import Exhibit
+from analysis.report.subject import Subject
+
+
+@dataclass(frozen=True)
+class Section:
+    """What is shown of one task.
+
+    Attributes:
+        subject: its runs.
+        exhibits: figures and tables.
+        findings: verdicts on the study's claims, from the runs of the section.
+        hypotheses: verdicts on its hypotheses, from all runs of the task: they compare recipes.
+    """
+
+    subject: Subject
+    exhibits: Sequence[Exhibit]
+    findings: Sequence[Finding]
+    hypotheses: Sequence[Finding]
+
+    @property
+    def missing(self) -> list[str]:
+        """What the runs do not allow to be shown or judged."""
+        unjudged = {"claims": self.findings, "hypotheses": self.hypotheses}
+        counts = {
+            name: (sum(each.verdict is Verdict.MISSING for each in findings), len(findings))
+            for name, findings in unjudged.items()
+        }
+        return [reason for each in self.exhibits for reason in each.missing] + [
+            f"{name}: {count} of {total} are not measured by these runs"
+            for name, (count, total) in counts.items()
+            if count
+        ]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is shown.
+
+    Attributes:
+        sections: one per task, the task with the most runs first.
+        across: the figure across tasks.
+    """
+
+    sections: Sequence[Section]
+    across: Exhibit
+
+    @property
+    def captions(self) -> dict[str, str]:
+        """Captions by the name of the figure's files."""
+        named = {
+            f"{section.subject.slug}/{each.name}": each.caption
+            for section in self.sections
+            for each in section.exhibits
+        }
+        return named | {self.across.name: self.across.caption}
+
+    @property
+    def claims(self) -> pd.DataFrame:
+        """The verdicts as a table, a row for each task and claim or hypothesis."""
+        tables = [
+            findings_table(findings).assign(task=section.subject.task, kind=kind)
+            for section in self.sections
+            for kind, findings in (("claim", section.findings), ("hypothesis", section.hypotheses))
+        ]
+        table = pd.concat(tables, ignore_index=True)
+        return table[["task", "kind", *table.columns.drop(["task", "kind"])]]
+
+    @property
+    def missing(self) -> list[str]:
+        """What could not be shown, each with its task."""
+        of_tasks = [
+            f"{section.subject.task}: {reason}"
+            for section in self.sections
+            for reason in section.missing
+        ]
+        return [*of_tasks, *self.across.missing]
+
+
+def make(subjects: Sequence[Subject], resamples: int) -> Report:
+    """Draw and judge everything.
+
+    Args:
+        subjects: one per task.
+        resamples: of the laws' bootstrap.
+    """
+    laws = {subject.task: law.fit(subject, resamples) for subject in subjects}
+    sections = [
+        Section(
+            each, _exhibits(each, laws[each.task]), judge(each.runs), judge(each.every, HYPOTHESES)
+        )
+        for each in subjects
+    ]
+    studied = {each.task: (each, laws[each.task]) for each in subjects}
+    return Report(sections, across_tasks.exhibit(studied))
+
+
+def _exhibits(subject: Subject, fitted: law.Law) -> list[Exhibit]:
+    exhibits = [performance.exhibit(subject)]
+    if len(subject.points):
+        exhibits += [*extrapolation.exhibits(subject), law.exhibit(subject, fitted)]
+    exhibits.append(cost.exhibit(subject))
+    if len(subject.points):
+        exhibits.append(pareto.exhibit(subject))
+    return exhibits + loss.exhibits(subject)

@@ -1,0 +1,36 @@
+"""One figure of the report with what belongs to it."""
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A figure, the table behind it, and what to see in it.
+
+    Attributes:
+        name: of its files.
+        title: a few words.
+        look_for: what the figure shows, and how to read it.
+        found: what is there, computed from the table.
+        table: every number that the figure shows.
+        figure: None where there is nothing to draw.
+        missing: why there is nothing to draw, or what the figure lacks.
+        text: more, as preformatted text.
+    """
+
+    name: str
+    title: str
+    look_for: str
+    found: str = ""
+    table: pd.DataFrame = field(default_factory=pd.DataFrame)
+    figure: Figure | None = None
+    missing: tuple[str, ...] = ()
+    text: str = ""
+
+    @property
+    def caption(self) -> str:
+        """What is to be seen, and what is there."""
+        return " ".join(part for part in (self.look_for, self.found) if part)

@@ -1,0 +1,184 @@
+"""The error after every evaluated loop: on the way to b, and beyond it."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.report import drawing, seeds
+from analysis.report.exhibit import Exhibit
+from analysis.report.subject import Subject
+
+BY = ["size", "b", "loop"]
+STATE = "|Δz| / |z|"
+
+
+def exhibits(subject: Subject) -> list[Exhibit]:
+    """Draw both extrapolation figures of a task."""
+    table = curves(subject)
+    if not len(table):
+        return []
+    absolute = (
+        "Error after every loop, one line per trained b, which a mark shows. Left of the mark the "
+        "model is on its way; a line that stays level right of it keeps what it has, one that "
+        "rises loses it. Below: how much a further loop still changes the state; a line that "
+        "falls towards 0 comes to a fixed point."
+    )
+    relative = (
+        "Error beyond b over the error at b: above 1 further loops hurt, below 1 they help. "
+        "Compare the panels to see which size keeps its quality."
+    )
+    band = f" Bands: {seeds.WHAT}, of the logarithm, cut where they leave the panel."
+    missing = []
+    if table["state_change"].isna().all():
+        missing.append("fixed point: the state's change was not measured")
+    stuck = sum(run.is_plateau for run in subject.evaluated)
+    if stuck:
+        band += f" {stuck} plateaued runs are left out."
+    first = Exhibit(
+        "extrapolation", "Extrapolation 1: over evaluated loops", absolute + band,
+        _found_absolute(table), table, draw_absolute(table), tuple(missing),
+    )  # fmt: skip
+    further = beyond(table)
+    if not (further["loop"] > further["b"]).any():
+        lacks = ("extrapolation beyond b: no run was evaluated for more loops than its b",)
+        return [first, Exhibit("beyond", "Extrapolation 2: beyond b", relative, missing=lacks)]
+    return [
+        first,
+        Exhibit(
+            "beyond", "Extrapolation 2: beyond b, relative to b", relative + band,
+            _found_relative(further), further, draw_relative(further),
+        ),
+    ]  # fmt: skip
+
+
+def curves(subject: Subject) -> pd.DataFrame:
+    """Tabulate ``size``, ``b``, ``seed``, ``loop``, ``nmse``, ``ratio`` and ``state_change``.
+
+    ``ratio`` is the NMSE over that at b; the state changes from the second loop on. Plateaued
+    runs are left out.
+    """
+    rows = []
+    for run in subject.evaluated:
+        if not run.is_plateau:
+            errors, b = run.loops["nmse"], run.config.b
+            changes = dict(enumerate(run.state_change, 2))
+            rows += [
+                (run.config.size, b, run.config.seed, loop, nmse, nmse / errors[b - 1],
+                 changes.get(loop))
+                for loop, nmse in enumerate(errors, 1)
+            ]  # fmt: skip
+    columns = ["size", "b", "seed", "loop", "nmse", "ratio", "state_change"]
+    return pd.DataFrame(rows, columns=columns).astype({"state_change": float})
+
+
+def beyond(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep what is at b or beyond it."""
+    return table[table["loop"] >= table["b"]].drop(columns=["nmse", "state_change"])
+
+
+@drawing.styled
+def draw_absolute(table: pd.DataFrame) -> Figure:
+    """Draw the errors, and below them how much the state changes; see ``curves``."""
+    sizes = list(table["size"].unique())
+    has_state = bool(table["state_change"].notna().any())
+    rows, heights = (2, [5, 2]) if has_state else (1, [1])
+    figure = Figure(figsize=(max(5.0, 3.6 * len(sizes)), 6.0 if has_state else 4.2))
+    panels = drawing.panels_of(
+        figure, sizes, rows, sharex=True, sharey="row", height_ratios=heights
+    )
+    _draw_means(panels, table, "nmse", 0)
+    drawing.frame(panels[sizes[0]][0], table["nmse"])
+    if has_state:  # seeds differ by orders of magnitude here: each is drawn, without a band
+        moving = table[table["state_change"] > 0]
+        _draw_means(panels, moving, "state_change", 1, has_band=False)
+    for row, label in enumerate(["NMSE", STATE][:rows]):
+        drawing.error_axis(panels[sizes[0]][row], label)
+    for column in panels.values():
+        drawing.loops_axis(column[-1], int(table["loop"].max()))
+    below = "; below: thin lines are seeds" if has_state else ""
+    drawing.legend_below(figure, [column[0] for column in panels.values()], 4,
+                         f"trained at (mark); band: {seeds.WHAT}{below}")  # fmt: skip
+    return figure
+
+
+@drawing.styled
+def draw_relative(table: pd.DataFrame) -> Figure:
+    """Draw the errors beyond b over that at b; see ``beyond``.
+
+    Models trained at b = 1 lose so much that the others would be one line: those are drawn once
+    more, below.
+    """
+    sizes = list(table["size"].unique())
+    looped = table[table["b"] > 1]
+    is_split = 0 < len(looped) < len(table)
+    rows = 2 if is_split else 1
+    figure = Figure(figsize=(max(5.0, 3.6 * len(sizes)), 6.0 if is_split else 4.2))
+    panels = drawing.panels_of(figure, sizes, rows, sharex=True, sharey="row")
+    bs = sorted(table["b"].unique())
+    for row, (shown, label) in enumerate(
+        [(table, "NMSE after t loops / after b"), (looped, "the same, b > 1 alone")][:rows]
+    ):
+        _draw_means(panels, shown, "ratio", row, bs)
+        drawing.frame(panels[sizes[0]][row], shown["ratio"], 1.1)
+        drawing.error_axis(panels[sizes[0]][row], label)
+    for column in panels.values():
+        for axes in column:
+            axes.axhline(1, color="black", linewidth=0.8)
+        drawing.loops_axis(column[-1], int(table["loop"].max()))
+    drawing.legend_below(figure, [column[0] for column in panels.values()], 4,
+                         f"trained at (mark); band: {seeds.WHAT}")  # fmt: skip
+    return figure
+
+
+def _draw_means(
+    panels: Mapping[str, Sequence[Axes]],
+    table: pd.DataFrame,
+    column: str,
+    row: int,
+    bs: Sequence[int] | None = None,
+    has_band: bool = True,
+) -> None:
+    """Draw a column's mean over seeds in the row of panels, with its band or the seeds."""
+    looks = drawing.marks(bs or sorted(table["b"].unique()))
+    means = seeds.geometric_over_seeds(table, BY, column)
+    for (size, b), mean in means.groupby(["size", "b"], sort=False):
+        axes, look = panels[size][row], looks[b]
+        if has_band:
+            axes.fill_between(mean["loop"], mean["lower"], mean["upper"], color=look["color"],
+                              **drawing.BAND)  # fmt: skip
+        else:
+            own = table[(table["size"] == size) & (table["b"] == b)]
+            for seed, curve in own.groupby("seed"):
+                axes.plot(curve["loop"], curve[column], color=look["color"], linewidth=0.5,
+                          alpha=0.5, label=f"_b = {b}, seed {seed}")  # fmt: skip
+        trained = [index for index, loop in enumerate(mean["loop"]) if loop == b]
+        axes.plot(mean["loop"], mean["mean"], color=look["color"], linestyle=look["linestyle"],
+                  marker=look["marker"], markevery=trained, markersize=7,
+                  label=f"b = {b}")  # fmt: skip
+
+
+def _found_absolute(table: pd.DataFrame) -> str:
+    means = seeds.geometric_over_seeds(table, BY, "nmse")
+    said = []
+    for size, own in means.groupby("size", sort=False):
+        best = own.loc[own["mean"].idxmin()]
+        said.append(
+            f"{size}: least {best['mean']:.2g}, trained at b = {best['b']}, "
+            f"after {best['loop']} loops."
+        )
+    return " ".join(said)
+
+
+def _found_relative(table: pd.DataFrame) -> str:
+    last = table[table["loop"] == table.groupby(["size", "b", "seed"])["loop"].transform("max")]
+    last = last[last["loop"] > last["b"]]
+    means = seeds.geometric_over_seeds(last, ["size", "b"], "ratio")
+    said = []
+    for size, own in means.groupby("size", sort=False):
+        ratios = ", ".join(f"{row.mean:#.3g} (b = {row.b})" for row in own.itertuples())
+        said.append(f"{size}: {ratios}.")
+    loops = sorted(last["loop"].unique())
+    after = f"{loops[0]}" if len(loops) == 1 else f"{loops[0]} to {loops[-1]}"
+    return f"After {after} loops the error is so many times that at b: " + " ".join(said)

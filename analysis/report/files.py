@@ -1,0 +1,60 @@
+"""The report as files: figures, tables, captions, the page."""
+
+import io
+import json
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from analysis import figures
+from analysis.report import drawing, page
+from analysis.report.content import Report
+from analysis.report.exhibit import Exhibit
+
+PAGE = "report.html"
+
+
+def write(folder: Path, report: Report, title: str) -> None:
+    """Write everything; the same runs give the same bytes of figures, tables and page.
+
+    Args:
+        folder: gets ``report.html``, ``captions.json``, ``claims.csv``, the figure across tasks
+            and a folder per task; each figure as svg and png, what it shows as csv.
+        report: what there is to show.
+        title: of the page.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = {}
+    for section in report.sections:
+        own = folder / section.subject.slug
+        own.mkdir(exist_ok=True)
+        for exhibit in section.exhibits:
+            pictures[f"{section.subject.slug}/{exhibit.name}"] = _write(own, exhibit)
+    pictures[report.across.name] = _write(folder, report.across)
+    report.claims.to_csv(folder / "claims.csv", index=False)
+    captions = json.dumps(report.captions, indent=1, ensure_ascii=False)
+    (folder / "captions.json").write_text(captions, encoding="utf-8")
+    (folder / PAGE).write_text(page.render(report, pictures, title), encoding="utf-8")
+
+
+def _write(folder: Path, exhibit: Exhibit) -> bytes:
+    """Write one exhibit; return its picture as SVG, empty if it has none."""
+    path = folder / exhibit.name
+    if len(exhibit.table):
+        table = io.StringIO()
+        exhibit.table.to_csv(table, index=False, lineterminator="\n")
+        path.with_suffix(".csv").write_text(table.getvalue(), encoding="utf-8")
+    if exhibit.figure is None:
+        return b""
+    save(exhibit.figure, path)
+    return path.with_suffix(".svg").read_bytes()
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Save a figure of the report as SVG and PNG."""
+    with drawing.style():
+        engine = figure.get_layout_engine()
+        if engine is not None:
+            engine.execute(figure)
+            figure.set_layout_engine("none")  # laid out once for both files
+        figures.save(figure, path)

@@ -1,0 +1,113 @@
+"""Training curves: where they part, and whether they then differ by a factor alone."""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.report import drawing
+from analysis.report.exhibit import Exhibit
+from analysis.report.subject import Subject
+
+SHARE = 25
+"""A point of a smoothed curve is the geometric mean of one 25th of all points."""
+
+
+def exhibits(subject: Subject) -> list[Exhibit]:
+    """Draw the training curves of each size of a task."""
+    table = curves(subject)
+    untold = sum(not run.training.get("step") for run in subject.runs)
+    lacks = (f"training curves: {untold} of {len(subject.runs)} runs have none",) if untold else ()
+    look_for = (
+        "Loss of the training (mean over the loops that it sees), a panel per seed, pale: as "
+        "logged, full: smoothed. Curves of one seed start from the same weights. Below, the "
+        "smoothed curves over that of b = 1: a level line differs from it by a factor alone."
+    )
+    if not len(table):
+        return [Exhibit("loss", "Loss", look_for, missing=lacks)]
+    shown: list[Exhibit] = []
+    for size, own in table.groupby("size", sort=False):
+        found = _found(own) + ("" if (own["b"] == 1).any() else " No run at b = 1 to compare with.")
+        shown.append(
+            Exhibit(f"loss-{size}", f"Loss: {size}", look_for, found, own, draw(own),
+                    lacks if not shown else ())
+        )  # fmt: skip
+    return shown
+
+
+def curves(subject: Subject) -> pd.DataFrame:
+    """Tabulate the training.
+
+    Returns:
+        ``size``, ``b``, ``seed``, ``step``, ``loss``, ``smoothed``, and ``ratio`` of the smoothed
+        curve to that of the same seed at b = 1, missing where there is none.
+    """
+    parts = []
+    for run in subject.runs:
+        if run.training.get("step"):
+            loss = np.array(run.training["loss"], float)
+            config = run.config
+            parts.append(
+                pd.DataFrame(
+                    {"size": config.size, "b": config.b, "seed": config.seed,
+                     "step": run.training["step"], "loss": loss, "smoothed": _smoothed(loss)}
+                )
+            )  # fmt: skip
+    if not parts:
+        return pd.DataFrame()
+    table = pd.concat(parts, ignore_index=True)
+    key = ["size", "seed", "step"]
+    base = table.loc[table["b"] == 1, [*key, "smoothed"]].rename(columns={"smoothed": "base"})
+    table = table.merge(base, on=key, how="left")
+    return table.assign(ratio=table["smoothed"] / table["base"]).drop(columns="base")
+
+
+@drawing.styled
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw one size's curves; see ``curves``."""
+    numbers = sorted(table["seed"].unique())
+    titles = [f"seed {seed}" for seed in numbers]
+    has_ratio = bool(table["ratio"].notna().any())
+    rows, heights = (2, [3, 2]) if has_ratio else (1, [1])
+    figure = Figure(figsize=(max(5.0, 3.6 * len(numbers)), 5.6 if has_ratio else 3.8))
+    panels = drawing.panels_of(
+        figure, titles, rows, sharex=True, sharey="row", height_ratios=heights
+    )
+    looks = drawing.marks(sorted(table["b"].unique()))
+    for (seed, b), own in table.groupby(["seed", "b"]):
+        column, look = panels[f"seed {seed}"], looks[b]
+        line = {"color": look["color"], "linestyle": look["linestyle"]}
+        column[0].plot(own["step"], own["loss"], color=look["color"], linewidth=0.5, alpha=0.35,
+                       label=f"_b = {b}, as logged")  # fmt: skip
+        column[0].plot(own["step"], own["smoothed"], **line, label=f"b = {b}")
+        if has_ratio:
+            column[1].plot(own["step"], own["ratio"], **line, label=f"b = {b}")
+    drawing.error_axis(panels[titles[0]][0], "loss: squared error / Var(y)")
+    if has_ratio:
+        drawing.error_axis(panels[titles[0]][1], "loss / loss at b = 1")
+    for column in panels.values():
+        column[-1].set_xlabel("gradient steps")
+    drawing.legend_below(
+        figure, [column[0] for column in panels.values()], len(looks), "trained at"
+    )
+    return figure
+
+
+def _smoothed(loss: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Average the logarithm over a window, shorter at both ends."""
+    half = len(loss) // SHARE // 2
+    logs = pd.Series(np.log(np.maximum(loss, np.finfo(float).tiny)))
+    window = logs.rolling(2 * half + 1, center=True, min_periods=1)
+    return np.asarray(np.exp(window.mean()), dtype=np.float64)
+
+
+def _found(table: pd.DataFrame) -> str:
+    last = table[table["step"] == table.groupby(["b", "seed"])["step"].transform("max")]
+    ends = np.exp(np.log(last["smoothed"]).groupby(last["b"]).mean())
+    ratios = np.exp(np.log(last["ratio"]).groupby(last["b"]).mean())
+    shown = ", ".join(
+        f"{value:.2g} at b = {b}"
+        + (f" ({ratios[b]:.2g} of that at b = 1)" if b != 1 and ratios[b] == ratios[b] else "")
+        for b, value in ends.items()
+    )
+    return f"At the end, geometric mean over seeds: {shown}."

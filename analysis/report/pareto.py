@@ -1,0 +1,89 @@
+"""Which (size, b) to take for a budget of arithmetic: the Pareto front of what was trained."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import NullLocator
+
+from analysis.exchange import front
+from analysis.report import drawing, seeds
+from analysis.report.exhibit import Exhibit
+from analysis.report.subject import Subject
+
+KINDS = {"train": "FLOPs of a training", "infer": "FLOPs of one prompt, run for b loops"}
+
+CROWDED = 5
+"""With so many cells on the front, every other label goes to the other side."""
+
+
+def exhibit(subject: Subject) -> Exhibit:
+    """Draw a task's Pareto fronts."""
+    look_for = (
+        "Expressivity against arithmetic, a mark per trained (size, b), labelled size:b: up and "
+        "to the left is better. The black line is the front: no cell under it is worth its cost, "
+        "as a cheaper one is as good. Means over seeds, bars their "
+        f"{seeds.WHAT}; which of two near cells is on the front may be chance."
+    )
+    if not len(subject.learned):
+        return Exhibit("pareto", "Pareto front", look_for, "No run left the plateau.")
+    table = cells(subject.points)
+    return Exhibit("pareto", "Pareto front", look_for, _found(table), table, draw(table))
+
+
+def cells(points: pd.DataFrame) -> pd.DataFrame:
+    """Tabulate cells: ``mean`` E with its interval, costs, and whether they are on the front."""
+    learned = points[~points["plateau"]]
+    means = seeds.over_seeds(learned, ["size", "b"], "expressivity")
+    paid = learned.groupby(["size", "b"], sort=False)[["train_flops", "infer_flops"]].first()
+    table = means.merge(paid.reset_index(), on=["size", "b"])
+    for kind in KINDS:
+        table[f"{kind}_front"] = front(table[f"{kind}_flops"], table["mean"])
+    return table
+
+
+@drawing.styled
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw a panel for training and one for inference; see ``cells``."""
+    figure = Figure(figsize=(7.6, 8.4))
+    upper, lower = figure.subplots(2, 1)
+    panels = {"train": upper, "infer": lower}
+    looks = drawing.marks(table["size"].unique())
+    for kind, label in KINDS.items():
+        axes, cost = panels[kind], f"{kind}_flops"
+        on_front = table[table[f"{kind}_front"]].sort_values(cost)
+        axes.step(on_front[cost], on_front["mean"], where="post", color="black", linewidth=1,
+                  label="Pareto front")  # fmt: skip
+        for size, own in table.groupby("size", sort=False):
+            look = looks[size]
+            bars = [own["mean"] - own["lower"], own["upper"] - own["mean"]]
+            axes.errorbar(own[cost], own["mean"], bars, color=look["color"], linewidth=0,
+                          elinewidth=0.7, marker=look["marker"], label=size)  # fmt: skip
+        _label(axes, table[~table[f"{kind}_front"]], cost, is_left=False)
+        _label(axes, on_front.iloc[::2], cost, is_left=True)
+        _label(axes, on_front.iloc[1::2], cost, is_left=len(on_front) < CROWDED)
+        axes.set(xscale="log", xlabel=label, title="training" if kind == "train" else "inference")
+        axes.set_ylabel("expressivity E, bits")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.margins(x=0.1)
+    drawing.legend_below(figure, [upper], 4)
+    return figure
+
+
+def _label(axes: Axes, table: pd.DataFrame, cost: str, is_left: bool) -> None:
+    """Write size:b above each point and to its left, or below and to its right."""
+    for row in table.itertuples():
+        axes.annotate(
+            f"{row.size}:{row.b}", (getattr(row, cost), row.mean), (-4, 4) if is_left else (4, -9),
+            textcoords="offset points", fontsize=7, ha="right" if is_left else "left",
+            path_effects=[withStroke(linewidth=2, foreground="white")],
+        )  # fmt: skip
+
+
+def _found(table: pd.DataFrame) -> str:
+    said = []
+    for kind, name in (("train", "training"), ("infer", "inference")):
+        on_front = table[table[f"{kind}_front"]].sort_values(f"{kind}_flops")
+        listed = ", ".join(f"{row.size}:{row.b}" for row in on_front.itertuples())
+        said.append(f"On the front for {name}: {listed}.")
+    return " ".join(said)

@@ -1,0 +1,74 @@
+"""What a loop costs and buys, and which cells are worth their cost."""
+
+from dataclasses import replace
+
+import planted_report
+import pytest
+from planted_report import BITS, drawn, lines, study
+
+from analysis.report import cost, pareto
+
+
+def test_cost_and_the_error_bought():
+    exhibit = cost.exhibit(study())
+    time, arithmetic, memory, *below = exhibit.figure.axes
+    for size, by_b in BITS.items():
+        # the median over the training, not its slow first point
+        assert drawn(time, size) == (list(by_b), pytest.approx([b / 100 for b in by_b], 1e-4))
+        flops = [planted_report.config(size, b).step_flops for b in by_b]
+        assert drawn(arithmetic, size)[1] == pytest.approx(flops)
+        assert drawn(memory, size)[1] == [100.0 * b for b in by_b]
+        for axes in below:
+            assert drawn(axes, size)[1] == pytest.approx([0.25**bits for bits in by_b.values()])
+        assert drawn(below[2], size)[0] == [100.0 * b for b in by_b]
+    assert not exhibit.missing
+
+
+def test_memory_that_nobody_logged_is_said():
+    runs = [replace(run, metrics={"speed/steps_per_s": 1.0}) for run in planted_report.runs()]
+    exhibit = cost.exhibit(study(runs))
+    assert "memory: no run logged memory/peak_mib" in exhibit.missing[0]
+    assert len(exhibit.figure.axes) == 4
+
+
+def test_runs_of_one_program_have_no_time_of_their_own():
+    runs = [replace(run, speed=[50.0]) for run in planted_report.runs()]
+    exhibit = cost.exhibit(study(runs))
+    assert "trained as one program" in exhibit.missing[0]
+    assert "tiny 0.02 s a step for 9 runs, small 0.02 s a step for 9 runs" in exhibit.found
+    upper, _ = exhibit.figure.axes
+    assert upper.get_title(loc="left") == "arithmetic"
+
+
+def test_replicas_of_one_b_have_a_time():
+    runs = [replace(run, speed=[50.0 / run.config.b]) for run in planted_report.runs()]
+    runs = [run for run in runs if run.config.size == "tiny"]
+    exhibit = cost.exhibit(study(runs))
+    assert drawn(exhibit.figure.axes[0], "tiny")[1] == pytest.approx([0.02, 0.1, 0.2])
+    assert set(exhibit.table["sharing"]) == {3}
+
+
+def test_the_front_leaves_out_what_a_cheaper_cell_equals():
+    planted = planted_report.runs()
+    # small at b = 1 costs more than tiny at b = 5, and now is worse
+    worse = [
+        planted_report.run("small", 1, run.config.seed, bits=1.5)
+        if (run.config.size, run.config.b) == ("small", 1)
+        else run
+        for run in planted
+    ]
+    exhibit = pareto.exhibit(study(worse))
+    table = exhibit.table.set_index(["size", "b"])
+    assert not table.loc[("small", 1), "train_front"]
+    assert table.loc[("tiny", 5), "train_front"]
+    upper, lower = exhibit.figure.axes
+    for axes, kind in ((upper, "train"), (lower, "infer")):
+        front = table[table[f"{kind}_front"]].sort_values(f"{kind}_flops")
+        assert drawn(axes, "Pareto front") == (
+            list(front[f"{kind}_flops"]), pytest.approx(list(front["mean"])),
+        )  # fmt: skip
+        assert {text.get_text() for text in axes.texts} == {
+            f"{size}:{b}" for size, by_b in BITS.items() for b in by_b
+        }
+    assert "On the front for training: tiny:1, tiny:5, tiny:10, small:5, small:10." in exhibit.found
+    assert "Pareto front" in lines(upper)

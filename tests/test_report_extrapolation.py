@@ -1,0 +1,66 @@
+"""The extrapolation figures show the planted curves, and where each model was trained."""
+
+import planted_report
+import pytest
+from planted_report import BITS, LOST, N_LOOPS, drawn, lines, stripped, study
+
+from analysis.report import extrapolation
+
+
+@pytest.fixture(scope="module")
+def exhibits():
+    return extrapolation.exhibits(study())
+
+
+def test_a_panel_per_size_and_a_line_per_trained_b(exhibits):
+    upper = exhibits[0].figure.axes[:2]
+    assert [axes.get_title(loc="left") or axes.get_title() for axes in upper] == list(BITS)
+    for axes, (size, by_b) in zip(upper, BITS.items(), strict=True):
+        for b, bits in by_b.items():
+            loops, errors = drawn(axes, f"b = {b}")
+            assert loops == list(range(1, N_LOOPS + 1))
+            assert errors[b - 1] == pytest.approx(0.25**bits)
+            assert errors[-1] == pytest.approx(0.25 ** (bits - LOST[size]))
+            line = lines(axes)[f"b = {b}"]
+            assert [loops[index] for index in line.get_markevery()] == [b]  # the mark is at b
+        assert len(axes.collections) == len(by_b)
+
+
+def test_the_state_s_change_stands_below_on_the_same_axis(exhibits):
+    upper, lower = exhibits[0].figure.axes[0], exhibits[0].figure.axes[2]
+    loops, changes = drawn(lower, "b = 5")
+    assert loops[0] == 2 and changes == pytest.approx([0.5**loop for loop in loops])
+    assert upper.get_shared_x_axes().joined(upper, lower)
+
+
+def test_beyond_b_the_error_is_relative_to_that_at_b(exhibits):
+    for axes, size in zip(exhibits[1].figure.axes, BITS, strict=False):
+        loops, ratios = drawn(axes, "b = 5")
+        assert loops == list(range(5, N_LOOPS + 1))
+        assert ratios == pytest.approx([1.0, *[4 ** LOST[size]] * (N_LOOPS - 5)])
+    assert "tiny: 2.00 (b = 1), 2.00 (b = 5), 2.00 (b = 10)" in exhibits[1].found
+
+
+def test_models_trained_at_one_loop_do_not_hide_the_others(exhibits):
+    below = exhibits[1].figure.axes[2]
+    assert "b = 1" not in lines(below) and "b = 5" in lines(below)
+
+
+def test_plateaued_runs_are_left_out_and_counted():
+    stuck = planted_report.run("tiny", 5, seed=4, bits=0.01, plateau=True)
+    first = extrapolation.exhibits(study([*planted_report.runs(), stuck]))[0]
+    assert set(first.table["seed"]) == {1, 2, 3}
+    assert "1 plateaued runs are left out" in first.look_for
+
+
+def test_no_state_is_said():
+    (first, _) = extrapolation.exhibits(study(stripped(planted_report.runs(), state_change=())))
+    assert first.missing == ("fixed point: the state's change was not measured",)
+    assert len(first.figure.axes) == 2
+
+
+def test_no_loop_beyond_b_is_said():
+    runs = [planted_report.run("tiny", 5, seed, n_loops=5) for seed in (1, 2)]
+    first, second = extrapolation.exhibits(study(runs))
+    assert first.figure is not None and second.figure is None
+    assert "no run was evaluated for more loops" in second.missing[0]
