@@ -45,7 +45,7 @@ fixture-study: setup  ## train a small study on the CPU, 10 to 15 minutes, and f
 	  -P learning_rate=0.003 -P device=cpu -P b_max=24 -P register=false $(FIXTURE)
 	mlflow run . -e fit_scaling $(FIXTURE)
 
-bench: setup  ## time training steps beside a plain implementation's
+bench: setup  ## measure speed: steps beside a plain implementation's, records, start-up
 	python -m entrypoints.benchmark
 
 ui: setup  ## open the MLflow UI on the runs of this folder

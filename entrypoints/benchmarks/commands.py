@@ -1,6 +1,7 @@
 """The project's own commands, started as a user would and timed from outside."""
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,10 @@ from looped.config import TrainConfig
 
 ROOT = Path(__file__).parents[2]
 LAUNCHER = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID")
+
+
+class CommandError(RuntimeError):
+    """A command that was to be timed failed."""
 
 
 class Place(NamedTuple):
@@ -36,15 +41,14 @@ class Place(NamedTuple):
 
 
 class Course(NamedTuple):
-    """When a command began and ended, in seconds since 1970."""
+    """When a command began, in seconds since 1970, and the seconds that it took.
+
+    ``processor`` are those in which it computed: on a busy machine they tell more.
+    """
 
     begun: float
-    ended: float
-
-    @property
-    def seconds(self) -> float:
-        """How long it took."""
-        return self.ended - self.begun
+    seconds: float
+    processor: float
 
 
 @contextmanager
@@ -58,15 +62,15 @@ def run(place: Place, command: str, settings: Mapping[str, object]) -> Course:
     """Run ``python -m entrypoints.<command>`` to its end.
 
     Raises:
-        RuntimeError: it failed.
+        CommandError: it failed.
     """
     words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
-    return _run(place, [f"entrypoints.{command}", *words])
+    return _python(place, ["-m", f"entrypoints.{command}", *words])
 
 
 def ask_for_help(place: Place, command: str) -> Course:
     """Run a command that only says how it is used."""
-    return _run(place, [f"entrypoints.{command}", "--help"])
+    return _python(place, ["-m", f"entrypoints.{command}", "--help"])
 
 
 def train(place: Place, config: TrainConfig, tracking: str, **further: object) -> Course:
@@ -82,30 +86,26 @@ def train(place: Place, config: TrainConfig, tracking: str, **further: object) -
     return run(place, "train", settings | further)
 
 
-def seconds_to_first_step(place: Place, config: TrainConfig, tracking: str) -> float:
-    """Time a training from its command to the end of its first step, by its journal's word."""
-    course = train(place, config, tracking, steps=1)
-    (path,) = (place.folder / "runs").glob(f"{config.name}-*/journal.jsonl")
+def to_first_step(place: Place, config: TrainConfig, tracking: str) -> Course:
+    """Time a training from its command to the end of its first step, by its journal's word.
+
+    The processor's time is that of the whole command.
+    """
+    runs = Path(tempfile.mkdtemp(dir=place.folder))
+    course = train(place, config, tracking, steps=1, runs_dir=runs)
+    (path,) = runs.glob("*/journal.jsonl")
     records, _ = journal.read(path)
     (first,) = (record["time"] for record in records if record["kind"] == "metrics")
-    return float(first / 1e3 - course.begun)
+    return course._replace(seconds=first / 1e3 - course.begun)
 
 
-def make_store(place: Place) -> float:
-    """Make the tables of the place's store, and return the seconds that it took."""
-    begun = time.perf_counter()
-    code = "from looped.store_access import open_store; open_store()"
-    _python(place, ["-c", code])
-    return time.perf_counter() - begun
+def make_store(place: Place) -> Course:
+    """Make the tables of the place's store."""
+    return _python(place, ["-c", "from looped.store_access import open_store; open_store()"])
 
 
-def _run(place: Place, words: list[str]) -> Course:
-    begun = time.time()
-    _python(place, ["-m", *words])
-    return Course(begun, time.time())
-
-
-def _python(place: Place, words: list[str]) -> None:
+def _python(place: Place, words: list[str]) -> Course:
+    computed, begun = _processor_seconds(), time.time()
     done = subprocess.run(
         [sys.executable, *words],
         cwd=place.folder,
@@ -116,4 +116,11 @@ def _python(place: Place, words: list[str]) -> None:
     )
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise RuntimeError(f"{' '.join(words[:2])} failed: {said[-1] if said else 'silently'}")
+        raise CommandError(f"{' '.join(words[:2])} failed: {said[-1] if said else 'silently'}")
+    return Course(begun, time.time() - begun, _processor_seconds() - computed)
+
+
+def _processor_seconds() -> float:
+    """Of all child processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

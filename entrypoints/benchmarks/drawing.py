@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from analysis.figures import BLUE, GREY
+from entrypoints.benchmarks.growth import upper_half
 from entrypoints.benchmarks.report import Report, preface
 
 LABELS = {
@@ -42,7 +43,8 @@ def draw(report: Report, path: Path) -> None:
         band, column = divmod(index, COLUMNS)
         for offset, unit in enumerate(UNITS):
             _panel(grid[2 * band + offset, column], row, unit)
-    figure.suptitle(preface(report["about"]), fontsize=9)
+    about = "grey: the power law that fits the upper half of the range"
+    figure.suptitle(f"{preface(report['about'])}\n{about}", fontsize=9)
     figure.savefig(path, dpi=150)
 
 
@@ -50,8 +52,9 @@ def _panel(axes: Axes, row: dict[str, Any], unit: str) -> None:
     xs, costs = (np.asarray(row[name], dtype=float) for name in ("xs", unit))
     what = UNITS[unit]
     value, se = row[f"{what}_exponent"], row[f"{what}_se"]
-    upper = xs[xs >= np.sqrt(xs[0] * xs[-1]) - 1e-9]
-    centre = np.exp(np.log(costs[-len(upper) :] / upper**value).mean())
+    fitted = upper_half(row["xs"])
+    upper = xs[fitted]
+    centre = np.exp(np.log(costs[fitted] / upper**value).mean())
     axes.plot(upper, centre * upper**value, color=GREY, linewidth=4, alpha=0.4)
     axes.plot(xs, costs, "o-", color=BLUE, markersize=4, linewidth=1)
     title = f"{what}: exponent {value:.2f} ± {se:.2f}"
@@ -64,5 +67,5 @@ def _panel(axes: Axes, row: dict[str, Any], unit: str) -> None:
     axes.tick_params(labelsize=7)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
-        axis.set_major_formatter(ScalarFormatter())
+        axis.set_major_formatter("{x:,g}")
         axis.set_minor_formatter(NullFormatter())

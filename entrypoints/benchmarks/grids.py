@@ -28,19 +28,21 @@ def measure(bench: Workbench) -> Rows:
             if ways["evaluate"] == "true":  # the baselines are scored once for all
                 warm = {"seeds": "999", "runs_dir": place.folder / "runs"}
                 commands.run(place, "grid", settings | warm)
-            seconds = []
+            courses = []
             for n_cells in (FEW, MANY):
                 seeds = ",".join(str(1000 * n_cells + seed) for seed in range(n_cells))
                 own = {"seeds": seeds, "runs_dir": place.folder / "runs"}
-                seconds.append(commands.run(place, "grid", settings | own).seconds)
-        per_cell = (seconds[1] - seconds[0]) / (MANY - FEW)
+                courses.append(commands.run(place, "grid", settings | own))
+        few, many = courses
+        per_cell = (many.seconds - few.seconds) / (MANY - FEW)
         yield {
             "name": f"grid-{name}",
             "kind": name.replace("-", ", "),
             "few": FEW,
             "many": MANY,
-            "few_s": seconds[0],
-            "many_s": seconds[1],
+            "few_s": few.seconds,
+            "many_s": many.seconds,
             "per_cell_s": per_cell,
-            "fixed_s": seconds[0] - FEW * per_cell,
+            "per_cell_processor_s": (many.processor - few.processor) / (MANY - FEW),
+            "fixed_s": few.seconds - FEW * per_cell,
         }

@@ -27,15 +27,14 @@ class Line(NamedTuple):
 def exponent(xs: Sequence[float], costs: Sequence[float]) -> Exponent:
     """Fit log cost = a + k log x over the upper half of the range of log x; return k.
 
-    What is fixed weighs less there, so k comes nearer to that of large x. At least three
-    points are taken, where there are three.
+    What is fixed weighs less there, so k comes nearer to that of large x.
+
+    Args:
+        xs: rising.
+        costs: above 0, one for each x.
     """
-    x, cost = (np.log(np.asarray(values, dtype=np.float64)) for values in (xs, costs))
-    order = np.argsort(x)
-    x, cost = x[order], cost[order]
-    middle = (x[0] + x[-1]) / 2
-    first = min(int(np.searchsorted(x, middle - 1e-9)), max(0, len(x) - 3))
-    x, cost = x[first:], cost[first:]
+    upper = upper_half(xs)
+    x, cost = (np.log(np.asarray(values, dtype=np.float64)[upper]) for values in (xs, costs))
     centred = x - x.mean()
     slope = float(centred @ cost / (centred @ centred))
     if len(x) < 3:
@@ -51,3 +50,9 @@ def line(xs: Sequence[float], costs: Sequence[float]) -> Line:
     columns = np.stack([np.ones(len(cost)), np.asarray(xs, dtype=np.float64)], axis=1)
     (fixed, slope), *_ = np.linalg.lstsq(columns / cost[:, None], np.ones(len(cost)), rcond=None)
     return Line(float(fixed), float(slope))
+
+
+def upper_half(xs: Sequence[float]) -> slice:
+    """Choose those above the middle of the range of log x; three at least, if there are three."""
+    above = sum(x >= math.sqrt(xs[0] * xs[-1]) * (1 - 1e-9) for x in xs)
+    return slice(-min(len(xs), max(3, above)), None)

@@ -38,28 +38,32 @@ COLUMNS: Mapping[str, Sequence[tuple[str, str]]] = {
     ],
     "logging": [
         ("recorded", "{what}"),
-        ("ms", "{ms:,.3g}"),
-        ("share", "{share:.2%} of {of}"),
+        ("ms", "{ms:,.4g}"),
+        ("processor, ms", "{processor_ms:,.4g}"),
+        ("share", "{share:.3%} of {of}"),
     ],
     "startup": [
         ("command", "{what}"),
         ("seconds (lowest to highest)", "{seconds:.2f} ({lowest:.2f} to {highest:.2f})"),
+        ("processor, s", "{processor:.2f}"),
     ],
     "grid": [
         ("tracking", "{kind}"),
         ("cells: seconds", "{few}: {few_s:.1f}, {many}: {many_s:.1f}"),
         ("a cell, s", "{per_cell_s:.2f}"),
+        ("of the processor", "{per_cell_processor_s:.2f}"),
         ("the grid, s", "{fixed_s:.1f}"),
     ],
     "scaling": [
         ("against", "{against}"),
         ("at", "{xs:g}"),
-        ("ms", "{ms:.3g}"),
-        ("MiB", "{mib:.3g}"),
+        ("ms", "{ms:.4g}"),
+        ("MiB", "{mib:.4g}"),
         ("time grows as", "{time_exponent:.2f} ± {time_se:.2f}"),
         ("memory", "{memory_exponent:.2f} ± {memory_se:.2f}"),
         ("FLOPs", "{flops_exponent:.2f}"),
-        ("straight line", "{fixed_ms:.3g} ms + {slope_ms:.3g} ms each"),
+        ("fixed, ms", "{fixed_ms:.3g}"),
+        ("each, ms", "{slope_ms:.3g}"),
     ],
 }
 

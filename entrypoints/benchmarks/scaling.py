@@ -88,8 +88,7 @@ def curve(
     ms = [1e3 * probe.seconds for probe in probes]
     mib = [probe.mib for probe in probes]
     time_fit, memory_fit = growth.exponent(xs, ms), growth.exponent(xs, mib)
-    fixed, slope = growth.line(xs, ms)
-    row = {
+    row: Row = {
         "name": f"scaling-{name}",
         "against": name,
         "xs": list(xs),
@@ -99,9 +98,9 @@ def curve(
         "time_se": time_fit.se,
         "memory_exponent": memory_fit.value,
         "memory_se": memory_fit.se,
-        "fixed_ms": fixed,
-        "slope_ms": slope,
     }
+    if name not in ("N", "width"):  # attention and products grow with the square of these
+        row |= {f"{what}_ms": value for what, value in growth.line(xs, ms)._asdict().items()}
     if flops:
         row["flops_exponent"] = growth.exponent(xs, flops).value
     return row

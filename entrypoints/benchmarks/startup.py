@@ -15,7 +15,7 @@ def measure(bench: Workbench) -> Rows:
             _row(
                 f"startup-{name}-help",
                 f"{name} --help",
-                [commands.ask_for_help(place, name).seconds for _ in range(rounds)],
+                [commands.ask_for_help(place, name) for _ in range(rounds)],
             )
             for name in command_names()
         ]
@@ -24,12 +24,12 @@ def measure(bench: Workbench) -> Rows:
         first_prompt = bench.options.prompts.partition(",")[0]
         few = max(1, rounds // 2)
         for config in (own for own in bench.configs if own.prompt == first_prompt):
-            times = [commands.seconds_to_first_step(place, config, "offline") for _ in range(few)]
+            times = [commands.to_first_step(place, config, "offline") for _ in range(few)]
             what = f"train to its first step, {named(config)}, offline"
             yield _row(f"startup-train-{named(config)}", what, times)
         commands.make_store(place)
         config = bench.smallest
-        times = [commands.seconds_to_first_step(place, config, "online") for _ in range(few)]
+        times = [commands.to_first_step(place, config, "online") for _ in range(few)]
         what = f"train to its first step, {named(config)}, online"
         yield _row(f"startup-train-{named(config)}-online", what, times)
 
@@ -42,11 +42,13 @@ def command_names() -> list[str]:
     )
 
 
-def _row(name: str, what: str, times: list[float]) -> Row:
+def _row(name: str, what: str, courses: list[commands.Course]) -> Row:
+    times = [course.seconds for course in courses]
     return {
         "name": name,
         "what": what,
         "seconds": statistics.median(times),
         "lowest": min(times),
         "highest": max(times),
+        "processor": statistics.median(course.processor for course in courses),
     }
