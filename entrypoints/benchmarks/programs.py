@@ -82,13 +82,13 @@ def median_seconds(step: Step, device: str, rounds: int, least: float) -> float:
     return statistics.median(seconds_of(step, device, least) for _ in range(rounds))
 
 
-def matrix_rate(device: str, precision: str) -> float:
+def matrix_rate(device: str, precision: str, least: float) -> float:
     """FLOP/s of a large matrix product: the limit that shares are measured against."""
     side = 8192 if device == "cuda" else 2048
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     left, right = (torch.randn(side, side, dtype=dtype, device=device) for _ in range(2))
     seconds_of(lambda: left @ right, device, 0)
-    return float(2 * side**3 / seconds_of(lambda: left @ right, device, 1.0))
+    return float(2 * side**3 / seconds_of(lambda: left @ right, device, least))
 
 
 def apart(work: Callable[..., Result], *arguments: object) -> Result:

@@ -54,7 +54,7 @@ class Workbench:
     @cached_property
     def rate(self) -> float:
         """FLOP/s of a large matrix product."""
-        return programs.matrix_rate(self.device, self.base.precision)
+        return programs.matrix_rate(self.device, self.base.precision, self.options.seconds)
 
     @property
     def about(self) -> dict[str, Any]:
