@@ -26,6 +26,10 @@ def main() -> int:
     try:
         found = _found(options)
     except (ValueError, CommandError) as error:
+        if "MLFLOW_RUN_ID" in os.environ:
+            from entrypoints.benchmarks import record
+
+            record.fail_launcher(str(error))
         return arguments.complain("benchmark", error)
     if options.json != "auto":
         report.write_json(found, Path(options.json))

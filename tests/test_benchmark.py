@@ -147,6 +147,14 @@ def test_it_logs_to_the_run_that_mlflow_run_made(store, monkeypatch):
     assert store.get_run(launched).info.status == "RUNNING"  # it ends with the process
 
 
+def test_a_failure_is_left_on_the_run_that_mlflow_run_made(call, store, monkeypatch):
+    launched = store.create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", launched)
+    code, said = call(benchmark, "--read", "missing.json")
+    assert code == 1 and "missing.json" in said[0]
+    assert "missing.json" in store.get_run(launched).data.tags["looped.reason"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

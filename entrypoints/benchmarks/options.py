@@ -27,7 +27,7 @@ class BenchmarkOptions:
     n_examples: int = setting(63, "in-context examples N")
     batch_size: int = setting(64, "prompts per step")
     seeds: int | None = setting(None, "replicas of a program; auto: 3 on a GPU, else 1")
-    rounds: int = setting(5, "measurements of which a median is taken; pairs for training")
+    rounds: int = setting(3, "measurements of which a median is taken; pairs for training")
     seconds: float = setting(1.0, "of each measurement, at least; one step at least")
     precision: str = setting("auto", "ours; plain is always fp32", PRECISIONS)
     device: str = setting("auto", "auto: a GPU where there is one", DEVICES)

@@ -4,6 +4,7 @@ import math
 import os
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,14 @@ def log(found: report.Report) -> str:
     except MlflowException as error:
         raise TrackingError(f"MLflow must be reachable, got: {error}") from error
     return run_id
+
+
+def fail_launcher(reason: str) -> None:
+    """Leave the reason on the run that ``mlflow run`` made; MLflow ends it itself."""
+    launched = os.environ.get("MLFLOW_RUN_ID")
+    if launched:
+        with suppress(MlflowException, TrackingError):
+            open_store().client.set_tag(launched, "looped.reason", reason)
 
 
 def write(found: report.Report, folder: Path) -> None:

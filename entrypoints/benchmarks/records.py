@@ -15,7 +15,7 @@ from looped import journal
 from looped.mlflow_store import log_in_batches, metrics_of
 
 POINTS = 301  # of a training with the defaults
-SHORT = 100  # steps
+SHORT = 50  # steps
 VALUES = {
     "train/loss": 0.123456789,
     "train/query_error": 0.0123456789,
@@ -45,7 +45,7 @@ def measure(bench: Workbench) -> Rows:
                 commands.train(place, bench.smallest, tracking, steps=SHORT, register=register)
                 for tracking, register in _WAYS
             ]
-            for _ in range(max(1, bench.options.rounds // 2))
+            for _ in range((bench.options.rounds + 1) // 2)
         ]
     told_more, registered_more = (_beyond(courses, way) for way in (1, 2))
     yield _row(bench, "online", "a training told online, beyond offline", *told_more, whole)

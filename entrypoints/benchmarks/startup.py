@@ -22,7 +22,7 @@ def measure(bench: Workbench) -> Rows:
         yield from sorted(helps, key=lambda row: -row["seconds"])
     with commands.temporary_place() as place:
         first_prompt = bench.options.prompts.partition(",")[0]
-        few = max(1, rounds // 2)
+        few = (rounds + 1) // 2
         for config in (own for own in bench.configs if own.prompt == first_prompt):
             times = [commands.to_first_step(place, config, "offline") for _ in range(few)]
             what = f"train to its first step, {named(config)}, offline"
