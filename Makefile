@@ -44,7 +44,7 @@ study: setup  ## train a small study, fit its law and report: about 10 minutes o
 	mlflow run . -e fit_scaling $(STUDY)
 	mlflow run . -e report -P out=runs/study-report $(STUDY)
 
-bench: setup  ## time training steps beside a plain implementation's
+bench: setup  ## measure speed: steps beside a plain implementation's, records, start-up
 	python -m entrypoints.benchmark
 
 ui: setup  ## open the MLflow UI on the runs of this folder

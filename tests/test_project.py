@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from entrypoints import arguments
+from entrypoints.benchmarks.options import BenchmarkOptions
 from entrypoints.evaluate_extrapolation import EvaluateOptions
 from entrypoints.evaluate_tables import TableOptions
 from entrypoints.fit_scaling import FitOptions
@@ -31,6 +32,7 @@ PARSERS = {
     "fit_scaling": (FitOptions,),
     "predict_scaling": (PredictOptions,),
     "report": (ReportOptions,),
+    "benchmark": (BenchmarkOptions,),
 }
 
 

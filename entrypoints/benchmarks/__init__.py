@@ -1,0 +1,1 @@
+"""What the benchmark measures, a module for each part."""
