@@ -11,7 +11,7 @@ from entrypoints import cell_runner
 from entrypoints.grid_options import GridOptions
 from entrypoints.options import CellOptions
 from entrypoints.stopping import StopRequest
-from looped import training
+from looped import programs
 from looped.config import TrainConfig
 from looped.ledger import FAILED, FINISHED, KILLED, RUNNING, UNTOLD, News
 from looped.rules import require
@@ -56,7 +56,7 @@ class LocalEngine:
         self._workers = options.workers
 
     def resolve(self, cell: TrainConfig) -> TrainConfig:
-        return training.resolve(cell)
+        return programs.resolve(cell)
 
     def share(self, groups: Sequence[Sequence[TrainConfig]]) -> tuple[int, int]:
         # A GPU takes one process unless told otherwise. On a CPU a cell is too small to keep

@@ -22,7 +22,7 @@ from looped.grid_folder import GridFolder
 from looped.journal import TrackingError
 from looped.ledger import FINISHED, LONGEST_NOTE, UNTOLD, Ledger, News
 from looped.origin import Origin
-from looped.replicas import replica_groups
+from looped.programs import replica_groups
 from looped.rules import require
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ def main() -> int:
     # torch and MLflow take seconds to load: only once the arguments are known to be good
     from entrypoints.cell_runner import run_cells
     from entrypoints.progress import Progress
-    from looped import training
+    from looped import programs
 
     try:
-        config = training.resolve(config)
+        config = programs.resolve(config)
     except ValueError as error:
         return arguments.complain("train", error)
     progress = Progress(config.name, config.steps)

@@ -11,7 +11,6 @@ Triton kernels on a GPU in bf16; compiled C++ on a CPU in float32.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.util import find_spec
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -22,10 +21,10 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from looped.config import ModelConfig, TrainConfig
-from looped.kernels.cpu import library
 from looped.kernels.cpu.chain import CpuChain
-from looped.kernels.shape import PaddedShape, segment_loops
+from looped.kernels.shape import segment_loops
 from looped.model import LoopedTransformer, prompt_tokens
+from looped.programs import can_share
 
 Weights = Mapping[str, Tensor]
 
@@ -47,12 +46,14 @@ class Replicas:
 
     Args:
         models: one per replica, all of one ``ModelConfig``; the starting weights.
-        configs: how to train each, resolved, ordered by falling ``b``; see ``can_share``.
+        configs: how to train each, resolved, ordered by falling ``b``; see
+            ``programs.can_share``.
 
     Attributes:
         flat: all weights, of shape (replica, weight), float32, on the device of the training.
         weights: the same memory by name, each of shape (replica, *shape of the weight).
-        optimizer: Adam over ``flat``.
+        moments: Adam's running averages, each of the shape of ``flat``.
+        done: steps that lie behind Adam.
     """
 
     def __init__(self, models: Sequence[LoopedTransformer], configs: Sequence[TrainConfig]) -> None:
@@ -80,36 +81,46 @@ class Replicas:
             name: values.requires_grad_()
             for name, values in named_views(self.flat, models[0]).items()
         }
-        self.optimizer = torch.optim.Adam(
-            [self.flat],
-            lr=torch.zeros((), device=first.device) if on_gpu else 0.0,
-            betas=(first.beta1, first.beta2),
-            fused=True,
-            capturable=on_gpu,
-        )
-        self.optimizer.state[self.flat] = {
-            "step": torch.zeros((), device=first.device),
+        self.betas = (first.beta1, first.beta2)
+        self.rate = torch.zeros((), device=first.device) if on_gpu else 0.0
+        self.done = torch.zeros((), device=first.device)
+        self.moments = {
             "exp_avg": torch.zeros_like(self.flat),
             "exp_avg_sq": torch.zeros_like(self.flat),
         }
 
-    @property
-    def moments(self) -> dict[str, Tensor]:
-        """Adam's running averages, each of the shape of ``flat``."""
-        state = self.optimizer.state[self.flat]
-        return {name: state[name] for name in ("exp_avg", "exp_avg_sq")}
+    def tensors(self, model: LoopedTransformer) -> list[dict[str, Tensor]]:
+        """Return what each replica needs to go on, on the CPU, by name; ``model`` names weights."""
+        on_cpu = {part: values.cpu() for part, values in self._parts().items()}
+        return [
+            {
+                f"{part}.{name}": tensor.contiguous()
+                for part, values in on_cpu.items()
+                for name, tensor in named_views(values[row], model).items()
+            }
+            for row in range(len(self.flat))
+        ]
+
+    def restore(self, row: int, model: LoopedTransformer, tensors: Weights) -> None:
+        """Put one replica's tensors back."""
+        for part, values in self._parts().items():
+            for name, view in named_views(values[row], model).items():
+                view.copy_(tensors[f"{part}.{name}"])
+
+    def _parts(self) -> dict[str, Tensor]:
+        moments = {f"adam.{name}": values for name, values in self.moments.items()}
+        return {"model": self.flat.detach(), **moments}
 
     def set_step(self, done: int) -> None:
         """Tell Adam how many steps lie behind it."""
-        self.optimizer.state[self.flat]["step"].fill_(done)
+        self.done.fill_(done)
 
     def set_rate(self, rate: float) -> None:
         """Set the learning rate of the next step."""
-        group = self.optimizer.param_groups[0]
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)
+        if isinstance(self.rate, Tensor):
+            self.rate.fill_(rate)
         else:
-            group["lr"] = rate
+            self.rate = rate
 
     def step(
         self,
@@ -128,9 +139,31 @@ class Replicas:
         gradients = torch.autograd.grad(losses.sum(), list(self.weights.values()))
         flat = torch.cat([gradient.flatten(1) for gradient in gradients], dim=1)
         norms = flat.norm(dim=1)
-        self.flat.grad = flat * (self.grad_clip / (norms + 1e-6)).clamp(max=1).unsqueeze(1)
-        self.optimizer.step()
+        self._adam(flat * (self.grad_clip / (norms + 1e-6)).clamp(max=1).unsqueeze(1))
         return torch.stack([losses.detach(), query_errors, norms], dim=1)
+
+    @torch.no_grad()
+    def _adam(self, gradient: Tensor) -> None:
+        """Move the weights by Adam (Kingma and Ba, arXiv:1412.6980).
+
+        ``torch.optim.Adam(fused=True)`` calls the same function; but to make one imports PyTorch's
+        compiler, which takes seconds and 150 MiB in every process.
+        """
+        torch._fused_adam_(
+            [self.flat],
+            [gradient],
+            [self.moments["exp_avg"]],
+            [self.moments["exp_avg_sq"]],
+            [],
+            [self.done.add_(1)],
+            lr=self.rate,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            weight_decay=0.0,
+            eps=1e-8,
+            amsgrad=False,
+            maximize=False,
+        )
 
     def errors(
         self,
@@ -222,57 +255,6 @@ class Replicas:
 
     def _at_queries(self, read: Float[Tensor, "running batch token"]) -> Tensor:
         return read[..., -1:] if self.config.prompt == "joint" else read[..., ::2]
-
-
-def kernels_serve(config: TrainConfig) -> bool:
-    """Tell whether fused kernels serve a training whose device and precision are resolved.
-
-    On a CPU they do where they lie compiled or the training is long enough to compile them first.
-    """
-    if (config.device, config.precision) == ("cuda", "bf16"):
-        has_triton = find_spec("triton") is not None
-        return has_triton and PaddedShape.of(config.model_config) is not None
-    if (config.device, config.precision) == ("cpu", "fp32"):
-        return library.serves(config.steps * config.step_flops)
-    return False
-
-
-def can_share(first: TrainConfig, other: TrainConfig) -> bool:
-    """Tell whether two resolved configurations may train as one program.
-
-    They must share model, task, recipe and device, and either their b and window or, where b
-    is not drawn, a loss that sees every loop of both.
-    """
-    alike = (
-        *("model_config", "task_config", "rate", "recipe", "device", "kernels"),
-        *("checkpoint_loops", "log_every"),
-    )
-    if any(getattr(first, name) != getattr(other, name) for name in alike):
-        return False
-    same_loops = (first.b, first.window) == (other.b, other.window)
-    see_all = first.window == first.b and other.window == other.b
-    return same_loops or (first.b_draw == "fixed" and see_all)
-
-
-def replica_groups(configs: Sequence[TrainConfig], replicas: str) -> list[list[TrainConfig]]:
-    """Say which cells train together, each group in the order given.
-
-    Args:
-        configs: resolved configurations.
-        replicas: ``off``, the largest number of cells in a group, or ``auto``: all that may
-            share a program on a GPU, off on a CPU.
-    """
-    groups: list[list[TrainConfig]] = []
-    for config in configs:
-        automatic = len(configs) if config.device == "cuda" else 1
-        most = {"auto": automatic, "off": 1}.get(replicas) or int(replicas)
-        for group in groups:
-            if len(group) < most and can_share(group[0], config):
-                group.append(config)
-                break
-        else:
-            groups.append([config])
-    return groups
 
 
 def named_views(flat: Tensor, model: LoopedTransformer) -> dict[str, Tensor]:

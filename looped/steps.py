@@ -60,8 +60,8 @@ class GraphStep:
         return measured.clone()
 
     def _record(self, prompts: Prompts, drawn: int | None) -> tuple[torch.cuda.CUDAGraph, Tensor]:
-        state = self.replicas.optimizer.state[self.replicas.flat]
-        changing = [self.replicas.flat.detach(), *state.values()]
+        replicas = self.replicas
+        changing = [replicas.flat.detach(), replicas.done, *replicas.moments.values()]
         before = [tensor.clone() for tensor in changing]
         aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream())

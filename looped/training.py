@@ -5,7 +5,7 @@ Cells of one shape train as one program (see ``replicas``); a single cell is the
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 
 import torch
@@ -18,8 +18,10 @@ from looped.curves import Curves, DivergedError
 from looped.evaluation import Evaluation, evaluate
 from looped.folder import RunFolder
 from looped.journal import Journal
+from looped.memory import PeakMemory
 from looped.model import LoopedTransformer
-from looped.replicas import Replicas, kernels_serve, named_views
+from looped.programs import resolve
+from looped.replicas import Replicas, named_views
 from looped.steps import step_of
 from looped.weights import save_model
 
@@ -51,30 +53,6 @@ class _Run:
     journal: Journal
     checkpoint: Checkpoint | None = None
     error: DivergedError | None = None
-
-
-def resolve(config: TrainConfig) -> TrainConfig:
-    """Decide what was left automatic: device, precision, kernels, the rate and the window.
-
-    Raises:
-        ValueError: a GPU is asked for where there is none, or kernels where none serve.
-    """
-    has_cuda = torch.cuda.is_available()
-    if config.device == "cuda" and not has_cuda:
-        raise ValueError("device must be one that this machine has, got cuda without a GPU")
-    device = config.device if config.device != "auto" else "cuda" if has_cuda else "cpu"
-    automatic = "bf16" if device == "cuda" else "fp32"
-    precision = automatic if config.precision == "auto" else config.precision
-    resolved = config.resolved(device, precision)
-    if config.kernels == "off":
-        return resolved
-    serve = kernels_serve(resolved)
-    if config.kernels == "fused" and not serve:
-        raise ValueError(
-            "kernels must be auto or off where no fused ones serve (bf16 and Triton on a GPU, "
-            f"fp32 and a C++ compiler on a CPU), got fused with {precision} on {device}"
-        )
-    return replace(resolved, kernels="fused" if serve else "off")
 
 
 def seeded_model(config: TrainConfig) -> LoopedTransformer:
@@ -210,6 +188,7 @@ def _train_group(
     should_stop: Callable[[], bool],
 ) -> None:
     config = runs[0].config  # what it says of data, rate and records goes for all
+    memory = PeakMemory(config.device)
     task = tasks.from_config(config.task_config)
     replicas = Replicas([run.model for run in runs], [run.config for run in runs])
     _restore(replicas, runs)
@@ -235,10 +214,11 @@ def _train_group(
         if is_point:
             now = time.perf_counter()
             speed = (done - last_point[1]) / (now - last_point[0])
+            peak_mib = memory.peak_mib()
             last_point = (now, done)
             for run in runs:
                 if run.error is None:
-                    values = _point(run, rate, speed)
+                    values = _point(run, rate, speed, peak_mib)
                     run.journal.append("metrics", step=done, values=values)
                     watch(run.config, done, values)
         if is_due or is_stop or done == config.steps:
@@ -272,41 +252,31 @@ def _take_in(runs: Sequence[_Run], measured: list[list[list[float]]]) -> None:
                 run.error = error
 
 
-def _point(run: _Run, rate: float, speed: float) -> dict[str, float]:
+def _point(run: _Run, rate: float, speed: float, peak_mib: float | None) -> dict[str, float]:
     tokens = speed * run.config.batch_size * run.config.model_config.n_tokens
     return {
         **{f"train/{name}": value for name, value in run.curves.point().items()},
         "train/learning_rate": rate,
         "speed/steps_per_s": speed,
         "speed/tokens_per_s": tokens,
+        **({} if peak_mib is None else {"memory/peak_mib": peak_mib}),
     }
 
 
 def _save(replicas: Replicas, runs: Sequence[_Run]) -> None:
     """Save a checkpoint of every run that is well and kept somewhere."""
-    parts = {"model": replicas.flat} | {f"adam.{k}": v for k, v in replicas.moments.items()}
-    on_cpu = {part: values.detach().cpu() for part, values in parts.items()}
-    for row, run in enumerate(runs):
-        if run.folder is None or run.error is not None:
-            continue
-        tensors = {
-            f"{part}.{name}": tensor.contiguous()
-            for part, values in on_cpu.items()
-            for name, tensor in named_views(values[row], run.model).items()
-        }
-        run.journal.sync()
-        save_checkpoint(run.folder.checkpoints, run.curves.step, tensors, run.curves.state())
+    for tensors, run in zip(replicas.tensors(runs[0].model), runs, strict=True):
+        if run.folder is not None and run.error is None:
+            run.journal.sync()
+            save_checkpoint(run.folder.checkpoints, run.curves.step, tensors, run.curves.state())
 
 
 def _restore(replicas: Replicas, runs: Sequence[_Run]) -> None:
     """Put the runs' checkpoints into the program."""
     replicas.set_step(runs[0].curves.step)
-    parts = {"model": replicas.flat} | {f"adam.{k}": v for k, v in replicas.moments.items()}
     for row, run in enumerate(runs):
         if run.checkpoint is not None:
-            for part, values in parts.items():
-                for name, view in named_views(values.detach()[row], run.model).items():
-                    view.copy_(run.checkpoint.tensors[f"{part}.{name}"])
+            replicas.restore(row, run.model, run.checkpoint.tensors)
 
 
 def _conclude(

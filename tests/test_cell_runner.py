@@ -8,12 +8,12 @@ from entrypoints import cell_runner, grid_runner
 from entrypoints.cell_runner import is_fresh, run_cells
 from entrypoints.grid_options import GridOptions
 from entrypoints.options import CellOptions
-from looped import TrainConfig, training
+from looped import TrainConfig, programs, training
 from looped.folder import RunFolder, run_path
 from looped.journal import read
 from looped.origin import Origin
 
-TINY = training.resolve(
+TINY = programs.resolve(
     TrainConfig(size="tiny", b=2, n_dims=2, n_examples=5, batch_size=4, steps=23, log_every=5,
                 device="cpu")
 )  # fmt: skip

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from strategies import model_configs
 from test_training import TINY, train_in
 
-from looped import tasks, training
+from looped import programs, tasks, training
 from looped.config import SIZES, Size, TaskConfig
 from looped.evaluation import evaluate
 from looped.kernels.cpu import library
@@ -32,7 +32,7 @@ def twins(monkeypatch, size, bs, batch=3, **settings):
     pair = []
     for kernels in ("off", "fused"):
         configs = [
-            training.resolve(replace(base, b=b, seed=seed, kernels=kernels))
+            programs.resolve(replace(base, b=b, seed=seed, kernels=kernels))
             for seed, b in enumerate(bs)
         ]
         pair.append(Replicas([training.seeded_model(config) for config in configs], configs))
@@ -173,13 +173,13 @@ def test_without_a_compiler_training_goes_on_plainly(compiler, tmp_path, monkeyp
         assert library.library() is None
     assert len(caplog.messages) == 1
     assert "fused kernels for the CPU are off" in caplog.text
-    assert training.resolve(TINY).kernels == "off"
+    assert programs.resolve(TINY).kernels == "off"
     with pytest.raises(ValueError, match=r"kernels must be auto or off .* got fused"):
-        training.resolve(replace(TINY, kernels="fused"))
+        programs.resolve(replace(TINY, kernels="fused"))
 
 
 def test_a_short_training_does_not_wait_for_the_compiler(tmp_path, monkeypatch):
     monkeypatch.setattr(library, "_path", lambda compiler: tmp_path / "none.so")
     monkeypatch.setattr(library, "_build", lambda *_: pytest.fail("it was compiled"))
     monkeypatch.setattr(library, "library", library.library.__wrapped__)
-    assert training.resolve(TINY).kernels == "off"
+    assert programs.resolve(TINY).kernels == "off"

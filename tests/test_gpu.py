@@ -7,7 +7,7 @@ import torch
 from test_replicas import together
 from test_training import TINY, points, same_weights
 
-from looped import tasks, training
+from looped import programs, tasks, training
 from looped.replicas import Replicas
 from looped.steps import GraphStep
 
@@ -18,7 +18,7 @@ CELLS = [replace(GPU, seed=seed, b=b) for seed, b in [(1, 3), (2, 3), (1, 1)]]
 
 
 def program(configs):
-    configs = [training.resolve(config) for config in configs]
+    configs = [programs.resolve(config) for config in configs]
     replicas = Replicas([training.seeded_model(config) for config in configs], configs)
     task = tasks.from_config(configs[0].task_config)
     drawn = [task.batch(config.seed, 0, 16, 16, device="cuda") for config in configs]

@@ -10,12 +10,12 @@ import pytest
 from entrypoints import import_runs, importer
 from entrypoints.cell_runner import Nest, run_cells
 from entrypoints.options import CellOptions
-from looped import TrainConfig, training
+from looped import TrainConfig, programs
 from looped.folder import RunFolder, run_path
 from looped.grid_folder import GridFolder
 from looped.store_access import open_store
 
-TINY = training.resolve(
+TINY = programs.resolve(
     TrainConfig(size="tiny", b=2, n_dims=2, n_examples=5, batch_size=4, steps=23, log_every=5,
                 device="cpu")
 )  # fmt: skip

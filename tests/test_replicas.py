@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 from strategies import seeds, steps
 from test_training import DRAWN, TINY, points, same_weights
 
-from looped import TrainConfig, tasks, training
+from looped import TrainConfig, programs, tasks, training
 from looped.curves import DivergedError
 from looped.folder import RunFolder
-from looped.replicas import Replicas, can_share, named_views, replica_groups
+from looped.programs import can_share, replica_groups
+from looped.replicas import Replicas, named_views
 
-BASE = training.resolve(replace(TINY, precision="fp32"))
+BASE = programs.resolve(replace(TINY, precision="fp32"))
 
 
 @st.composite
@@ -31,7 +32,7 @@ def cells(draw):
         chosen = [
             replace(base, seed=seed) for seed in draw(st.lists(seeds, min_size=1, max_size=3))
         ]
-    return [training.resolve(config) for config in chosen]
+    return [programs.resolve(config) for config in chosen]
 
 
 @settings(max_examples=20)
@@ -86,7 +87,7 @@ def test_named_views_share_the_memory():
     ],
 )
 def test_only_cells_of_one_program_share_it(change, expected):
-    other = training.resolve(replace(BASE, **{"loop_window": None, **change}))
+    other = programs.resolve(replace(BASE, **{"loop_window": None, **change}))
     assert can_share(BASE, other) is expected
     assert can_share(other, BASE) is expected
 
@@ -94,7 +95,7 @@ def test_only_cells_of_one_program_share_it(change, expected):
 @pytest.mark.parametrize("law", ["uniform", "poisson_lognormal"])
 def test_cells_of_a_drawn_b_share_a_program_with_their_own_b_and_law_alone(law):
     """At b = 15 the window is b, as it is for a fixed b that may join any other."""
-    base = training.resolve(replace(BASE, b=15, b_draw=law, loop_window=None))
+    base = programs.resolve(replace(BASE, b=15, b_draw=law, loop_window=None))
     other_law = {"uniform": "poisson_lognormal", "poisson_lognormal": "uniform"}[law]
     for change, expected in [
         ({"seed": 7}, True),
@@ -103,7 +104,7 @@ def test_cells_of_a_drawn_b_share_a_program_with_their_own_b_and_law_alone(law):
         ({"b_draw": other_law}, False),
         ({"loop_window": 3}, False),
     ]:
-        other = training.resolve(replace(base, **change))
+        other = programs.resolve(replace(base, **change))
         assert can_share(base, other) is can_share(other, base) is expected
 
 
@@ -114,7 +115,7 @@ def test_cells_of_a_drawn_b_share_a_program_with_their_own_b_and_law_alone(law):
 )
 def test_groups_hold_every_cell_once_and_only_what_may_share(bs, sizes, replicas):
     configs = [
-        training.resolve(replace(BASE, b=b, size=size, loop_window=None, learning_rate=None))
+        programs.resolve(replace(BASE, b=b, size=size, loop_window=None, learning_rate=None))
         for size in sizes
         for b in bs
     ]
@@ -140,7 +141,7 @@ CELLS = [replace(TINY, seed=seed, b=b) for seed, b in [(1, 1), (2, 3), (1, 3), (
 
 
 def folders_in(root, configs=CELLS):
-    return [RunFolder(root, training.resolve(config)) for config in configs]
+    return [RunFolder(root, programs.resolve(config)) for config in configs]
 
 
 def together(root, configs=CELLS, **options):

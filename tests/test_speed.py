@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from test_training import DRAWN, TINY
 
-from looped import training
+from looped import programs, training
 from looped.speed import measure_speed
 
 
@@ -19,5 +19,5 @@ def test_speed_is_that_of_the_steps_whatever_loops_they_draw(config, monkeypatch
                 raise training.Stopped
 
     monkeypatch.setattr(training, "train_together", train_together)
-    group = [training.resolve(replace(config, seed=seed)) for seed in (1, 2)]
+    group = [programs.resolve(replace(config, seed=seed)) for seed in (1, 2)]
     assert measure_speed(group, n_threads=1, seconds=0.01) == pytest.approx(1000)

@@ -8,7 +8,7 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 
-from looped import TrainConfig, mlflow_store, tracking, training
+from looped import TrainConfig, mlflow_store, programs, tracking, training
 from looped.folder import RunFolder
 
 TINY = replace(
@@ -20,7 +20,7 @@ STEPS = [1, 5, 10, 15, 20, 23]
 
 @pytest.fixture
 def folder(tmp_path):
-    with closing(RunFolder(tmp_path / "runs", training.resolve(TINY))) as opened:
+    with closing(RunFolder(tmp_path / "runs", programs.resolve(TINY))) as opened:
         yield opened
 
 
@@ -33,7 +33,7 @@ def told(store, run_id, name="train/loss"):
 
 
 def train_and_tell(folder, **options):
-    config = training.resolve(TINY)
+    config = programs.resolve(TINY)
     tracker = tracking.open_run(config, folder)
     try:
         training.train(TINY, folder, **options)
@@ -77,7 +77,7 @@ def test_a_run_that_goes_on_tells_the_whole_history_once(store, folder):
 
 def test_a_run_that_does_not_finish_supersedes_nothing(store, folder):
     first = train_and_tell(folder)
-    tracker = tracking.open_run(training.resolve(TINY), folder)
+    tracker = tracking.open_run(programs.resolve(TINY), folder)
     tracker.finish("KILLED", "interrupted while it told again")
     assert "superseded_by" not in store.get_run(first).data.tags
     third = train_and_tell(folder)
@@ -88,7 +88,7 @@ def test_a_run_that_does_not_finish_supersedes_nothing(store, folder):
 def test_points_that_are_computed_again_are_told_once(store, folder):
     """The tracker may have told points that lie beyond the checkpoint of the next process."""
     for begins, ends in [(0, 7), (4, 9)]:
-        tracker = tracking.open_run(training.resolve(TINY), folder)
+        tracker = tracking.open_run(programs.resolve(TINY), folder)
         folder.journal.append("start", step=begins)
         for step in range(begins + 1, ends + 1):
             folder.journal.append("metrics", step=step, values={"train/loss": float(step)})
@@ -109,7 +109,7 @@ def test_a_server_that_is_away_holds_nothing_up_and_misses_nothing(
     store, folder, monkeypatch, caplog
 ):
     monkeypatch.setattr(tracking, "SECONDS_BETWEEN", 0.01)
-    tracker = tracking.open_run(training.resolve(TINY), folder)
+    tracker = tracking.open_run(programs.resolve(TINY), folder)
     there = tracker.client.log_batch
     calls = []
 
@@ -128,7 +128,7 @@ def test_a_server_that_is_away_holds_nothing_up_and_misses_nothing(
 
 
 def test_a_server_that_stays_away_is_said_in_one_line(store, folder):
-    tracker = tracking.open_run(training.resolve(TINY), folder)
+    tracker = tracking.open_run(programs.resolve(TINY), folder)
 
     def away(*arguments, **options):
         raise MlflowException("connection refused")
@@ -140,9 +140,9 @@ def test_a_server_that_stays_away_is_said_in_one_line(store, folder):
 
 
 def test_runs_without_a_living_process_are_marked_killed(store, folder, tmp_path):
-    config = training.resolve(TINY)
+    config = programs.resolve(TINY)
     alive = tracking.open_run(config, folder)
-    other = training.resolve(replace(TINY, seed=7))
+    other = programs.resolve(replace(TINY, seed=7))
     with closing(RunFolder(tmp_path / "runs", other)) as second:
         dead = tracking.open_run(other, second)
         dead._leaving.set()
@@ -169,7 +169,7 @@ def test_a_training_that_mlflow_made_and_that_never_began_is_marked_killed(store
 
 
 def test_the_way_to_the_ui_names_the_run(store, folder):
-    tracker = tracking.open_run(training.resolve(TINY), folder)
+    tracker = tracking.open_run(programs.resolve(TINY), folder)
     tracker.finish("KILLED", "test")
     assert tracker.where_to_look.startswith(
         f"`mlflow ui --backend-store-uri {mlflow.get_tracking_uri()}"

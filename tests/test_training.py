@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from looped import TrainConfig, tasks, training
+from looped import TrainConfig, programs, tasks, training
 from looped.config import TASK_OPTIONS
 from looped.curves import DivergedError
 from looped.folder import RunFolder
@@ -18,8 +18,8 @@ TINY = TrainConfig(
 
 
 def train_in(root, config, **options):
-    """Train in a folder; return the model and the points of its curves without their speed."""
-    folder = RunFolder(root, training.resolve(config))
+    """Train in a folder; return the model and the points of its curves."""
+    folder = RunFolder(root, programs.resolve(config))
     try:
         trained = training.train(config, folder, **options)
     finally:
@@ -30,7 +30,7 @@ def train_in(root, config, **options):
 def points(folder):
     records = history(read(folder.journal_path)[0])
     return [
-        (r["step"], {k: v for k, v in r["values"].items() if not k.startswith("speed/")})
+        (r["step"], {k: v for k, v in r["values"].items() if k.startswith("train/")})
         for r in records
         if r["kind"] == "metrics"
     ]
@@ -89,7 +89,7 @@ def test_a_drawn_b_resumes_to_the_bit(drawn, tmp_path_factory, stop):
 @pytest.mark.parametrize("law", ["uniform", "poisson_lognormal"])
 def test_a_drawn_b_trains_as_a_plain_loop_does(law):
     """Every step's own loops, the last four of them in the loss, the query after the last one."""
-    config = training.resolve(replace(DRAWN, b_draw=law, log_every=1))
+    config = programs.resolve(replace(DRAWN, b_draw=law, log_every=1))
     curve = []
     training.train(config, watch=lambda step, values: curve.append(values))
     model, task = training.seeded_model(config), tasks.from_config(config.task_config)

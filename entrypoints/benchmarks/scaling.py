@@ -110,7 +110,7 @@ def planning(n_cells: int) -> Probe:
     """Plan a grid of so many cells, none of them begun, from the lists to the groups."""
     from entrypoints.grid_runner import GridRunner
     from looped.cells import Lists, cross
-    from looped.replicas import replica_groups
+    from looped.programs import replica_groups
 
     lists = replace(Lists(), seeds=tuple(range(-(-n_cells // 12))), device=("cpu",))
     before = programs.peak_mib()

@@ -9,8 +9,8 @@ import torch
 
 from entrypoints.benchmarks import programs
 from entrypoints.benchmarks.options import BenchmarkOptions
-from looped import training
 from looped.config import TrainConfig
+from looped.programs import resolve
 
 Row = dict[str, Any]
 """Figures of one thing, by name; ``name`` names the thing."""
@@ -39,7 +39,7 @@ class Workbench:
             name: getattr(options, name)
             for name in ("precision", "device", "n_examples", "batch_size")
         }
-        return cls(options, training.resolve(TrainConfig(**words)))
+        return cls(options, resolve(TrainConfig(**words)))
 
     @property
     def device(self) -> str:
@@ -83,7 +83,7 @@ class Workbench:
         own = replace(
             self.base, size=size, b=int(b), prompt=prompt, learning_rate=None, loop_window=None
         )
-        return training.resolve(own)
+        return resolve(own)
 
     @cached_property
     def smallest(self) -> TrainConfig:

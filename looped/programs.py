@@ -1,0 +1,89 @@
+"""How a training runs on this machine, and which cells train as one program."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+
+import torch
+
+from looped.config import TrainConfig
+from looped.kernels.cpu import library
+from looped.kernels.shape import PaddedShape
+
+
+def resolve(config: TrainConfig) -> TrainConfig:
+    """Decide what was left automatic: device, precision, kernels, the rate and the window.
+
+    Raises:
+        ValueError: a GPU is asked for where there is none, or kernels where none serve.
+    """
+    has_cuda = torch.cuda.is_available()
+    if config.device == "cuda" and not has_cuda:
+        raise ValueError("device must be one that this machine has, got cuda without a GPU")
+    device = config.device if config.device != "auto" else "cuda" if has_cuda else "cpu"
+    automatic = "bf16" if device == "cuda" else "fp32"
+    precision = automatic if config.precision == "auto" else config.precision
+    resolved = config.resolved(device, precision)
+    if config.kernels == "off":
+        return resolved
+    serve = kernels_serve(resolved)
+    if config.kernels == "fused" and not serve:
+        raise ValueError(
+            "kernels must be auto or off where no fused ones serve (bf16 and Triton on a GPU, "
+            f"fp32 and a C++ compiler on a CPU), got fused with {precision} on {device}"
+        )
+    return replace(resolved, kernels="fused" if serve else "off")
+
+
+def kernels_serve(config: TrainConfig) -> bool:
+    """Tell whether fused kernels serve a training whose device and precision are resolved.
+
+    On a CPU they do where they lie compiled or the training is long enough to compile them first.
+    """
+    if (config.device, config.precision) == ("cuda", "bf16"):
+        has_triton = find_spec("triton") is not None
+        return has_triton and PaddedShape.of(config.model_config) is not None
+    if (config.device, config.precision) == ("cpu", "fp32"):
+        return library.serves(config.steps * config.step_flops)
+    return False
+
+
+def can_share(first: TrainConfig, other: TrainConfig) -> bool:
+    """Tell whether two resolved configurations may train as one program.
+
+    They must share model, task, recipe and device, and either their b and window or, where b
+    is not drawn, a loss that sees every loop of both.
+    """
+    alike = (
+        *("model_config", "task_config", "rate", "recipe", "device", "kernels"),
+        *("checkpoint_loops", "log_every"),
+    )
+    if any(getattr(first, name) != getattr(other, name) for name in alike):
+        return False
+    same_loops = (first.b, first.window) == (other.b, other.window)
+    see_all = first.window == first.b and other.window == other.b
+    return same_loops or (first.b_draw == "fixed" and see_all)
+
+
+def replica_groups(configs: Sequence[TrainConfig], replicas: str) -> list[list[TrainConfig]]:
+    """Say which cells train together, each group in the order given.
+
+    Args:
+        configs: resolved configurations.
+        replicas: ``off``, the largest number of cells in a group, or ``auto``: all that may
+            share a program on a GPU, off on a CPU.
+    """
+    groups: list[list[TrainConfig]] = []
+    with_room: list[list[TrainConfig]] = []
+    for config in configs:
+        automatic = len(configs) if config.device == "cuda" else 1
+        most = {"auto": automatic, "off": 1}.get(replicas) or int(replicas)
+        group = next((group for group in with_room if can_share(group[0], config)), None)
+        if group is None:
+            group = []
+            groups.append(group)
+            with_room.append(group)
+        group.append(config)
+        if len(group) == most:
+            with_room.remove(group)
+    return groups
