@@ -42,12 +42,13 @@ def _steps(cells: Cells) -> list[int]:
 
 
 def _of_larger_b(cells: Cells) -> tuple[Cells, Cells]:
-    """Return the sizes that were trained at b beyond the study's, and their shortest trainings."""
+    """Return the sizes whose shortest trainings go to b beyond the study's, and those trainings."""
     beyond = [run.config for run in cells.runs if run.config.b > STUDIED_B]
     needs(beyond, f"b beyond {STUDIED_B}")
-    sizes = {config.size for config in beyond}
+    steps = min(config.steps for config in beyond)
+    sizes = {config.size for config in beyond if config.steps == steps}
     own = cells.where(lambda run: run.config.size in sizes)
-    return own, _of_steps(own, min(config.steps for config in beyond))
+    return own, _of_steps(own, steps)
 
 
 def _of_law(cells: Cells, law: str) -> Cells:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted_runs import BASE, FIRST, GAIN, GAP, Plant, World
 
-from analysis.claim_statistics import Sense, interval, weakest
+from analysis.claim_statistics import Cells, Sense, interval, weakest
 from analysis.claims import CLAIMS, Verdict, findings_table, judge
 
 STUDY = World()
@@ -201,6 +201,25 @@ def test_order_and_ids_say_nothing_and_intervals_hold_their_estimate(order, seed
     assert table.equals(findings_table(judge(shuffled)))
     ends = table[["low", "estimate", "high"]].to_numpy()
     assert (np.diff(ends, axis=1) >= -1e-9 * abs(ends[:, 1:])).all()
+
+
+def test_extrapolation_is_judged_where_a_model_is_run_for_twice_its_loops():
+    cells = Cells.of(STUDY.study(bs=(1, 5, 10, 15, 20, 30, 40)))
+    assert cells.far == 50
+    assert cells.beyond("small") == [5, 10, 15, 20]
+
+
+def test_losses_are_compared_once_both_have_escaped():
+    def escaping(b, share):
+        world = STUDY.but(
+            fall=lambda done: (done > share) * 1.0, gap=lambda c: 0.4 * (c.b > 1), noise=0
+        )
+        return world.study(("small",), (b,))
+
+    slopes, scatters = Cells.of(escaping(1, 0.2) + escaping(5, 0.4)).parting("small", 5)
+    assert list(slopes) == [42, 451, 1984]
+    assert max(map(abs, [*slopes.values(), *scatters.values()])) < 1e-9
+    assert Cells.of(escaping(1, 0.2) + escaping(5, 2.0)).parting("small", 5) == ({}, {})
 
 
 def test_what_is_told_beside_a_claim_is_not_judged():

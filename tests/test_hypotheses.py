@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from planted_runs import BASE, GAIN, Plant, World
 
 from analysis.claim_statistics import Cells
-from analysis.claims import Verdict, findings_table, judge
+from analysis.claims import CLAIMS, Verdict, findings_table, judge
 from analysis.hypotheses import HYPOTHESES, joint_reading
 from analysis.hypothesis_measures import _at_flops
 from looped.config import TrainConfig
@@ -219,3 +219,34 @@ def test_order_and_ids_say_nothing(order, seed):
     assert findings_table(judge(runs, HYPOTHESES)).equals(
         findings_table(judge(shuffled, HYPOTHESES))
     )
+
+
+@pytest.fixture(scope="module")
+def everything():
+    variants = (*STEPS[:2], {"b_draw": "uniform"})
+    return World(noise=0.1).study(variants=variants, bs=(1, 5, 10, 15, 20, 30))
+
+
+@settings(max_examples=20)
+@given(chance=st.randoms(use_true_random=False), kept=st.sampled_from([1, 3, 10, 40, 120]))
+def test_whatever_is_there_is_judged(everything, chance, kept):
+    """Runs missing, evaluated to a few loops, without curves or stuck: no claim breaks down."""
+
+    def harm(run):
+        length = chance.choice([0, 1, 12])
+        harms = [
+            {"loops": {name: curve[:length] for name, curve in run.loops.items()}},
+            {"training": {}},
+            {"training": {name: curve[:2] for name, curve in run.training.items()}},
+            {"tags": {"plateau": "true"}},
+        ]
+        return replace(run, **chance.choice(harms)) if chance.random() < 0.3 else run
+
+    runs = [harm(run) for run in chance.sample(everything, kept)]
+    findings = judge(runs, (*CLAIMS, *HYPOTHESES))
+    assert joint_reading(findings)
+    for finding in findings:
+        if finding.verdict is Verdict.MISSING:
+            assert finding.detail.startswith("needs ")
+        elif np.isfinite(finding.low):
+            assert finding.low <= finding.estimate + 1e-9
