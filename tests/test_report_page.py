@@ -136,7 +136,7 @@ def test_what_came_is_escaped_and_what_is_missing_stands_on_top(written, page):
 
 def test_the_note_holds_a_table_of_the_claims(written):
     said = store.note(written[1])
-    assert said.count("| supported |") == store.counts(written[1])["claims/supported"]
+    assert said.count("| supported, ") == store.counts(written[1])["claims/supported"]
     assert len([line for line in said.splitlines() if line.startswith("| ")]) == len(CLAIMS) + 1
 
 

@@ -29,10 +29,18 @@ def exhibit(subject: Subject) -> Exhibit:
     missing = []
     if not len(subject.points):
         return Exhibit("performance", "Performance", look_for, missing=(
-            "performance, extrapolation, Pareto front: no run is evaluated "
+            "performance, extrapolation, law, Pareto front: no run is evaluated "
             "(evaluate-extrapolation does it)",))  # fmt: skip
     if not subject.baselines:
         missing.append("baselines: none are logged for these prompts")
+    untold = len(subject.runs) - len(subject.evaluated)
+    if untold:
+        missing.append(
+            f"errors: {untold} of {len(subject.runs)} runs are not evaluated "
+            "(evaluate-extrapolation does it)"
+        )
+    if len(subject.sizes) < 2:
+        missing.append(f"more than one size: all runs are {subject.sizes[0]}")
     if len(subject.bs) < 2:
         missing.append(f"more than one b: all runs were trained at b = {subject.bs[0]}")
     lonely = int((subject.learned.groupby(["size", "b"]).size() < 2).sum())
