@@ -126,6 +126,17 @@ def test_verdicts_are_on_the_page_with_word_rule_and_reason(written, page):
     assert set(claims["task"]) == {"linear"}
 
 
+def test_hypotheses_compare_all_recipes_and_claims_the_chosen_one(monkeypatch):
+    longer = [planted_report.run("tiny", 5, seed, steps=9000) for seed in (1, 2)]
+    judged = []
+    monkeypatch.setattr(content, "_exhibits", lambda *_: [])
+    monkeypatch.setattr(
+        content, "judge", lambda runs, claims=CLAIMS: judged.append((len(runs), claims)) or []
+    )
+    content.make(choose([*RUNS, *longer], {}), 100)
+    assert judged == [(6, CLAIMS), (8, HYPOTHESES)]
+
+
 def test_what_came_is_escaped_and_what_is_missing_stands_on_top(written, page):
     _, report = written
     assert "<h1>A &lt;planted&gt; study</h1>" in page

@@ -14,8 +14,6 @@ from analysis.report.content import Report
 
 KIND = "report"
 _LONGEST_TAG = 8000
-_MOST_TAGS = 100
-"""In one call."""
 
 
 def log_report(
@@ -51,10 +49,8 @@ def log_report(
         run_id,
         metrics=metrics,
         params=[Param(f"report.{name}", str(value)) for name, value in options.items()],
+        tags=[RunTag(name, value[:_LONGEST_TAG]) for name, value in tags.items()],
     )
-    told = [RunTag(name, value[:_LONGEST_TAG]) for name, value in tags.items()]
-    for start in range(0, len(told), _MOST_TAGS):
-        client.log_batch(run_id, tags=told[start : start + _MOST_TAGS])
     client.log_artifacts(run_id, str(folder), "report")
 
 
