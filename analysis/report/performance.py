@@ -23,9 +23,11 @@ def exhibit(subject: Subject) -> Exhibit:
         "Error at the query after b loops against the b that a model was trained at: falling "
         "lines say that loops buy accuracy, a line that flattens has found the model's ceiling, "
         "and a smaller model whose line comes below a larger one's first point has made up for "
-        f"its size. Marks are seeds; line and band are their mean and {seeds.WHAT} in bits, so "
-        "the line is the geometric mean of the errors."
+        "its size. Hollow marks are seeds; line and band are their mean and "
+        f"{seeds.WHAT} in bits, so the line is the geometric mean of the errors."
     )
+    if "gradient_descent" in subject.baselines:
+        look_for += " Gradient descent is shown after its last step."
     missing = []
     if not len(subject.points):
         return Exhibit("performance", "Performance", look_for, missing=(
