@@ -4,6 +4,7 @@ The alias ``champion`` of each registered law points to the version with the low
 Laws are compared on the cells that both leave out, against what the newer one has measured there.
 """
 
+import shutil
 import tempfile
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -48,12 +49,14 @@ def save_for_serving(path: Path, fit: ScalingFit, run_id: str, account: str) -> 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         save_law(folder, fit)
+        code = folder / here.name  # the law draws no report
+        shutil.copytree(here, code, ignore=shutil.ignore_patterns("report", "__pycache__"))
         mlflow.pyfunc.save_model(
             path,
             python_model=here / "served_law.py",
             artifacts={LAW: str(folder / LAW)},
             # of the other package only what declares settings and rules is read
-            code_paths=[str(here), str(here.parent / "looped")],
+            code_paths=[str(code), str(here.parent / "looped")],
             metadata={"account": account},
             mlflow_model=Model(artifact_path=path.name, run_id=run_id),
             signature=_signature(),

@@ -126,6 +126,17 @@ def test_verdicts_are_on_the_page_with_word_rule_and_reason(written, page):
     assert set(claims["task"]) == {"linear"}
 
 
+def test_hypotheses_compare_all_recipes_and_claims_the_chosen_one(monkeypatch):
+    longer = [planted_report.run("tiny", 5, seed, steps=9000) for seed in (1, 2)]
+    judged = []
+    monkeypatch.setattr(content, "_exhibits", lambda *_: [])
+    monkeypatch.setattr(
+        content, "judge", lambda runs, claims=CLAIMS: judged.append((len(runs), claims)) or []
+    )
+    content.make(choose([*RUNS, *longer], {}), 100)
+    assert judged == [(6, CLAIMS), (8, HYPOTHESES)]
+
+
 def test_what_came_is_escaped_and_what_is_missing_stands_on_top(written, page):
     _, report = written
     assert "<h1>A &lt;planted&gt; study</h1>" in page
@@ -136,7 +147,7 @@ def test_what_came_is_escaped_and_what_is_missing_stands_on_top(written, page):
 
 def test_the_note_holds_a_table_of_the_claims(written):
     said = store.note(written[1])
-    assert said.count("| supported |") == store.counts(written[1])["claims/supported"]
+    assert said.count("| supported, ") == store.counts(written[1])["claims/supported"]
     assert len([line for line in said.splitlines() if line.startswith("| ")]) == len(CLAIMS) + 1
 
 

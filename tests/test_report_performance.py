@@ -82,6 +82,11 @@ def test_the_caption_says_what_is_there(exhibit):
     [
         (lambda run: run.config.b == 5, {"a": 0.1}, "more than one b: all runs were trained at"),
         (lambda run: run.config.seed == 1, {"a": 0.1}, "bands over seeds: 6 of the cells"),
+        (
+            lambda run: run.config.size == "tiny",
+            {"a": 0.1},
+            "more than one size: all runs are tiny",
+        ),
         (lambda run: True, {}, "baselines: none"),
     ],
 )
@@ -95,3 +100,10 @@ def test_one_seed_has_no_interval():
     table = study().points.query("seed == 1")
     means = over_seeds(table, ["size", "b"], "expressivity")
     assert means["lower"].isna().all() and (means["seeds"] == 1).all()
+
+
+def test_runs_that_nobody_evaluated_are_counted():
+    short = planted_report.run("small", 10, 4, n_loops=3)
+    exhibit = performance.exhibit(study([*planted_report.runs(), short]))
+    assert len(exhibit.table) == 18
+    assert exhibit.missing[0].startswith("errors: 1 of 19 runs are not evaluated")

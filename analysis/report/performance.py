@@ -23,16 +23,26 @@ def exhibit(subject: Subject) -> Exhibit:
         "Error at the query after b loops against the b that a model was trained at: falling "
         "lines say that loops buy accuracy, a line that flattens has found the model's ceiling, "
         "and a smaller model whose line comes below a larger one's first point has made up for "
-        f"its size. Marks are seeds; line and band are their mean and {seeds.WHAT} in bits, so "
-        "the line is the geometric mean of the errors."
+        "its size. Hollow marks are seeds; line and band are their mean and "
+        f"{seeds.WHAT} in bits, so the line is the geometric mean of the errors."
     )
+    if "gradient_descent" in subject.baselines:
+        look_for += " Gradient descent is shown after its last step."
     missing = []
     if not len(subject.points):
         return Exhibit("performance", "Performance", look_for, missing=(
-            "performance, extrapolation, Pareto front: no run is evaluated "
+            "performance, extrapolation, law, Pareto front: no run is evaluated "
             "(evaluate-extrapolation does it)",))  # fmt: skip
     if not subject.baselines:
         missing.append("baselines: none are logged for these prompts")
+    untold = len(subject.runs) - len(subject.evaluated)
+    if untold:
+        missing.append(
+            f"errors: {untold} of {len(subject.runs)} runs are not evaluated "
+            "(evaluate-extrapolation does it)"
+        )
+    if len(subject.sizes) < 2:
+        missing.append(f"more than one size: all runs are {subject.sizes[0]}")
     if len(subject.bs) < 2:
         missing.append(f"more than one b: all runs were trained at b = {subject.bs[0]}")
     lonely = int((subject.learned.groupby(["size", "b"]).size() < 2).sum())

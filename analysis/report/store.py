@@ -13,7 +13,7 @@ from analysis.report import page
 from analysis.report.content import Report
 
 KIND = "report"
-_LONGEST_TAG = 5000
+_LONGEST_TAG = 8000
 
 
 def log_report(
@@ -72,15 +72,15 @@ def counts(report: Report) -> dict[str, float]:
 
 
 def note(report: Report) -> str:
-    """Say in Markdown what came of the claims, for the run's page."""
-    lines = ["The whole: `report/report.html`."]
+    """Say in Markdown what came of the claims, for the run's page: a column per task."""
+    tasks = [section.subject.task for section in report.sections]
+    lines = ["The whole: `report/report.html`.", ""]
+    lines += [f"| claim | {' | '.join(tasks)} |", "|---" * (1 + len(tasks)) + "|"]
+    for found in zip(*(section.findings for section in report.sections), strict=True):
+        said = [f"{each.verdict.value}, {page.interval(each)}" for each in found]
+        lines.append(f"| {found[0].statement} | {' | '.join(said)} |")
     for section in report.sections:
-        lines += ["", f"**{section.subject.task}**: {section.subject.account}", ""]
-        lines += ["| claim | statistic | verdict |", "|---|---|---|"]
-        lines += [
-            f"| {finding.statement} | {page.interval(finding)} | {finding.verdict.value} |"
-            for finding in section.findings
-        ]
-        lines += ["", joint_reading(section.hypotheses), ""]
-    lines += [f"- Missing: {reason}" for reason in report.missing]
+        lines += ["", f"**{section.subject.task}**: {section.subject.account}"]
+        lines.append(joint_reading(section.hypotheses))
+    lines += ["", *(f"- Missing: {reason}" for reason in report.missing)]
     return "\n".join(lines)
