@@ -74,6 +74,8 @@ def _measure(bench: "Workbench") -> "Report":
         for row in measure(part, bench):
             rows.append(row)
             print(report.line(part, row), flush=True)
+        if bench.options.json != "auto":  # what is measured outlives a part that fails
+            report.write_json(found, Path(bench.options.json))
     return found
 
 

@@ -34,7 +34,7 @@ def a_report():
 
 
 def test_what_it_measures_is_printed_and_kept(call, tmp_path):
-    path = tmp_path / "found.json"
+    path = tmp_path / "new" / "found.json"
     words = ("--parts", "training,evaluation,data", "--prompts", "joint", "--json", str(path))
     code, said = call(benchmark, *SMALL, *words)
     assert code == 0

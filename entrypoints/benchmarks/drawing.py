@@ -45,7 +45,8 @@ def draw(report: Report, path: Path) -> None:
             _panel(grid[2 * band + offset, column], row, unit)
     about = "grey: the power law that fits the upper half of the range"
     figure.suptitle(f"{preface(report['about'])}\n{about}", fontsize=9)
-    figure.savefig(path, dpi=150)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150, metadata={"Software": None})
 
 
 def _panel(axes: Axes, row: dict[str, Any], unit: str) -> None:

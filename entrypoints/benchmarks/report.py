@@ -127,6 +127,7 @@ def figures(report: Report) -> dict[str, float]:
 
 def write_json(report: Report, path: Path) -> None:
     """Keep a report."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 

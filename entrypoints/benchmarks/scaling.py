@@ -54,7 +54,7 @@ AXES = {
     ),
     "replicas": Axis((1, 2, 3, 4, 6, 8), Case),
 }
-CELLS = (100, 200, 400, 800, 1600, 3200, 6400)
+CELLS = (100, 200, 400, 800, 1600, 3200, 6400, 12800)
 
 
 def measure(bench: Workbench) -> Rows:
