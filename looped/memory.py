@@ -1,5 +1,6 @@
 """The most memory that a training takes."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -26,10 +27,8 @@ class PeakMemory:
 
 
 def _forget_peak() -> None:
-    try:
+    with suppress(OSError):  # the peak is then that of the process's whole life
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        pass  # the peak is then that of the process's whole life
 
 
 def _resident_peak_mib() -> float | None:
