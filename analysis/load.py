@@ -162,10 +162,16 @@ def _config(params: Mapping[str, str]) -> TrainConfig:
     for declared in fields(TrainConfig):
         text = params.get(PREFIX + declared.name)
         if text is not None:
-            of = default[declared.name]
-            read = type(of) if of is not None else int if "int" in str(declared.type) else float
-            values[declared.name] = None if text == "None" else read(text)
+            values[declared.name] = _value(text, default[declared.name], str(declared.type))
     return TrainConfig(**values)
+
+
+def _value(text: str, default: Any, declared: str) -> Any:
+    """Read a setting as it was written by ``str``."""
+    if text in ("None", "True", "False"):
+        return {"None": None, "True": True, "False": False}[text]
+    read = type(default) if default is not None else int if "int" in declared else float
+    return read(text)
 
 
 def _by_loop(client: MlflowClient, run_id: str, name: str, first: int) -> list[float]:

@@ -13,6 +13,7 @@ from looped.draws import LAWS
 from looped.model import LoopedTransformer
 
 RECORDS = {"device": "cpu", "log_every": 7, "checkpoint_seconds": 3.0}
+RECORDS |= {"kernels": "off", "checkpoint_loops": True}
 CELL = {"size": "small", "b": 4, "seed": 43, "task": "decision_tree", "n_dims": 6}
 OPTIONS = {"noise_std": 0.5, "sparsity": 2, "tree_depth": 3, "n_hidden": 7}
 RECIPE = {

@@ -133,7 +133,7 @@ def test_nothing_registered_is_a_pickle(fitted_store):
     folder = Path(fitted_store.get_run(fit_run(fitted_store).info.run_id).info.artifact_uri[7:])
     files = [path for path in (folder / "law").rglob("*") if path.is_file()]
     kinds = {path.suffix for path in files if path.parent.name != "__pycache__"}
-    assert {".py", ".json"} <= kinds <= {"", ".py", ".json", ".yaml", ".txt", ".csv"}
+    assert {".py", ".json"} <= kinds <= {"", ".py", ".cpp", ".h", ".json", ".yaml", ".txt", ".csv"}
 
 
 def test_a_size_that_the_law_does_not_know_is_refused(run, fitted_store):

@@ -37,7 +37,7 @@ def runs(store, kind="training"):
 
 def everything(store, run):
     """All that a run holds, but for ids, times, paths and speeds."""
-    own = [name for name in run.data.metrics if not name.startswith("speed/")]
+    own = [name for name in run.data.metrics if not name.startswith(("speed/", "memory/"))]
     history = {
         name: sorted((m.step, m.value) for m in store.get_metric_history(run.info.run_id, name))
         for name in own

@@ -15,7 +15,7 @@ from analysis.expressivity import cells, expressivity, standard_error
 from analysis.load import baseline_nmse, bayes_nmse, read_runs
 from analysis.selection import SelectionError, n_once, select
 from entrypoints import train
-from looped import LoopedTransformer
+from looped import LoopedTransformer, programs
 from looped.baseline_scores import baselines_identity
 from looped.config import SIZES, TrainConfig
 
@@ -188,7 +188,7 @@ def test_what_train_logs_is_read(store, experiment, monkeypatch, tmp_path):
     for number, handler in handlers.items():
         signal.signal(number, handler)
     (run,) = read_runs(store, experiment)
-    assert run.config == TrainConfig(**small).resolved("cpu", "fp32")
+    assert run.config == programs.resolve(TrainConfig(**small, device="cpu"))
     logged = store.get_run(run.run_id).data
     assert run.config.identity == logged.tags["identity"]
     assert run.prompts == logged.metrics["held_out/prompts"]

@@ -102,7 +102,9 @@ def test_a_version_says_where_it_comes_from_and_holds_no_pickle(register, store)
     folder = Path(run.info.artifact_uri.removeprefix("file://")) / "model"
     held = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
     assert {Path("artifacts") / name for name in (DESCRIPTION, WEIGHTS)} <= held
-    assert {path.suffix for path in held} <= {"", ".py", ".json", ".safetensors", ".yaml", ".txt"}
+    assert {path.suffix for path in held} <= {
+        *("", ".py", ".cpp", ".h", ".json", ".safetensors", ".yaml", ".txt")
+    }
     pins = dict(line.split("==") for line in (folder / "requirements.txt").read_text().split())
     assert set(pins) == {"mlflow", "torch", "numpy", "safetensors", "jaxtyping"}
     assert pins["torch"] == torch.__version__.partition("+")[0]
@@ -266,7 +268,7 @@ np.save("predictions.npy", predictions)
 import looped
 assert looped.__file__.endswith("/model/code/looped/__init__.py"), looped.__file__
 loaded = {name for name in sys.modules if name.startswith("looped.")}
-expected = {f"looped.{name}" for name in ("rules", "config", "model", "checkpoint", "weights")}
+expected = {f"looped.{name}" for name in ("rules", "draws", "config", "model", "checkpoint", "weights")}
 assert loaded == expected, loaded
 """
     process = run_elsewhere(tmp_path, "-c", script, BEST)

@@ -87,7 +87,7 @@ def test_named_views_share_the_memory():
     ],
 )
 def test_only_cells_of_one_program_share_it(change, expected):
-    other = programs.resolve(replace(BASE, **{"loop_window": None, **change}))
+    other = programs.resolve(replace(BASE, **{"loop_window": None, "kernels": "auto", **change}))
     assert can_share(BASE, other) is expected
     assert can_share(other, BASE) is expected
 

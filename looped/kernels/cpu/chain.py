@@ -106,7 +106,7 @@ class CpuChain:
             )
 
         self._in_shares(shape, len(inject), share)
-        return reads.transpose(0, 1), changes.T
+        return reads.transpose(0, 1).contiguous(), changes.T.contiguous()
 
     def one(
         self, inject: Tensor, targets: Tensor, n_loops: int, untracked: int, weights: Folded
