@@ -23,6 +23,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  { echo "make: Python must be 3.11 or later, got $$($(PYTHON) --version) (PYTHON=... chooses another)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m looped.kernels.cpu.library
 	@touch $@
 
 train: setup  ## train one model: make train SIZE=tiny B=5 STEPS=300 SEED=42

@@ -268,7 +268,8 @@ np.save("predictions.npy", predictions)
 import looped
 assert looped.__file__.endswith("/model/code/looped/__init__.py"), looped.__file__
 loaded = {name for name in sys.modules if name.startswith("looped.")}
-expected = {f"looped.{name}" for name in ("rules", "draws", "config", "model", "checkpoint", "weights")}
+names = ("rules", "draws", "config", "model", "checkpoint", "weights")
+expected = {f"looped.{name}" for name in names}
 assert loaded == expected, loaded
 """
     process = run_elsewhere(tmp_path, "-c", script, BEST)

@@ -96,3 +96,7 @@ def _build(compiler: str, path: Path) -> None:
         command = [compiler, *FLAGS, *_target(), *LIBRARY, "-o", str(made), str(SOURCES[0])]
         subprocess.run(command, capture_output=True, text=True, check=True)
         made.replace(path)
+
+
+if __name__ == "__main__":
+    library()
