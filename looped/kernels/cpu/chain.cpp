@@ -64,8 +64,8 @@ struct Prompt {
     Taker from{memory};
     kept = reinterpret_cast<Kept*>(from.take(blocks * sizeof(Kept) / sizeof(float)));
     for (long i = 0; i < blocks; i++) {
-      Kept own = {from.take(state), from.take(L),     from.take(qkv),    from.take(s.n_head * scores),
-                  from.take(L * A), from.take(state), from.take(L),      from.take(hidden),
+      Kept own = {from.take(state), from.take(L),     from.take(qkv), from.take(s.n_head * scores),
+                  from.take(L * A), from.take(state), from.take(L),   from.take(hidden),
                   from.take(hidden)};
       if (memory) kept[i] = own;
     }
@@ -81,26 +81,26 @@ struct Prompt {
   void block(int layer, const Kept& k, int r0) {
     int rows = L - r0, wide = 3 * A;
     normalise(L, E, s.e, z, k.x1, k.r1);
-    product(WHOLE, L, wide, E, k.x1, E, 1, packed.wqkv + (long)layer * wide * E, k.qkv, wide,
+    product(WHOLE, L, wide, E, {k.x1, E, 1}, packed.wqkv + (long)layer * wide * E, k.qkv, wide,
             w.bqkv + layer * wide);
     for (int h = 0; h < s.n_head; h++) {
       float *q = k.qkv + h * D, *p = k.p + ((long)h * LP + r0) * LP;
       pack_transposed(D, L, q + A, wide, panels);
-      product(r0 ? WHOLE : FROM_PANEL, rows, LP, D, q + r0 * wide, wide, 1, panels, p, LP);
+      product(r0 ? WHOLE : FROM_PANEL, rows, LP, D, {q + r0 * wide, wide, 1}, panels, p, LP);
       causal_softmax(r0, L, LP, s.score_scale, p);
       pack(L, D, q + 2 * A, wide, panels);
-      product(r0 ? WHOLE : UP_TO_ROW, rows, D, L, p, LP, 1, panels, k.att + r0 * A + h * D, A);
+      product(r0 ? WHOLE : UP_TO_ROW, rows, D, L, {p, LP, 1}, panels, k.att + r0 * A + h * D, A);
     }
     float *own = z + r0 * E, *x2 = k.x2 + r0 * E, *hidden = k.hidden + (long)r0 * F;
     // x2 is scratch until the norm fills it
-    product(WHOLE, rows, E, A, k.att + r0 * A, A, 1, packed.wo + (long)layer * E * A, x2, E,
+    product(WHOLE, rows, E, A, {k.att + r0 * A, A, 1}, packed.wo + (long)layer * E * A, x2, E,
             w.bo + layer * E);
     add(rows * E, x2, own);
     normalise(rows, E, s.e, own, x2, k.r2 + r0);
-    product(WHOLE, rows, F, E, x2, E, 1, packed.w1 + (long)layer * F * E, k.slope + (long)r0 * F,
+    product(WHOLE, rows, F, E, {x2, E, 1}, packed.w1 + (long)layer * F * E, k.slope + (long)r0 * F,
             F, w.b1 + layer * F);
     gelu((long)rows * F, k.slope + (long)r0 * F, hidden);
-    product(WHOLE, rows, E, F, hidden, F, 1, packed.w2 + (long)layer * E * F, dx, E,
+    product(WHOLE, rows, E, F, {hidden, F, 1}, packed.w2 + (long)layer * E * F, dx, E,
             w.b2 + layer * E);
     add(rows * E, dx, own);
   }
@@ -110,38 +110,40 @@ struct Prompt {
     int rows = L - r0, wide = 3 * A;
     float *own = dz + r0 * E, *x2 = k.x2 + r0 * E, *hidden = k.hidden + (long)r0 * F;
     add_rows(rows, E, own, g.b2 + layer * E);
-    product(WHOLE, rows, F, E, own, E, 1, back.w2 + (long)layer * E * F, dhidden, F);
+    product(WHOLE, rows, F, E, {own, E, 1}, back.w2 + (long)layer * E * F, dhidden, F);
     multiply((long)rows * F, k.slope + (long)r0 * F, dhidden);
     pack(rows, E, own, E, panels);
-    product(WHOLE, F, E, rows, hidden, 1, F, panels, g.w2 + (long)layer * E * F, E, nullptr, true);
+    product(WHOLE, F, E, rows, {hidden, 1, F}, panels, g.w2 + (long)layer * E * F, E, nullptr,
+            true);
     add_rows(rows, F, dhidden, g.b1 + layer * F);
     pack(rows, E, x2, E, panels);
-    product(WHOLE, F, E, rows, dhidden, 1, F, panels, g.w1 + (long)layer * F * E, E, nullptr, true);
-    product(WHOLE, rows, E, F, dhidden, F, 1, back.w1 + (long)layer * F * E, dx, E);
+    product(WHOLE, F, E, rows, {dhidden, 1, F}, panels, g.w1 + (long)layer * F * E, E, nullptr,
+            true);
+    product(WHOLE, rows, E, F, {dhidden, F, 1}, back.w1 + (long)layer * F * E, dx, E);
     normalise_backward(rows, E, s.e, dx, x2, k.r2 + r0, own, true);
 
     add_rows(rows, E, own, g.bo + layer * E);
     pack(rows, A, k.att + r0 * A, A, panels);
-    product(WHOLE, E, A, rows, own, 1, E, panels, g.wo + (long)layer * E * A, A, nullptr, true);
-    product(WHOLE, rows, A, E, own, E, 1, back.wo + (long)layer * E * A, datt, A);
+    product(WHOLE, E, A, rows, {own, 1, E}, panels, g.wo + (long)layer * E * A, A, nullptr, true);
+    product(WHOLE, rows, A, E, {own, E, 1}, back.wo + (long)layer * E * A, datt, A);
     if (r0) std::memset(dqkv, 0, sizeof(float) * r0 * wide);
     for (int h = 0; h < s.n_head; h++) {
       float *q = k.qkv + h * D, *p = k.p + ((long)h * LP + r0) * LP, *d = dqkv + h * D;
       pack_transposed(D, L, q + 2 * A, wide, panels);
-      product(r0 ? WHOLE : FROM_PANEL, rows, LP, D, datt + h * D, A, 1, panels, ds, LP);
+      product(r0 ? WHOLE : FROM_PANEL, rows, LP, D, {datt + h * D, A, 1}, panels, ds, LP);
       pack(rows, D, datt + h * D, A, panels);
-      product(r0 ? WHOLE : FROM_ROW, L, D, rows, p, 1, LP, panels, d + 2 * A, wide);
+      product(r0 ? WHOLE : FROM_ROW, L, D, rows, {p, 1, LP}, panels, d + 2 * A, wide);
       causal_softmax_backward(r0, L, LP, s.score_scale, p, ds);
       pack(rows, D, q + r0 * wide, wide, panels);
-      product(r0 ? WHOLE : FROM_ROW, L, D, rows, ds, 1, LP, panels, d + A, wide);
+      product(r0 ? WHOLE : FROM_ROW, L, D, rows, {ds, 1, LP}, panels, d + A, wide);
       pack(L, D, q + A, wide, panels);
-      product(r0 ? WHOLE : UP_TO_ROW, rows, D, L, ds, LP, 1, panels, d + r0 * wide, wide);
+      product(r0 ? WHOLE : UP_TO_ROW, rows, D, L, {ds, LP, 1}, panels, d + r0 * wide, wide);
     }
     add_rows(L, wide, dqkv, g.bqkv + layer * wide);
     pack(L, E, k.x1, E, panels);
-    product(WHOLE, wide, E, L, dqkv, 1, wide, panels, g.wqkv + (long)layer * wide * E, E, nullptr,
+    product(WHOLE, wide, E, L, {dqkv, 1, wide}, panels, g.wqkv + (long)layer * wide * E, E, nullptr,
             true);
-    product(WHOLE, L, E, wide, dqkv, wide, 1, back.wqkv + (long)layer * wide * E, dx, E);
+    product(WHOLE, L, E, wide, {dqkv, wide, 1}, back.wqkv + (long)layer * wide * E, dx, E);
     normalise_backward(L, E, s.e, dx, k.x1, k.r1, dz, true);
   }
 
@@ -195,8 +197,7 @@ struct Prompt {
     add(L * E, dz, dinject);
   }
 
-  void step(const float* inject, const float* targets, float* errors, float* last,
-            float* dinject) {
+  void step(const float* inject, const float* targets, float* errors, float* last, float* dinject) {
     int n_queries = queries_of(s);
     int tracked = s.n_loops - s.untracked;
     std::memcpy(starts, inject, sizeof(float) * L * E);
@@ -303,5 +304,4 @@ void predict(const Shape* s, const Weights* w, const Weights* forward, const flo
     prompt.follow(inject + i * size, reads + i * s->n_loops * queries,
                   changes + i * (s->n_loops - 1));
 }
-
 }

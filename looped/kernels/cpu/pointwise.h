@@ -115,8 +115,7 @@ static void causal_softmax(int r0, int L, int ld, float scale, float* s) {
 }
 
 // ds <- the gradient of scores; ds holds that of the softmax's output p
-static void causal_softmax_backward(int r0, int L, int ld, float scale, const float* p,
-                                    float* ds) {
+static void causal_softmax_backward(int r0, int L, int ld, float scale, const float* p, float* ds) {
   for (int i = r0; i < L; i++, p += ld, ds += ld) {
     int end = (i / LANES + 1) * LANES;
     for (int j = i + 1; j < ld; j++) ds[j] = 0;

@@ -19,48 +19,57 @@ static inline Vec all(float x) { return x - Vec{}; }
 
 enum Reach { WHOLE, FROM_PANEL, UP_TO_ROW, FROM_ROW };  // parts of a causal product
 
+struct Left {  // a matrix as it lies, or its transpose: element (i, k) is at[i row + k col]
+  const float* at;
+  long row, col;
+};
+
 #define EACH _Pragma("GCC unroll 16")  // else the sums would live in memory
 
 // C[M x 16] = start + A[M x K] B[K x 16], M rows at once in registers. B is a packed panel.
 template <int M>
-static inline void tile(int K, const float* a, long row, long col, const float* b, float* c,
-                        long ldc, const float* start, long lds) {
+static inline void tile(int K, Left a, const float* b, float* c, long ldc, const float* start,
+                        long lds) {
   Vec sum[M][PARTS];
-  EACH for (int i = 0; i < M; i++)
-    EACH for (int v = 0; v < PARTS; v++) sum[i][v] = at(start + i * lds + v * LANES);
-  for (int k = 0; k < K; k++, a += col, b += WIDE) {
+  EACH for (int i = 0; i < M; i++) EACH for (int v = 0; v < PARTS; v++) sum[i][v] =
+      at(start + i * lds + v * LANES);
+  for (int k = 0; k < K; k++, a.at += a.col, b += WIDE) {
     Vec own[PARTS];
     EACH for (int v = 0; v < PARTS; v++) own[v] = at(b + v * LANES);
     EACH for (int i = 0; i < M; i++) {
-      Vec left = all(a[i * row]);
+      Vec left = all(a.at[i * a.row]);
       EACH for (int v = 0; v < PARTS; v++) sum[i][v] += left * own[v];
     }
   }
-  EACH for (int i = 0; i < M; i++)
-    EACH for (int v = 0; v < PARTS; v++) at(c + i * ldc + v * LANES) = sum[i][v];
+  EACH for (int i = 0; i < M; i++) EACH for (int v = 0; v < PARTS; v++)
+      at(c + i * ldc + v * LANES) = sum[i][v];
 }
 
 template <int M>
-static void some_rows(int m, int K, const float* a, long row, long col, const float* b, float* c,
-                      long ldc, const float* start, long lds) {
-  if (m == M) return tile<M>(K, a, row, col, b, c, ldc, start, lds);
-  if constexpr (M > 1) some_rows<M - 1>(m, K, a, row, col, b, c, ldc, start, lds);
+static void some_rows(int m, int K, Left a, const float* b, float* c, long ldc, const float* start,
+                      long lds) {
+  if (m == M) return tile<M>(K, a, b, c, ldc, start, lds);
+  if constexpr (M > 1) some_rows<M - 1>(m, K, a, b, c, ldc, start, lds);
 }
 
 static const float ZEROS[WIDE] = {};
 
-// C[M x N] (+)= A[M x K] B + bias, B packed in N / 16 panels; element (i, k) of A is a[i row + k col].
-static void product(Reach reach, int M, int N, int K, const float* a, long row, long col, const float* panels,
-                    float* c, long ldc, const float* bias = nullptr, bool add = false) {
+// C[M x N] (+)= A[M x K] B + bias; B is packed in N / 16 panels, rows of C are ldc apart.
+static void product(Reach reach, int M, int N, int K, Left a, const float* panels, float* c,
+                    long ldc, const float* bias = nullptr, bool add = false) {
   for (int j = 0; j < N; j += WIDE) {
     const float* b = panels + (long)j * K;
     for (int i = reach == FROM_PANEL ? j : 0; i < M; i += ROWS) {
       int m = M - i < ROWS ? M - i : ROWS;
       int from = reach == FROM_ROW ? i : 0;
       int to = reach == UP_TO_ROW ? i + m : K;
-      float* own = c + i * ldc + j;
-      some_rows<ROWS>(m, to - from, a + i * row + from * col, row, col, b + (long)from * WIDE, own,
-                      ldc, add ? own : bias ? bias + j : ZEROS, add ? ldc : 0);
+      Left own = {a.at + i * a.row + from * a.col, a.row, a.col};
+      float* to_c = c + i * ldc + j;
+      some_rows<ROWS>(m, to - from, own, b + (long)from * WIDE, to_c, ldc,
+                      add    ? to_c
+                      : bias ? bias + j
+                             : ZEROS,
+                      add ? ldc : 0);
     }
   }
 }
