@@ -12,16 +12,15 @@ from looped.rules import (
     setting,
 )
 
-PARTS = ("training", "evaluation", "data", "logging", "startup", "grid", "scaling")
+DEFAULT_PARTS = ("training", "evaluation", "data", "logging", "startup")
+PARTS = (*DEFAULT_PARTS, "checkpoints", "grid", "scaling")
 
 
 @dataclass(frozen=True)
 class BenchmarkOptions:
     """What to measure, and where the figures go."""
 
-    parts: str = setting(
-        "training,evaluation,data,logging,startup", f"what to measure, of {', '.join(PARTS)}"
-    )
+    parts: str = setting(",".join(DEFAULT_PARTS), f"what to measure, of {', '.join(PARTS)}")
     cells: str = setting("auto", "size:b, several with commas; auto: what suits the device")
     prompts: str = setting("joint,interleaved", "prompts to train and evaluate with")
     n_examples: int = setting(63, "in-context examples N")

@@ -10,6 +10,7 @@ MODULES = {
     "data": "data",
     "logging": "records",
     "startup": "startup",
+    "checkpoints": "checkpoints",
     "grid": "grids",
     "scaling": "scaling",
 }

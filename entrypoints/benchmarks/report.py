@@ -22,6 +22,16 @@ COLUMNS: Mapping[str, Sequence[tuple[str, str]]] = {
         ("first step after", "{ready_s:.2f} s"),
         ("7,500 steps", "{run_minutes:.1f} min"),
     ],
+    "checkpoints": [
+        ("size, b", "{name}"),
+        ("keeps all, ms", "{keeps_ms:.4g}"),
+        (
+            "recomputes: times as long (lowest to highest)",
+            "{ratio:.2f} ({ratio_low:.2f} to {ratio_high:.2f})",
+        ),
+        ("keeps all, MiB", "{keeps_mib:,.0f}"),
+        ("recomputes, MiB", "{checkpoint_mib:,.0f}"),
+    ],
     "evaluation": [
         ("evaluated", "{name}"),
         ("loops", "{loops}"),
