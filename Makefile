@@ -38,7 +38,7 @@ $(INSTALLED_RAY): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,ray]'
 	@touch $@
 
-# 24 models of linear regression in 2 dimensions: real trainings, small enough for two cores
+# 40 models of linear regression in 2 dimensions: real trainings, small enough for two cores
 STUDY := --experiment-name quick-study --env-manager local
 study: setup  ## train a small study, fit its law and report: about 10 minutes on two cores
 	mlflow run . -e grid -P study=quick $(STUDY)

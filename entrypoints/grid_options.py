@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from looped.rules import check_choices, require, require_whole, setting
+from looped.rules import check_choices, require, require_one_of, require_whole, setting
 from looped.studies import STUDIES
 
 ENGINES = ("local", "ray")
@@ -12,7 +12,9 @@ ENGINES = ("local", "ray")
 class GridOptions:
     """How to work through the cells."""
 
-    study: str = setting("full", "a ready study, see README; full: the lists as given", STUDIES)
+    study: str = setting(
+        "full", f"{', '.join(STUDIES)}, or several with commas; full: the lists as given"
+    )
     dry_run: bool = setting(False, "print the cells and an estimate, and train nothing")
     retry_failed: bool = setting(False, "train again what failed before")
     replicas: str = setting("auto", "cells that train as one program: auto, off or how many")
@@ -24,6 +26,8 @@ class GridOptions:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        for study in self.study.split(","):
+            require_one_of("study", study, STUDIES)
         is_number = self.replicas.isdecimal() and int(self.replicas) > 0
         rule = "replicas must be auto, off or a whole number of at least 1"
         require(self.replicas in ("auto", "off") or is_number, rule, self.replicas)

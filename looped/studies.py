@@ -23,6 +23,7 @@ _ADDED: Mapping[str, tuple[str, Callable[[Iterable[Any]], Iterable[Any]]]] = {
 _QUICK: Mapping[str, Any] = {
     "sizes": ("tiny", "small"),
     "bs": (1, 2, 4, 8),
+    "seeds": (42, 451, 1984, 1, 2),
     "n_dims": (2,),
     "n_examples": (15,),
     "batch_size": (32,),
@@ -33,17 +34,23 @@ _QUICK: Mapping[str, Any] = {
     "n_prompts": 3072,
     "register": False,
 }
-"""24 real trainings that leave the plateau and gain by looping, small enough for two cores."""
+"""40 real trainings that leave the plateau and gain by looping, small enough for two cores."""
 
 
 def studied(study: str, chosen: Any) -> Any:
-    """Return what a study makes of the settings of a grid.
+    """Return what studies make of the settings of a grid, one after another.
 
     Args:
-        study: one of ``STUDIES``.
+        study: of ``STUDIES``, with a comma between two: ``quick,random-b``.
         chosen: lists to cross, or how to train and evaluate cells. ``quick`` has values of its
             own in place of defaults; what was chosen otherwise stands.
     """
+    for own in study.split(","):
+        chosen = _studied(own, chosen)
+    return chosen
+
+
+def _studied(study: str, chosen: Any) -> Any:
     names = [setting.name for setting in fields(chosen)]
     if study == "quick":
         defaults = {setting.name: setting.default for setting in fields(chosen)}
