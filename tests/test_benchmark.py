@@ -174,4 +174,4 @@ def test_bad_options_are_refused_in_one_line(call, words, message):
 
 
 def test_defaults_leave_out_what_takes_minutes():
-    assert set(PARTS) - set(BenchmarkOptions().chosen_parts) == {"grid", "scaling"}
+    assert set(PARTS) - set(BenchmarkOptions().chosen_parts) == {"checkpoints", "grid", "scaling"}

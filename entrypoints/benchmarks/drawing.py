@@ -66,7 +66,8 @@ def _panel(axes: Axes, row: dict[str, Any], unit: str) -> None:
     axes.set_xlabel(LABELS.get(row["against"], row["against"]), fontsize=8)
     axes.set_ylabel({"ms": "ms", "mib": "MiB"}[unit], fontsize=8)
     axes.tick_params(labelsize=7)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
+    for axis, values in ((axes.xaxis, xs), (axes.yaxis, costs)):
+        is_long = max(values) > 50 * min(values)
+        axis.set_major_locator(LogLocator(10, subs=(1,) if is_long else (1, 2, 5)))
         axis.set_major_formatter("{x:,g}")
         axis.set_minor_formatter(NullFormatter())
