@@ -1,7 +1,6 @@
 """The most memory that a training takes."""
 
 import ctypes
-import gc
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,7 +20,6 @@ class PeakMemory:
         if self.on_gpu:
             torch.cuda.reset_peak_memory_stats()
             return
-        gc.collect()
         with suppress(OSError, AttributeError):  # else what was freed before would be used again
             ctypes.CDLL(None).malloc_trim(0)
         with suppress(OSError):  # without it the peak is that of the process's whole life

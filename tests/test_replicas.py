@@ -274,3 +274,19 @@ def test_configs_of_a_group_may_come_in_any_order():
     configs = [replace(config, b=b) for b in (1, 3, 2)]
     result = training.train_together(configs, [None] * 3)
     assert [trained.config.b for trained in result] == [1, 3, 2]
+
+
+def test_it_moves_as_pytorchs_adam_does():
+    replicas = Replicas([training.seeded_model(BASE)], [BASE])
+    twin = replicas.flat.detach().clone()
+    adam = torch.optim.Adam([twin], betas=(BASE.beta1, BASE.beta2), fused=True)
+    generator = torch.Generator().manual_seed(0)
+    for rate in (1e-3, 2e-3, 5e-4):
+        gradient = torch.randn(twin.shape, generator=generator)
+        twin.grad = gradient.clone()
+        adam.param_groups[0]["lr"] = rate
+        adam.step()
+        replicas.set_rate(rate)
+        replicas._adam(gradient)
+        assert torch.equal(replicas.flat, twin)
+    assert torch.equal(replicas.moments["exp_avg_sq"], adam.state[twin]["exp_avg_sq"])
