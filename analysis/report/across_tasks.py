@@ -57,9 +57,12 @@ def measured(subject: Subject) -> pd.DataFrame:
 def draw(table: pd.DataFrame, laws: pd.DataFrame) -> Figure:
     """Draw a panel per size with a line per task; see ``measured``, and ``laws`` alike."""
     sizes = list(table["size"].unique())
-    figure = Figure(figsize=(max(5.0, 3.6 * len(sizes)), 4.4))
+    tasks = list(table["task"].unique())
+    width = max(5.0, 3.6 * len(sizes))
+    n_columns = max(1, int(11 * width / (max(map(len, tasks)) + 8)))  # of the legend: what fits
+    figure = Figure(figsize=(width, 3.9 + 0.2 * -(-len(tasks) // n_columns)))
     panels = drawing.panels_of(figure, sizes, sharex=True, sharey=True)
-    looks = drawing.marks(table["task"].unique())
+    looks = drawing.marks(tasks)
     bs = sorted({1, *table["b"]})
     for (size, task), own in table.groupby(["size", "task"], sort=False):
         (axes,), look = panels[size], looks[task]
@@ -78,8 +81,8 @@ def draw(table: pd.DataFrame, laws: pd.DataFrame) -> Figure:
         axes.axhline(0, color="black", linewidth=0.8)
         drawing.trained_axis(axes, bs)
     panels[sizes[0]][0].set_ylabel("E trained at b, less E_M, bits")
-    drawing.legend_below(figure, [column[0] for column in panels.values()], 3,
-                         f"marks: measured, {seeds.WHAT}; line and band: law")  # fmt: skip
+    title = f"marks: measured, {seeds.WHAT}; line and band: law"
+    drawing.legend_below(figure, [column[0] for column in panels.values()], n_columns, title)
     return figure
 
 
