@@ -131,10 +131,9 @@ class CpuChain:
         sums = [
             torch.stack(parts).sum(dim=0) for parts in zip(*(s.parts for s in shares), strict=True)
         ]
-        gradients = Folded(*sums)
-        as_in_out = gradients.w2.view(len(gradients.w2), -1, self.shape.padded_width)
-        gradients = gradients._replace(w2=as_in_out.transpose(1, 2))
-        return errors.sum() * scale, last.mean(), dinject, gradients
+        gradients = _Pointed(Folded(*map(torch.clone, sums)))
+        self._call("unpack_gradients", shape, _Pointed(Folded(*sums)), gradients)
+        return errors.sum() * scale, last.mean(), dinject, gradients.parts
 
     def _padded(self, inject: Tensor) -> Tensor:
         wide = self.shape.padded_width - self.shape.width

@@ -13,10 +13,6 @@ static inline void add(long n, const float* x, float* sum) {
   for (long i = 0; i < n; i += LANES) at(sum + i) += at(x + i);
 }
 
-static inline void multiply(long n, const float* x, float* factor) {
-  for (long i = 0; i < n; i += LANES) at(factor + i) *= at(x + i);
-}
-
 static inline void add_rows(int L, int N, const float* x, float* sum) {
   for (int i = 0; i < L; i++)
     for (int j = 0; j < N; j += LANES) at(sum + j) += at(x + (long)i * N + j);
@@ -92,25 +88,34 @@ static void normalise_backward(int L, int E, int e, const float* dout, const flo
   }
 }
 
+static inline Ints lanes_from(int first) {  // a mask
+  Ints lane;
+  for (int v = 0; v < LANES; v++) lane[v] = v;
+  return lane >= first;
+}
+
+// A product of rows of a causal matrix reads so far beyond the diagonal; all of it where r0 > 0.
+static inline void clear_beyond(int r0, int end, int ld, float* row) {
+  static_assert(ROWS <= LANES);
+  std::memset(row + end, 0, sizeof(float) * (r0 || end == ld ? ld - end : LANES));
+}
+
 // Each row from r0 on up to its diagonal: s <- softmax(s scale); 0 beyond.
 static void causal_softmax(int r0, int L, int ld, float scale, float* s) {
   for (int i = r0; i < L; i++, s += ld) {
-    int end = (i / LANES + 1) * LANES;
-    for (int j = i + 1; j < end; j++) s[j] = -INFINITY;
-    Vec most = at(s);
-    for (int j = LANES; j < end; j += LANES) most = at(s + j) > most ? at(s + j) : most;
+    int own = i / LANES * LANES, end = own + LANES;
+    Ints beyond = lanes_from(i + 1 - own);
+    Vec most = at(s + own) = beyond ? all(-INFINITY) : at(s + own);
+    for (int j = 0; j < own; j += LANES) most = at(s + j) > most ? at(s + j) : most;
     float top = most[0];
     for (int v = 1; v < LANES; v++) top = most[v] > top ? most[v] : top;
-    Vec sum{};
-    for (int j = 0; j < end; j += LANES) {
-      at(s + j) = exponential((at(s + j) - top) * scale);
-      if (j + LANES > i)
-        for (int k = i + 1; k < end; k++) s[k] = 0;
-      sum += at(s + j);
-    }
+    Vec last = exponential((at(s + own) - top) * scale);
+    Vec sum = at(s + own) = beyond ? Vec{} : last;
+    for (int j = 0; j < own; j += LANES)
+      sum += at(s + j) = exponential((at(s + j) - top) * scale);
     Vec share = all(1.0f / total(sum));
     for (int j = 0; j < end; j += LANES) at(s + j) *= share;
-    std::memset(s + end, 0, sizeof(float) * (ld - end));
+    clear_beyond(r0, end, ld, s);
   }
 }
 
@@ -118,10 +123,10 @@ static void causal_softmax(int r0, int L, int ld, float scale, float* s) {
 static void causal_softmax_backward(int r0, int L, int ld, float scale, const float* p, float* ds) {
   for (int i = r0; i < L; i++, p += ld, ds += ld) {
     int end = (i / LANES + 1) * LANES;
-    for (int j = i + 1; j < ld; j++) ds[j] = 0;
     Vec along{};
     for (int j = 0; j < end; j += LANES) along += at(p + j) * at(ds + j);
     float mean = total(along);
     for (int j = 0; j < end; j += LANES) at(ds + j) = at(p + j) * (at(ds + j) - mean) * scale;
+    clear_beyond(r0, end, ld, ds);
   }
 }
