@@ -23,6 +23,8 @@ extern "C" struct Weights {  // float32; (layer, out, in) or (layer, out)
   float *wqkv, *wo, *w1, *w2, *bqkv, *bo, *b1, *b2, *gain, *bias, *v, *c;
 };
 
+namespace {
+
 struct Taker {  // hands out parts of one stretch of memory, or only counts if there is none
   float* memory;
   long used = 0;
@@ -132,3 +134,5 @@ struct Blocks {
     normalise_backward(L, E, s.e, dx, k.x1, k.r1, dz, true);
   }
 };
+
+}  // namespace

@@ -131,8 +131,9 @@ class CpuChain:
         sums = [
             torch.stack(parts).sum(dim=0) for parts in zip(*(s.parts for s in shares), strict=True)
         ]
-        gradients = _Pointed(Folded(*map(torch.clone, sums)))
-        self._call("unpack_gradients", shape, _Pointed(Folded(*sums)), gradients)
+        tiles = _Pointed(Folded(*sums))
+        gradients = _Pointed(Folded(*map(torch.clone, sums)))  # vectors are in order already
+        self._call("unpack_gradients", shape, tiles, gradients)
         return errors.sum() * scale, last.mean(), dinject, gradients.parts
 
     def _padded(self, inject: Tensor) -> Tensor:
