@@ -8,15 +8,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from looped.config import SIZES, ModelConfig, Size, TrainConfig
+    from looped.config import TrainConfig
     from looped.model import LoopedTransformer
+    from looped.sizes import SIZES, ModelConfig, Size
     from looped.tasks import make_task
     from looped.training import train
 
 _HOMES = {
-    "SIZES": "config",
-    "ModelConfig": "config",
-    "Size": "config",
+    "SIZES": "sizes",
+    "ModelConfig": "sizes",
+    "Size": "sizes",
     "TrainConfig": "config",
     "LoopedTransformer": "model",
     "make_task": "tasks",

@@ -6,8 +6,9 @@ from itertools import product
 from types import GenericAlias
 from typing import Any, get_type_hints
 
-from looped.config import SIZES, TrainConfig
+from looped.config import TrainConfig
 from looped.rules import digest, require
+from looped.sizes import SIZES
 
 PLURALS = {"size": "sizes", "b": "bs", "seed": "seeds"}
 """Settings whose list goes by another name; a list of any other goes by the setting's own."""

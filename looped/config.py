@@ -19,8 +19,8 @@ from looped.rules import (
     require_whole,
     setting,
 )
+from looped.sizes import PROMPTS, SIZES, ModelConfig
 
-PROMPTS = ("joint", "interleaved")
 INITS = ("lecun", "gpt2", "pytorch")
 PRECISIONS = ("auto", "fp32", "bf16")
 DEVICES = ("auto", "cpu", "cuda")
@@ -35,38 +35,6 @@ TASK_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "relu_network": ("n_hidden",),
 }
 """Each task's name and the settings it has besides ``n_dims``."""
-
-
-@dataclass(frozen=True)
-class Size:
-    """A weight class: one row of the study's table.
-
-    ``n_layer`` blocks of width ``n_embd`` with ``n_head`` heads and an MLP of ``n_mlp``
-    hidden units; ``learning_rate`` is the one that the study trains this size with.
-    """
-
-    n_layer: int
-    n_head: int
-    n_embd: int
-    n_mlp: int
-    learning_rate: float
-
-    def __post_init__(self) -> None:
-        for name in ("n_layer", "n_head", "n_embd", "n_mlp"):
-            require_whole(name, getattr(self, name), 1)
-        require_positive("learning_rate", self.learning_rate)
-        require(
-            self.n_embd % self.n_head == 0,
-            f"n_embd must be a multiple of n_head={self.n_head}",
-            self.n_embd,
-        )
-
-
-SIZES: dict[str, Size] = {
-    "tiny": Size(n_layer=1, n_head=2, n_embd=26, n_mlp=128, learning_rate=1e-3),
-    "small": Size(n_layer=2, n_head=4, n_embd=64, n_mlp=256, learning_rate=5e-4),
-    "medium": Size(n_layer=4, n_head=8, n_embd=128, n_mlp=768, learning_rate=5e-4),
-}
 
 
 @dataclass(frozen=True)
@@ -102,76 +70,6 @@ class TaskConfig:
     def content(self) -> dict[str, Any]:
         """The task's name and those settings that it has."""
         return {name: value for name, value in asdict(self).items() if value is not None}
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """A transformer and the prompts it reads; how often it loops is not part of it.
-
-    Attributes:
-        size: widths and depth.
-        n_dims: length of an x.
-        n_points: points of a prompt, N + 1: the in-context examples and the query.
-        prompt: ``joint`` (a token holds x_i and y_i, the last one the query) or
-            ``interleaved`` (x_1, y_1, x_2, ...; every point is a query).
-    """
-
-    size: Size
-    n_dims: int
-    n_points: int
-    prompt: str = "joint"
-
-    def __post_init__(self) -> None:
-        require_whole("n_dims", self.n_dims, 1)
-        require_whole("n_points", self.n_points, 2)
-        require_one_of("prompt", self.prompt, PROMPTS)
-
-    @property
-    def n_tokens(self) -> int:
-        """Tokens of a whole prompt."""
-        return self.n_points if self.prompt == "joint" else 2 * self.n_points
-
-    @property
-    def n_queries(self) -> int:
-        """Predictions per prompt and loop."""
-        return 1 if self.prompt == "joint" else self.n_points
-
-    @property
-    def n_features(self) -> int:
-        """Numbers that a token holds."""
-        return self.n_dims + 1 if self.prompt == "joint" else self.n_dims
-
-    def n_params(self, position_embedding: bool = True) -> int:
-        """Count the weights, with or without the learned position embedding."""
-        width, hidden = self.size.n_embd, self.size.n_mlp
-        attention = 4 * width * width + 4 * width
-        mlp = 2 * width * hidden + hidden + width
-        block = attention + mlp + 4 * width
-        read_in, read_out, final_norm = (self.n_features + 1) * width, width + 1, 2 * width
-        positions = self.n_tokens * width if position_embedding else 0
-        return self.size.n_layer * block + read_in + read_out + final_norm + positions
-
-    def forward_flops(self, n_loops: int) -> int:
-        """FLOPs of the matrix products that run one prompt through ``n_loops`` loops."""
-        read_in, loop, read_out = self._flops()
-        return read_in + n_loops * (loop + read_out)
-
-    def train_flops(self, b: int, loop_window: int) -> int:
-        """FLOPs of the matrix products of one prompt's part of a gradient step.
-
-        Loops before the window run forward only and predict nothing; a loop inside it costs
-        its forward pass and twice that backward. The prompt itself needs no gradient, so the
-        read-in is paid twice, not three times.
-        """
-        read_in, loop, read_out = self._flops()
-        return 2 * read_in + (b - loop_window) * loop + 3 * loop_window * (loop + read_out)
-
-    def _flops(self) -> tuple[int, int, int]:
-        tokens, width, hidden = self.n_tokens, self.size.n_embd, self.size.n_mlp
-        attention = 4 * tokens * width * width + 2 * tokens * tokens * width
-        mlp = 2 * tokens * width * hidden
-        loop = 2 * self.size.n_layer * (attention + mlp)
-        return 2 * tokens * self.n_features * width, loop, 2 * self.n_queries * width
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from looped.config import INITS, ModelConfig, Size
+from looped.config import INITS
+from looped.sizes import ModelConfig, Size
 
 
 class Block(nn.Module):

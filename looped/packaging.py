@@ -17,7 +17,8 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
 from looped import tasks
-from looped.config import ModelConfig, TrainConfig
+from looped.config import TrainConfig
+from looped.sizes import ModelConfig
 from looped.weights import DESCRIPTION, WEIGHTS
 
 INSIDE = "artifacts"

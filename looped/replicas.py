@@ -20,11 +20,12 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from looped.config import ModelConfig, TrainConfig
+from looped.config import TrainConfig
 from looped.kernels.cpu.chain import CpuChain
 from looped.kernels.shape import segment_loops
 from looped.model import LoopedTransformer, prompt_tokens
 from looped.programs import can_share
+from looped.sizes import ModelConfig
 
 Weights = Mapping[str, Tensor]
 

@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from looped.checkpoint import seal, sha256, unseal, write_atomically
-from looped.config import ModelConfig, Size
 from looped.model import LoopedTransformer
+from looped.sizes import ModelConfig, Size
 
 WEIGHTS = "weights.safetensors"
 DESCRIPTION = "model.json"

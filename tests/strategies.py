@@ -1,8 +1,9 @@
 import torch
 from hypothesis import strategies as st
 
-from looped.config import PROMPTS, TASK_OPTIONS, ModelConfig, Size, TaskConfig
+from looped.config import TASK_OPTIONS, TaskConfig
 from looped.model import LoopedTransformer
+from looped.sizes import PROMPTS, ModelConfig, Size
 
 seeds = st.integers(0, 2**31 - 1)
 steps = st.integers(0, 2**32 - 1)

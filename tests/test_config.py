@@ -8,9 +8,10 @@ from strategies import loops_and_windows, model_configs, sizes
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from looped.config import PROMPTS, SIZES, TASK_OPTIONS, ModelConfig, Size, TaskConfig, TrainConfig
+from looped.config import TASK_OPTIONS, TaskConfig, TrainConfig
 from looped.draws import LAWS
 from looped.model import LoopedTransformer
+from looped.sizes import PROMPTS, SIZES, ModelConfig, Size
 
 RECORDS = {"device": "cpu", "log_every": 7, "checkpoint_seconds": 3.0}
 RECORDS |= {"kernels": "off", "checkpoint_loops": True}

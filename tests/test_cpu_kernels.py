@@ -12,11 +12,12 @@ from strategies import model_configs
 from test_training import TINY, train_in
 
 from looped import programs, tasks, training
-from looped.config import SIZES, Size, TaskConfig
+from looped.config import TaskConfig
 from looped.evaluation import evaluate
 from looped.kernels.cpu import library
 from looped.model import LoopedTransformer
 from looped.replicas import Replicas
+from looped.sizes import SIZES, Size
 
 pytestmark = pytest.mark.skipif(library.library() is None, reason="there is no C++ compiler")
 

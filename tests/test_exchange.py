@@ -9,7 +9,8 @@ import pytest
 
 from analysis import exchange
 from analysis.scaling import fit_scaling
-from looped.config import SIZES, TrainConfig
+from looped.config import TrainConfig
+from looped.sizes import SIZES
 
 EXPONENTIAL = "saturating_exponential/shared_gain"
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from strategies import model_configs
 from test_training import TINY
 
-from looped.config import SIZES, ModelConfig, Size
 from looped.kernels.shape import MOST_TOKENS, MOST_WIDTH, PaddedShape
 from looped.replicas import Replicas
+from looped.sizes import SIZES, ModelConfig, Size
 from looped.training import resolve, seeded_model
 
 pytest.importorskip("triton", reason="Triton is for Linux")

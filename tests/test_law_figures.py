@@ -7,7 +7,8 @@ import pytest
 from analysis import exchange, law_figures, loop_curves
 from analysis.choice import held_out_errors
 from analysis.scaling import fit_scaling
-from looped.config import SIZES, TrainConfig
+from looped.config import TrainConfig
+from looped.sizes import SIZES
 
 LAW = "saturating_power/of_E_M"
 

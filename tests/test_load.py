@@ -17,7 +17,8 @@ from analysis.selection import SelectionError, n_once, select
 from entrypoints import train
 from looped import LoopedTransformer, programs
 from looped.baseline_scores import baselines_identity
-from looped.config import SIZES, TrainConfig
+from looped.config import TrainConfig
+from looped.sizes import SIZES
 
 CONFIG = TrainConfig(size="small", b=5, seed=7)
 

@@ -8,8 +8,9 @@ from jaxtyping import TypeCheckError
 from reference import looped_predictions, standard_errors_off
 from strategies import loops_and_windows, model_configs, prompted_models, seeds
 
-from looped.config import PROMPTS, SIZES, ModelConfig, TrainConfig
+from looped.config import TrainConfig
 from looped.model import LoopedTransformer
+from looped.sizes import PROMPTS, SIZES, ModelConfig
 
 TINY = ModelConfig(SIZES["tiny"], n_dims=3, n_points=5)
 loops = st.integers(1, 5)

@@ -268,7 +268,7 @@ np.save("predictions.npy", predictions)
 import looped
 assert looped.__file__.endswith("/model/code/looped/__init__.py"), looped.__file__
 loaded = {name for name in sys.modules if name.startswith("looped.")}
-names = ("rules", "draws", "config", "model", "checkpoint", "weights")
+names = ("rules", "draws", "sizes", "config", "model", "checkpoint", "weights")
 expected = {f"looped.{name}" for name in names}
 assert loaded == expected, loaded
 """

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from looped.config import DEVICES, PRECISIONS, PROMPTS, SIZES
+from looped.config import DEVICES, PRECISIONS
 from looped.rules import (
     check_choices,
     require,
@@ -11,6 +11,7 @@ from looped.rules import (
     require_whole,
     setting,
 )
+from looped.sizes import PROMPTS, SIZES
 
 DEFAULT_PARTS = ("training", "evaluation", "data", "logging", "startup")
 PARTS = (*DEFAULT_PARTS, "checkpoints", "grid", "scaling")

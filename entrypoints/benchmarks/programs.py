@@ -19,8 +19,9 @@ from torch import Tensor
 
 from entrypoints.plain_training import plain_step
 from looped import tasks, training
-from looped.config import SIZES, Size, TrainConfig
+from looped.config import TrainConfig
 from looped.replicas import Replicas
+from looped.sizes import SIZES, Size
 from looped.steps import step_of
 
 Step = Callable[[], object]

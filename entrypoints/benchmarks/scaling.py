@@ -10,7 +10,8 @@ from entrypoints.benchmarks.programs import Probe
 from entrypoints.benchmarks.workbench import Row, Rows, Workbench
 from entrypoints.grid_options import GridOptions
 from entrypoints.options import CellOptions
-from looped.config import SIZES, Size, TrainConfig
+from looped.config import TrainConfig
+from looped.sizes import SIZES, Size
 
 SIZE = "small"
 B = 5

@@ -14,10 +14,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from looped.config import ModelConfig
 from looped.kernels.folding import Folded, fold
 from looped.kernels.launch import Launcher, Segment, Work
 from looped.kernels.shape import PaddedShape, segment_loops
+from looped.sizes import ModelConfig
 
 SEGMENT_LOOPS = 5
 Stretch = tuple[int, int, int]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from looped.config import ModelConfig
+from looped.sizes import ModelConfig
 
 EPSILON = 1e-5
 """What LayerNorm adds to the variance; PyTorch's default."""

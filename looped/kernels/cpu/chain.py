@@ -15,10 +15,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from looped.config import ModelConfig
 from looped.kernels.cpu import library
 from looped.kernels.folding import Folded, fold
 from looped.kernels.shape import PaddedShape, segment_loops
+from looped.sizes import ModelConfig
 
 LONGS: tuple[str, ...] = (
     *("n_layer", "n_head", "L", "e", "E", "D", "F"),
