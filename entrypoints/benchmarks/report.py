@@ -97,7 +97,7 @@ def preface(about: Mapping[str, Any]) -> str:
     """Say what was measured on."""
     return (
         f"{about['device']}, {about['threads']} threads, torch {about['torch']}, ours in "
-        f"{about['precision']}; a large matrix product reaches {about['matrix_tflops']:.3g} TFLOP/s"
+        f"{about['precision']}; large matrix products reach {about['matrix_tflops']:.3g} TFLOP/s"
     )
 
 
