@@ -27,11 +27,11 @@ PATIENCE = 60.0  # seconds that the workers of a killed grid may take to leave
 class Engine(Protocol):
     """Trains groups of cells somewhere."""
 
-    def resolve(self, cell: TrainConfig) -> TrainConfig:
+    def resolve(self, cells: Sequence[TrainConfig]) -> list[TrainConfig]:
         """Decide what was left automatic, for the machines that will train.
 
         Raises:
-            ValueError: they lack what the cell asks for.
+            ValueError: they lack what a cell asks for.
         """
 
     def share(self, groups: Sequence[Sequence[TrainConfig]]) -> tuple[int, int]:
@@ -55,8 +55,9 @@ class LocalEngine:
     def __init__(self, options: GridOptions) -> None:
         self._workers = options.workers
 
-    def resolve(self, cell: TrainConfig) -> TrainConfig:
-        return programs.resolve(cell)
+    def resolve(self, cells: Sequence[TrainConfig]) -> list[TrainConfig]:
+        work = sum(cell.steps * cell.step_flops for cell in cells)
+        return [programs.resolve(cell, work) for cell in cells]
 
     def share(self, groups: Sequence[Sequence[TrainConfig]]) -> tuple[int, int]:
         # A GPU takes one process unless told otherwise. On a CPU a cell is too small to keep
@@ -102,7 +103,10 @@ class RayEngine:
         fits = self._cpus <= self._cluster.cpus and self._gpus <= self._cluster.gpus
         require(fits, rule, f"{self._cluster.cpus:g} and {self._cluster.gpus:g}")
 
-    def resolve(self, cell: TrainConfig) -> TrainConfig:
+    def resolve(self, cells: Sequence[TrainConfig]) -> list[TrainConfig]:
+        return [self._resolve(cell) for cell in cells]
+
+    def _resolve(self, cell: TrainConfig) -> TrainConfig:
         available = "cuda" if self._gpus > 0 else "cpu"
         device = available if cell.device == "auto" else cell.device
         rule = "device must be one that Ray gives a cell"

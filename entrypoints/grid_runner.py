@@ -57,7 +57,7 @@ class GridRunner:
         self.engine: Engine = (
             RayEngine(options) if options.engine == "ray" else LocalEngine(options)
         )
-        self.cells = [self.engine.resolve(cell) for cell in asked]
+        self.cells = self.engine.resolve(asked)
         cells.refuse_doubles(self.cells)
         self.identity = cells.grid_identity(self.cells)
         self.origin = Origin.here(self.identity)

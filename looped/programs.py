@@ -11,8 +11,12 @@ from looped.kernels.cpu import library
 from looped.kernels.shape import PaddedShape
 
 
-def resolve(config: TrainConfig) -> TrainConfig:
+def resolve(config: TrainConfig, work: int = 0) -> TrainConfig:
     """Decide what was left automatic: device, precision, kernels, the rate and the window.
+
+    Args:
+        config: of a training.
+        work: FLOPs of all trainings that it is one of, which compile kernels once.
 
     Raises:
         ValueError: a GPU is asked for where there is none, or kernels where none serve.
@@ -26,7 +30,7 @@ def resolve(config: TrainConfig) -> TrainConfig:
     resolved = config.resolved(device, precision)
     if config.kernels == "off":
         return resolved
-    serve = kernels_serve(resolved)
+    serve = kernels_serve(resolved, work)
     if config.kernels == "fused" and not serve:
         raise ValueError(
             "kernels must be auto or off where no fused ones serve (bf16 and Triton on a GPU, "
@@ -35,16 +39,16 @@ def resolve(config: TrainConfig) -> TrainConfig:
     return replace(resolved, kernels="fused" if serve else "off")
 
 
-def kernels_serve(config: TrainConfig) -> bool:
+def kernels_serve(config: TrainConfig, work: int = 0) -> bool:
     """Tell whether fused kernels serve a training whose device and precision are resolved.
 
-    On a CPU they do where they lie compiled or the training is long enough to compile them first.
+    On a CPU they do where they lie compiled or there is enough work to compile them first.
     """
     if (config.device, config.precision) == ("cuda", "bf16"):
         has_triton = find_spec("triton") is not None
         return has_triton and PaddedShape.of(config.model_config) is not None
     if (config.device, config.precision) == ("cpu", "fp32"):
-        return library.serves(config.steps * config.step_flops)
+        return library.serves(max(work, config.steps * config.step_flops))
     return False
 
 

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from strategies import model_configs
 from test_training import TINY, train_in
 
+from entrypoints.engines import LocalEngine
+from entrypoints.grid_options import GridOptions
 from looped import programs, tasks, training
 from looped.config import TaskConfig
 from looped.evaluation import evaluate
@@ -184,3 +186,11 @@ def test_a_short_training_does_not_wait_for_the_compiler(tmp_path, monkeypatch):
     monkeypatch.setattr(library, "_build", lambda *_: pytest.fail("it was compiled"))
     monkeypatch.setattr(library, "library", library.library.__wrapped__)
     assert programs.resolve(TINY).kernels == "off"
+
+
+def test_the_cells_of_a_grid_earn_the_compiler_together(monkeypatch):
+    cells = [replace(TINY, seed=seed) for seed in range(8)]
+    work = sum(cell.steps * cell.step_flops for cell in cells)
+    monkeypatch.setattr(library, "serves", lambda flops: flops >= work)
+    assert programs.resolve(cells[0]).kernels == "off"
+    assert {cell.kernels for cell in LocalEngine(GridOptions()).resolve(cells)} == {"fused"}
