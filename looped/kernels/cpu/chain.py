@@ -119,21 +119,19 @@ class CpuChain:
         forward, back = self._packed(shape, folded)
         errors, last = torch.empty(n_prompts, tracked), torch.empty(n_prompts)
         dinject = torch.empty_like(inject)
-        shares = [_Pointed(Folded(*map(torch.zeros_like, weights))) for _ in range(_threads())]
+        tiles = [part.new_zeros(_threads(), *part.shape) for part in weights]
 
         def share(first: int, end: int, thread: int, memory: Tensor) -> None:
+            own = _Pointed(Folded(*(part[thread] for part in tiles)))
             self._call(
-                "train", shape, folded, forward, back, shares[thread], inject, targets, first, end,
+                "train", shape, folded, forward, back, own, inject, targets, first, end,
                 errors, last, dinject, memory,
             )  # fmt: skip
 
         self._in_shares(shape, n_prompts, share)
-        sums = [
-            torch.stack(parts).sum(dim=0) for parts in zip(*(s.parts for s in shares), strict=True)
-        ]
-        tiles = _Pointed(Folded(*sums))
+        sums = Folded(*(part.sum(dim=0) for part in tiles))
         gradients = _Pointed(Folded(*map(torch.clone, sums)))  # vectors are in order already
-        self._call("unpack_gradients", shape, tiles, gradients)
+        self._call("unpack_gradients", shape, _Pointed(sums), gradients)
         return errors.sum() * scale, last.mean(), dinject, gradients.parts
 
     def _padded(self, inject: Tensor) -> Tensor:
