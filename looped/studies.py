@@ -29,7 +29,6 @@ _QUICK: Mapping[str, Any] = {
     "batch_size": (32,),
     "steps": (1000,),
     "warmup": (100,),
-    "learning_rate": (0.003,),
     "b_max": 24,
     "n_prompts": 3072,
     "register": False,
