@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoints import arguments
-from entrypoints.stopping import StopRequest
+from looped.grid.stopping import StopRequest
 from looped.rules import require, require_whole, setting
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def main() -> int:
     from mlflow.tracking import MlflowClient
 
     from entrypoints.progress import Progress
-    from looped.mlflow_store import note_on_launcher
-    from looped.registry import UnknownModelError, run_of
-    from looped.weights import DamagedModelError
+    from looped.records.model_files import DamagedModelError
+    from looped.tracking.launcher import note_on_launcher
+    from looped.tracking.registry import UnknownModelError, run_of
 
     client = MlflowClient()
     reference = options.run_id or options.model
@@ -79,8 +79,8 @@ def main() -> int:
 
 def _waiting(client: "MlflowClient", options: EvaluateOptions) -> list[str]:
     """Find the finished trainings that nobody evaluated so far or on so many prompts."""
-    from looped.mlflow_store import trained_runs
-    from looped.store_access import current_experiment
+    from looped.tracking.launcher import current_experiment
+    from looped.tracking.runs import trained_runs
 
     def is_done(tags: dict[str, str]) -> bool:
         b_max, prompts = (int(tags.get(f"evaluation.{name}", 0)) for name in ("b_max", "prompts"))
@@ -94,12 +94,14 @@ def _evaluate(
     client: "MlflowClient", run_id: str, options: EvaluateOptions, progress: "Progress"
 ) -> str:
     """Evaluate one training run's model, log it to that run, and say in a line what came."""
-    from entrypoints import evaluation_files
-    from looped import mlflow_store, registry, tasks
+    from looped import tasks
     from looped.config import TaskConfig
-    from looped.evaluation import evaluate
+    from looped.evaluation import files
+    from looped.evaluation.held_out import evaluate
+    from looped.tracking import registry
+    from looped.tracking.metrics import log_baselines, log_evaluation
 
-    model, facts = registry.load(run_id)
+    model, facts = registry.load_with_facts(run_id)
     run = client.get_run(run_id)
     progress.name = name = str(run.info.run_name)
     task, b = TaskConfig(**facts["task"]), int(facts["b"])
@@ -114,13 +116,11 @@ def _evaluate(
     record = evaluation.record(b)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        scores = evaluation_files.compare(
-            folder, name, b, task, n_examples, record, Path(options.runs_dir)
-        )
-        mlflow_store.log_evaluation(client, run_id, record)
+        scores = files.compare(folder, name, b, task, n_examples, record, Path(options.runs_dir))
+        log_evaluation(client, run_id, record)
         client.log_artifacts(run_id, str(folder / "evaluation"), "evaluation")
     experiment_id = run.info.experiment_id
-    mlflow_store.log_baselines(client, experiment_id, task, n_examples, record, scores)
+    log_baselines(client, experiment_id, task, n_examples, record, scores)
     return f"{name}: {_say(record['summary'], b)} ({options.n_prompts:,} prompts; run {run_id})"
 
 

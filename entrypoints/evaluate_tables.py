@@ -13,7 +13,7 @@ from looped.rules import require, require_whole, setting
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-    from looped.tables import TableEvaluation
+    from looped.evaluation.tables import TableEvaluation
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ def main() -> int:
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
-    from looped import registry
-    from looped.tables import TABLES, check_fits, evaluate_table
+    from looped.evaluation.tables import TABLES, check_fits, evaluate_table
+    from looped.tracking import registry
 
     client = MlflowClient()
     try:
         run_id = registry.run_of(client, options.run_id or options.model)
-        model, facts = registry.load(run_id)
+        model, facts = registry.load_with_facts(run_id)
         shape = (facts["task"]["name"], model.config.n_dims, model.config.n_points - 1)
         results = {}
         for table in [options.table] if options.table else TABLES:
@@ -83,9 +83,11 @@ def _log(
     client: "MlflowClient", run_id: str, results: dict[str, "TableEvaluation"], b: int
 ) -> None:
     """Log to the training run: metrics over loops, a table of numbers and a figure."""
-    from analysis import figures
-    from entrypoints.evaluation_files import write_csv
-    from looped.mlflow_store import log_series, note_on_launcher
+    from looped.drawing import save
+    from looped.evaluation import figures
+    from looped.evaluation.files import write_csv
+    from looped.tracking.launcher import note_on_launcher
+    from looped.tracking.metrics import log_series
 
     curves = {table: list(map(float, result.model.nmse)) for table, result in results.items()}
     level = {
@@ -105,7 +107,7 @@ def _log(
         folder = Path(temporary)
         header = ["table", "predictor", "loop", "nmse", "nmse_se", "relative_median"]
         write_csv(folder / "tables.csv", header, rows)
-        figures.save(figures.tables(b, curves, level), folder / "tables")
+        save(figures.tables(b, curves, level), folder / "tables")
         client.log_artifacts(run_id, temporary, "tables")
     note_on_launcher(client, "evaluate_tables", f"Logged to run {run_id}, `tables/`.")
 

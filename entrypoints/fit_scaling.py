@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoints import arguments
-from entrypoints.launcher import current_experiment, fail_launcher
 from looped.rules import check_choices, require_whole, setting
+from looped.tracking.launcher import current_experiment, fail_launcher
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-    from analysis.load import LoggedRun
-    from analysis.selection import Selection
-    from analysis.study import Study
+    from analysis.answers.answers import Study
+    from analysis.runs.logged_run import LoggedRun
+    from analysis.runs.selection import Selection
 
 MEASURES = ("mean", "median")
 
@@ -58,8 +58,9 @@ def main() -> int:
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
-    from analysis import load, study, study_report
-    from analysis.scaling import fit_scaling
+    from analysis.answers import answers, text
+    from analysis.runs import load
+    from analysis.scaling.fit import fit_scaling
 
     client = MlflowClient()
     try:
@@ -74,8 +75,8 @@ def main() -> int:
             resamples=options.resamples,
             seed=options.seed,
         )
-        found = study.examine(selection, fit, runs, options.resamples)
-        print(study_report.describe(found), end="")
+        found = answers.examine(selection, fit, runs, options.resamples)
+        print(text.describe(found), end="")
         for line in _record(client, experiment_id, found, options):
             print(line)
     except (ValueError, MlflowException) as error:
@@ -91,7 +92,7 @@ def _column(options: FitOptions) -> str:
 def _select(
     client: "MlflowClient", experiment_id: str, runs: "list[LoggedRun]", options: FitOptions
 ) -> "Selection":
-    from analysis import load, selection
+    from analysis.runs import load, selection
 
     return selection.select(
         runs,
@@ -108,8 +109,9 @@ def _record(
     client: "MlflowClient", experiment_id: str, found: "Study", options: FitOptions
 ) -> list[str]:
     """Log the study to the run that ``mlflow run`` made or to a new one; say where it is."""
-    from analysis import law_registry, law_store, study_files
-    from looped.packaging import quietly
+    from analysis.answers import files
+    from analysis.publish import answers_log, law_registry
+    from looped.tracking.packaging import quietly
 
     launched = os.environ.get("MLFLOW_RUN_ID")
     run_id = launched or str(client.create_run(experiment_id).info.run_id)
@@ -117,9 +119,9 @@ def _record(
     said = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "scaling"
-        study_files.write(folder, found)
+        files.write(folder, found)
         when = round(time.time() * 1000)
-        law_store.log_study(client, run_id, found, asdict(options), folder, when)
+        answers_log.log_study(client, run_id, found, asdict(options), folder, when)
     if options.register:
         first = found.selection.runs[0]
         name = law_registry.registered_name(first.task, first.config.prompt)

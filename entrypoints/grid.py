@@ -6,11 +6,10 @@ from dataclasses import fields
 from typing import Any
 
 from entrypoints import arguments
-from entrypoints.grid_options import GridOptions
-from entrypoints.options import CellOptions
-from entrypoints.stopping import StopRequest
-from looped.cells import Lists, cross
-from looped.studies import studied
+from looped.grid.lists import Lists, cross
+from looped.grid.options import CellOptions, GridOptions
+from looped.grid.stopping import StopRequest
+from looped.grid.studies import studied
 
 
 def main() -> int:
@@ -29,9 +28,9 @@ def main() -> int:
     should_stop = StopRequest()
     logging.basicConfig(format="%(message)s")
     # torch and MLflow take seconds to load: only once the arguments are known to be good
-    from entrypoints import grid_runner
-    from looped.folder import FolderInUseError
-    from looped.journal import TrackingError
+    from looped.grid import runner as grid_runner
+    from looped.records.folder import FolderInUseError
+    from looped.records.journal import TrackingError
 
     words = {name.name: _written(getattr(lists, name.name)) for name in fields(lists)}
     words["study"] = options.study

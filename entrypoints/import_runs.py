@@ -27,16 +27,17 @@ def main() -> int:
     if not found:
         return arguments.complain("import_runs", f"path must hold runs, got {path}")
     # MLflow takes seconds to load: only once there is something to tell
-    from entrypoints import importer
-    from looped.folder import FolderInUseError
-    from looped.journal import TrackingError
-    from looped.mlflow_store import note_on_launcher
-    from looped.store_access import open_store
+    from looped.grid.parent_run import end_parents, open_parents
+    from looped.records.folder import FolderInUseError
+    from looped.records.journal import TrackingError
+    from looped.tracking import importer
+    from looped.tracking.launcher import note_on_launcher
+    from looped.tracking.store import open_store
 
     code, done = 0, []
     try:
         store = open_store()
-        parents = importer.open_parents(store, found[0].parent)
+        parents = open_parents(store, found[0].parent)
         for folder in found:
             try:
                 imported = importer.import_run(store, folder, parents, options.register)
@@ -45,7 +46,7 @@ def main() -> int:
                 continue
             done.append(imported)
             print(imported.said, flush=True)
-        importer.end_parents(store, found[0].parent, parents)
+        end_parents(store, found[0].parent, parents)
     except TrackingError as error:
         return arguments.complain("import_runs", error)
     told = sum(imported.is_new for imported in done)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoints import arguments
-from entrypoints.launcher import current_experiment, fail_launcher
 from looped.rules import require_whole, setting
+from looped.tracking.launcher import current_experiment, fail_launcher
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -49,8 +49,8 @@ def main() -> int:
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
-    from analysis import load
     from analysis.report import content, subject
+    from analysis.runs import load
 
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     client = MlflowClient()
@@ -82,7 +82,8 @@ def _record(
     client: "MlflowClient", experiment_id: str, report: "Report", options: ReportOptions
 ) -> list[str]:
     """Log the report to the run that ``mlflow run`` made or to a new one; say where it is."""
-    from analysis.report import files, store
+    from analysis.publish import report_log
+    from analysis.report import files
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "report"
@@ -92,14 +93,14 @@ def _record(
         run_id = launched or str(client.create_run(experiment_id).info.run_id)
         client.update_run(run_id, name="report")
         when = round(time.time() * 1000)
-        store.log_report(client, run_id, report, asdict(options), folder, when)
+        report_log.log_report(client, run_id, report, asdict(options), folder, when)
         if options.out:
             shutil.copytree(folder, options.out, dirs_exist_ok=True)
     if not launched:
         client.set_terminated(run_id, "FINISHED")
     counted = ", ".join(
         f"{count:.0f} {name.removeprefix('claims/').replace('_', ' ')}"
-        for name, count in store.counts(report).items()
+        for name, count in report_log.counts(report).items()
         if name.startswith("claims/")
     )
     said = [f"claims: {counted}", f"page, figures and tables: artifacts report/ of run {run_id}"]

@@ -4,9 +4,9 @@ import logging
 import sys
 
 from entrypoints import arguments
-from entrypoints.options import CellOptions
-from entrypoints.stopping import StopRequest
 from looped.config import TrainConfig
+from looped.grid.options import CellOptions
+from looped.grid.stopping import StopRequest
 
 
 def main() -> int:
@@ -15,12 +15,12 @@ def main() -> int:
     should_stop = StopRequest()
     logging.basicConfig(format="%(message)s")
     # torch and MLflow take seconds to load: only once the arguments are known to be good
-    from entrypoints.cell_runner import run_cells
     from entrypoints.progress import Progress
-    from looped import programs
+    from looped.grid.run_trainings import run_cells
+    from looped.training import resolve
 
     try:
-        config = programs.resolve(config)
+        config = resolve.resolve(config)
     except ValueError as error:
         return arguments.complain("train", error)
     progress = Progress(config.name, config.steps)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from looped.model import LoopedTransformer
     from looped.sizes import SIZES, ModelConfig, Size
     from looped.tasks import make_task
-    from looped.training import train
+    from looped.tracking.registry import load
+    from looped.training.loop import train
 
 _HOMES = {
     "SIZES": "sizes",
@@ -21,10 +22,20 @@ _HOMES = {
     "TrainConfig": "config",
     "LoopedTransformer": "model",
     "make_task": "tasks",
-    "train": "training",
+    "train": "training.loop",
+    "load": "tracking.registry",
 }
 
-__all__ = ["SIZES", "LoopedTransformer", "ModelConfig", "Size", "TrainConfig", "make_task", "train"]
+__all__ = [
+    "SIZES",
+    "LoopedTransformer",
+    "ModelConfig",
+    "Size",
+    "TrainConfig",
+    "load",
+    "make_task",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
-from looped import draws
+from looped import b_draw
 from looped.rules import (
     check_choices,
     digest,
@@ -100,7 +100,9 @@ class TrainConfig:
     beta2: float = setting(0.999, "Adam's decay of the second moment")
     warmup: int = setting(500, "steps of linear warm-up; the rate is constant after it")
     grad_clip: float = setting(1.0, "largest norm of the gradient")
-    b_draw: str = setting("fixed", "b of each step: fixed, or drawn anew with mean b", draws.LAWS)
+    b_draw: str = setting(
+        "fixed", "b of each step: fixed, or drawn anew with mean b", b_draw.DISTRIBUTIONS
+    )
     loop_window: int | None = setting(None, "last loops that the loss sees; auto: 15 or all")
     init: str = setting("lecun", "initial weights", INITS)
     precision: str = setting("auto", "auto: bf16 on a GPU, fp32 elsewhere", PRECISIONS)
@@ -154,7 +156,7 @@ class TrainConfig:
 
     def loops_of_step(self, step: int) -> int:
         """Say how many loops a step runs, counting steps from 0."""
-        return draws.draw(self.b_draw, self.b, step)
+        return b_draw.draw(self.b_draw, self.b, step)
 
     @property
     def task_config(self) -> TaskConfig:
@@ -177,8 +179,8 @@ class TrainConfig:
     @property
     def step_flops(self) -> int:
         """FLOPs of the matrix products of one gradient step; their mean where b is drawn."""
-        law = draws.law(self.b_draw, self.b)
-        return round(sum(share * self.flops_of(n_loops) for n_loops, share in law.items()))
+        distribution = b_draw.distribution(self.b_draw, self.b)
+        return round(sum(share * self.flops_of(n_loops) for n_loops, share in distribution.items()))
 
     def flops_of(self, n_loops: int) -> int:
         """FLOPs of the matrix products of a gradient step of so many loops."""

@@ -6,6 +6,8 @@ LayerNorm; all of it is inside the loop. Our z is their Y_t, our p their P.
 """
 
 import math
+from importlib import import_module
+from warnings import warn
 
 import torch
 from jaxtyping import Float
@@ -82,18 +84,11 @@ class LoopedTransformer(nn.Module):
 
     @classmethod
     def from_run(cls, run_id: str) -> "LoopedTransformer":
-        """Load the model that a training run registered, from the store that MLflow is set to.
-
-        Args:
-            run_id: the run's id, or a registered model as ``models:/<name>@best``.
-
-        Raises:
-            UnknownModelError: there is no such run, or it is no training with a model.
-            DamagedModelError: the model's files are not what was saved.
-        """
-        from looped.registry import load  # here only: the model itself knows nothing of MLflow
-
-        return load(run_id)[0]
+        """Deprecated: ``looped.load`` does the same."""
+        warn("looped.load does what from_run did, which will go", DeprecationWarning, stacklevel=2)
+        # by name: the model itself knows nothing of MLflow
+        model: LoopedTransformer = import_module("looped").load(run_id)
+        return model
 
     def _initialise(self, init: str) -> None:
         residual_scale = 1 / math.sqrt(2 * self.config.size.n_layer)

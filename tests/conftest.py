@@ -2,7 +2,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 
 import jaxtyping
 import pytest
@@ -15,14 +15,15 @@ os.environ["OMP_NUM_THREADS"] = "1"
 if not Path("/dev/nvidiactl").exists():
     os.environ["TRITON_INTERPRET"] = "1"
 
+NOT_PYTHON = "looped.kernels.gpu.block"
+
 # Before anything imports looped: under pytest beartype checks what its signatures promise, but
 # for the kernels' language, which is not Python.
 jaxtyping.install_import_hook(
     [
         module.name
-        for package in ("looped", "looped.kernels", "looped.kernels.cpu")
-        for module in iter_modules([package.replace(".", "/")], package + ".")
-        if not module.ispkg and module.name != "looped.kernels.block"
+        for module in walk_packages(["looped"], "looped.")
+        if not module.ispkg and module.name != NOT_PYTHON
     ],
     "beartype.beartype",
 )

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.load import LoggedRun
 from analysis.report import subject
+from analysis.runs.logged_run import LoggedRun
 from looped.config import TrainConfig
 
 BITS = {"tiny": {1: 1.0, 5: 2.0, 10: 2.4}, "small": {1: 2.0, 5: 2.6, 10: 2.8}}

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from analysis.load import LoggedRun
+from analysis.runs.logged_run import LoggedRun
 from looped.config import TrainConfig
 
 BASE = {"tiny": 1.0, "small": 2.0, "medium": 3.0}

@@ -8,8 +8,8 @@ from strategies import loops_and_windows, model_configs, sizes
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from looped.b_draw import DISTRIBUTIONS
 from looped.config import TASK_OPTIONS, TaskConfig, TrainConfig
-from looped.draws import LAWS
 from looped.model import LoopedTransformer
 from looped.sizes import PROMPTS, SIZES, ModelConfig, Size
 
@@ -268,7 +268,7 @@ def test_what_runs_were_once_logged_under_stays(
     assert (resolved.identity, resolved.recipe_identity) == (resolved_identity, resolved_recipe)
 
 
-@given(st.integers(1, 40), st.integers(1, 20) | st.none(), st.sampled_from(LAWS[1:]))
+@given(st.integers(1, 40), st.integers(1, 20) | st.none(), st.sampled_from(DISTRIBUTIONS[1:]))
 def test_a_drawn_b_has_a_window_recipe_and_name_of_its_own(b, window, law):
     config = TrainConfig(b=b, b_draw=law, loop_window=window)
     assert config.window == (window or 15)
@@ -276,7 +276,10 @@ def test_a_drawn_b_has_a_window_recipe_and_name_of_its_own(b, window, law):
     assert config.name == f"{fixed.name}-{law}"
     assert "b_draw" not in fixed.recipe
     assert config.recipe["b_draw"] == law
-    others = (fixed, *(replace(config, b_draw=other) for other in LAWS[1:] if other != law))
+    others = (
+        fixed,
+        *(replace(config, b_draw=other) for other in DISTRIBUTIONS[1:] if other != law),
+    )
     for name in ("identity", "recipe_identity"):
         assert getattr(config, name) not in [getattr(other, name) for other in others]
     explicit = replace(config, loop_window=config.window)

@@ -12,13 +12,12 @@ from entrypoints.benchmarks.options import BenchmarkOptions
 from entrypoints.evaluate_extrapolation import EvaluateOptions
 from entrypoints.evaluate_tables import TableOptions
 from entrypoints.fit_scaling import FitOptions
-from entrypoints.grid_options import GridOptions
 from entrypoints.import_runs import ImportOptions
-from entrypoints.options import CellOptions
 from entrypoints.predict_scaling import PredictOptions
 from entrypoints.report import ReportOptions
-from looped.cells import Lists
 from looped.config import TrainConfig
+from looped.grid.lists import Lists
+from looped.grid.options import CellOptions, GridOptions
 
 ROOT = Path(__file__).parent.parent
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())

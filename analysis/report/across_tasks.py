@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.exchange import difference
+from analysis.answers.exchange import difference
 from analysis.report import drawing, seeds
 from analysis.report.exhibit import Exhibit
 from analysis.report.law import Law

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.claims import Finding, Verdict, findings_table, judge
-from analysis.hypotheses import HYPOTHESES
+from analysis.claims.claims import Finding, Verdict, findings_table, judge
+from analysis.claims.hypotheses import HYPOTHESES
 from analysis.report import (
     across_tasks,
     cost,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from analysis import figures
 from analysis.report import drawing, page
 from analysis.report.content import Report
 from analysis.report.exhibit import Exhibit
+from looped.drawing import save as save_figure
 
 PAGE = "report.html"
 
@@ -57,4 +57,4 @@ def save(figure: Figure, path: Path) -> None:
         if engine is not None:
             engine.execute(figure)
             figure.set_layout_engine("none")  # laid out once for both files
-        figures.save(figure, path)
+        save_figure(figure, path)

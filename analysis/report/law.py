@@ -2,12 +2,12 @@
 
 from typing import NamedTuple
 
-from analysis import law_figures
-from analysis.points import PointsError
 from analysis.report import drawing
 from analysis.report.exhibit import Exhibit
 from analysis.report.subject import Subject
-from analysis.scaling import ScalingFit, fit_scaling
+from analysis.scaling import figures
+from analysis.scaling.fit import ScalingFit, fit_scaling
+from analysis.scaling.points import PointsError
 
 LOOK_FOR = (
     "The function b of E_LM = b(E_M), fitted to the runs (marks) that learned, with its 95 % band; "
@@ -36,7 +36,7 @@ def exhibit(subject: Subject, law: Law) -> Exhibit:
     """Draw the law."""
     if law.fit is None:
         return Exhibit("law", "Law", LOOK_FOR, missing=(f"law: {law.reason}",))
-    draw = drawing.styled(law_figures.law)
+    draw = drawing.styled(figures.law)
     return Exhibit(
         "law", "Law", LOOK_FOR, law.fit.verdict, law.fit.best.parameters(),
         draw(law.fit, subject.ceiling_bits), text=law.fit.report(),

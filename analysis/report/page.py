@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.claims import Finding, Verdict
-from analysis.hypotheses import joint_reading
+from analysis.claims.claims import Finding, Verdict
+from analysis.claims.hypotheses import joint_reading
 from analysis.report.content import Report, Section
 from analysis.report.exhibit import Exhibit
 

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
-from analysis.exchange import front
+from analysis.answers.exchange import front
 from analysis.report import drawing, seeds
 from analysis.report.exhibit import Exhibit
 from analysis.report.subject import Subject

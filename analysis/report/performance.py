@@ -6,11 +6,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.expressivity import expressivity
-from analysis.figures import BASELINE_STYLES, GREY
 from analysis.report import drawing, seeds
 from analysis.report.exhibit import Exhibit
 from analysis.report.subject import Subject
+from analysis.runs.expressivity import expressivity
+from looped.drawing import BASELINE_STYLES, GREY
 
 COLUMNS = ["size", "b", "seed", "nmse", "expressivity", "standard_error", "plateau", "unconverged"]
 FARTHEST = 6.0

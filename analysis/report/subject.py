@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.expressivity import BAYES, EXACT_BELOW, expressivity
-from analysis.load import LoggedRun
-from analysis.selection import SelectionError, points_of
+from analysis.runs.expressivity import BAYES, EXACT_BELOW, expressivity
+from analysis.runs.logged_run import LoggedRun
+from analysis.runs.selection import SelectionError, points_of
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from looped import journal
 from looped.config import TrainConfig
+from looped.records import journal
 
 ROOT = Path(__file__).parents[2]
 LAUNCHER = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID")
@@ -101,7 +101,7 @@ def to_first_step(place: Place, config: TrainConfig, tracking: str) -> Course:
 
 def make_store(place: Place) -> Course:
     """Make the tables of the place's store."""
-    return _python(place, ["-c", "from looped.store_access import open_store; open_store()"])
+    return _python(place, ["-c", "from looped.tracking.store import open_store; open_store()"])
 
 
 def _python(place: Place, words: list[str]) -> Course:

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from analysis.figures import BLUE, GREY
 from entrypoints.benchmarks.growth import upper_half
-from entrypoints.benchmarks.report import Report, preface
+from entrypoints.benchmarks.results import Report, preface
+from looped.drawing import BLUE, GREY
 
 LABELS = {
     "b": "b, loops",

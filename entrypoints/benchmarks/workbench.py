@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from entrypoints.benchmarks import programs
+from entrypoints.benchmarks import timing
 from entrypoints.benchmarks.options import BenchmarkOptions
 from looped.config import TrainConfig
-from looped.programs import resolve
+from looped.training.resolve import resolve
 
 Row = dict[str, Any]
 """Figures of one thing, by name; ``name`` names the thing."""
@@ -54,7 +54,7 @@ class Workbench:
     @cached_property
     def rate(self) -> float:
         """FLOP/s of a large matrix product."""
-        return programs.matrix_rate(self.device, self.base.precision, self.options.seconds)
+        return timing.matrix_rate(self.device, self.base.precision, self.options.seconds)
 
     @property
     def about(self) -> dict[str, Any]:
@@ -93,9 +93,9 @@ class Workbench:
     @cached_property
     def smallest_step(self) -> float:
         """Seconds of a step of ``smallest`` alone."""
-        step = programs.ours(self.smallest, 1)
+        step = timing.ours(self.smallest, 1)
         options = self.options
-        return programs.median_seconds(step, self.device, options.rounds, options.seconds / 4)
+        return timing.median_seconds(step, self.device, options.rounds, options.seconds / 4)
 
 
 Rows = Iterator[Row]

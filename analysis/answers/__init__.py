@@ -1,0 +1,1 @@
+"""What follows from a fitted law: exchange rates, what to train, loops far beyond b."""

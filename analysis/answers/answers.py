@@ -1,0 +1,145 @@
+"""Everything that is asked of one study's runs: the law, the joint law, curves, costs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from analysis.answers import exchange, joint_law, loop_curves
+from analysis.answers.exchange import Crossing
+from analysis.answers.joint_law import JointFit
+from analysis.runs.expressivity import cells, expressivity
+from analysis.runs.logged_run import LoggedRun
+from analysis.runs.selection import Selection, points_of
+from analysis.scaling.fit import ScalingFit
+from analysis.scaling.points import PointsError
+
+
+@dataclass(frozen=True)
+class Study:
+    """A fitted law with what follows from it.
+
+    Attributes:
+        selection: the runs, and what was left out.
+        fit: the law over trained b.
+        cells: expressivity of each (size, b), with its standard errors.
+        joint: the joint law of size and loops, or why there is none.
+        exchange: by (size, target), the b that lifts one to the other's b = 1.
+        worthwhile: by size, the b after which a loop gains less than 0.01 bits.
+        costs: what each (size, b) costs and is predicted to reach; see ``exchange.costs``.
+        curves: of each run, over evaluated loops; see ``loop_curves.fit_curves``.
+    """
+
+    selection: Selection
+    fit: ScalingFit
+    cells: pd.DataFrame
+    joint: JointFit | str
+    exchange: Mapping[tuple[str, str], Crossing]
+    worthwhile: Mapping[str, Crossing]
+    costs: pd.DataFrame
+    curves: pd.DataFrame
+
+    @property
+    def bayes(self) -> float | None:
+        """Expressivity of the Bayes predictor in bits, the mean over runs; None if unknown."""
+        points = self.selection.points
+        return float(points["bayes"].mean()) if "bayes" in points else None
+
+
+def examine(
+    selection: Selection, fit: ScalingFit, runs: Sequence[LoggedRun], resamples: int
+) -> Study:
+    """Answer what a fitted law lets one ask.
+
+    Args:
+        selection: the runs that the law was fitted to.
+        fit: the law.
+        runs: all there are; those of other training lengths go into the joint law as well.
+        resamples: of the joint law's bootstrap.
+    """
+    sizes = fit.points.sizes
+    configs = {run.config.size: run.config for run in selection.runs}
+    bs = range(1, 2 * int(fit.points.bs[-1]) + 1)
+    pairs = [(low, high) for j, high in enumerate(sizes) for low in sizes[:j]]
+    return Study(
+        selection=selection,
+        fit=fit,
+        cells=cells(selection.points),
+        joint=_joint(selection, runs, resamples),
+        exchange={pair: exchange.exchange_rate(fit.best, *pair) for pair in pairs},
+        worthwhile={size: exchange.last_worthwhile(fit.best, size) for size in sizes},
+        costs=exchange.costs(fit.best, {size: configs[size] for size in sizes}, bs),
+        curves=curves_of(selection.runs, sizes),
+    )
+
+
+def curves_of(runs: Sequence[LoggedRun], sizes: Sequence[str]) -> pd.DataFrame:
+    """Fit each run's curve over evaluated loops.
+
+    Args:
+        runs: those to fit.
+        sizes: in the order that they are to come in.
+
+    Returns:
+        ``loop_curves.fit_curves`` with ``run_id``, ``size``, ``b`` and ``seed`` beside it.
+    """
+    runs = sorted(runs, key=lambda r: (sizes.index(r.config.size), r.config.b, r.config.seed))
+    curves = [expressivity(run.loops["nmse"]) for run in runs]
+    fitted = loop_curves.fit_curves([list(curve) for curve in curves], [r.config.b for r in runs])
+    named = pd.DataFrame(
+        {
+            "run_id": [run.run_id for run in runs],
+            "size": [run.config.size for run in runs],
+            "b": [run.config.b for run in runs],
+            "seed": [run.config.seed for run in runs],
+        }
+    )
+    return pd.concat([named, fitted], axis=1)
+
+
+def shown_curves(study: Study) -> dict[tuple[str, int], list[float]]:
+    """Return E after every loop of the first seed of each (size, b), sizes as in the law."""
+    by_cell: dict[tuple[str, int], list[float]] = {}
+    order = {size: index for index, size in enumerate(study.fit.points.sizes)}
+    ordered = sorted(
+        study.selection.runs,
+        key=lambda run: (order[run.config.size], run.config.b, run.config.seed),
+    )
+    for run in ordered:
+        curve = [float(value) for value in expressivity(run.loops["nmse"])]
+        by_cell.setdefault((run.config.size, run.config.b), curve)
+    return by_cell
+
+
+def _joint(selection: Selection, runs: Sequence[LoggedRun], resamples: int) -> JointFit | str:
+    """Fit the joint law to the chosen runs and those that differ from them in steps alone."""
+    kinds = {_but_for_steps(run) for run in selection.runs}
+    sizes = {run.config.size for run in selection.runs}
+    steps = {run.config.steps for run in selection.runs}
+    others = {
+        run.config.identity: run
+        for run in runs
+        if run.is_evaluated
+        and not run.is_plateau
+        and run.config.steps not in steps
+        and run.config.size in sizes
+        and _but_for_steps(run) in kinds
+    }
+    points = points_of([*selection.runs, *others.values()], {})
+    try:
+        return joint_law.fit_joint(points, resamples=resamples)
+    except PointsError as error:
+        return str(error)
+
+
+def _but_for_steps(run: LoggedRun) -> tuple[str, str]:
+    return run.task, replace(run.config, steps=0).recipe_identity
+
+
+def budgets(costs: pd.DataFrame, kind: str, count: int = 6) -> list[float]:
+    """Choose budgets of FLOPs to show, evenly spaced in their logarithm and rounded up."""
+    cost = costs[f"{kind}_flops"]
+    raw = np.geomspace(cost.min(), cost.max(), count)
+    unit = 10 ** np.floor(np.log10(raw))
+    return [float(value) for value in np.ceil(raw / unit) * unit]

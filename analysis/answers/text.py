@@ -1,0 +1,88 @@
+"""A study as text: its runs, the law and all that follows, in the manner of lmfit's reports."""
+
+import pandas as pd
+
+from analysis.answers import answers, exchange, loop_curves
+from analysis.answers.answers import Study
+from analysis.answers.joint_law import JointFit
+from analysis.scaling.text import number, section
+
+
+def describe(found: Study) -> str:
+    """Say what was found."""
+    joint = [str(found.joint)]
+    if isinstance(found.joint, JointFit):
+        law_of_b = f"(about the law of b above: {found.fit.best.residual_sd:.3g})"
+        joint = [*found.joint.describe(), law_of_b]
+    parts = [
+        section("Runs", [found.selection.account], wrap=True),
+        section("Expressivity", _cell_lines(found)),
+        found.fit.report(),
+        section("Joint law of size and loops", joint),
+        section("Loops for size", _exchange_lines(found)),
+        section(f"The loop that gains less than {exchange.WORTHWHILE_BITS:g} bits",
+                [f"{size}: {crossing}" for size, crossing in found.worthwhile.items()]),
+        section("What to train, and what to run", _cost_lines(found)),
+        section("Beyond the trained b", _curve_lines(found)),
+    ]  # fmt: skip
+    return "\n".join(parts) + "\n"
+
+
+def _cell_lines(found: Study) -> list[str]:
+    table = found.cells
+    lines = ["size        b  seeds   E, bits  s.e. seeds  s.e. prompts  E of the median prompt"]
+    for row in table.to_dict("records"):
+        lines.append(
+            f"{row['size']:<9} {row['b']:>3g}  {row['seeds']:>5}  {row['expressivity']:>8.3f}"
+            f"  {number(row['se_seeds']):>10}  {number(row['se_prompts']):>12}"
+            f"  {row['expressivity_median']:>22.3f}"
+        )
+    if found.bayes is not None:
+        lines.append(f"Bayes predictor: {found.bayes:.3f} bits, which no model can pass on average")
+    return lines
+
+
+def _exchange_lines(found: Study) -> list[str]:
+    return [
+        f"{size} reaches {target} at b = 1: {crossing}"
+        for (size, target), crossing in found.exchange.items()
+    ] or ["one size has nothing to reach"]
+
+
+def _cost_lines(found: Study) -> list[str]:
+    lines: list[str] = []
+    for kind, what in (("train", "a training"), ("infer", "one prompt")):
+        best = exchange.best_for(found.costs, kind, answers.budgets(found.costs, kind))
+        for row in best.to_dict("records"):
+            beyond = ", beyond what was trained" if row["beyond"] else ""
+            lines.append(
+                f"{row['budget']:.0e} FLOPs for {what}: {row['size']} at b = {row['b']}, "
+                f"{row['bits']:.2f} bits [{row['lower']:.2f}, {row['upper']:.2f}]{beyond}"
+            )
+        most = exchange.per_flop(found.costs, kind)
+        lines.append(f"most bits per FLOP of {what}: {most['size']} at b = {most['b']}")
+    return lines
+
+
+def _curve_lines(found: Study) -> list[str]:
+    table = loop_curves.summarise(found.curves)
+    lines = [
+        "size        b  peak at loop (of seeds)  peak, bits  lost  half-life, loops (of seeds)"
+    ]
+    for values in table.to_dict("records"):
+        peak = _spread(values["peak_loop"], values["peak_loop_least"], values["peak_loop_greatest"])
+        half = _spread(values["half_life"], values["half_life_least"], values["half_life_greatest"])
+        lines.append(
+            f"{values['size']:<9} {values['b']:>3}  {peak:>23}  {number(values['peak_bits']):>10}"
+            f"  {number(values['lost']):>4}  {half:>28}"
+        )
+    return lines
+
+
+def _spread(middle: float, least: float, greatest: float) -> str:
+    if pd.isna(middle):
+        return "too few loops"
+    shown = [
+        "keeps" if value == float("inf") else f"{value:g}" for value in (middle, least, greatest)
+    ]
+    return shown[0] if len(set(shown)) == 1 else f"{shown[0]} ({shown[1]} to {shown[2]})"

@@ -1,0 +1,180 @@
+"""What a claim is measured by: numbers per seed, paired by seed, and an interval over seeds.
+
+Seeds are few, so intervals are Student's t on the per-seed numbers, on the scale of bits: half the
+binary logarithm of an error, so that a factor becomes a difference. Cells of one seed share their
+data (and, at one size, their initial weights), so differences are taken within a seed first.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+from analysis.claims.by_seed import BySeed, less, mean_of, needs
+from analysis.runs.expressivity import Floats, expressivity
+from analysis.runs.logged_run import LoggedRun
+
+FARTHEST_LOOP, STUDIED_B = 50, 15
+"""The farthest loop and the largest b of the study."""
+
+_LEAST_NMSE, _GREATEST_NMSE = 1e-12, 1e12  # a model that diverged counts, with a finite error
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Runs that compare, by size, b and seed.
+
+    Attributes:
+        runs: that learned and are evaluated, one for each configuration.
+        reach: the farthest loop that claims look at, whatever single runs were evaluated to.
+    """
+
+    runs: Sequence[LoggedRun]
+    reach: int
+
+    @classmethod
+    def of(cls, runs: Sequence[LoggedRun]) -> "Cells":
+        """Take runs, and the loop that half of them were evaluated to."""
+        lengths = sorted(len(run.loops["nmse"]) for run in runs)
+        return cls(runs, lengths[len(lengths) // 2] if lengths else 0)
+
+    @cached_property
+    def sizes(self) -> list[str]:
+        """Names of the sizes, the smallest model first."""
+        models = {run.config.size: run.config for run in self.runs}
+        weights = {
+            size: config.model_config.n_params(position_embedding=False)
+            for size, config in models.items()
+        }
+        return sorted(weights, key=lambda size: (weights[size], size))
+
+    @property
+    def largest(self) -> str:
+        """Name of the largest size."""
+        return self.sizes[-1]
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Neighbouring sizes, the smaller one first."""
+        needs(len(self.sizes) > 1, "2 sizes")
+        return list(pairwise(self.sizes))
+
+    @property
+    def far(self) -> int:
+        """The farthest loop that the study looked at, or that there is."""
+        return min(FARTHEST_LOOP, self.reach)
+
+    def bs(self, size: str | None = None) -> list[int]:
+        """Return the trained b of a size, or of all."""
+        return sorted({b for own, b in self._by_cell if size in (None, own)})
+
+    def beyond(self, size: str | None = None) -> list[int]:
+        """Return the b from 2 on that were evaluated to twice their loops or more."""
+        return [b for b in self.bs(size) if 1 < b <= self.far // 2]
+
+    def where(self, keep: Callable[[LoggedRun], bool]) -> "Cells":
+        """Return those cells whose runs are to be kept."""
+        return Cells([run for run in self.runs if keep(run)], self.reach)
+
+    @cached_property
+    def _by_cell(self) -> dict[tuple[str, int], dict[int, LoggedRun]]:
+        cells: dict[tuple[str, int], dict[int, LoggedRun]] = {}
+        for run in sorted(self.runs, key=lambda run: run.config.seed):
+            cells.setdefault((run.config.size, run.config.b), {})[run.config.seed] = run
+        return cells
+
+    def of_cell(self, size: str, b: int) -> Mapping[int, LoggedRun]:
+        """Return the runs of a cell by seed."""
+        return self._by_cell.get((size, b), {})
+
+    def each(self, size: str, b: int, number: Callable[[LoggedRun], float]) -> BySeed:
+        """Return a number of each run of a cell by seed, without those that have none."""
+        own = {seed: number(run) for seed, run in self.of_cell(size, b).items()}
+        return {seed: value for seed, value in own.items() if not math.isnan(value)}
+
+    def bits(self, size: str, b: int, loop: int | None = None) -> BySeed:
+        """Return the expressivity after some loops, b unless told, by seed."""
+        return self.each(size, b, lambda run: bits_after(run, loop or b))
+
+    def lost(self, size: str, b: int, loop: int | None = None) -> BySeed:
+        """Return the bits lost from loop b to another, the farthest unless told, by seed.
+
+        This is what extrapolation means in every claim: half the binary logarithm of the error
+        there over that at b; below zero where the model improves.
+        """
+        return less(self.bits(size, b), self.bits(size, b, loop or self.far))
+
+    def mean_lost(self, size: str) -> BySeed:
+        """Return the mean of the bits lost over b, by seed."""
+        return mean_of([self.lost(size, b) for b in self.beyond(size)])
+
+    def loss(self, size: str, b: int, end: bool) -> BySeed:
+        """Return the training loss in bits at the first point or over the last tenth, by seed."""
+
+        def number(run: LoggedRun) -> float:
+            curve = loss_bits(run)
+            if not len(curve):
+                return math.nan
+            return float(curve[-max(len(curve) // 10, 1) :].mean() if end else curve[0])
+
+        return self.each(size, b, number)
+
+    def gap(self, size: str, low: int, high: int) -> BySeed:
+        """Return the bits that a larger b adds to the loss at the end of training, by seed."""
+        return less(self.loss(size, high, True), self.loss(size, low, True))
+
+    def parting(self, size: str, b: int) -> tuple[BySeed, BySeed]:
+        """Follow the loss at b over that at b = 1, in bits, after the escape, by seed.
+
+        That is from a tenth of the steps on, once both are below half of what they began with.
+
+        Returns:
+            The slope per doubling of the steps, and the scatter about that line.
+        """
+        base = self.of_cell(size, 1)
+        lines = {
+            seed: _line(run, base[seed])
+            for seed, run in self.of_cell(size, b).items()
+            if seed in base
+        }
+        known = {seed: line for seed, line in lines.items() if line is not None}
+        slopes = {seed: slope for seed, (slope, _) in known.items()}
+        return slopes, {seed: scatter for seed, (_, scatter) in known.items()}
+
+
+def bits_after(run: LoggedRun, loop: int) -> float:
+    """Return a run's expressivity after some loops; NaN where nobody evaluated it."""
+    nmse = run.loops["nmse"]
+    return float(_bits(nmse[loop - 1])) if len(nmse) >= loop else math.nan
+
+
+def loss_bits(run: LoggedRun) -> Floats:
+    """Return a run's training loss in bits at each logged step; empty where it is not known."""
+    return _bits(run.training.get("loss", ()))
+
+
+def _bits(errors: float | Sequence[float]) -> Floats:
+    known = np.nan_to_num(np.asarray(errors, float), nan=_GREATEST_NMSE)
+    return expressivity(np.clip(known, _LEAST_NMSE, _GREATEST_NMSE))
+
+
+def _line(run: LoggedRun, base: LoggedRun) -> tuple[float, float] | None:
+    """Return slope and scatter of the ratio of two losses; None where too little is known."""
+    steps, own, of_base = np.intersect1d(
+        run.training.get("step", ()), base.training.get("step", ()), return_indices=True
+    )
+    if not len(steps):
+        return None
+    bits, base_bits = loss_bits(run)[own], loss_bits(base)[of_base]
+    fallen = [curve - curve[0] > 0.5 for curve in (bits, base_bits)]  # half the error
+    if not all(curve.any() for curve in fallen):
+        return None
+    since = max(*(int(curve.argmax()) for curve in fallen), int((steps > steps[-1] / 10).argmax()))
+    if len(steps) - since < 10:
+        return None
+    doublings, ratio = np.log2(steps[since:]), (bits - base_bits)[since:]
+    slope, height = np.polyfit(doublings, ratio, 1)
+    return float(slope), float(np.std(ratio - slope * doublings - height))

@@ -1,0 +1,131 @@
+"""Why would a large model extrapolate badly beyond its b? The study's three hypotheses.
+
+1. It was trained on too little data. 2. A larger model works better at larger b. 3. Expressive
+models overfit to their b. Each needs runs that differ in one thing (steps, b, how b is drawn), and
+each is asked twice: at equal steps, and at equal FLOPs of training, since more steps, more loops
+and long draws cost more.
+"""
+
+from collections.abc import Callable, Sequence
+
+from analysis.claims import hypothesis_measures as measures
+from analysis.claims.by_seed import NOTABLE_BITS, BySeed, Sense
+from analysis.claims.cells import STUDIED_B, Cells
+from analysis.claims.findings import Claim, Finding, Premise, Verdict
+from looped.b_draw import DISTRIBUTIONS
+
+
+def _loses(measure: Callable[[Cells], BySeed]) -> Premise:
+    failing = f"the largest size loses less than {NOTABLE_BITS} bits after b, nothing to explain"
+    return Premise(failing, measure, NOTABLE_BITS)
+
+
+_BETTER = f"{NOTABLE_BITS} bits, a ratio of errors of 1.15, is the least difference that counts"
+_MORE = "the hypothesis says that the larger size has more of it, not how much more"
+ABOVE, BELOW = Sense.ABOVE, Sense.BELOW
+
+HYPOTHESES: tuple[Claim, ...] = (
+    Claim(
+        "more-data-equal-loops",
+        "1. The largest size extrapolates badly because it saw too little data: with more steps "
+        "it loses less beyond b.",
+        "change in the bits lost from b to the farthest loop, fewest to most steps, mean over "
+        "b > 1",
+        BELOW, -NOTABLE_BITS, _BETTER,
+        measures.change_with_steps, varies=("steps",), beside=measures.quality_with_steps,
+        premise=_loses(measures.shortest_loss),
+    ),
+    Claim(
+        "more-data-equal-flops",
+        "1. The same at equal training FLOPs: more steps at a smaller b lose less than fewer at a "
+        "larger.",
+        "bits lost from b to the farthest loop, more steps at a smaller b less fewest steps",
+        BELOW, -NOTABLE_BITS, _BETTER,
+        measures.change_at_flops, varies=("steps",), premise=_loses(measures.shortest_loss),
+    ),
+    Claim(
+        "larger-b-quality-equal-steps",
+        f"2. A larger model works better at larger b: beyond {STUDIED_B} the largest size gains "
+        "more quality than the smaller ones.",
+        "bits gained by larger b, the largest size less a smaller one, of the worst pair",
+        ABOVE, 0, _MORE,
+        measures.gain_at_larger_b, varies=("steps",),
+    ),
+    Claim(
+        "larger-b-extrapolation-equal-steps",
+        f"2. Beyond b = {STUDIED_B} the largest size loses less and less after b, more so than the "
+        "smaller ones.",
+        "fall of the bits lost by equally many loops after b, the largest size less a smaller one, "
+        "of the worst pair",
+        ABOVE, 0, _MORE,
+        measures.relief_at_larger_b, varies=("steps",),
+        premise=_loses(measures.loss_at_studied_b),
+    ),
+    Claim(
+        "larger-b-quality-equal-flops",
+        "2. At equal training FLOPs larger b serve the largest size better, against more steps, "
+        "than they serve the smaller ones.",
+        f"bits at b > {STUDIED_B} less those of more steps at b <= {STUDIED_B}, the largest size "
+        "less a smaller one, of the worst pair",
+        ABOVE, 0, _MORE,
+        measures.gain_against_steps, varies=("steps",),
+    ),
+    Claim(
+        "larger-b-extrapolation-equal-flops",
+        "2. At equal training FLOPs larger b keep what the largest size has after b better, "
+        "against more steps, than they do for the smaller ones.",
+        f"bits lost after b by more steps at b <= {STUDIED_B} less those by b > {STUDIED_B}, the "
+        "largest size less a smaller one, of the worst pair",
+        ABOVE, 0, _MORE,
+        measures.relief_against_steps, varies=("steps",),
+        premise=_loses(measures.loss_at_studied_b),
+    ),
+    *(
+        Claim(
+            f"random-b-{law.replace('_', '-')}-equal-{what}",
+            f"3. Expressive models overfit to b: drawing b ({law}) makes the largest size lose "
+            f"less beyond b, at equal {shown}.",
+            "change in the bits lost from the mean b to the farthest loop, fixed to drawn, mean "
+            "over b > 1",
+            BELOW, -NOTABLE_BITS, _BETTER,
+            lambda cells, law=law, measure=measure: measure(cells, law),  # type: ignore[misc]
+            varies=("b_draw",),
+            beside=lambda cells, law=law: measures.quality_with_draw(cells, law),  # type: ignore[misc]
+            premise=_loses(measures.fixed_loss),
+        )
+        for law in DISTRIBUTIONS
+        if law != "fixed"
+        for what, shown, measure in (
+            ("steps", "steps", measures.change_with_draw),
+            ("flops", "expected training FLOPs", measures.draw_at_flops),
+        )
+    ),
+)  # fmt: skip
+
+
+def joint_reading(findings: Sequence[Finding]) -> str:
+    """Say what the three hypotheses' findings mean together."""
+    first, second, third = (
+        _together([f.verdict for f in findings if f.claim.startswith(prefix)])
+        for prefix in ("more-data", "larger-b", "random-b")
+    )
+    said = (
+        f"Too little data: {first}. Larger models work better at larger b: {second}. "
+        f"Expressive models overfit to b: {third}. "
+    )
+    if second is third is Verdict.CONTRADICTED:
+        return said + "The last two are false, which supports the first, whatever its own runs say."
+    if Verdict.SUPPORTED in (second, third):
+        return said + "The first is not needed to explain the loss, though all may hold together."
+    return said + "The last two are not both false, so that nothing follows for the first."
+
+
+def _together(verdicts: Sequence[Verdict]) -> Verdict:
+    """Join what is said of one hypothesis at equal steps and at equal FLOPs."""
+    measured = set(verdicts) - {Verdict.MISSING}
+    if not measured:
+        return Verdict.MISSING
+    if measured == {Verdict.CONTRADICTED}:
+        return Verdict.CONTRADICTED
+    supported = Verdict.SUPPORTED in measured and Verdict.CONTRADICTED not in measured
+    return Verdict.SUPPORTED if supported else Verdict.UNDECIDED

@@ -1,0 +1,1 @@
+"""Laws, answers and reports into MLflow."""

@@ -1,0 +1,174 @@
+"""Fitted laws in MLflow's registry, without pickle.
+
+The alias ``champion`` of each registered law points to the version with the lowest held-out error.
+Laws are compared on the cells that both leave out, against what the newer one has measured there.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from shutil import ignore_patterns
+
+import mlflow
+import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.tracking import MlflowClient
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+from analysis.scaling import choice
+from analysis.scaling.fit import ScalingFit
+from analysis.scaling.law_file import LAW, save_law
+
+NAME = "looped-scaling-law"
+ALIAS = "champion"
+ARTIFACT = "law"
+HELD_OUT = "held_out.csv"
+LEAST_FALL = 1e-4
+"""In bits: two fits of the same runs by other versions of a library differ by less."""
+
+NEEDS = ("mlflow", "numpy", "pandas", "scipy")
+
+
+def registered_name(task: str, prompt: str) -> str:
+    """Name the registered law of a study: ``looped-scaling-law`` for the default problem.
+
+    Args:
+        task: with those of its settings that are not the defaults, as ``linear n_dims=10``.
+        prompt: ``joint`` or ``interleaved``.
+    """
+    words = [] if task == "linear" else [task.replace(" ", "-").replace("=", "")]
+    return "-".join([NAME, *words, *([] if prompt == "joint" else [prompt])])
+
+
+def save_for_serving(path: Path, fit: ScalingFit, run_id: str, account: str) -> None:
+    """Make the folder that MLflow loads and serves: ``predict`` takes a table of size or E_M, b."""
+    package = Path(__file__).parents[1]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        save_law(folder, fit)
+        code = folder / package.name  # the other rooms are not needed to predict
+        shutil.copytree(
+            package / "scaling", code / "scaling", ignore=ignore_patterns("__pycache__")
+        )
+        shutil.copy(package / "__init__.py", code)
+        mlflow.pyfunc.save_model(
+            path,
+            python_model=Path(__file__).with_name("served_law.py"),
+            artifacts={LAW: str(folder / LAW)},
+            # of the other package only what declares settings and rules is read
+            code_paths=[str(code), str(package.parent / "looped")],
+            metadata={"account": account},
+            mlflow_model=Model(artifact_path=path.name, run_id=run_id),
+            signature=_signature(),
+            input_example=(
+                pd.DataFrame({"size": [fit.points.sizes[0]], "b": [10]}),
+                {"level": 0.9},
+            ),
+            pip_requirements=[f"{name}=={version(name)}" for name in NEEDS],
+        )
+
+
+def register(
+    client: MlflowClient,
+    run_id: str,
+    fit: ScalingFit,
+    name: str,
+    study: Mapping[str, str],
+    account: str = "",
+) -> tuple[ModelVersion, str]:
+    """Register a law and let ``champion`` point to it if it predicts held-out cells better.
+
+    Args:
+        client: of the store that holds the run.
+        run_id: the run of the fit.
+        fit: the law.
+        name: of the registered law.
+        study: ``task`` and ``recipe``; laws of other recipes do not compare.
+        account: which runs it was fitted to, in words; kept in the version's metadata.
+
+    Returns:
+        The version, and in a line what became of the alias.
+    """
+    held_out = choice.held_out_errors(fit.best)
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / ARTIFACT
+        save_for_serving(path, fit, run_id, account)
+        held_out.to_csv(path / HELD_OUT, index=False)
+        client.log_artifacts(run_id, str(path), ARTIFACT)
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    source = f"{client.get_run(run_id).info.artifact_uri}/{ARTIFACT}"
+    tags = {**study, "form": fit.chosen, "status": fit.status.name}
+    own = client.create_model_version(name, source, run_id, tags, await_creation_for=0)
+    return own, _let_the_better_lead(client, own, held_out, study)
+
+
+def _let_the_better_lead(
+    client: MlflowClient, own: ModelVersion, held_out: pd.DataFrame, study: Mapping[str, str]
+) -> str:
+    leader = client.get_registered_model(own.name).aliases.get(ALIAS)
+    if leader is None:
+        client.set_registered_model_alias(own.name, ALIAS, own.version)
+        return f"{ALIAS} is version {own.version}, the first"
+    now = client.get_model_version(own.name, leader)
+    if now.tags.get("recipe") != study["recipe"]:
+        return (
+            f"{ALIAS} stays version {leader}, whose recipe {now.tags.get('recipe')} does not "
+            f"compare; delete the alias to begin anew"
+        )
+    with tempfile.TemporaryDirectory() as temporary:
+        file = client.download_artifacts(str(now.run_id), f"{ARTIFACT}/{HELD_OUT}", temporary)
+        theirs = pd.read_csv(file)
+    errors = compare_on_same_cells(held_out, theirs)
+    if errors is None:
+        return f"{ALIAS} stays version {leader}: no cell was held out from both"
+    mine, other, cells = errors
+    said = f"held-out error {mine:.4g} against {other:.4g} bits on the same {cells} cells"
+    if mine < other - LEAST_FALL:
+        client.set_registered_model_alias(own.name, ALIAS, own.version)
+        return f"{ALIAS} moves from version {leader} to {own.version}: {said}"
+    return f"{ALIAS} stays version {leader}: {said}"
+
+
+def compare_on_same_cells(
+    mine: pd.DataFrame, theirs: pd.DataFrame
+) -> tuple[float, float, int] | None:
+    """Compare two laws by what they say of cells left out of both.
+
+    Args:
+        mine: ``choice.held_out_errors`` of the newer law, whose measurements are the truth.
+        theirs: the same of the other.
+
+    Returns:
+        Root mean squared errors in bits, and the number of cells; None if there is no such cell.
+    """
+    keys = ["left_out", "size", "b"]
+    both = mine.merge(theirs, on=keys, suffixes=("", "_theirs")).dropna()
+    if both.empty:
+        return None
+    errors = [both[name] - both["measured"] for name in ("predicted", "predicted_theirs")]
+    first, second = (float((error**2).mean() ** 0.5) for error in errors)
+    return first, second, len(both)
+
+
+def _signature() -> ModelSignature:
+    real = DataType.double
+    outputs = [ColSpec(real, name) for name in ("E_LM", "lower", "upper", "least", "most")]
+    return ModelSignature(
+        inputs=Schema(
+            [
+                ColSpec(DataType.string, "size", required=False),
+                ColSpec(real, "E_M", required=False),
+                ColSpec(DataType.long, "b"),
+            ]
+        ),
+        outputs=Schema([*outputs, ColSpec(DataType.boolean, "beyond")]),
+        params=ParamSchema([ParamSpec("level", DataType.double, 0.95)]),
+    )

@@ -1,0 +1,86 @@
+"""Tells MLflow of a report: counts, verdicts, files."""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.tracking import MlflowClient
+
+from analysis.claims.claims import Verdict
+from analysis.claims.hypotheses import joint_reading
+from analysis.report import page
+from analysis.report.content import Report
+
+KIND = "report"
+_LONGEST_TAG = 8000
+
+
+def log_report(
+    client: MlflowClient,
+    run_id: str,
+    report: Report,
+    options: Mapping[str, object],
+    folder: Path,
+    when: int,
+) -> None:
+    """Log a report to a run.
+
+    Args:
+        client: of the store.
+        run_id: the run of the report.
+        report: what there was to show.
+        options: how it was asked for; logged as ``report.<name>``.
+        folder: from ``files.write``; becomes the artifacts ``report/``.
+        when: milliseconds since 1970.
+    """
+    subjects = [section.subject for section in report.sections]
+    tags = {
+        "looped.kind": KIND,
+        "task": ",".join(sorted({subject.runs[0].config.task for subject in subjects})),
+        "recipe": ",".join(sorted({each.runs[0].config.recipe_identity for each in subjects})),
+        "mlflow.note.content": note(report),
+    }
+    for section in report.sections:
+        for finding in (*section.findings, *section.hypotheses):
+            tags[f"claim.{section.subject.slug}.{finding.claim}"] = finding.verdict.value
+    metrics = [Metric(name, value, when, 0) for name, value in counts(report).items()]
+    client.log_batch(
+        run_id,
+        metrics=metrics,
+        params=[Param(f"report.{name}", str(value)) for name, value in options.items()],
+        tags=[RunTag(name, value[:_LONGEST_TAG]) for name, value in tags.items()],
+    )
+    client.log_artifacts(run_id, str(folder), "report")
+
+
+def counts(report: Report) -> dict[str, float]:
+    """Count runs, what is missing, and verdicts."""
+    table = report.claims
+    verdicts = Counter(zip(table["kind"], table["verdict"], strict=True))
+    runs = [run for section in report.sections for run in section.subject.runs]
+    return {
+        "report/tasks": float(len(report.sections)),
+        "report/runs": float(len(runs)),
+        "report/plateaued": float(sum(run.is_plateau for run in runs)),
+        "report/missing": float(len(report.missing)),
+    } | {
+        f"{name}/{verdict.value.replace(' ', '_')}": float(verdicts[kind, verdict.value])
+        for kind, name in (("claim", "claims"), ("hypothesis", "hypotheses"))
+        for verdict in Verdict
+    }
+
+
+def note(report: Report) -> str:
+    """Say in Markdown what came of the claims, for the run's page: a column per task."""
+    tasks = [section.subject.task for section in report.sections]
+    lines = ["The whole: `report/report.html`.", ""]
+    lines += [f"| claim | {' | '.join(tasks)} |", "|---" * (1 + len(tasks)) + "|"]
+    for found in zip(*(section.findings for section in report.sections), strict=True):
+        said = [f"{each.verdict.value}, {page.interval(each)}" for each in found]
+        lines.append(f"| {found[0].statement} | {' | '.join(said)} |")
+    for section in report.sections:
+        lines += ["", f"**{section.subject.task}**: {section.subject.account}"]
+        lines.append(joint_reading(section.hypotheses))
+    lines += ["", *(f"- Missing: {reason}" for reason in report.missing)]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Logged runs, read and chosen."""

@@ -1,0 +1,140 @@
+"""Reads trained runs and their evaluations out of MLflow. Needs no torch."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+from analysis.runs.expressivity import BAYES, EXACT_BELOW
+from analysis.runs.logged_run import CURVES, LoggedRun
+from looped.config import TrainConfig
+from looped.rules import digest
+
+PREFIX = "resolved."
+TRAINING = ("loss", "query_error")
+
+
+def read_runs(
+    client: MlflowClient, experiment_id: str, with_training: bool = False
+) -> list[LoggedRun]:
+    """Read every finished training that no later run supersedes, evaluated or not.
+
+    Args:
+        client: of the store.
+        experiment_id: where to look.
+        with_training: read the curves of the training too, which are long.
+    """
+    query = "attributes.status = 'FINISHED' and tags.`looped.kind` = 'training'"
+    runs = _search(client, experiment_id, query)
+    kept = [run for run in runs if "superseded_by" not in run.data.tags]
+    return [_read(client, run, with_training) for run in kept]
+
+
+def bayes_nmse(
+    client: MlflowClient, experiment_id: str, runs: Iterable[LoggedRun]
+) -> dict[str, float]:
+    """Find the error of the Bayes predictor on each run's prompts, by run id.
+
+    Runs whose task has none, or whose noiseless task it solves exactly, are left out.
+    """
+    runs = list(runs)
+    tasks = {run.run_id: run.config.task for run in runs}
+    errors = {
+        run_id: scores.get(BAYES.get(tasks[run_id], ""), 0.0)
+        for run_id, scores in baseline_nmse(client, experiment_id, runs).items()
+    }
+    return {run_id: error for run_id, error in errors.items() if error > EXACT_BELOW}
+
+
+def baseline_nmse(
+    client: MlflowClient, experiment_id: str, runs: Iterable[LoggedRun]
+) -> dict[str, dict[str, float]]:
+    """Find the error of each baseline on each run's prompts, by run id and baseline.
+
+    That of gradient descent is the one after as many steps as the run was evaluated for loops.
+    """
+    known: dict[str, dict[str, float]] = {}
+    for scored in _search(client, experiment_id, "tags.`looped.kind` = 'baseline'"):
+        tags, metrics = scored.data.tags, scored.data.metrics
+        if "held_out/nmse" in metrics:
+            known.setdefault(tags["baselines"], {})[tags["baseline"]] = metrics["held_out/nmse"]
+    found = {}
+    for run in runs:
+        content = {
+            "task": run.config.task_config.content,
+            "n_examples": run.config.n_examples,
+            "n_loops": len(run.loops["nmse"]),
+            "n_prompts": run.prompts,
+        }
+        found[run.run_id] = known.get(digest(content), {})
+    return found
+
+
+def _search(client: MlflowClient, experiment_id: str, query: str) -> list[Run]:
+    order = ["attributes.start_time ASC"]
+    page = client.search_runs([experiment_id], query, max_results=1000, order_by=order)
+    found = list(page)
+    while page.token:
+        page = client.search_runs(
+            [experiment_id], query, max_results=1000, order_by=order, page_token=page.token
+        )
+        found += page
+    return found
+
+
+def _read(client: MlflowClient, run: Run, with_training: bool) -> LoggedRun:
+    run_id, metrics = run.info.run_id, run.data.metrics
+    training: dict[str, Sequence[float]] = {}
+    speed: Sequence[float] = ()
+    if with_training:
+        speed = list(_history(client, run_id, "speed/steps_per_s").values())
+        curves = {name: _history(client, run_id, f"train/{name}") for name in TRAINING}
+        training = {name: list(curve.values()) for name, curve in curves.items()}
+        training["step"] = list(curves["loss"])
+    return LoggedRun(
+        run_id,
+        run.info.run_name,
+        _config(run.data.params),
+        run.data.tags,
+        {name: _by_loop(client, run_id, name, 1) for name in CURVES},
+        round(metrics.get("extrapolation/prompts", 0)),
+        _by_loop(client, run_id, "state_change", 2),
+        metrics,
+        training,
+        speed,
+    )
+
+
+def _config(params: Mapping[str, str]) -> TrainConfig:
+    """Read what was trained from the parameters ``resolved.*``; older runs may lack some."""
+    default = asdict(TrainConfig())
+    values: dict[str, Any] = {}
+    for declared in fields(TrainConfig):
+        text = params.get(PREFIX + declared.name)
+        if text is not None:
+            values[declared.name] = _value(text, default[declared.name], str(declared.type))
+    return TrainConfig(**values)
+
+
+def _value(text: str, default: Any, declared: str) -> Any:
+    """Read a setting as it was written by ``str``."""
+    if text in ("None", "True", "False"):
+        return {"None": None, "True": True, "False": False}[text]
+    read = type(default) if default is not None else int if "int" in declared else float
+    return read(text)
+
+
+def _by_loop(client: MlflowClient, run_id: str, name: str, first: int) -> list[float]:
+    """Return a curve over the loops from ``first`` on; empty if one is missing."""
+    curve = _history(client, run_id, f"loops/{name}")
+    whole = list(curve) == list(range(first, first + len(curve)))
+    return list(curve.values()) if whole else []
+
+
+def _history(client: MlflowClient, run_id: str, name: str) -> dict[int, float]:
+    """Return a metric's newest value at each step, by rising step."""
+    history = sorted(client.get_metric_history(run_id, name), key=lambda metric: metric.timestamp)
+    newest = {metric.step: metric.value for metric in history}
+    return dict(sorted(newest.items()))

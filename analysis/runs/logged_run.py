@@ -1,0 +1,56 @@
+"""A finished training as analysis sees it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from looped.config import TASK_OPTIONS, TrainConfig
+
+CURVES = ("nmse", "nmse_se", "nmse_median")
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """A finished training.
+
+    Attributes:
+        run_id: in MLflow.
+        name: of the run.
+        config: what was trained.
+        tags: of the run.
+        loops: after each loop 1, 2, ... the ``nmse``, ``nmse_se`` and ``nmse_median``; empty
+            where nobody evaluated it.
+        prompts: how many they were measured on.
+        state_change: |z_t+1 - z_t| / |z_t| from t = 1 on; empty where nobody measured it.
+        metrics: the last value of each that has one value or more.
+        training: ``step`` and the ``loss`` and ``query_error`` there; empty unless asked for.
+        speed: gradient steps a second, at each point of the training; empty unless asked for.
+    """
+
+    run_id: str
+    name: str
+    config: TrainConfig
+    tags: Mapping[str, str]
+    loops: Mapping[str, Sequence[float]]
+    prompts: int
+    state_change: Sequence[float] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    training: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    speed: Sequence[float] = ()
+
+    @property
+    def task(self) -> str:
+        """The task and those of its settings that are not the defaults: ``linear n_dims=10``."""
+        default, config = TrainConfig(), self.config
+        own = ("n_dims", *TASK_OPTIONS[config.task])
+        other = [name for name in own if getattr(config, name) != getattr(default, name)]
+        return " ".join([config.task, *(f"{name}={getattr(config, name):g}" for name in other)])
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether its error after b loops is known."""
+        return min(map(len, self.loops.values())) >= self.config.b
+
+    @property
+    def is_plateau(self) -> bool:
+        """Whether it never learned."""
+        return self.tags.get("plateau") == "true"

@@ -1,0 +1,146 @@
+"""Figures of a fitted law, drawn from the fit alone."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator, ScalarFormatter
+
+from analysis.scaling import choice
+from analysis.scaling.fit import FitStatus, ScalingFit
+from looped.drawing import COLOURS, GREY, MARKERS
+
+
+def law(fit: ScalingFit, bayes: float | None = None) -> Figure:
+    """Draw the law with its 95 % band over the runs.
+
+    Args:
+        fit: the law.
+        bayes: expressivity of the Bayes predictor, where the task has one.
+    """
+    figure, axes = _panel(f"{fit.best.law.form.formula}  ({fit.chosen})")
+    points = fit.points
+    farthest = 2 * points.bs[-1]
+    bs = np.geomspace(1, farthest, 200)
+    for index, size in enumerate(points.sizes):
+        colour, own = COLOURS[index % len(COLOURS)], points.size == index
+        marker = MARKERS[index % len(MARKERS)]
+        cells = {"size": [size] * len(bs), "b": bs}
+        lower, upper = fit.interval(cells)
+        style = "-" if fit.status is FitStatus.OK else "--"
+        axes.fill_between(bs, lower, upper, color=colour, alpha=0.18, linewidth=0)
+        axes.plot(bs, fit.predict(cells), style, color=colour, linewidth=1.4)
+        axes.plot(points.b[own], points.values[own], marker, color=colour, markersize=4,
+                  fillstyle="none", label=size)  # fmt: skip
+    if bayes is not None:
+        axes.axhline(bayes, color=GREY, linestyle=":", label="Bayes predictor")
+    axes.axvspan(points.bs[-1], farthest, color="0.96", zorder=0)
+    axes.annotate("nobody trained here", (points.bs[-1], 0.02), (4, 2), fontsize=8, color=GREY,
+                  textcoords="offset points", xycoords=("data", "axes fraction"))  # fmt: skip
+    if fit.status is not FitStatus.OK:
+        axes.annotate(f"{fit.status.name}: {', '.join(fit.best.blamed)}", (0.02, 0.02), fontsize=8,
+                      xycoords="axes fraction", color="#d55e00")  # fmt: skip
+    _loops_axis(axes, [*points.bs, farthest])
+    axes.set(ylabel="expressivity E, bits", xlim=(0.93, farthest))
+    figure.legend(*axes.get_legend_handles_labels(), frameon=False, loc="outside lower center",
+                  ncols=len(points.sizes) + 1, title="runs; line: law, band: 95 %")  # fmt: skip
+    return figure
+
+
+def residuals(fit: ScalingFit) -> Figure:
+    """Draw what each run is above the law, beside how runs scatter."""
+    figure, axes = _panel(f"runs less the law ({fit.chosen})")
+    points, spread = fit.points, fit.best.residual_sd
+    axes.axhspan(-2 * spread, 2 * spread, color="0.93")
+    axes.axhline(0, color="black", linewidth=0.8)
+    n_sizes = len(points.sizes)
+    for index, size in enumerate(points.sizes):
+        own = points.size == index
+        aside = 1 + 0.05 * (index - (n_sizes - 1) / 2)  # sizes side by side
+        axes.plot(points.b[own] * aside, (points.values - fit.best.fitted)[own],
+                  MARKERS[index % len(MARKERS)], color=COLOURS[index % len(COLOURS)],
+                  markersize=4, fillstyle="none", label=size)  # fmt: skip
+    _loops_axis(axes, points.bs)
+    axes.set(ylabel="residual, bits")
+    figure.legend(*axes.get_legend_handles_labels(), frameon=False, ncols=n_sizes,
+                  loc="outside lower center", title="band: ± 2 standard deviations")  # fmt: skip
+    return figure
+
+
+def held_out(fit: ScalingFit) -> Figure:
+    """Draw what the law says of cells that it was not fitted to against what was measured."""
+    table = choice.held_out_errors(fit.best)
+    figure = Figure(figsize=(8.4, 4.2), layout="constrained")
+    panels = figure.subplots(1, 2, sharex=True, sharey=True)
+    titles = {"b": "one b left out", "size": "one size beyond b = 1 left out"}
+    for axes, (kind, title) in zip(panels, titles.items(), strict=True):
+        own = table[table["left_out"] == kind]
+        for index, size in enumerate(fit.points.sizes):
+            rows = own[(own["size"] == size) & own["predicted"].notna()]
+            marker, colour = MARKERS[index % len(MARKERS)], COLOURS[index % len(COLOURS)]
+            axes.plot(rows["measured"], rows["predicted"], marker, color=colour,
+                      fillstyle="none", label=size)  # fmt: skip
+            for row in rows.itertuples():
+                axes.annotate(f"{row.b:g}", (row.measured, row.predicted), (4, -3), fontsize=7,
+                              textcoords="offset points", color=GREY)  # fmt: skip
+        root = float(np.sqrt((own["error"] ** 2).mean()))
+        said = "cannot be predicted" if np.isnan(root) else f"rms {root:.3f} bits"
+        axes.set(title=f"{title}: {said}", xlabel="measured E, mean of a cell, bits")
+        axes.axline((own["measured"].mean(),) * 2, slope=1, color="black", linewidth=0.8)
+        axes.title.set_fontsize(9)
+    # a law may go far astray where a size is left out: what was measured sets the scale
+    measured = table["measured"]
+    room = 0.4 * max(measured.max() - measured.min(), 0.5)
+    ends = (measured.min() - room, measured.max() + room)
+    for axes, kind in zip(panels, titles, strict=True):
+        off = table[table["left_out"] == kind]["predicted"]
+        outside = int(((off < ends[0]) | (off > ends[1])).sum())
+        axes.set(xlim=ends, ylim=ends)
+        if outside:
+            axes.annotate(f"{outside} outside", (0.97, 0.03), xycoords="axes fraction",
+                          ha="right", fontsize=8)  # fmt: skip
+    panels[0].set_ylabel("predicted E, bits")
+    panels[0].legend(frameon=False, title="number: b")
+    return figure
+
+
+def forms(fit: ScalingFit) -> Figure:
+    """Draw the forms' criteria side by side."""
+    table = fit.comparison.iloc[::-1]
+    figure = Figure(figsize=(8.4, 0.8 + 0.32 * len(table)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    rows = np.arange(len(table))
+    colours = ["#0072b2" if status == "OK" else "0.75" for status in table["status"]]
+    left.barh(rows, table["delta"], color=colours, height=0.6)
+    left.axvline(choice.PLAUSIBLE_WITHIN, color="black", linewidth=0.8, linestyle=":")
+    left.set_xscale("symlog", linthresh=10)
+    left.set(xlabel="AICc above the least\n(grey: at a bound, or not identified)", xlim=(0, None))
+    left.set_yticks(rows, table["form"], fontsize=8)
+    for name, marker, label in (
+        ("leave_one_b_out", "o", "one b left out"),
+        ("leave_one_size_out", "s", "one size left out"),
+        ("rmse", "|", "of cells fitted to"),
+    ):
+        right.plot(table[name], rows, marker, label=label, fillstyle="none")
+    right.set(xlabel="root mean square error, bits", xscale="log")
+    right.margins(x=0.15)
+    right.xaxis.set_major_formatter(ScalarFormatter())
+    right.grid(axis="x", color="0.92")
+    right.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _panel(title: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(7.2, 4.8), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title, fontsize=9)
+    axes.grid(axis="y", color="0.92")
+    return figure, axes
+
+
+def _loops_axis(axes: Axes, bs: Iterable[float]) -> None:
+    axes.set(xscale="log", xlabel="loops b that the model was trained at")
+    ticks = list(bs)
+    axes.set_xticks(ticks, [f"{b:g}" for b in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())

@@ -1,0 +1,161 @@
+"""Fits E_LM = b(E_M) to any table of runs: needs neither MLflow nor torch.
+
+fit = fit_scaling(points)        # columns size, b, seed, expressivity
+print(fit.report())
+fit.predict({"size": ["small"], "b": [30]}), fit.interval({"E_M": [2.5], "b": [30]})
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.scaling import choice, text
+from analysis.scaling.form_fit import FitStatus, FormFit
+from analysis.scaling.form_search import fit_form, search
+from analysis.scaling.forms import FORMS, Floats, Form
+from analysis.scaling.points import Points, PointsError, read_points, run_scales
+from analysis.scaling.sized_form import Law
+from analysis.scaling.solver import LOSSES, Observations
+from looped.rules import require_one_of, require_whole
+
+__all__ = ["FORMS", "FitStatus", "FormFit", "PointsError", "ScalingFit", "fit_scaling"]
+
+CLUSTERS = ("run", "seed")
+
+
+@dataclass(frozen=True)
+class ScalingFit:
+    """Every form fitted to the same runs, and the one to predict with.
+
+    Attributes:
+        points: the runs.
+        fits: by form.
+        skipped: forms that these runs cannot be fitted with, and why.
+        chosen: name of the form that predicts; see ``choice.choose``.
+        comparison: one row per form: criteria, held-out errors, status.
+        verdict: in words, which form it is, or that they cannot be told apart.
+    """
+
+    points: Points
+    fits: Mapping[str, FormFit]
+    skipped: Mapping[str, str]
+    chosen: str
+    comparison: pd.DataFrame
+    verdict: str
+
+    @property
+    def best(self) -> FormFit:
+        """The fit that predicts."""
+        return self.fits[self.chosen]
+
+    @property
+    def status(self) -> FitStatus:
+        """How the fit that predicts ended."""
+        return self.best.status
+
+    def predict(self, table: Mapping[str, Any] | pd.DataFrame) -> Floats:
+        """Return E_LM in bits, one per row; see ``FormFit.predict``."""
+        return self.best.predict(table)
+
+    def interval(
+        self, table: Mapping[str, Any] | pd.DataFrame, level: float = 0.95
+    ) -> tuple[Floats, Floats]:
+        """Return the ends of an interval for each row; see ``FormFit.interval``."""
+        return self.best.interval(table, level)
+
+    def between_forms(self, table: Mapping[str, Any] | pd.DataFrame) -> tuple[Floats, Floats]:
+        """Return the least and the most that the forms predict which the runs do not rule out.
+
+        These are the one that predicts and those within ``choice.PLAUSIBLE_WITHIN`` of the least
+        AICc, as far as they can predict the table.
+        """
+        plausible = self.comparison["delta"] <= choice.PLAUSIBLE_WITHIN
+        names = {self.chosen, *self.comparison.loc[plausible, "form"]}
+        known = "size" in table
+        able = [self.fits[n] for n in sorted(names) if known or FORMS[n].is_general]
+        says = np.array([each.predict(table) for each in able])
+        return says.min(axis=0), says.max(axis=0)
+
+    def tabulate(self, table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+        """Predict each row: ``E_LM``, ``lower``, ``upper``, ``least``, ``most`` and ``beyond``.
+
+        ``least`` and ``most`` are of ``between_forms``; ``beyond`` says that b is larger than any
+        trained.
+        """
+        lower, upper = self.interval(table, level)
+        least, most = self.between_forms(table)
+        columns = {"E_LM": self.predict(table), "lower": lower, "upper": upper}
+        columns |= {"least": least, "most": most, "beyond": table["b"] > self.points.bs[-1]}
+        return pd.DataFrame(columns, index=table.index)
+
+    def report(self) -> str:
+        """Say everything in text, for a terminal."""
+        return text.describe(self)
+
+
+def fit_scaling(
+    points: Mapping[str, Any] | pd.DataFrame,
+    forms: Sequence[str] | None = None,
+    form: str | None = None,
+    loss: str = "huber",
+    clusters: str = "run",
+    resamples: int = 1000,
+    seed: int = 0,
+) -> ScalingFit:
+    """Fit forms of **b** to runs and compare them.
+
+    Args:
+        points: a row per run: ``size``, ``b``, ``seed``, ``expressivity`` (bits) and, where
+            known, ``standard_error`` (over prompts, bits), ``task`` and ``recipe``. The order of
+            rows and the seeds' values do not matter, a row said twice counts once.
+        forms: names from ``FORMS`` to compare; all if left out.
+        form: the one to predict with; chosen by the comparison if left out.
+        loss: ``huber``, ``soft_l1`` or ``squared``.
+        clusters: which runs err together: each for itself (``run``), or all b of a size and
+            seed (``seed``).
+        resamples: of the bootstrap, 100 or more.
+        seed: of the bootstrap.
+
+    Raises:
+        PointsError: no law can be fitted to the table; the message says what it takes.
+        ValueError: an option breaks its rule.
+    """
+    require_one_of("loss", loss, LOSSES)
+    require_one_of("clusters", clusters, CLUSTERS)
+    require_whole("resamples", resamples, 100)
+    for name in (*(forms or ()), *([form] if form else ())):
+        require_one_of("form", name, tuple(FORMS))
+    options = {"loss": loss, "clusters": clusters, "resamples": resamples, "seed": seed}
+    runs = read_points(points)
+    names = [name for name in FORMS if forms is None or name in (*forms, form)]
+    reasons = {name: choice.why_not(FORMS[name], runs) for name in names}
+    skipped = {name: reason for name, reason in reasons.items() if reason}
+    possible = [FORMS[name] for name in names if not reasons[name]]
+    if not possible or (form in skipped):
+        name = form or min(skipped, key=lambda name: len(FORMS[name].parameters))
+        raise PointsError(f"{name} {skipped[name]}")
+    seen = _observe(runs, possible)
+    fits = {each.name: fit_form(each, runs, seen, options) for each in possible}
+    comparison = choice.compare(fits)
+    chosen = form or choice.choose(comparison)
+    verdict = choice.verdict(fits, comparison, chosen)
+    return ScalingFit(runs, fits, skipped, chosen, comparison, verdict)
+
+
+def _observe(points: Points, forms: Sequence[Form]) -> Observations:
+    """Give each run its standard deviation: from its cell, or without any pair from the fits."""
+    values, ones = points.values[None], np.ones((1, len(points.values)))
+    scale = run_scales(points)
+    if scale is None:
+        unit = Observations(values, ones, np.ones(len(points.values)), points.cells)
+        laws = [Law(form, points.sizes) for form in forms]
+        mean_squares = [
+            search(law, points, unit, "squared").loss[0]
+            / max(len(points.values) - len(law.names), 1)
+            for law in laws
+        ]
+        scale = np.maximum(np.sqrt(min(mean_squares)), np.maximum(points.errors, 1e-3))
+    return Observations(values, ones, scale, points.cells)

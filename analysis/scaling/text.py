@@ -1,0 +1,173 @@
+"""A fitted law as text, in the manner of lmfit's reports."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from analysis.scaling.form_fit import UNLIKELY, FormFit
+from analysis.scaling.resampling import FEW_CLUSTERS
+
+if TYPE_CHECKING:
+    from analysis.scaling.fit import ScalingFit
+
+LEVEL = 0.95
+CORRELATED = 0.8
+SUSPICIOUS = 0.05
+WIDTH = 96
+
+
+def describe(fit: "ScalingFit") -> str:
+    """Say which law was fitted to what, how well, and how sure that is."""
+    best = fit.best
+    parts = [
+        section("Law", [f"E_LM = {best.law.form.formula}    ({fit.chosen})"]),
+        section("Fit", _fit_lines(fit)),
+        section("Parameters", _parameter_lines(best)),
+    ]
+    correlated = _correlation_lines(best)
+    if correlated:
+        parts.append(section(f"Correlations above {CORRELATED:g}", correlated))
+    ceilings = _ceiling_lines(best)
+    if ceilings:
+        parts.append(section("Ceilings", ceilings))
+    parts += [
+        section("Forms", _form_lines(fit)),
+        section("Verdict", [fit.verdict], wrap=True),
+        section("What these runs can tell", _identifiability(fit), wrap=True),
+    ]
+    return "\n".join(parts)
+
+
+def section(title: str, lines: Sequence[str], wrap: bool = False) -> str:
+    """Set lines under a title; running text is wrapped."""
+    shown = [part for line in lines for part in (textwrap.wrap(line, WIDTH) if wrap else [line])]
+    return "\n".join([f"[[{title}]]", *(f"    {line}" for line in shown)])
+
+
+def number(value: float) -> str:
+    """Write a value to four significant digits."""
+    return "-" if np.isnan(value) else f"{value:.4g}"
+
+
+def _fit_lines(fit: "ScalingFit") -> list[str]:
+    best, points = fit.best, fit.points
+    options = best.options
+    kind = "run" if options["clusters"] == "run" else "(size, seed), all b together"
+    n_clusters = int(points.clusters(options["clusters"]).max()) + 1
+    bs = ", ".join(f"{b:g}" for b in points.bs)
+    seeds = np.bincount(points.cells)
+    seeds_said = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()}-{seeds.max()}"
+    lines = {
+        "runs": f"{len(points.values)}: {', '.join(points.sizes)} at b = {bs}, "
+        f"{seeds_said} seeds a cell",
+        "parameters": f"{len(best.theta)}, of them E_M {len(points.sizes)}",
+        "status": f"{fit.status.name}: {fit.status.value}"
+        + (f" ({', '.join(best.blamed)})" if best.blamed else ""),
+        "loss": f"{best.loss:.4g} ({options['loss']}, in squares of what seeds scatter by)",
+        "AICc": f"{best.aicc:.4g}",
+        "a run scatters by": f"{best.residual_sd:.3g} bits about the law, "
+        f"{best.widened:.3g} times what seeds explain",
+        "lack of fit": _adequacy(best.lack_of_fit),
+        "seeds": _alike(best),
+        "intervals": f"{LEVEL:.0%}, wild cluster bootstrap, {options['resamples']:,} resamples, "
+        f"cluster: {kind} ({n_clusters}), Student's t",
+    }
+    if n_clusters < FEW_CLUSTERS:
+        lines["few clusters"] = "intervals hang on little; more seeds would narrow them most"
+    if fit.points.n_duplicates:
+        lines["said twice"] = f"{fit.points.n_duplicates} rows, counted once"
+    width = max(map(len, lines))
+    return [f"{name:<{width}} = {value}" for name, value in lines.items()]
+
+
+def _alike(fit: FormFit) -> str:
+    correlation, chance = fit.seed_correlation
+    if np.isnan(correlation):
+        return "no seed at two b"
+    said = f"correlation {correlation:.2f} of a seed's runs at different b (chance {chance:.2g})"
+    if chance < SUSPICIOUS and fit.options["clusters"] == "run":
+        said += ": they err alike, take clusters=seed"
+    return said
+
+
+def _adequacy(chance: float) -> str:
+    if np.isnan(chance):
+        return "cannot be tested: no runs to spare"
+    verdict = "the law misses them" if chance < UNLIKELY else "nothing against the law"
+    return f"chance {chance:.2g} of the cells' means lying so far off it: {verdict}"
+
+
+def _parameter_lines(fit: FormFit) -> list[str]:
+    table = fit.parameters(LEVEL)
+    width = max(map(len, table["name"]))
+    return [
+        f"{row.name_:<{width}} : {number(row.value):>8}  [{number(row.lower)}, "
+        f"{number(row.upper)}] {row.unit}".rstrip()
+        for row in table.rename(columns={"name": "name_"}).itertuples()
+    ]
+
+
+def _correlation_lines(fit: FormFit) -> list[str]:
+    draws, names = fit.uncertainty.draws, fit.law.names
+    moving = np.flatnonzero(draws.std(axis=0) > 0)
+    if len(moving) < 2:
+        return []
+    matrix = np.atleast_2d(np.corrcoef(draws[:, moving].T))
+    pairs = [
+        (matrix[i, j], names[moving[i]], names[moving[j]])
+        for i in range(len(moving))
+        for j in range(i)
+        if abs(matrix[i, j]) > CORRELATED
+    ]
+    ordered = sorted(pairs, key=lambda pair: -abs(pair[0]))
+    return [f"C({first}, {second}) = {value:+.3f}" for value, first, second in ordered]
+
+
+def _ceiling_lines(fit: FormFit) -> list[str]:
+    if not fit.law.form.has_ceiling:
+        return []
+    lower, value, upper = fit.ceilings(LEVEL)
+    return [
+        f"{size}: {number(value[i])}  [{number(lower[i])}, {number(upper[i])}] bits as b grows"
+        for i, size in enumerate(fit.law.sizes)
+    ]
+
+
+def _form_lines(fit: "ScalingFit") -> list[str]:
+    table = fit.comparison
+    width = max(map(len, [*table["form"], *fit.skipped]))
+    header = (
+        f"{'form':<{width}}  par  delta AICc  weight  without a b  without a size  status   "
+        "(held-out errors: rms, bits)"
+    )
+    lines = [header]
+    for row in table.itertuples():
+        lines.append(
+            f"{row.form:<{width}}  {row.parameters:>3}  {row.delta:>10.2f}  {row.weight:>6.3f}  "
+            f"{_bits(row.leave_one_b_out):>11}  {_bits(row.leave_one_size_out):>14}  {row.status}"
+        )
+    lines += [f"{name:<{width}}  not fitted: {reason}" for name, reason in fit.skipped.items()]
+    return lines
+
+
+def _identifiability(fit: "ScalingFit") -> list[str]:
+    n_bs = len(fit.points.bs)
+    lines = [
+        f"{n_bs} values of b give a size {n_bs} means, which is E_M and {n_bs - 1} more numbers "
+        "at most, with none to spare to test them by. So exponents and rates are shared by all "
+        "sizes. A form with a gain per size tells whether a gain that is a function of E_M is "
+        "enough, but predicts no other size.",
+    ]
+    doubtful = fit.comparison[fit.comparison["status"] != "OK"]
+    for name in doubtful["form"]:
+        each = fit.fits[name]
+        blamed = f" ({', '.join(each.blamed)})" if each.blamed else ""
+        lines.append(f"{name}: {each.status.value}{blamed}.")
+    return lines
+
+
+def _bits(value: float) -> str:
+    return "-" if pd.isna(value) else f"{value:.3f}"

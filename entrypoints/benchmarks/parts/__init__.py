@@ -1,0 +1,1 @@
+"""What can be measured, a module for each part."""

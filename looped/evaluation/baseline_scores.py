@@ -1,0 +1,62 @@
+"""Scores of the baselines on the held-out prompts, computed once for each task."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from looped.config import TaskConfig
+from looped.evaluation.baselines import baselines_for
+from looped.evaluation.held_out import held_out_batches
+from looped.records.files import write_atomically
+from looped.rules import digest
+from looped.tasks import from_config
+
+Scores = dict[str, dict[str, list[float]]]
+"""By baseline: its ``nmse`` and ``nmse_se`` after each loop. Only gradient descent, whose
+loop is a step, has more than one; the others' single score holds at any loop."""
+
+
+def score_baselines(
+    task: TaskConfig, n_examples: int, n_loops: int, n_prompts: int, cache: Path
+) -> Scores:
+    """Score a task's baselines on the prompts that the models are evaluated on.
+
+    Args:
+        task: the function class.
+        n_examples: in-context examples N.
+        n_loops: steps of gradient descent.
+        n_prompts: the first so many prompts of the held-out stream.
+        cache: folder that keeps the scores.
+    """
+    path = cache / f"baselines-{baselines_identity(task, n_examples, n_loops, n_prompts)}.json"
+    if path.exists():
+        kept: Scores = json.loads(path.read_bytes())
+        return kept
+    errors: dict[str, list[torch.Tensor]] = {}
+    predictors = baselines_for(from_config(task), n_loops)
+    for xs, ys in held_out_batches(from_config(task), n_examples + 1, n_prompts):
+        for name, predict in predictors.items():
+            missed = (predict(xs, ys) - ys[:, -1:]).square().squeeze(-1).double()  # (loop, B)
+            errors.setdefault(name, []).append(missed)
+    scores = {name: _score(torch.cat(parts, dim=1)) for name, parts in errors.items()}
+    cache.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(scores).encode())
+    return scores
+
+
+def baselines_identity(task: TaskConfig, n_examples: int, n_loops: int, n_prompts: int) -> str:
+    """Name what decides the scores."""
+    content: dict[str, Any] = {
+        "task": task.content,
+        "n_examples": n_examples,
+        "n_loops": n_loops,
+        "n_prompts": n_prompts,
+    }
+    return digest(content)
+
+
+def _score(errors: torch.Tensor) -> dict[str, list[float]]:
+    standard_error = errors.std(dim=1) / errors.shape[1] ** 0.5
+    return {"nmse": errors.mean(dim=1).tolist(), "nmse_se": standard_error.tolist()}

@@ -1,0 +1,173 @@
+"""What a statistician would predict from the same prompt.
+
+A baseline reads prompts as the model does, xs (batch, point, dim) and ys (batch, point), and
+predicts y at the query, the last point, whose own y it never reads. Its answer has the shape
+of the model's, (loop, batch, query), with one query and one loop; only gradient descent has
+more, a step per loop. Predictions are in units of y, whose variance is 1. Each depends on its
+own prompt alone and is the same at every call.
+
+The choice follows Garg et al. (arXiv:2208.01066) and Yang et al. (arXiv:2311.12424).
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from looped.evaluation.linear_baselines import (
+    as_answer,
+    averaging,
+    best_step,
+    fit_each,
+    gradient_descent,
+    lasso,
+    lasso_penalty,
+    least_squares,
+    ridge,
+    ridge_penalty,
+    split_prompts,
+)
+from looped.tasks import Task
+
+Baseline = Callable[
+    [Float[Tensor, "batch point dim"], Float[Tensor, "batch point"]],
+    Float[Tensor, "loop batch 1"],
+]
+
+N_TOGETHER = 128
+"""Prompts whose networks train as one program; it bounds the memory and fits the cache."""
+
+
+def nearest_neighbours(
+    xs: Float[Tensor, "batch point dim"], ys: Float[Tensor, "batch point"], k: int = 3
+) -> Float[Tensor, "1 batch 1"]:
+    """Predict the mean y of the ``k`` examples nearest to the query, or of all if fewer."""
+    x, y, query = split_prompts(xs, ys)
+    distances = (x - query.unsqueeze(1)).square().sum(dim=2)
+    nearest = distances.topk(min(k, x.shape[1]), largest=False).indices
+    return as_answer(y.gather(1, nearest).mean(dim=1), xs)
+
+
+def greedy_tree(
+    xs: Float[Tensor, "batch point dim"], ys: Float[Tensor, "batch point"]
+) -> Float[Tensor, "1 batch 1"]:
+    """Predict with a regression tree grown greedily (CART) until no leaf can be split."""
+    return fit_each(import_module("sklearn.tree").DecisionTreeRegressor(random_state=0), xs, ys)
+
+
+def greedy_tree_on_signs(
+    xs: Float[Tensor, "batch point dim"], ys: Float[Tensor, "batch point"]
+) -> Float[Tensor, "1 batch 1"]:
+    """Predict with a greedy tree that sees the signs of x, all that ``decision_tree`` uses."""
+    return greedy_tree(xs.sign(), ys)
+
+
+def network(
+    xs: Float[Tensor, "batch point dim"],
+    ys: Float[Tensor, "batch point"],
+    *,
+    n_hidden: int = 100,
+    steps: int = 50,
+    learning_rate: float = 2e-2,
+) -> Float[Tensor, "1 batch 1"]:
+    """Predict with a two-layer ReLU network trained on the prompt.
+
+    As in Garg et al.: PyTorch's default initialisation, biases, Adam on the mean squared
+    error of all examples at once. They take 100 steps of 5e-3; 50 of 2e-2 cost half and
+    leave less error on held-out prompts. All networks start from the same weights.
+    """
+    # Autograd cannot save tensors of an inference mode that the caller may be in: copy them.
+    with torch.inference_mode(False), torch.enable_grad():
+        parts = zip(
+            torch.split(xs.clone(), N_TOGETHER), torch.split(ys.clone(), N_TOGETHER), strict=True
+        )
+        predictions = [_train(x, y, n_hidden, steps, learning_rate) for x, y in parts]
+    return as_answer(torch.cat(predictions), xs)
+
+
+def _train(xs: Tensor, ys: Tensor, n_hidden: int, steps: int, learning_rate: float) -> Tensor:
+    """Train one network per prompt, all together, and return their predictions (B, 1, 1)."""
+    batch, _, n_dims = xs.shape
+    generator = torch.Generator().manual_seed(0)
+
+    def start(fan_in: int, *shape: int) -> Tensor:
+        weights = (2 * torch.rand(shape, generator=generator) - 1) / math.sqrt(fan_in)
+        return weights.to(xs).repeat(batch, 1, 1).requires_grad_()
+
+    w_in, b_in = start(n_dims, n_dims, n_hidden), start(n_dims, 1, n_hidden)
+    w_out, b_out = start(n_hidden, n_hidden, 1), start(n_hidden, 1, 1)
+
+    def predict(x: Tensor) -> Tensor:
+        return torch.baddbmm(b_out, torch.baddbmm(b_in, x, w_in).relu(), w_out)
+
+    x, y, query = xs[:, :-1], ys[:, :-1, None], xs[:, -1:]
+    optimiser = torch.optim.Adam([w_in, b_in, w_out, b_out], lr=learning_rate)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        # Adam treats each weight by itself, so the sum over prompts trains each one alone.
+        loss = (predict(x) - y).square().mean(dim=(1, 2)).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    return predict(query).detach()
+
+
+BASELINES: dict[str, Callable[..., Float[Tensor, "loop batch 1"]]] = {
+    "least_squares": least_squares,
+    "ridge": ridge,
+    "averaging": averaging,
+    "gradient_descent": gradient_descent,
+    "lasso": lasso,
+    "nearest_neighbours": nearest_neighbours,
+    "greedy_tree": greedy_tree,
+    "greedy_tree_on_signs": greedy_tree_on_signs,
+    "network": network,
+}
+"""Every baseline by name; ``baselines_for`` supplies what some need besides the prompts."""
+
+_LINEAR = ("least_squares", "averaging", "nearest_neighbours", "gradient_descent")
+_RELEVANT: dict[str, tuple[str, ...]] = {
+    "linear": _LINEAR,
+    "noisy_linear": (*_LINEAR, "ridge"),
+    "sparse_linear": (*_LINEAR, "lasso"),
+    "decision_tree": ("greedy_tree", "greedy_tree_on_signs", "nearest_neighbours", "least_squares"),
+    "relu_network": ("network", "nearest_neighbours", "least_squares"),
+}
+
+BAYES: dict[str, str] = {"linear": "least_squares", "noisy_linear": "ridge"}
+"""The baseline that is the Bayes predictor of a task: none has a smaller mean squared error.
+
+That error is at least ``Task.noise_variance``, the noise in the query's own y, so that
+1/2 log2(1 / noise_variance) bits is a ceiling that no number of examples lifts.
+"""
+
+
+def baselines_for(task: Task, n_loops: int = 15) -> dict[str, Baseline]:
+    """Return the baselines that make sense for a task, by name and ready to be called.
+
+    Ridge has its Bayes-optimal penalty, the network as many hidden units as the task's.
+    Lasso's penalty and the steps of gradient descent are tuned when first called with prompts
+    of N examples, once for each N.
+
+    Args:
+        task: the function class that the prompts come from.
+        n_loops: steps of gradient descent.
+    """
+    config = task.config
+
+    def tuned_lasso(xs: Tensor, ys: Tensor) -> Tensor:
+        return lasso(xs, ys, lasso_penalty(config, xs.shape[1] - 1))
+
+    def best_gradient_descent(xs: Tensor, ys: Tensor) -> Tensor:
+        times = range(1, n_loops + 1)
+        return gradient_descent(xs, ys, [best_step(config, xs.shape[1] - 1, t) for t in times])
+
+    ready: dict[str, Baseline] = {"lasso": tuned_lasso, "gradient_descent": best_gradient_descent}
+    if config.noise_std is not None:
+        ready["ridge"] = partial(ridge, penalty=ridge_penalty(config))
+    if config.n_hidden is not None:
+        ready["network"] = partial(network, n_hidden=config.n_hidden)
+    return {name: ready.get(name, BASELINES[name]) for name in _RELEVANT[config.name]}

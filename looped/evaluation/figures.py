@@ -1,0 +1,84 @@
+"""Figures, drawn from numbers alone."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+from looped.drawing import BASELINE_STYLES, BLUE, GREY
+
+
+def extrapolation(
+    title: str,
+    b: int,
+    loops: Mapping[str, Sequence[float]],
+    baselines: Mapping[str, Mapping[str, Sequence[float]]],
+) -> Figure:
+    """Draw a model's error after every loop beside what the baselines reach.
+
+    Args:
+        title: what the model is.
+        b: the loop count that it was trained at.
+        loops: the curves of ``Evaluation.by_loop``.
+        baselines: the scores of ``score_baselines``.
+    """
+    figure = Figure(figsize=(7.2, 4.8), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    n_loops = len(loops["nmse"])
+    steps = range(1, n_loops + 1)
+    upper.fill_between(
+        steps, loops["nmse_q05"], loops["nmse_q95"], color=BLUE, alpha=0.12, linewidth=0,
+        label="model, 5 % to 95 % of prompts",
+    )  # fmt: skip
+    upper.plot(steps, loops["nmse_median"], color=BLUE, linewidth=0.8, label="model, median")
+    upper.errorbar(
+        steps, loops["nmse"], [2 * se for se in loops["nmse_se"]], color=BLUE, linewidth=1.8,
+        elinewidth=0.8, label="model, mean ± 2 standard errors",
+    )  # fmt: skip
+    floor = min(loops["nmse_median"]) / 30
+    for style, (name, score) in zip(BASELINE_STYLES, baselines.items(), strict=False):
+        label, shown = name.replace("_", " "), list(score["nmse"][:n_loops])
+        if len(shown) > 1:
+            label += ", a step per loop"
+        else:
+            shown *= n_loops
+        if shown[0] < floor:  # it would press the model's curve against the top
+            label, shown = f"{label}: {shown[0]:.1g}, below the axis", []
+        upper.plot(steps[: len(shown)], shown, color=GREY, linestyle=style, label=label)
+    top = max(2.0, *(1.3 * value for value in loops["nmse"]))
+    upper.set(yscale="log", ylim=(floor, top), ylabel="squared error / Var(y)", title=title)
+    lower.plot(steps[1:], loops["state_change"], color=BLUE)
+    lower.set(yscale="log", xlabel="loops run", ylabel="|Δz| / |z|", xlim=(0.5, n_loops + 0.5))
+    lower.yaxis.set_minor_formatter(NullFormatter())
+    for axes in (upper, lower):
+        axes.axvline(b, color="black", linewidth=0.8)
+        axes.grid(axis="y", color="0.92")
+    upper.annotate(f"trained at b = {b}", (b, 1), (4, -12), textcoords="offset points",
+                   xycoords=("data", "axes fraction"), fontsize=8)  # fmt: skip
+    handles, labels = upper.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    return figure
+
+
+def tables(
+    b: int, curves: Mapping[str, Sequence[float]], level: Mapping[str, Mapping[str, float]]
+) -> Figure:
+    """Draw a model's error on real tables after every loop, a panel per table.
+
+    Args:
+        b: the loop count that the model was trained at.
+        curves: NMSE after each loop, by table.
+        level: NMSE of each baseline, by table.
+    """
+    figure = Figure(figsize=(3.4 * len(curves), 3.4), layout="constrained")
+    panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
+    for axes, (table, curve) in zip(panels, curves.items(), strict=True):
+        axes.plot(range(1, len(curve) + 1), curve, color=BLUE, linewidth=1.8, label="model")
+        for style, (name, nmse) in zip(BASELINE_STYLES, level[table].items(), strict=False):
+            axes.axhline(nmse, color=GREY, linestyle=style, label=name.replace("_", " "))
+        axes.axvline(b, color="black", linewidth=0.8)
+        axes.set(title=table.replace("_", " "), xlabel=f"loops run (trained at b = {b})")
+    panels[0].set_ylabel("squared error / that of the mean")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    return figure

@@ -1,0 +1,1 @@
+"""A list of trainings worked through: what is asked for, where each stands, where they train."""

@@ -1,0 +1,198 @@
+"""The local engine: processes of this machine that take groups of cells in turn."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import TYPE_CHECKING, Any
+
+from looped.config import TrainConfig
+from looped.grid.engines import Report, ShouldStop, Work, environment
+from looped.grid.ledger import ENDED, KILLED, News
+from looped.grid.options import GridOptions
+from looped.grid.stopping import StopRequest
+from looped.training import resolve
+
+if TYPE_CHECKING:
+    from looped.tracking.store import Store
+
+SECONDS_BETWEEN_TICKS = 1.0
+
+
+@dataclass
+class _Worker:
+    process: SpawnProcess
+    connection: "Connection[Any, Any]"
+    waiting: set[str] = field(default_factory=set)  # identities of cells that have not ended
+    is_asked: bool = False
+
+
+def run_locally(
+    groups: Sequence[Sequence[TrainConfig]],
+    work: Work,
+    watch_signals: Callable[[], ShouldStop],
+    n_workers: int,
+    n_threads: int,
+    hear: Report,
+    tick: Callable[[], None],
+    should_stop: ShouldStop,
+) -> None:
+    """Give each group of cells to the next free worker process, until all have ended.
+
+    The cells of a worker that dies are reported as killed, and another takes its place.
+
+    Args:
+        groups: cells that train together, in the order in which to begin them.
+        work: what a worker does with a group.
+        watch_signals: called once in each worker; what it returns says there when to stop.
+        n_workers: processes.
+        n_threads: threads of each process.
+        hear: called here with all that the workers report.
+        tick: called here about every second.
+        should_stop: asked here about every second; True asks the workers to stop in good
+            order, and returns when they have.
+    """
+    waiting = list(groups)
+    workers: list[_Worker] = []
+    ticked = time.monotonic()
+    try:
+        while waiting or any(worker.waiting for worker in workers):
+            if should_stop():
+                waiting.clear()
+                _ask_to_stop(workers)
+            while waiting and len(workers) < n_workers:
+                workers.append(_start(work, watch_signals, n_threads))
+            for worker in workers:
+                if waiting and not worker.waiting:
+                    _give(worker, waiting)
+            for worker in [w for w in workers if not _listen(w, hear)]:
+                workers.remove(worker)
+            sources = [worker.connection for worker in workers]
+            wait(sources, timeout=SECONDS_BETWEEN_TICKS)
+            if time.monotonic() - ticked >= SECONDS_BETWEEN_TICKS:
+                ticked = time.monotonic()
+                tick()
+    except BaseException:
+        _ask_to_stop(workers)
+        raise
+    finally:
+        for worker in workers:
+            worker.connection.close()  # what an idle worker takes as the end
+        for worker in workers:
+            worker.process.join()
+
+
+def _start(work: Work, watch_signals: Callable[[], ShouldStop], n_threads: int) -> _Worker:
+    context = get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(
+        target=_serve, args=(there, work, watch_signals, n_threads), name="looped worker"
+    )
+    process.start()
+    there.close()
+    return _Worker(process, here)
+
+
+def _give(worker: _Worker, waiting: list[Sequence[TrainConfig]]) -> None:
+    group = waiting.pop(0)
+    try:
+        worker.connection.send(group)
+    except (BrokenPipeError, ConnectionResetError):  # it died idle: the group is the next one's
+        waiting.insert(0, group)
+    else:
+        worker.waiting = {cell.identity for cell in group}
+
+
+def _listen(worker: _Worker, hear: Report) -> bool:
+    """Hear what a worker has said so far; tell whether it is still there."""
+    try:
+        while worker.connection.poll():
+            news = worker.connection.recv()
+            if news.state in ENDED:
+                worker.waiting.discard(news.identity)
+            hear(news)
+    except (EOFError, ConnectionResetError):
+        worker.process.join()
+        for identity in worker.waiting:
+            hear(News(identity, KILLED, reason=_death(worker.process.exitcode)))
+        worker.waiting.clear()
+        worker.connection.close()
+        return False
+    return True
+
+
+def _ask_to_stop(workers: Sequence[_Worker]) -> None:
+    for worker in workers:
+        if not worker.is_asked and worker.waiting:
+            worker.is_asked = True
+            worker.process.terminate()
+
+
+def _death(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"its worker died of {signal.Signals(-code).name}"
+    return f"its worker ended with code {code}"
+
+
+def _serve(
+    connection: "Connection[Any, Any]",
+    work: Work,
+    watch_signals: Callable[[], ShouldStop],
+    n_threads: int,
+) -> None:
+    """Take groups until the grid closes the connection, or is gone."""
+    should_stop = watch_signals()
+    import torch
+
+    torch.set_num_threads(n_threads)
+
+    def report(news: News) -> None:
+        # a grid that is gone stops this worker through ``should_stop``
+        try:
+            connection.send(news)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+    while not should_stop():
+        try:
+            group = connection.recv()
+        except (EOFError, ConnectionResetError):
+            return
+        work(group, report, should_stop)
+
+
+class LocalEngine:
+    """Processes of this machine."""
+
+    def __init__(self, options: GridOptions) -> None:
+        self._workers = options.workers
+
+    def resolve(self, cells: Sequence[TrainConfig]) -> list[TrainConfig]:
+        work = sum(cell.steps * cell.step_flops for cell in cells)
+        return [resolve.resolve(cell, work) for cell in cells]
+
+    def share(self, groups: Sequence[Sequence[TrainConfig]]) -> tuple[int, int]:
+        # A GPU takes one process unless told otherwise. On a CPU a cell is too small to keep
+        # several cores busy, so there are as many processes as cores.
+        n_cores = len(os.sched_getaffinity(0))
+        automatic = 1 if groups and groups[0][0].device == "cuda" else n_cores
+        n_workers = max(1, min(self._workers or automatic, len(groups)))
+        return n_workers, max(1, n_cores // n_workers)
+
+    def run(
+        self,
+        groups: Sequence[Sequence[TrainConfig]],
+        work: "Work",
+        store: "Store | None",
+        hear: Callable[[News], None],
+        tick: Callable[[], None],
+        should_stop: StopRequest,
+    ) -> None:
+        os.environ.update(environment(store))
+        watch_signals = partial(StopRequest, has_launcher=True)
+        run_locally(groups, work, watch_signals, *self.share(groups), hear, tick, should_stop)

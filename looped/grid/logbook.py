@@ -1,0 +1,132 @@
+"""What is kept of a grid while it runs: its folder, its parent run, what it says here."""
+
+import logging
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from looped.grid.folder import GridFolder
+from looped.grid.ledger import ENDED, FINISHED, KILLED, LOST, Ledger, News
+
+if TYPE_CHECKING:
+    from looped.tracking.store import Store
+
+SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_SHOWS = 5.0
+
+logger = logging.getLogger("looped")
+
+
+class Record:
+    """What is kept of a grid: its folder, and the parent run where MLflow is told."""
+
+    def __init__(self, folder: GridFolder, store: "Store | None") -> None:
+        self.folder, self.store = folder, store
+        self.parent: str | None = None
+        self._is_away = False
+        if store is not None:
+            from looped.grid.parent_run import open_parent
+
+            self.parent = open_parent(store.client, store.experiment_id, folder)
+
+    def show(self, ledger: Ledger, closing: str = "") -> bool:
+        """Show where the cells stand; tell whether MLflow knows."""
+        self.folder.show(ledger.note(closing), ledger.table())
+        return self._tell("show_parent", self.folder.note, ledger.table())
+
+    def end(self, ledger: Ledger, status: str, reason: str) -> bool:
+        """Show it a last time and end the parent; tell whether MLflow knows."""
+        self.folder.end(status, reason)
+        return self.show(ledger, self._closing(ledger)) and self._tell("end_parent", self.folder)
+
+    def end_lost(self, run_id: str) -> None:
+        """See to it that a run whose process was lost is not RUNNING."""
+        if self.store is None or not run_id:
+            return
+        from mlflow.exceptions import MlflowException
+
+        from looped.tracking.runs import end_lost_runs
+
+        try:
+            end_lost_runs(self.store.client, [run_id])
+        except MlflowException as error:
+            logger.warning("run %s, which was lost, could not be ended (%s)", run_id, error)
+
+    def _closing(self, ledger: Ledger) -> str:
+        if self.store is None:
+            return ""
+        from mlflow.exceptions import MlflowException
+
+        from looped.grid.known_runs import finished_runs
+
+        try:
+            finished = finished_runs(
+                self.store.client, self.store.experiment_id, self.folder.path.parent
+            )
+        except MlflowException:
+            return ""
+        own = [len(finished.get(identity, [])) for identity in ledger.entries]
+        query = (
+            f"tags.grid = '{self.folder.identity}' and tags.\"looped.kind\" = 'training' "
+            "and attributes.status = 'FINISHED'"
+        )
+        return (
+            f"Asked at the end, the store holds a finished run for {sum(map(bool, own)):,} of the "
+            f"{len(own):,} cells, and more than one for {sum(n > 1 for n in own):,}. "
+            f"Those trained by this grid, however often it was begun: `{query}`."
+        )
+
+    def _tell(self, name: str, *content: object) -> bool:
+        if self.store is None or self.parent is None:
+            return True
+        from mlflow.exceptions import MlflowException
+
+        from looped.grid import parent_run
+
+        try:
+            getattr(parent_run, name)(self.store.client, self.parent, *content)
+        except MlflowException as error:
+            if not self._is_away:
+                logger.warning("MLflow is away, %s waits for it (%s)", self.folder.path, error)
+            self._is_away = True
+            return False
+        self._is_away = False
+        return True
+
+
+class Desk:
+    """Hears what the workers say, and shows it now and then."""
+
+    def __init__(self, ledger: Ledger, record: Record) -> None:
+        self.ledger, self.record = ledger, record
+        self._shown_at = self._said_at = time.monotonic()
+        self._cost = 0.0
+        self._shown_changes = 0
+
+    def hear(self, news: News) -> None:
+        """Take in news of a cell; say how it ended."""
+        self.ledger.hear(news)
+        entry = self.ledger.entries[news.identity]
+        if news.state in ENDED:
+            is_well = news.state == FINISHED
+            print(
+                f"{entry.cell.name}: {news.state + ': ' if not is_well else ''}{news.reason}",
+                file=sys.stdout if is_well else sys.stderr,
+                flush=True,
+            )
+        if news.state in (KILLED, LOST):
+            self.record.end_lost(entry.run_id)
+
+    def tick(self) -> None:
+        """Show the table in MLflow and a line here, when it is time for it."""
+        now = time.monotonic()
+        if now - self._said_at >= SECONDS_BETWEEN_LINES:
+            self._said_at = now
+            print(self.ledger.line(), file=sys.stderr, flush=True)
+        # a large grid, or a slow server, is told less often
+        pause = max(SECONDS_BETWEEN_SHOWS, 20 * self._cost)
+        if now - self._shown_at >= pause and self.ledger.changes > self._shown_changes:
+            self._shown_changes = self.ledger.changes
+            self.record.show(self.ledger)
+            self._shown_at = time.monotonic()
+            self._cost = self._shown_at - now

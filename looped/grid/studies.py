@@ -1,0 +1,63 @@
+"""Ready studies: what a question adds to the lists of a grid, and what it trains by default.
+
+A study keeps what it is given and adds to it, so it composes with every other parameter, and the
+cells that it shares with another grid are not trained twice.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+from looped.b_draw import DISTRIBUTIONS
+
+STUDIES = ("full", "more-data", "larger-b", "random-b", "quick")
+"""``full`` adds nothing: three sizes, four b and three seeds."""
+
+_ADDED: Mapping[str, tuple[str, Callable[[Iterable[Any]], Iterable[Any]]]] = {
+    "more-data": ("steps", lambda given: (factor * steps for factor in (2, 4) for steps in given)),
+    "larger-b": ("bs", lambda _: (20, 30, 40)),
+    "random-b": ("b_draw", lambda _: DISTRIBUTIONS),
+}
+"""Of each study that adds to a list: which, and what it adds to the values given."""
+
+_QUICK: Mapping[str, Any] = {
+    "sizes": ("tiny", "small"),
+    "bs": (1, 2, 4, 8),
+    "seeds": (42, 451, 1984, 1, 2),
+    "n_dims": (2,),
+    "n_examples": (15,),
+    "batch_size": (32,),
+    "steps": (1000,),
+    "warmup": (100,),
+    "b_max": 24,
+    "n_prompts": 3072,
+    "register": False,
+}
+"""40 real trainings that leave the plateau and gain by looping, small enough for two cores."""
+
+
+def studied(study: str, chosen: Any) -> Any:
+    """Return what studies make of the settings of a grid, one after another.
+
+    Args:
+        study: of ``STUDIES``, with a comma between two: ``quick,random-b``.
+        chosen: lists to cross, or how to train and evaluate cells. ``quick`` has values of its
+            own in place of defaults; what was chosen otherwise stands.
+    """
+    for own in study.split(","):
+        chosen = _studied(own, chosen)
+    return chosen
+
+
+def _studied(study: str, chosen: Any) -> Any:
+    names = [setting.name for setting in fields(chosen)]
+    if study == "quick":
+        defaults = {setting.name: setting.default for setting in fields(chosen)}
+        left = [name for name in names if getattr(chosen, name) == defaults[name]]
+        return replace(chosen, **{name: _QUICK[name] for name in left if name in _QUICK})
+    name, further = _ADDED.get(study, ("", tuple))
+    if name not in names:
+        return chosen
+    given = getattr(chosen, name)
+    added = dict.fromkeys(value for value in further(given) if value not in given)
+    return replace(chosen, **{name: (*given, *added)})

@@ -1,0 +1,1 @@
+"""Triton kernels: all loops of a program in bfloat16 on a GPU."""

@@ -1,0 +1,169 @@
+"""All loops of a program as one differentiable operation on the GPU.
+
+The forward pass is two kernels per block and loop, the backward pass three; the weights'
+gradients are summed over the loops by one matrix product per weight and segment. A segment is a
+stretch of loops that the same replicas run, at most ``SEGMENT_LOOPS`` of them, so that what the
+backward pass writes between is bounded.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from looped.kernels.folding import Folded, fold
+from looped.kernels.gpu.launch import Launcher, Segment, Work
+from looped.kernels.shape import PaddedShape, segment_loops
+from looped.sizes import ModelConfig
+
+SEGMENT_LOOPS = 5
+Stretch = tuple[int, int, int]
+"""The first loop, how many there are, and how many replicas run them."""
+
+
+def looped_predictions(
+    weights: Mapping[str, Tensor],
+    config: ModelConfig,
+    inject: Float[Tensor, "replica batch token embd"],
+    loops: tuple[int, ...],
+    untracked: int,
+    dtype: torch.dtype,
+    checkpoint_loops: bool = False,
+) -> Float[Tensor, "loop replica batch token"]:
+    """Run replicas through their loops and read every token out after each.
+
+    Args:
+        weights: float32, by name, each (replica, *shape).
+        config: the model; ``PaddedShape.of`` must serve it.
+        inject: what every loop is given: p and the position embedding, float32.
+        loops: b of each replica, falling.
+        untracked: loops to run first, without a gradient and without reading out.
+        dtype: of the products' operands.
+        checkpoint_loops: keep of a segment only what it begins with, and of the loops about the
+            root; run the others again in the backward pass.
+
+    Returns:
+        The read-out after every further loop, 0 where a replica no longer runs.
+    """
+    shape = PaddedShape.of(config)
+    assert shape is not None
+    folded = fold(weights, shape, dtype)
+    wide = functional.pad(inject, (0, shape.padded_width - shape.width)).contiguous()
+    predictions: Tensor = _Chain.apply(  # type: ignore[no-untyped-call]
+        wide, shape, loops, untracked, checkpoint_loops, *map(_contiguous, folded)
+    )
+    return predictions
+
+
+def _contiguous(tensor: Tensor) -> Tensor:
+    return tensor.contiguous()
+
+
+class _Chain(torch.autograd.Function):
+    """Forward and backward passes over all loops, written out."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        inject: Tensor,
+        shape: PaddedShape,
+        loops: tuple[int, ...],
+        untracked: int,
+        checkpoint_loops: bool,
+        *folded: Tensor,
+    ) -> Tensor:
+        launcher = Launcher(inject, shape, Folded(*folded))
+        tracked = loops[0] - untracked
+        read = launcher.new(tracked, *inject.shape[:3]).zero_()
+        most = segment_loops(tracked) if checkpoint_loops else SEGMENT_LOOPS
+        u = _run_untracked(launcher, inject, untracked) if untracked else inject
+        kept: list[tuple[Stretch, Tensor, Segment | None]] = []
+        for stretch in _stretches(loops, untracked, min(most, SEGMENT_LOOPS)):
+            first, n_loops, running = stretch
+            start, at = u[:running], first - untracked - 1
+            segment = Segment.empty(first, n_loops, running, launcher)
+            u = torch.empty_like(start)
+            _run(launcher, segment, start, inject, read[at : at + n_loops], u)
+            is_last = first + n_loops > loops[0]  # its backward pass comes at once
+            kept.append((stretch, start, segment if is_last or not checkpoint_loops else None))
+        ctx.launcher, ctx.kept, ctx.inject, ctx.untracked = launcher, kept, inject, untracked
+        return read
+
+    @staticmethod
+    def backward(ctx: Any, dread: Tensor) -> tuple[Any, ...]:
+        launcher, inject = ctx.launcher, ctx.inject
+        shape = launcher.shape
+        dread = dread.contiguous()
+        gradients = Folded(
+            *(torch.zeros_like(part, dtype=torch.float32) for part in launcher.folded)
+        )
+        gradient = torch.zeros_like(inject)
+        dinject = torch.zeros_like(inject)
+        while ctx.kept:
+            (first, n_loops, running), start, segment = ctx.kept.pop()
+            begin = first - ctx.untracked - 1
+            if segment is None:
+                segment = Segment.empty(first, n_loops, running, launcher)
+                unread = torch.empty_like(dread[: segment.n_loops])
+                _run(launcher, segment, start, inject, unread, torch.empty_like(start))
+            work = Work(segment, launcher)
+            for at in reversed(range(segment.n_loops)):
+                for layer in reversed(range(shape.n_layer)):
+                    launcher.backward(
+                        segment, at, layer, work, gradient, dread[begin + at], dinject
+                    )
+            work.add_to(gradients, segment)
+        gradients.c.copy_(dread.sum(dim=(0, 2, 3)).unsqueeze(1))
+        typed = [
+            total.to(part.dtype) for total, part in zip(gradients, launcher.folded, strict=True)
+        ]
+        return dinject, None, None, None, None, *typed
+
+
+def _run(
+    launcher: Launcher, segment: Segment, start: Tensor, inject: Tensor, read: Tensor, out: Tensor
+) -> None:
+    """Run a segment's loops from ``start``; write what comes after into ``out``."""
+    segment.u[:, 0, 0].copy_(start)
+    n_layer = launcher.shape.n_layer
+    for at in range(segment.n_loops):
+        for layer in range(n_layer):
+            if layer + 1 < n_layer:
+                following = segment.u[:, layer + 1, at]
+            elif at + 1 < segment.n_loops:
+                following = segment.u[:, 0, at + 1]
+            else:
+                following = out
+            launcher.forward(segment, at, layer, following, inject, read[at])
+
+
+def _run_untracked(launcher: Launcher, inject: Tensor, n_loops: int) -> Tensor:
+    """Run loops that nothing is kept of; return the next loop's input."""
+    scratch = Segment.empty(1, 1, len(inject), launcher)
+    read = launcher.new(*inject.shape[:3])
+    out = torch.empty_like(inject)
+    scratch.u[:, 0, 0].copy_(inject)
+    n_layer = launcher.shape.n_layer
+    for _ in range(n_loops):
+        for layer in range(n_layer):
+            following = scratch.u[:, layer + 1, 0] if layer + 1 < n_layer else out
+            launcher.forward(scratch, 0, layer, following, inject, read)
+        scratch.u[:, 0, 0].copy_(out)
+    return out
+
+
+def _stretches(loops: tuple[int, ...], untracked: int, most: int) -> list[Stretch]:
+    """Cut the tracked loops into stretches of at most ``most``."""
+    stretches: list[Stretch] = []
+    for loop in range(untracked + 1, loops[0] + 1):
+        running = sum(b >= loop for b in loops)
+        if stretches:
+            first, n_loops, before = stretches[-1]
+            if before == running and n_loops < most:
+                stretches[-1] = (first, n_loops + 1, before)
+                continue
+        stretches.append((loop, 1, running))
+    return stretches

@@ -1,0 +1,107 @@
+"""What a journal's records are in MLflow: metrics and tags, sent in batches."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+from mlflow.entities import Metric, RunTag
+from mlflow.tracking import MlflowClient
+
+from looped.config import TaskConfig
+from looped.evaluation.baseline_scores import Scores, baselines_identity
+from looped.records import journal
+
+BATCH = 1000  # the most metrics that one call may carry
+
+
+def metrics_of(record: journal.Record) -> Iterator[Metric]:
+    """Turn a record into metrics; those of an evaluation have the loop as their step."""
+    when = record["time"]
+    if record["kind"] in ("metrics", "outcome"):
+        for name, value in record["values"].items():
+            yield Metric(name, value, when, record["step"])
+    elif record["kind"] == "evaluation":
+        for name, curve in record["loops"].items():
+            begin = 2 if name == "state_change" else 1
+            for loop, value in enumerate(curve, begin):
+                yield Metric(f"loops/{name}", value, when, loop)
+        for n_examples, value in enumerate(record["examples"]):
+            yield Metric("examples/nmse", value, when, n_examples)
+        for name, value in record["summary"].items():
+            yield Metric(f"extrapolation/{name}", value, when, 0)
+        yield Metric("extrapolation/prompts", record["n_prompts"], when, 0)
+
+
+def tags_of(record: journal.Record) -> Iterator[RunTag]:
+    """Turn a record into tags."""
+    if record["kind"] == "outcome":
+        for name, value in record["tags"].items():
+            yield RunTag(name, value)
+    elif record["kind"] == "evaluation":
+        yield RunTag("evaluation.b_max", str(round(record["summary"]["b_max"])))
+        yield RunTag("evaluation.prompts", str(record["n_prompts"]))
+
+
+def log_in_batches(
+    client: MlflowClient, run_id: str, metrics: Sequence[Metric], tags: Sequence[RunTag]
+) -> None:
+    """Log any number of metrics, then tags."""
+    for start in range(0, len(metrics), BATCH):
+        client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+    if tags:
+        client.log_batch(run_id, tags=tags)
+
+
+def log_evaluation(client: MlflowClient, run_id: str, record: journal.Record) -> None:
+    """Log a later evaluation to the training run; the newest value of a loop stands."""
+    stamped = {"kind": "evaluation", "time": round(time.time() * 1000), **record}
+    log_in_batches(client, run_id, list(metrics_of(stamped)), list(tags_of(stamped)))
+
+
+def log_series(client: MlflowClient, run_id: str, series: Mapping[str, Sequence[float]]) -> None:
+    """Log curves over loops 1, 2, ... as metrics."""
+    now = round(time.time() * 1000)
+    metrics = [
+        Metric(name, value, now, loop)
+        for name, curve in series.items()
+        for loop, value in enumerate(curve, 1)
+    ]
+    log_in_batches(client, run_id, metrics, [])
+
+
+def log_baselines(
+    client: MlflowClient,
+    experiment_id: str,
+    task: TaskConfig,
+    n_examples: int,
+    record: journal.Record,
+    scores: Scores,
+) -> None:
+    """Log each baseline as a run of its own, once, so that the UI draws it beside the models.
+
+    Args:
+        client: of the store.
+        experiment_id: where the models' runs are.
+        task: the function class.
+        n_examples: in-context examples N.
+        record: of a model's evaluation on the same prompts.
+        scores: of the baselines; a single one is logged at every loop, as a level line.
+    """
+    n_loops = len(record["loops"]["nmse"])
+    identity = baselines_identity(task, n_examples, n_loops, record["n_prompts"])
+    known = client.search_runs([experiment_id], f"tags.baselines = '{identity}'")
+    logged = {run.data.tags["baseline"] for run in known if run.info.status == "FINISHED"}
+    for name in scores.keys() - logged:
+        tags = {
+            "looped.kind": "baseline",
+            "baseline": name,
+            "baselines": identity,
+            "task": task.name,
+        }
+        run = client.create_run(experiment_id, run_name=f"{task.name}: {name}", tags=tags)
+        curves = {
+            f"loops/{key}": values if len(values) > 1 else values * n_loops
+            for key, values in scores[name].items()
+        }
+        log_series(client, run.info.run_id, curves)
+        client.log_metric(run.info.run_id, "held_out/nmse", scores[name]["nmse"][-1])
+        client.set_terminated(run.info.run_id, "FINISHED")

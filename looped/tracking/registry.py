@@ -1,0 +1,233 @@
+"""Trained models in MLflow's registry: put in, found again, loaded.
+
+A version's files are the artifact ``model`` of the run that trained it. The alias ``best`` of
+each registered model points to the version with the lowest held-out error.
+"""
+
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from looped.config import TASK_OPTIONS, TrainConfig
+from looped.model import LoopedTransformer
+from looped.records.model_files import DESCRIPTION, WEIGHTS, DamagedModelError, load_model
+from looped.tracking.packaging import INSIDE, quietly, save_for_serving
+
+ALIAS = "best"
+ARTIFACT = "model"
+_WORDS: Mapping[str, str] = {
+    "n_dims": "d",
+    "n_examples": "n",
+    "noise_std": "noise",
+    "sparsity": "sparsity",
+    "tree_depth": "depth",
+    "n_hidden": "hidden",
+}
+_REFERENCE = re.compile(r"(?:runs:/)?(\w+)(?:/model)?|models:/([^/@:]+)(?:/(\d+)|@([^/@]+))")
+
+
+class RegistryError(RuntimeError):
+    """MLflow did not register a model."""
+
+
+class UnknownModelError(LookupError):
+    """There is no trained model under the name that was given."""
+
+
+def registered_name(config: TrainConfig) -> str:
+    """Name the registered model that a training's versions belong to.
+
+    It is ``looped-<task>-<size>``, followed by those settings of the problem that are not the
+    defaults: ``looped-linear-tiny-d2-n15-interleaved``. So errors under one name compare.
+    """
+    default = {setting.name: setting.default for setting in fields(TrainConfig)}
+    words = ["looped", config.task, config.size]
+    for name in ("n_dims", "n_examples", *TASK_OPTIONS[config.task]):
+        value = getattr(config, name)
+        if value != default[name]:
+            words.append(f"{_WORDS[name]}{value:g}")
+    if config.prompt != default["prompt"]:
+        words.append(config.prompt)
+    return "-".join(words)
+
+
+def register(
+    client: MlflowClient, run_id: str, folder: Path, config: TrainConfig, nmse: float
+) -> ModelVersion:
+    """Register a trained model, once per run, and let ``best`` point to the best version.
+
+    Args:
+        client: of the store that holds the run.
+        run_id: the run that trained the model.
+        folder: where ``records.model_files.save_model`` put it.
+        config: what was trained.
+        nmse: its held-out error.
+
+    Raises:
+        RegistryError: MLflow cannot be reached or refuses; registering again is safe.
+    """
+    name = registered_name(config)
+    try:
+        _create_if_missing(client, name)
+        own = next(iter(client.search_model_versions(f"name='{name}' and run_id='{run_id}'")), None)
+        if own is None:
+            source = _upload(client, run_id, folder, config)
+            tags = _tags(run_id, config, nmse)
+            own = client.create_model_version(name, source, run_id, tags, await_creation_for=0)
+        _point_to_the_best(client, name)
+    except (MlflowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise RegistryError(
+            f"run {run_id} must be registered as {name} (the same command does it again), "
+            f"got: {reason}"
+        ) from error
+    return own
+
+
+def run_of(client: MlflowClient, reference: str) -> str:
+    """Find the training run that a model came from.
+
+    Args:
+        client: of the store to look in.
+        reference: the id of a run, ``runs:/<id>/model``, ``models:/<name>/<version>`` or
+            ``models:/<name>@<alias>``.
+
+    Raises:
+        UnknownModelError: the store holds no such run or model.
+    """
+    match = _REFERENCE.fullmatch(reference)
+    if match is None:
+        raise UnknownModelError(
+            "a model must be given as a run's id, runs:/<run id>/model, "
+            f"models:/<name>/<version> or models:/<name>@<alias>, got {reference}"
+        )
+    run_id, name, number, alias = match.groups()
+    try:
+        if number:
+            run_id = client.get_model_version(name, number).run_id
+        elif alias:
+            run_id = client.get_model_version_by_alias(name, alias).run_id
+        return str(client.get_run(run_id).info.run_id)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise UnknownModelError(
+            f"a {'model' if name else 'run'} must be one that {client.tracking_uri} holds, "
+            f"got {reference}"
+        ) from error
+
+
+def find_model_folder(client: MlflowClient, reference: str, into: Path) -> Path:
+    """Download a trained model for ``records.model_files.load_model``.
+
+    Args:
+        client: of the store to look in.
+        reference: as for ``run_of``.
+        into: a folder that exists.
+
+    Raises:
+        UnknownModelError: nothing is there, or it is no trained model.
+    """
+    run_id = run_of(client, reference)
+    inside = f"{ARTIFACT}/{INSIDE}"
+    held = {Path(file.path).name for file in client.list_artifacts(run_id, inside)}
+    if DESCRIPTION not in held:
+        run = client.get_run(run_id).info
+        raise UnknownModelError(
+            "a run must be a training whose model is registered, "
+            f"got {reference} ({run.run_name}, {run.status})"
+        )
+    with quietly():
+        for name in (DESCRIPTION, WEIGHTS):
+            file = client.download_artifacts(run_id, f"{inside}/{name}", str(into))
+    return Path(file).parent
+
+
+def load(reference: str) -> LoopedTransformer:
+    """Load a trained model from the store that MLflow is set to; see ``load_with_facts``.
+
+    Args:
+        reference: the id of a run, ``runs:/<id>/model``, ``models:/<name>/<version>`` or
+            ``models:/<name>@<alias>``.
+
+    Returns:
+        The model, on the CPU and in evaluation mode.
+
+    Raises:
+        UnknownModelError: nothing is there, or it is no trained model.
+        DamagedModelError: its files are not what was saved.
+    """
+    return load_with_facts(reference)[0]
+
+
+def load_with_facts(reference: str) -> tuple[LoopedTransformer, dict[str, Any]]:
+    """Load a trained model and its facts: ``b``, ``seed``, ``size``, ``task``, ...
+
+    Args:
+        reference: as for ``run_of``, in the store that MLflow is set to.
+
+    Raises:
+        UnknownModelError: nothing is there, or it is no trained model.
+        DamagedModelError: its files are not what was saved.
+    """
+    with tempfile.TemporaryDirectory() as into:
+        folder = find_model_folder(MlflowClient(), reference, Path(into))
+        try:
+            return load_model(folder)
+        except DamagedModelError as error:
+            raise DamagedModelError(f"{reference} is damaged: {error}") from error
+
+
+def _create_if_missing(client: MlflowClient, name: str) -> None:
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _upload(client: MlflowClient, run_id: str, folder: Path, config: TrainConfig) -> str:
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / ARTIFACT
+        save_for_serving(path, folder, config, run_id)
+        client.log_artifacts(run_id, str(path), ARTIFACT)
+    return f"{client.get_run(run_id).info.artifact_uri}/{ARTIFACT}"
+
+
+def _tags(run_id: str, config: TrainConfig, nmse: float) -> dict[str, Any]:
+    return {
+        "b": config.b,
+        "seed": config.seed,
+        "error": float(nmse),
+        "run": run_id,
+        "size": config.size,
+        "task": config.task,
+        "recipe": config.recipe_identity,
+        "identity": config.identity,
+    }
+
+
+def _point_to_the_best(client: MlflowClient, name: str) -> None:
+    """Move the alias if a version has a lower error than the one that it points to.
+
+    Whoever moved it looks again, so of several processes at once none leaves a worse version.
+    """
+    while True:
+        versions = client.search_model_versions(f"name='{name}'")
+        errors = {int(v.version): float(v.tags["error"]) for v in versions if "error" in v.tags}
+        best = min(errors, key=lambda number: (errors[number], number))
+        now = client.get_registered_model(name).aliases.get(ALIAS)
+        if now is not None and errors.get(int(now), float("inf")) <= errors[best]:
+            return
+        try:
+            client.set_registered_model_alias(name, ALIAS, str(best))
+        except MlflowException:  # two processes that set it for the first time collide
+            if client.get_registered_model(name).aliases.get(ALIAS) == now:
+                raise

@@ -1,0 +1,46 @@
+"""Which trainings run as one program."""
+
+from collections.abc import Sequence
+
+from looped.config import TrainConfig
+
+
+def can_share(first: TrainConfig, other: TrainConfig) -> bool:
+    """Tell whether two resolved configurations may train as one program.
+
+    They must share model, task, recipe and device, and either their b and window or, where b
+    is not drawn, a loss that sees every loop of both.
+    """
+    alike = (
+        *("model_config", "task_config", "rate", "recipe", "device", "kernels"),
+        *("checkpoint_loops", "log_every"),
+    )
+    if any(getattr(first, name) != getattr(other, name) for name in alike):
+        return False
+    same_loops = (first.b, first.window) == (other.b, other.window)
+    see_all = first.window == first.b and other.window == other.b
+    return same_loops or (first.b_draw == "fixed" and see_all)
+
+
+def replica_groups(configs: Sequence[TrainConfig], replicas: str) -> list[list[TrainConfig]]:
+    """Say which cells train together, each group in the order given.
+
+    Args:
+        configs: resolved configurations.
+        replicas: ``off``, the largest number of cells in a group, or ``auto``: all that may
+            share a program on a GPU, off on a CPU.
+    """
+    groups: list[list[TrainConfig]] = []
+    with_room: list[list[TrainConfig]] = []
+    for config in configs:
+        automatic = len(configs) if config.device == "cuda" else 1
+        most = {"auto": automatic, "off": 1}.get(replicas) or int(replicas)
+        group = next((group for group in with_room if can_share(group[0], config)), None)
+        if group is None:
+            group = []
+            groups.append(group)
+            with_room.append(group)
+        group.append(config)
+        if len(group) == most:
+            with_room.remove(group)
+    return groups

@@ -1,0 +1,308 @@
+"""Training: one loop, which can stop anywhere and go on as if it had not.
+
+Cells of one shape train as one program (see ``replicas``); a single cell is the case of one.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+from looped import tasks
+from looped.config import TrainConfig
+from looped.evaluation.held_out import Evaluation, evaluate
+from looped.model import LoopedTransformer
+from looped.records.checkpoint import Checkpoint, load_checkpoints, save_checkpoint
+from looped.records.folder import RunFolder
+from looped.records.journal import Journal
+from looped.records.model_files import save_model
+from looped.training.cuda_graph import step_of
+from looped.training.curve import Curves, DivergedError
+from looped.training.memory import PeakMemory
+from looped.training.outcome import affordable_prompts, assess, facts
+from looped.training.replicas import Replicas, named_views
+from looped.training.resolve import resolve
+
+
+class Stopped(Exception):  # noqa: N818
+    """The training was asked to stop; its checkpoint is written."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training: the model, its curves and what it came to."""
+
+    model: LoopedTransformer
+    config: TrainConfig
+    curves: Curves
+    evaluation: Evaluation
+    outcome: dict[str, float]
+    tags: dict[str, str]
+
+
+@dataclass
+class _Run:
+    """One cell on its way: its model, its records and, if it came to that, why it ended."""
+
+    config: TrainConfig
+    folder: RunFolder | None
+    model: LoopedTransformer
+    curves: Curves
+    journal: Journal
+    checkpoint: Checkpoint | None = None
+    error: DivergedError | None = None
+
+
+def seeded_model(config: TrainConfig) -> LoopedTransformer:
+    """Build the model whose initial weights the seed decides: the same at every ``b``."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return LoopedTransformer.from_config(config.model_config, config.init)
+
+
+def train(
+    config: TrainConfig,
+    folder: RunFolder | None = None,
+    watch: Callable[[int, Mapping[str, float]], None] = lambda step, values: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    b_max: int = 0,
+    watch_evaluation: Callable[[int, int], None] = lambda done, total: None,
+    n_prompts: int | None = None,
+) -> Trained:
+    """Train one model, evaluate it on held-out prompts, and record both.
+
+    Args:
+        config: what to train; see its fields.
+        folder: where to keep journal and checkpoints; a training begun there goes on from its
+            last checkpoint. Nothing is kept if None.
+        watch: called with the step and the values of each point of the curve.
+        should_stop: asked after every step; True saves a checkpoint and raises ``Stopped``.
+        b_max: evaluate the trained model to so many loops, at least to ``b``.
+        watch_evaluation: called with the prompts that are done and all of them.
+        n_prompts: how many to evaluate on; as many as the training affords if None.
+
+    Raises:
+        Stopped: ``should_stop`` said so.
+        DivergedError: the loss became infinite or NaN.
+        ValueError: the configuration asks for what this machine lacks.
+    """
+    (trained,) = train_together(
+        [config],
+        [folder],
+        lambda _, step, values: watch(step, values),
+        should_stop,
+        b_max,
+        lambda _, done, total: watch_evaluation(done, total),
+        n_prompts,
+    )
+    if isinstance(trained, DivergedError):
+        raise trained
+    return trained
+
+
+def train_together(
+    configs: Sequence[TrainConfig],
+    folders: Sequence[RunFolder | None],
+    watch: Callable[[TrainConfig, int, Mapping[str, float]], None] = lambda *_: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    b_max: int = 0,
+    watch_evaluation: Callable[[TrainConfig, int, int], None] = lambda *_: None,
+    n_prompts: int | None = None,
+) -> list[Trained | DivergedError]:
+    """Train cells of one shape as one program, where they can go on from a common step.
+
+    Args:
+        configs: the cells; every two of them must be able to share a program
+            (``replicas.can_share``).
+        folders: where each is kept; see ``train``.
+        watch: like that of ``train``, with the cell before the rest.
+        should_stop: asked after every step; True saves checkpoints and raises ``Stopped``.
+        b_max: evaluate the trained models to so many loops, at least to their ``b``.
+        watch_evaluation: like that of ``train``, with the cell before the rest.
+        n_prompts: see ``train``.
+
+    Returns:
+        What became of each cell, in the order given: one that diverges takes no other along.
+
+    Raises:
+        Stopped: ``should_stop`` said so; for all of them.
+        ValueError: a configuration asks for what this machine lacks.
+    """
+    runs = [
+        _Run(
+            config,
+            folder,
+            seeded_model(config),
+            Curves(config.steps),
+            Journal() if folder is None else folder.journal,
+        )
+        for config, folder in zip(map(resolve, configs), folders, strict=True)
+    ]
+    for group in _with_common_start(sorted(runs, key=lambda run: -run.config.b)):
+        _train_as_fits(group, watch, should_stop)
+    return [
+        run.error or _conclude(run, b_max, should_stop, watch_evaluation, n_prompts) for run in runs
+    ]
+
+
+def _with_common_start(runs: list[_Run]) -> list[list[_Run]]:
+    """Choose each run's checkpoint; runs whose checkpoints share no step train apart."""
+    kept = [
+        {} if run.folder is None else {c.step: c for c in load_checkpoints(run.folder.checkpoints)}
+        for run in runs
+    ]
+    common = set.intersection(*map(set, kept))
+    for run, checkpoints in zip(runs, kept, strict=True):
+        run.checkpoint = checkpoints[max(common or checkpoints)] if checkpoints else None
+        state = run.checkpoint.state if run.checkpoint else {"n_steps": run.config.steps}
+        run.curves = Curves(**state)
+    by_step = sorted(runs, key=lambda run: run.curves.step)  # keeps the order within a step
+    return [list(group) for _, group in groupby(by_step, key=lambda run: run.curves.step)]
+
+
+def _train_as_fits(
+    runs: list[_Run],
+    watch: Callable[[TrainConfig, int, Mapping[str, float]], None],
+    should_stop: Callable[[], bool],
+) -> None:
+    """Train runs that start at one step, in halves where the GPU's memory is too small."""
+    try:
+        _train_group(runs, watch, should_stop)
+    except torch.cuda.OutOfMemoryError:
+        if len(runs) == 1:
+            raise
+    else:
+        return
+    torch.cuda.empty_cache()
+    half = len(runs) // 2
+    for part in (runs[:half], runs[half:]):
+        for group in _with_common_start(part):
+            _train_as_fits(group, watch, should_stop)
+
+
+def _train_group(
+    runs: list[_Run],
+    watch: Callable[[TrainConfig, int, Mapping[str, float]], None],
+    should_stop: Callable[[], bool],
+) -> None:
+    config = runs[0].config  # what it says of data, rate and records goes for all
+    memory = PeakMemory(config.device)
+    task = tasks.from_config(config.task_config)
+    replicas = Replicas([run.model for run in runs], [run.config for run in runs])
+    _restore(replicas, runs)
+    for run in runs:
+        run.journal.append("start", step=run.curves.step)
+    begun_at = runs[0].curves.step
+    step = step_of(replicas)
+    measured: list[Tensor] = []  # since the curves last took them in; read in one transfer
+    last_point = (time.perf_counter(), begun_at)
+    saved_at = time.perf_counter()
+
+    for done in range(begun_at + 1, config.steps + 1):
+        rate = config.rate * min(1.0, done / max(1, config.warmup))
+        drawn = None if config.b_draw == "fixed" else config.loops_of_step(done - 1)
+        measured.append(step(_draw(task, runs, done - 1), rate, drawn))
+
+        is_point = done == 1 or done % config.log_every == 0 or done == config.steps
+        is_stop = should_stop()
+        is_due = time.perf_counter() - saved_at >= config.checkpoint_seconds
+        if is_point or is_stop or is_due:
+            _take_in(runs, torch.stack(measured).tolist())
+            measured = []
+        if is_point:
+            now = time.perf_counter()
+            speed = (done - last_point[1]) / (now - last_point[0])
+            peak_mib = memory.peak_mib()
+            last_point = (now, done)
+            for run in runs:
+                if run.error is None:
+                    values = _point(run, rate, speed, peak_mib)
+                    run.journal.append("metrics", step=done, values=values)
+                    watch(run.config, done, values)
+        if is_due or is_stop or done == config.steps:
+            _save(replicas, runs)
+            saved_at = time.perf_counter()
+        if is_stop:
+            raise Stopped(f"stopped after {done} of {config.steps} steps")
+        if all(run.error for run in runs):
+            break
+    for row, run in zip(replicas.flat, runs, strict=True):
+        run.model.load_state_dict(named_views(row, run.model))
+
+
+def _draw(task: tasks.Task, runs: Sequence[_Run], step: int) -> tuple[Tensor, Tensor]:
+    """Draw one step's prompts for every replica; replicas of one seed see the same ones."""
+    config = runs[0].config
+    size = (config.batch_size, config.n_examples + 1)
+    seeds = dict.fromkeys(run.config.seed for run in runs)
+    drawn = {seed: task.batch(seed, step, *size, device=config.device) for seed in seeds}
+    xs, ys = zip(*(drawn[run.config.seed] for run in runs), strict=True)
+    return torch.stack(xs), torch.stack(ys)
+
+
+def _take_in(runs: Sequence[_Run], measured: list[list[list[float]]]) -> None:
+    """Give every run's curves its part of what further steps measured."""
+    for row, run in enumerate(runs):
+        if run.error is None:
+            try:
+                run.curves.add([step[row] for step in measured])
+            except DivergedError as error:
+                run.error = error
+
+
+def _point(run: _Run, rate: float, speed: float, peak_mib: float | None) -> dict[str, float]:
+    tokens = speed * run.config.batch_size * run.config.model_config.n_tokens
+    return {
+        **{f"train/{name}": value for name, value in run.curves.point().items()},
+        "train/learning_rate": rate,
+        "speed/steps_per_s": speed,
+        "speed/tokens_per_s": tokens,
+        **({} if peak_mib is None else {"memory/peak_mib": peak_mib}),
+    }
+
+
+def _save(replicas: Replicas, runs: Sequence[_Run]) -> None:
+    """Save a checkpoint of every run that is well and kept somewhere."""
+    for tensors, run in zip(replicas.tensors(runs[0].model), runs, strict=True):
+        if run.folder is not None and run.error is None:
+            run.journal.sync()
+            save_checkpoint(run.folder.checkpoints, run.curves.step, tensors, run.curves.state())
+
+
+def _restore(replicas: Replicas, runs: Sequence[_Run]) -> None:
+    """Put the runs' checkpoints into the program."""
+    replicas.set_step(runs[0].curves.step)
+    for row, run in enumerate(runs):
+        if run.checkpoint is not None:
+            replicas.restore(row, run.model, run.checkpoint.tensors)
+
+
+def _conclude(
+    run: _Run,
+    b_max: int,
+    should_stop: Callable[[], bool],
+    watch: Callable[[TrainConfig, int, int], None],
+    asked_prompts: int | None,
+) -> Trained:
+    """Evaluate a trained model, say how its training went, and keep both."""
+    config, curves = run.config, run.curves
+    n_prompts = asked_prompts or affordable_prompts(config)
+
+    def progress(done: int) -> None:
+        watch(config, done, n_prompts)
+        if should_stop():
+            raise Stopped(f"stopped while evaluating, {done} prompts done")
+
+    model = run.model.to(config.device)
+    task = tasks.from_config(config.task_config)
+    evaluation = evaluate(model, task, max(config.b, b_max), n_prompts, progress, config.kernels)
+    outcome, tags = assess(evaluation, config, curves)
+    if b_max > 0:
+        run.journal.append("evaluation", step=curves.step, **evaluation.record(config.b))
+    run.journal.append("outcome", step=curves.step, values=outcome, tags=tags)
+    if run.folder is not None:
+        save_model(run.folder.path / "model", model, facts(config, outcome))
+    return Trained(model, config, curves, evaluation, outcome, tags)

@@ -1,0 +1,51 @@
+"""How a training runs on this machine, and which cells train as one program."""
+
+from dataclasses import replace
+from importlib.util import find_spec
+
+import torch
+
+from looped.config import TrainConfig
+from looped.kernels.cpu import library
+from looped.kernels.shape import PaddedShape
+
+
+def resolve(config: TrainConfig, work: int = 0) -> TrainConfig:
+    """Decide what was left automatic: device, precision, kernels, the rate and the window.
+
+    Args:
+        config: of a training.
+        work: FLOPs of all trainings that it is one of, which compile kernels once.
+
+    Raises:
+        ValueError: a GPU is asked for where there is none, or kernels where none serve.
+    """
+    has_cuda = torch.cuda.is_available()
+    if config.device == "cuda" and not has_cuda:
+        raise ValueError("device must be one that this machine has, got cuda without a GPU")
+    device = config.device if config.device != "auto" else "cuda" if has_cuda else "cpu"
+    automatic = "bf16" if device == "cuda" else "fp32"
+    precision = automatic if config.precision == "auto" else config.precision
+    resolved = config.resolved(device, precision)
+    if config.kernels == "off":
+        return resolved
+    serve = kernels_serve(resolved, work)
+    if config.kernels == "fused" and not serve:
+        raise ValueError(
+            "kernels must be auto or off where no fused ones serve (bf16 and Triton on a GPU, "
+            f"fp32 and a C++ compiler on a CPU), got fused with {precision} on {device}"
+        )
+    return replace(resolved, kernels="fused" if serve else "off")
+
+
+def kernels_serve(config: TrainConfig, work: int = 0) -> bool:
+    """Tell whether fused kernels serve a training whose device and precision are resolved.
+
+    On a CPU they do where they lie compiled or there is enough work to compile them first.
+    """
+    if (config.device, config.precision) == ("cuda", "bf16"):
+        has_triton = find_spec("triton") is not None
+        return has_triton and PaddedShape.of(config.model_config) is not None
+    if (config.device, config.precision) == ("cpu", "fp32"):
+        return library.serves(max(work, config.steps * config.step_flops))
+    return False

@@ -1,0 +1,252 @@
+"""Each hypothesis is supported by planted data for it, contradicted by data against it."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from planted_runs import BASE, GAIN, Plant, World
+
+from analysis.claims.cells import Cells
+from analysis.claims.claims import CLAIMS, Verdict, findings_table, judge
+from analysis.claims.hypotheses import HYPOTHESES, joint_reading
+from analysis.claims.hypothesis_measures import _at_flops
+from looped.config import TrainConfig
+
+STEPS = tuple({"steps": 7500 * times} for times in (1, 2, 4))
+LARGER = {"bs": (1, 5, 10, 15, 20, 30, 40)}
+LONGER = {"variants": STEPS, **LARGER}
+
+
+def doublings(config):
+    return math.log2(config.steps / 7500)
+
+
+def is_medium(config):
+    return config.size == "medium"
+
+
+def short(run):
+    return run.config.steps == 7500
+
+
+def studied(run):
+    return run.config.b <= 15
+
+
+def fixed(run):
+    return run.config.b_draw == "fixed"
+
+
+def drawn(law):
+    return {"variants": ({}, {"b_draw": law})}
+
+
+def lost_if_drawn(bits):
+    return World(lost=lambda config: 1.0 if config.b_draw == "fixed" else bits)
+
+
+HELPED = World(lost=lambda config: 1.0 - 0.3 * doublings(config))
+UNHELPED = World(lost=lambda config: 1.0)
+GAINS = World(bits=lambda c: BASE[c.size] + GAIN[c.b] + (0.2 if is_medium(c) and c.b > 15 else 0))
+NO_GAIN = World(bits=lambda c: BASE[c.size] + GAIN[c.b] + (0 if is_medium(c) or c.b <= 15 else 0.2))
+KEEPS = World(lost=lambda c: 5.0 - (0.11 * c.b if is_medium(c) else 0))
+KEEPS_NO_MORE = World(lost=lambda c: 5.0 - (0 if is_medium(c) else 0.11 * c.b))
+
+PLANTS = {
+    "more-data-equal-loops": Plant(short, UNHELPED, HELPED, {"variants": STEPS}),
+    "more-data-equal-flops": Plant(short, UNHELPED, HELPED, {"variants": STEPS}),
+    "larger-b-quality-equal-steps": Plant(studied, NO_GAIN, GAINS, LARGER),
+    "larger-b-extrapolation-equal-steps": Plant(studied, KEEPS_NO_MORE, KEEPS, LARGER),
+    "larger-b-quality-equal-flops": Plant(short, NO_GAIN, GAINS, LONGER),
+    "larger-b-extrapolation-equal-flops": Plant(short, KEEPS_NO_MORE, KEEPS, LONGER),
+    **{
+        f"random-b-{law.replace('_', '-')}-equal-{what}": Plant(
+            fixed, lost_if_drawn(1.0), lost_if_drawn(0.3), drawn(law)
+        )
+        for law in ("uniform", "poisson_lognormal")
+        for what in ("steps", "flops")
+    },
+}
+
+every_claim = pytest.mark.parametrize("claim", HYPOTHESES, ids=lambda claim: claim.slug)
+
+
+def found(runs, claim):
+    (finding,) = judge(runs, [claim])
+    return finding
+
+
+def test_every_planted_fact_is_about_a_hypothesis():
+    assert set(PLANTS) == {claim.slug for claim in HYPOTHESES}
+
+
+@every_claim
+def test_a_hypothesis_is_supported_where_it_is_planted(claim):
+    plant = PLANTS[claim.slug]
+    finding = found(plant.holds.study(**plant.study), claim)
+    assert finding.verdict is Verdict.SUPPORTED, finding
+
+
+@every_claim
+def test_a_hypothesis_is_contradicted_where_the_opposite_is_planted(claim):
+    plant = PLANTS[claim.slug]
+    finding = found(plant.counter.study(**plant.study), claim)
+    assert finding.verdict is Verdict.CONTRADICTED, finding
+
+
+@every_claim
+def test_noise_leaves_a_hypothesis_undecided(claim):
+    plant = PLANTS[claim.slug]
+    finding = found(plant.holds.but(noise=4.0).study(**plant.study, seeds=(1, 2)), claim)
+    assert finding.verdict is Verdict.UNDECIDED, finding
+    one = found(plant.holds.study(**plant.study, seeds=(1,)), claim)
+    assert one.verdict is Verdict.UNDECIDED
+    assert np.isfinite(one.estimate) and np.isnan(one.low)
+
+
+@every_claim
+def test_a_hypothesis_says_what_it_misses(claim):
+    plant = PLANTS[claim.slug]
+    runs = plant.holds.study(**plant.study)
+    for left in ([run for run in runs if plant.missing(run)], []):
+        finding = found(left, claim)
+        assert finding.verdict is Verdict.MISSING
+        assert finding.detail.startswith("needs ")
+
+
+@every_claim
+def test_where_nothing_is_lost_there_is_nothing_to_explain(claim):
+    plant = PLANTS[claim.slug]
+    keeps = plant.holds.but(lost=lambda config: 0.0 if doublings(config) == 0 else -0.5)
+    finding = found(keeps.study(**plant.study), claim)
+    if claim.premise is None:
+        assert finding.verdict is Verdict.SUPPORTED
+    else:
+        assert finding.verdict is Verdict.UNDECIDED
+        assert "nothing to explain" in finding.detail
+
+
+def test_equal_loops_and_equal_flops_can_disagree():
+    """More steps help, but loops cost: at equal FLOPs the smaller b loses as much again."""
+    world = World(lost=lambda c: 1.5 - 0.3 * doublings(c) - 0.3 * math.log2(c.b))
+    loops, flops = (
+        found(world.study(variants=STEPS), claim)
+        for claim in HYPOTHESES
+        if claim.slug.startswith("more-data")
+    )
+    assert loops.verdict is Verdict.SUPPORTED
+    assert flops.verdict is Verdict.CONTRADICTED
+    assert flops.estimate == pytest.approx(0, abs=0.05)
+
+
+def test_each_hypothesis_finds_its_runs_among_those_of_all_studies():
+    def lost(config):
+        own = 5.0 - (0.11 * config.b if is_medium(config) else 0) - 0.3 * doublings(config)
+        return own if config.b_draw == "fixed" else 0.2
+
+    world = GAINS.but(lost=lost, noise=0)
+    base = world.study(**LARGER)
+    longer = world.study(variants=STEPS[1:])
+    random = world.study(variants=({"b_draw": "uniform"}, {"b_draw": "poisson_lognormal"}))
+    everything = judge([*random, *longer, *base], HYPOTHESES)
+    for finding, claim in zip(everything, HYPOTHESES, strict=True):
+        alone = found([*base, *(random if claim.slug.startswith("random") else longer)], claim)
+        assert finding.verdict is alone.verdict is not Verdict.MISSING
+        assert finding.estimate == alone.estimate
+    claims = judge([*random, *longer, *base])
+    assert [f.estimate for f in claims] == [f.estimate for f in judge(base)]
+
+
+def test_what_grows_with_the_logarithm_of_the_flops_is_interpolated_exactly():
+    def flops(b):
+        config = TrainConfig(size="small", b=b)
+        return config.steps * config.step_flops
+
+    world = World(bits=lambda c: math.log2(flops(c.b)) - 40, noise=0)
+    cells = Cells.of(world.study(sizes=("small",), bs=(5, 10, 15)))
+    wanted = flops(7)
+    (value, *others) = _at_flops(cells, "small", (5, 10, 15), cells.bits, wanted).values()
+    assert value == pytest.approx(math.log2(wanted) - 40)
+    assert others == pytest.approx([value] * 2)
+    end = cells.bits("small", 15)
+    assert _at_flops(cells, "small", (5, 10, 15), cells.bits, 1.2 * flops(15)) == end
+    assert not _at_flops(cells, "small", (5, 10, 15), cells.bits, 1.3 * flops(15))
+
+
+@pytest.mark.parametrize(
+    ("data", "larger", "drawn_b", "said"),
+    [
+        ("undecided", "contradicted", "contradicted", "supports the first"),
+        ("supported", "contradicted", "supported", "not needed"),
+        ("undecided", "contradicted", "undecided", "nothing follows"),
+        ("not measured", "not measured", "contradicted", "nothing follows"),
+    ],
+)
+def test_two_false_hypotheses_speak_for_the_third(data, larger, drawn_b, said):
+    (sample, *_) = judge([], HYPOTHESES[:1])
+    verdicts = {"more-data": data, "larger-b": larger, "random-b": drawn_b}
+    findings = [
+        replace(sample, claim=claim.slug, verdict=Verdict(verdict))
+        for prefix, verdict in verdicts.items()
+        for claim in HYPOTHESES
+        if claim.slug.startswith(prefix)
+    ]
+    assert said in joint_reading(findings)
+    assert said in joint_reading(findings[::-1])
+
+
+def test_equal_steps_and_equal_flops_that_disagree_leave_a_hypothesis_open():
+    findings = judge(HELPED.study(variants=STEPS), HYPOTHESES)
+    split = [
+        replace(f, verdict=Verdict.CONTRADICTED) if f.claim == "more-data-equal-flops" else f
+        for f in findings
+    ]
+    assert "Too little data: supported" in joint_reading(findings)
+    assert "Too little data: undecided" in joint_reading(split)
+    assert "Expressive models overfit to b: not measured" in joint_reading(split)
+
+
+@settings(max_examples=5)
+@given(order=st.randoms(use_true_random=False), seed=st.integers(0, 99))
+def test_order_and_ids_say_nothing(order, seed):
+    variants = (*STEPS[:2], {"b_draw": "uniform"})
+    runs = HELPED.but(noise=0.2).study(variants=variants, rng=seed, bs=(1, 5, 15, 30))
+    shuffled = [replace(run, run_id=f"other-{index}") for index, run in enumerate(runs)]
+    order.shuffle(shuffled)
+    assert findings_table(judge(runs, HYPOTHESES)).equals(
+        findings_table(judge(shuffled, HYPOTHESES))
+    )
+
+
+@pytest.fixture(scope="module")
+def everything():
+    variants = (*STEPS[:2], {"b_draw": "uniform"})
+    return World(noise=0.1).study(variants=variants, bs=(1, 5, 10, 15, 20, 30))
+
+
+@settings(max_examples=20)
+@given(chance=st.randoms(use_true_random=False), kept=st.sampled_from([1, 3, 10, 40, 120]))
+def test_whatever_is_there_is_judged(everything, chance, kept):
+    """Runs missing, evaluated to a few loops, without curves or stuck: no claim breaks down."""
+
+    def harm(run):
+        length = chance.choice([0, 1, 12])
+        harms = [
+            {"loops": {name: curve[:length] for name, curve in run.loops.items()}},
+            {"training": {}},
+            {"training": {name: curve[:2] for name, curve in run.training.items()}},
+            {"tags": {"plateau": "true"}},
+        ]
+        return replace(run, **chance.choice(harms)) if chance.random() < 0.3 else run
+
+    runs = [harm(run) for run in chance.sample(everything, kept)]
+    findings = judge(runs, (*CLAIMS, *HYPOTHESES))
+    assert joint_reading(findings)
+    for finding in findings:
+        if finding.verdict is Verdict.MISSING:
+            assert finding.detail.startswith("needs ")
+        elif np.isfinite(finding.low):
+            assert finding.low <= finding.estimate + 1e-9

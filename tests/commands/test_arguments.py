@@ -1,0 +1,117 @@
+import subprocess
+import sys
+from dataclasses import dataclass, fields
+
+import pytest
+
+from entrypoints import arguments
+from entrypoints.import_runs import ImportOptions
+from looped.config import TrainConfig
+from looped.grid.lists import Lists
+from looped.grid.options import CellOptions, GridOptions
+from looped.rules import setting
+
+
+@dataclass(frozen=True)
+class Options:
+    count: int = setting(3, "a whole number")
+    rate: float | None = setting(None, "a number or auto")
+    flag: bool = setting(False, "a truth")
+    word: str = setting("auto", "a word")
+
+
+def parse(*argv):
+    (options,) = arguments.parse("prog", "", Options, argv=argv)
+    return options
+
+
+def test_defaults_are_those_of_the_dataclass():
+    assert parse() == Options()
+    assert arguments.parse("train", "", TrainConfig, argv=[]) == [TrainConfig()]
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["--count", "10.0"], Options(count=10)),
+        (["--count", "-4"], Options(count=-4)),
+        (["--rate", "1e-3"], Options(rate=0.001)),
+        (["--rate", "auto"], Options()),
+        (["--flag", "True"], Options(flag=True)),
+    ],
+)
+def test_values_are_read_by_their_type(argv, expected):
+    assert parse(*argv) == expected
+
+
+def test_a_count_stays_a_whole_number():
+    assert type(parse("--count", "10.0").count) is int
+
+
+TRAIN_REFUSALS = [
+    ("size", "huge", "size must be one of tiny, small, medium, got huge"),
+    ("task", "chess", "task must be one of linear, "),
+    ("b", "0", "b must be a whole number of at least 1, got 0"),
+    ("b", "ten", "argument --b: must be a whole number, got ten"),
+    ("b", "2.5", "argument --b: must be a whole number, got 2.5"),
+    ("b_draw", "normal", "b_draw must be one of fixed, uniform, poisson_lognormal, got normal"),
+    ("n_prompts", "1", "n_prompts must be a whole number of at least 2, got 1"),
+    ("loop_window", "6", "loop_window must lie in [1, b=5], got 6"),
+    ("loop_window", "0", "loop_window must be a whole number of at least 1, got 0"),
+    ("steps", "-1", "steps must be a whole number of at least 0, got -1"),
+    ("n_examples", "0", "n_examples must be a whole number of at least 1, got 0"),
+    ("n_dims", "0", "n_dims must be a whole number of at least 1, got 0"),
+    ("learning_rate", "fast", "argument --learning_rate: must be a finite number, got fast"),
+    ("learning_rate", "nan", "argument --learning_rate: must be a finite number, got nan"),
+    ("resume", "maybe", "resume must be one of auto, same_code, never, got maybe"),
+    ("stpes", "5", "got --stpes (did you mean steps?)"),
+    ("K", "5", "parameters must be among size, b, seed, "),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "says"), TRAIN_REFUSALS)
+def test_bad_input_is_refused_in_one_line(capsys, name, value, says):
+    with pytest.raises(SystemExit) as refusal:
+        arguments.parse("train", "", TrainConfig, CellOptions, argv=[f"--{name}", value])
+    assert refusal.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("train: ")
+    assert says in line
+
+
+def test_sparsity_above_n_dims_is_refused_where_it_matters(capsys):
+    argv = ["--n_dims", "2", "--sparsity", "3"]
+    arguments.parse("train", "", TrainConfig, argv=argv)
+    with pytest.raises(SystemExit):
+        arguments.parse("train", "", TrainConfig, argv=[*argv, "--task", "sparse_linear"])
+    assert "sparsity must be at most n_dims=2, got 3" in capsys.readouterr().err
+
+
+def test_abbreviations_are_not_taken(capsys):
+    with pytest.raises(SystemExit):
+        parse("--coun", "4")
+    assert "did you mean count?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "groups"),
+    [
+        ("train", (TrainConfig, CellOptions)),
+        ("grid", (Lists, GridOptions, CellOptions)),
+        ("import_runs", (ImportOptions,)),
+    ],
+)
+def test_help_names_every_setting_without_loading_torch_or_mlflow(name, groups):
+    script = (
+        "import sys\n"
+        f"from entrypoints import {name} as command\n"
+        f"sys.argv = ['{name}', '--help']\n"
+        "try: command.main()\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'mlflow', 'numpy'} & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    for group in groups:
+        assert all(f"--{field.name}" in done.stdout for field in fields(group))

@@ -1,0 +1,179 @@
+"""The benchmark: what it finds is kept and shown whole; how long anything takes is not tested."""
+
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+
+from entrypoints import benchmark
+from entrypoints.benchmarks import commands, growth, log, results
+from entrypoints.benchmarks.options import PARTS, BenchmarkOptions
+from entrypoints.benchmarks.parts import scaling, startup
+from entrypoints.benchmarks.timing import Probe
+
+SMALL = (
+    "--cells", "tiny:1", "--n_examples", "3", "--batch_size", "2", "--rounds", "1",
+    "--seconds", "0.01", "--device", "cpu",
+)  # fmt: skip
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def planted(name="b", power=1.5):
+    xs = [1, 2, 4, 8, 16]
+    probes = [Probe(0.002 + 0.003 * x**power, 10.0 * x) for x in xs]
+    return scaling.curve(name, xs, probes, [float(x) for x in xs])
+
+
+def a_report():
+    about = {"device": "CPU", "threads": 2, "torch": "2", "precision": "fp32", "matrix_tflops": 0.1}
+    return {"about": about, "options": {"parts": "scaling"}, "parts": {"scaling": [planted()]}}
+
+
+def test_what_it_measures_is_printed_and_kept(call, tmp_path):
+    path = tmp_path / "new" / "found.json"
+    words = ("--parts", "training,evaluation,data", "--prompts", "joint", "--json", str(path))
+    code, said = call(benchmark, *SMALL, *words)
+    assert code == 0
+    found = json.loads(path.read_text())
+    assert list(found["parts"]) == ["training", "evaluation", "data"]
+    assert said == results.markdown(found).splitlines()  # the JSON holds all that is said
+    (step,) = found["parts"]["training"]
+    assert step["name"] == "tiny-b1-joint" and step["seeds"] == 1
+    assert step["ratio_low"] <= step["ratio"] <= step["ratio_high"]
+    assert step["ratio"] == pytest.approx(step["plain_ms"] / step["ours_ms"])
+    tasks = [row["name"] for row in found["parts"]["data"]]
+    assert len(tasks) == 5 and "data-linear" in tasks
+    tables = [cells(line) for line in said if line.startswith("|")]
+    assert all(len(row) in (5, 6, 11, 4) for row in tables)
+    assert all(math.isfinite(value) for value in results.figures(found).values())
+
+
+def test_every_part_has_a_module_and_columns():
+    assert set(results.COLUMNS) == set(PARTS)
+    assert all(callable(benchmark.module_of(part).measure) for part in PARTS)
+
+
+def test_commands_are_found_and_asked_for_help(tmp_path):
+    names = startup.command_names()
+    assert {"train", "grid", "benchmark", "fit_scaling"} <= set(names)
+    assert "options" not in names
+    course = commands.ask_for_help(commands.Place(tmp_path), "train")
+    assert course.processor > 0 and course.seconds > 0
+    with pytest.raises(commands.CommandError, match="size must be one of"):
+        commands.run(commands.Place(tmp_path), "train", {"size": "huge"})
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
+def test_planted_exponents_are_recovered(power):
+    xs = [2, 3, 5, 8, 13, 21]
+    fit = growth.exponent(xs, [7 * x**power for x in xs])
+    assert fit.value == pytest.approx(power)
+    assert fit.se == pytest.approx(0, abs=1e-9)
+
+
+def test_a_fixed_cost_is_not_taken_for_slow_growth():
+    xs = [2**k for k in range(11)]
+    fit = growth.exponent(xs, [5 + x for x in xs])
+    assert 0.9 < fit.value < 1
+    assert fit.value > growth.exponent(xs[:6], [5 + x for x in xs[:6]]).value
+
+
+def test_the_standard_error_is_that_of_many_noisy_measurements():
+    generator = np.random.default_rng(0)
+    xs = np.geomspace(1, 1000, 20)
+    fits = [
+        growth.exponent(list(xs), list(xs * np.exp(0.1 * generator.normal(size=20))))
+        for _ in range(400)
+    ]
+    spread = np.std([fit.value for fit in fits])
+    assert np.sqrt(np.mean([fit.se**2 for fit in fits])) == pytest.approx(spread, rel=0.15)
+
+
+def test_the_upper_half_has_three_points_where_there_are_three():
+    assert growth.upper_half([1, 2, 4, 8, 16]) == slice(-3, None)
+    assert growth.upper_half([1, 2, 100]) == slice(-3, None)
+    assert growth.upper_half([1, 100]) == slice(-2, None)
+    assert growth.exponent([1, 100], [1, 100]) == (pytest.approx(1), math.inf)
+
+
+def test_a_straight_line_is_recovered():
+    fit = growth.line([1, 2, 5, 10], [4.0, 5.0, 8.0, 13.0])
+    assert fit == (pytest.approx(3), pytest.approx(1))
+
+
+def test_width_and_replicas_count_their_own_flops():
+    base = scaling.TrainConfig(size="small", b=5)
+    axes = scaling.AXES
+    one, four = (scaling.flops_of(axes["replicas"].case(base, n)) for n in (1, 4))
+    assert one == base.step_flops and four == 4 * one
+    assert scaling.flops_of(axes["width"].case(base, 64)) == base.step_flops
+    assert scaling.flops_of(axes["width"].case(base, 128)) > 3 * base.step_flops
+
+
+def test_planning_is_measured():
+    probe = scaling.planning(24)
+    assert probe.seconds > 0
+
+
+def test_a_report_is_logged_and_drawn_again(call, store, tmp_path):
+    path, figure = tmp_path / "found.json", tmp_path / "figure.png"
+    results.write_json(a_report(), path)
+    words = ("--read", str(path), "--figure", str(figure), "--log", "true")
+    code, said = call(benchmark, *words)
+    assert code == 0
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    run = store.get_run(said[-1].split()[-1])
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["looped.kind"] == "benchmark"
+    assert run.data.params["about.device"] == "CPU"
+    exponent = run.data.metrics["benchmark/scaling-b/time_exponent"]
+    assert exponent == a_report()["parts"]["scaling"][0]["time_exponent"]
+    history = store.get_metric_history(run.info.run_id, "benchmark/scaling-b/ms")
+    assert [point.step for point in history] == [1, 2, 4, 8, 16]
+    kept = {file.path for file in store.list_artifacts(run.info.run_id, "benchmark")}
+    assert kept == {
+        f"benchmark/{name}" for name in ("benchmark.json", "benchmark.md", "scaling.png")
+    }
+
+
+def test_it_logs_to_the_run_that_mlflow_run_made(store, monkeypatch):
+    launched = store.create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", launched)
+    store.log_param(launched, "device", "auto")  # as `mlflow run` does
+    assert log.log(a_report()) == launched
+    assert store.get_run(launched).info.status == "RUNNING"  # it ends with the process
+
+
+def test_a_failure_is_left_on_the_run_that_mlflow_run_made(call, store, monkeypatch):
+    launched = store.create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", launched)
+    code, said = call(benchmark, "--read", "missing.json")
+    assert code == 1 and "missing.json" in said[0]
+    assert "missing.json" in store.get_run(launched).data.tags["looped.reason"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--parts", "speed"), "parts must be one of training, .*, got speed"),
+        (("--cells", "huge:1"), "size of a cell must be one of tiny, small, medium, got huge"),
+        (("--cells", "tiny:0"), "b of a cell must be 1 or more, got tiny:0"),
+        (("--rounds", "0"), "rounds must be a whole number of at least 1, got 0"),
+        (("--seconds", "0"), "seconds must be a finite number above 0, got 0.0"),
+        (("--figure", "f.png"), "figure needs part scaling among the parts, got training"),
+        (("--read", "missing.json"), "read must name a benchmark's JSON, got missing.json"),
+    ],
+)
+def test_bad_options_are_refused_in_one_line(call, words, message):
+    code, said = call(benchmark, *words)
+    assert code != 0 and len(said) == 1
+    assert re.search(message, said[0])
+
+
+def test_defaults_leave_out_what_takes_minutes():
+    assert set(PARTS) - set(BenchmarkOptions().chosen_parts) == {"checkpoints", "grid", "scaling"}

@@ -1,0 +1,230 @@
+"""fit_scaling and predict_scaling, from their arguments to what MLflow holds."""
+
+import contextlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import planted_study
+import pytest
+from planted_study import E_M, TRUTH, log_training
+
+from analysis.answers import files as study_files
+from analysis.publish import law_registry
+from analysis.scaling.fit import fit_scaling
+from analysis.scaling.forms import FORMS
+from analysis.scaling.law_file import load_law, save_law
+from entrypoints import fit_scaling as fit_command
+from entrypoints import predict_scaling as predict_command
+from looped.config import TrainConfig
+from looped.tracking.packaging import quietly
+
+LAW = "saturating_power/of_E_M"
+QUICK = ("--resamples", "100")
+CHAMPION = "models:/looped-scaling-law@champion"
+
+
+@pytest.fixture
+def run(call, planted_store):
+    """Run a command on the planted store."""
+    return call
+
+
+def without_rendering(figure, path):
+    """Leave a figure's two files, which take seconds to render, empty."""
+    for suffix in ("svg", "png"):
+        Path(f"{path}.{suffix}").touch()
+
+
+@pytest.fixture(scope="module")
+def fitted_database(planted_database, tmp_path_factory):
+    """The planted database after one fit of its law, and what the command said; made once."""
+    database = tmp_path_factory.mktemp("fitted") / "mlflow.db"
+    shutil.copy(planted_database[0], database)
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+        patch.setenv("MLFLOW_EXPERIMENT_ID", planted_database[1])
+        patch.delenv("MLFLOW_RUN_ID", raising=False)
+        patch.setattr(study_files, "save", without_rendering)
+        patch.setattr(sys, "argv", ["fit_scaling", "--form", LAW, *QUICK])
+        assert fit_command.main() == 0
+    return database, said.getvalue()
+
+
+@pytest.fixture
+def fitted_store(fitted_database, planted_store, tmp_path):
+    """A client of a copy of that database."""
+    shutil.copy(fitted_database[0], tmp_path / "mlflow.db")
+    return planted_store
+
+
+def fit_run(client):
+    (found,) = client.search_runs(
+        [os.environ["MLFLOW_EXPERIMENT_ID"]], "tags.`looped.kind` = 'fit'", max_results=1
+    )
+    return found
+
+
+def test_the_command_reports(fitted_database):
+    for part in ("Runs", "Law", "Joint law of size and loops", "Loops for size", "Verdict"):
+        assert f"[[{part}]]" in fitted_database[1]
+    assert "champion is version 1, the first" in fitted_database[1]
+
+
+def test_a_fit_is_logged(fitted_store):
+    found = fit_run(fitted_store)
+    assert found.info.status == "FINISHED"
+    metrics, params = found.data.metrics, found.data.params
+    assert params["law.form"] == LAW and params["fit.resamples"] == "100"
+    for name, true in zip(("gain", "slope", "exponent"), TRUTH[LAW], strict=True):
+        assert metrics[f"law/{name}"] == pytest.approx(true, rel=0.3)
+        assert metrics[f"law/{name}/lower"] < metrics[f"law/{name}"] < metrics[f"law/{name}/upper"]
+    for size, true in E_M.items():
+        assert metrics[f"law/E_M.{size}"] == pytest.approx(true, abs=0.15)
+    assert metrics["fit/runs"] == 36
+    assert 0 < metrics["fit/leave_one_b_out"] < 0.3
+    assert 1 < metrics["exchange/tiny_to_medium"] < 15
+    held = {
+        Path(file.path).name for file in fitted_store.list_artifacts(found.info.run_id, "scaling")
+    }
+    figures = {"law", "residuals", "held_out", "forms", "costs", "loop_curves"}
+    tables = {"points", "cells", "parameters", "forms", "residuals", "held_out", "costs"}
+    assert held >= {f"{name}.{kind}" for name in figures for kind in ("svg", "png")}
+    assert held >= {f"{name}.csv" for name in tables} | {"report.txt", "answers.json"}
+
+
+def test_the_law_is_loaded_elsewhere_without_the_repository(run, fitted_store, tmp_path):
+    code, (here, fitted_to) = run(predict_command, "--size", "small", "--b", "30")
+    assert code == 0
+    assert fitted_to.startswith("fitted to 36 runs of linear") and "none plateaued" in fitted_to
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    script = (
+        "import mlflow, pandas as pd, sys\n"
+        f"law = mlflow.pyfunc.load_model('{CHAMPION}')\n"
+        "asked = {'size': ['small', None], 'E_M': [None, 2.4], 'b': [30, 8]}\n"
+        "table = law.predict(pd.DataFrame(asked))\n"
+        "assert 'torch' not in sys.modules\n"
+        "print(table.round(3).to_csv(index=False))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", script],
+        cwd=elsewhere,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows = [line.split(",") for line in done.stdout.split()]
+    assert rows[0] == ["E_LM", "lower", "upper", "least", "most", "beyond"]
+    shown = re.match(r"small at b = 30: (\S+) bits \[(\S+), (\S+)\]", here)
+    assert [float(part) for part in shown.groups()] == [float(part) for part in rows[1][:3]]
+    assert (rows[1][5], rows[2][5]) == ("True", "False")
+    true = float(FORMS[LAW](2.4, 8, *TRUTH[LAW]))
+    assert float(rows[2][0]) == pytest.approx(true, abs=0.1)
+
+
+def test_nothing_registered_is_a_pickle(fitted_store):
+    folder = Path(fitted_store.get_run(fit_run(fitted_store).info.run_id).info.artifact_uri[7:])
+    files = [path for path in (folder / "law").rglob("*") if path.is_file()]
+    kinds = {path.suffix for path in files if path.parent.name != "__pycache__"}
+    assert {".py", ".json"} <= kinds <= {"", ".py", ".cpp", ".h", ".json", ".yaml", ".txt", ".csv"}
+
+
+def test_a_size_that_the_law_does_not_know_is_refused(run, fitted_store):
+    code, (line,) = run(predict_command, "--size", "huge")
+    assert code == 1
+    assert "size must be one of tiny, small, medium (or give E_M), got huge" in line
+
+
+def test_champion_moves_only_when_held_out_error_falls(store):
+    name, study = "looped-scaling-law", {"task": "linear", "recipe": "abc"}
+    table = planted_study.points(noise=0.05)
+    said, pointed = [], []
+    for form, recipe in (("power", "abc"), (LAW, "abc"), ("power", "abc"), (LAW, "def")):
+        fit = fit_scaling(table, forms=[form], resamples=100)
+        run_id = store.create_run(os.environ["MLFLOW_EXPERIMENT_ID"]).info.run_id
+        with quietly():
+            said.append(
+                law_registry.register(store, run_id, fit, name, study | {"recipe": recipe})[1]
+            )
+        pointed.append(int(store.get_registered_model(name).aliases["champion"]))
+    assert pointed == [1, 2, 2, 2]
+    assert said[0] == "champion is version 1, the first"
+    assert said[1].startswith("champion moves from version 1 to 2: held-out error")
+    assert said[2].startswith("champion stays version 2: held-out error")
+    assert said[3].startswith("champion stays version 2, whose recipe abc does not compare")
+
+
+def test_laws_are_compared_on_the_cells_held_out_from_both():
+    keys = {"left_out": ["b", "b"], "size": ["tiny", "tiny"]}
+    mine = pd.DataFrame({**keys, "b": [5.0, 10.0], "measured": [3.0, 4.0], "predicted": [3.1, 9.0]})
+    theirs = pd.DataFrame(
+        {**keys, "b": [5.0, 15.0], "measured": [2.0, 4.0], "predicted": [2.8, 4.0]}
+    )
+    found = law_registry.compare_on_same_cells(mine, theirs)
+    assert found == (pytest.approx(0.1), pytest.approx(0.2), 1)
+    assert law_registry.compare_on_same_cells(mine, theirs.assign(size="small")) is None
+
+
+def test_a_law_read_back_is_the_same(tmp_path):
+    fit = fit_scaling(planted_study.points(noise=0.08), resamples=100)
+    save_law(tmp_path, fit)
+    again = load_law(tmp_path)
+    asked = {"size": ["tiny", "medium"], "b": [7, 30]}
+    assert (again.predict(asked) == fit.predict(asked)).all()
+    assert np.array_equal(again.interval(asked), fit.interval(asked))
+    assert again.report() == fit.report()
+
+
+def test_mixed_recipes_are_refused_unless_chosen(run, planted_store):
+    experiment = os.environ["MLFLOW_EXPERIMENT_ID"]
+    log_training(planted_store, experiment, TrainConfig(steps=300), 1.0)
+    code, (line,) = run(fit_command, *QUICK)
+    assert code == 1
+    assert "must share their recipe" in line and "steps=300" in line
+
+
+def test_the_run_that_launched_it_holds_the_fit(run, planted_store, monkeypatch):
+    monkeypatch.setattr(study_files, "save", without_rendering)
+    launched = planted_store.create_run(os.environ["MLFLOW_EXPERIMENT_ID"]).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", launched)
+    options = ("--sizes", "tiny,small", "--measure", "median", "--register", "false")
+    code, said = run(fit_command, "--form", "power", *options, *QUICK)
+    assert code == 0, said
+    after = planted_store.get_run(launched)
+    assert after.info.run_name == "fit_scaling"
+    assert after.data.tags["looped.kind"] == "fit"
+    assert after.data.params["law.sizes"] == "tiny,small"
+    assert "E_M b^phi" in after.data.tags["mlflow.note.content"]
+    # the planted median is 0.66 bits above the mean
+    assert after.data.metrics["law/E_M.tiny"] > E_M["tiny"] + 0.4
+
+
+@pytest.mark.parametrize(
+    ("command", "argv", "rule"),
+    [
+        (fit_command, ["--task", "relu_network"], "task must be one of linear (36 runs), got"),
+        (fit_command, ["--sizes", "huge"], "sizes must be among"),
+        (fit_command, ["--bs", "1,two"], "bs must be whole numbers of at least 1"),
+        (fit_command, ["--bs", "1"], "points must have b beyond 1, got"),
+        (fit_command, ["--bs", "5,10"], "every size must have runs at b = 1"),
+        (fit_command, ["--form", "cubic"], "form must be one of power,"),
+        (fit_command, ["--resamples", "10"], "resamples must be a whole number of at least 100"),
+        (fit_command, ["--measure", "mode"], "measure must be one of mean, median, got mode"),
+        (predict_command, [], "give size or E_M, got size=None and E_M=None"),
+        (predict_command, ["--size", "tiny", "--b", "0"], "b must be a whole number of at least 1"),
+        (predict_command, ["--size", "tiny", "--level", "1"], "level must lie between 0 and 1"),
+        (predict_command, ["--size", "tiny"], "looped-scaling-law"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(run, command, argv, rule):
+    code, (line,) = run(command, *argv)
+    assert code in (1, 2)
+    assert rule in line

@@ -1,0 +1,197 @@
+"""The CPU's compiled kernels against their plain twin, the replicas' own operations."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from small_trainings import TINY, train_in
+from strategies import model_configs
+
+from looped import tasks
+from looped.config import TaskConfig
+from looped.evaluation.held_out import evaluate
+from looped.grid.local_engine import LocalEngine
+from looped.grid.options import GridOptions
+from looped.kernels.cpu import library
+from looped.model import LoopedTransformer
+from looped.sizes import SIZES, Size
+from looped.training import loop, resolve
+from looped.training.replicas import Replicas
+
+pytestmark = pytest.mark.skipif(library.library() is None, reason="there is no C++ compiler")
+
+ODD = Size(n_layer=2, n_head=3, n_embd=21, n_mlp=37, learning_rate=1e-3)
+
+
+def twins(monkeypatch, size, bs, batch=3, **settings):
+    """The same replicas twice, plain and compiled, and prompts; no weight is 0 or 1."""
+    monkeypatch.setitem(SIZES, "tiny", size)
+    settings = {"loop_window": None, **settings}
+    base = replace(TINY, b=max(bs), batch_size=batch, **settings)
+    generator = torch.Generator().manual_seed(0)
+    pair = []
+    for kernels in ("off", "fused"):
+        configs = [
+            resolve.resolve(replace(base, b=b, seed=seed, kernels=kernels))
+            for seed, b in enumerate(bs)
+        ]
+        pair.append(Replicas([loop.seeded_model(config) for config in configs], configs))
+    noise = 0.1 * torch.randn(pair[0].flat.shape, generator=generator)
+    with torch.no_grad():
+        for replicas in pair:
+            replicas.flat.add_(noise)
+    assert pair[0].cpu_chain is None
+    assert pair[1].cpu_chain is not None
+    shape = (len(bs), batch, base.n_examples + 1)
+    xs = torch.randn(*shape, base.n_dims, generator=generator)
+    return *pair, xs, torch.randn(shape, generator=generator)
+
+
+def errors_and_gradient(replicas, xs, ys, drawn=None):
+    losses, query_errors = replicas.errors(xs, ys, drawn)
+    scale = torch.linspace(1, 2, len(losses))  # a gradient must know whose loss it is of
+    gradients = torch.autograd.grad((scale * losses).sum(), list(replicas.weights.values()))
+    return losses.detach(), query_errors, dict(zip(replicas.weights, gradients, strict=True))
+
+
+def assert_equal(plain, compiled, xs, ys, drawn=None, tolerance=2e-5):
+    losses, query_errors, gradients = errors_and_gradient(plain, xs, ys, drawn)
+    ours = errors_and_gradient(compiled, xs, ys, drawn)
+    torch.testing.assert_close(ours[0], losses, rtol=tolerance, atol=0)
+    torch.testing.assert_close(ours[1], query_errors, rtol=10 * tolerance, atol=1e-6)
+    largest = max(float(gradient.abs().max()) for gradient in gradients.values())
+    for name, gradient in gradients.items():
+        difference = float((ours[2][name] - gradient).abs().max())
+        assert difference <= tolerance * largest, name
+
+
+@pytest.mark.parametrize(
+    ("size", "bs", "settings"),
+    [
+        (SIZES["tiny"], [1], {}),
+        (SIZES["small"], [4, 4], {"n_examples": 20}),
+        (SIZES["medium"], [2], {"prompt": "interleaved"}),
+        (ODD, [3, 1, 1], {}),
+        (ODD, [5], {"prompt": "interleaved", "checkpoint_loops": True}),
+        (ODD, [7, 2], {"checkpoint_loops": True}),
+    ],
+)
+def test_they_have_the_errors_and_gradients_of_their_plain_twin(size, bs, settings, monkeypatch):
+    assert_equal(*twins(monkeypatch, size, bs, **settings))
+
+
+@given(
+    size=st.builds(
+        lambda layers, heads, head, mlp: Size(layers, heads, heads * head, mlp, 1e-3),
+        st.integers(1, 2), st.integers(1, 3), st.integers(4, 18), st.integers(1, 40),
+    ),
+    b=st.integers(1, 4),
+    n_examples=st.integers(1, 33),
+    prompt=st.sampled_from(["joint", "interleaved"]),
+    window=st.integers(1, 4),
+    checkpoint_loops=st.booleans(),
+)  # fmt: skip
+def test_any_shape_is_served(size, b, n_examples, prompt, window, checkpoint_loops):
+    with pytest.MonkeyPatch.context() as patch:
+        plain, compiled, xs, ys = twins(
+            patch, size, [b], batch=2, n_examples=n_examples, prompt=prompt,
+            checkpoint_loops=checkpoint_loops,
+        )  # fmt: skip
+        plain.window = compiled.window = window
+        # A norm of few numbers may divide by little: both are then as far from the exact gradient.
+        # With b drawn the window is what was just set.
+        assert_equal(plain, compiled, xs, ys, drawn=b, tolerance=3e-4)
+
+
+def test_threads_share_the_prompts(monkeypatch):
+    _, compiled, xs, ys = twins(monkeypatch, ODD, [2], batch=5)
+    alone = errors_and_gradient(compiled, xs, ys)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(7)  # more than there are prompts
+        shared = errors_and_gradient(compiled, xs, ys)
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(shared[:2], alone[:2])
+    for name, gradient in alone[2].items():
+        torch.testing.assert_close(shared[2][name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_what_is_not_a_number_is_seen(monkeypatch):
+    _, compiled, xs, ys = twins(monkeypatch, ODD, [2])
+    xs[0, 1, 2, 0] = torch.nan
+    losses, _, gradients = errors_and_gradient(compiled, xs, ys)
+    assert losses.isnan().all()
+    assert gradients["read_out.weight"].isnan().any()
+
+
+def test_training_on_them_is_training(tmp_path):
+    plain, expected = train_in(tmp_path / "off", replace(TINY, kernels="off"))
+    compiled, came = train_in(tmp_path / "fused", replace(TINY, kernels="fused"))
+    assert [step for step, _ in came] == [step for step, _ in expected]
+    for (_, ours), (_, values) in zip(came, expected, strict=True):
+        assert ours == pytest.approx(values, rel=1e-3)
+    assert compiled.evaluation.nmse == pytest.approx(plain.evaluation.nmse, rel=1e-3)
+
+
+@given(config=model_configs(), seed=st.integers(0, 99), n_loops=st.integers(1, 4))
+def test_they_evaluate_as_the_model_predicts(config, seed, n_loops):
+    torch.manual_seed(seed)
+    model = LoopedTransformer.from_config(config)
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.add_(torch.randn_like(weights), alpha=0.3)
+    task = tasks.from_config(TaskConfig("linear", config.n_dims))
+    plain = evaluate(model, task, n_loops, 9, kernels="off")
+    ours = evaluate(model, task, n_loops, 9)
+    # predictions agree to 1e-5; where they happen to be right their squares have fewer digits
+    assert np.abs(ours.query_errors - plain.query_errors).max() < 1e-4 * plain.query_errors.max()
+    assert ours.point_nmse == pytest.approx(plain.point_nmse, rel=1e-3)
+    assert ours.state_change == pytest.approx(plain.state_change, rel=1e-3, abs=1e-6)
+
+
+def test_checkpointing_keeps_the_root_of_the_loops(monkeypatch):
+    needed = {}
+    for is_on in (False, True):
+        for b in (16, 64):
+            settings = {"batch": 1, "loop_window": b, "checkpoint_loops": is_on}
+            _, compiled, xs, ys = twins(monkeypatch, SIZES["small"], [b], **settings)
+            compiled.errors(xs, ys)
+            needed[is_on, b] = compiled.cpu_chain.memory.numel()
+    state = 6 * 64  # what a loop begins with, kept of every one
+    assert needed[False, 64] > 3.8 * needed[False, 16]
+    assert needed[True, 64] - 64 * state < 2.2 * (needed[True, 16] - 16 * state)
+
+
+@pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])
+def test_without_a_compiler_training_goes_on_plainly(compiler, tmp_path, monkeypatch, caplog):
+    for cached in (library.library, library._compiler, library._path):
+        monkeypatch.setattr(library, cached.__name__, cached.__wrapped__)
+    monkeypatch.setenv("CXX", compiler)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with caplog.at_level(logging.WARNING, "looped"):
+        assert library.library() is None
+    assert len(caplog.messages) == 1
+    assert "fused kernels for the CPU are off" in caplog.text
+    assert resolve.resolve(TINY).kernels == "off"
+    with pytest.raises(ValueError, match=r"kernels must be auto or off .* got fused"):
+        resolve.resolve(replace(TINY, kernels="fused"))
+
+
+def test_a_short_training_does_not_wait_for_the_compiler(tmp_path, monkeypatch):
+    monkeypatch.setattr(library, "_path", lambda compiler: tmp_path / "none.so")
+    monkeypatch.setattr(library, "_build", lambda *_: pytest.fail("it was compiled"))
+    monkeypatch.setattr(library, "library", library.library.__wrapped__)
+    assert resolve.resolve(TINY).kernels == "off"
+
+
+def test_the_cells_of_a_grid_earn_the_compiler_together(monkeypatch):
+    cells = [replace(TINY, seed=seed) for seed in range(8)]
+    work = sum(cell.steps * cell.step_flops for cell in cells)
+    monkeypatch.setattr(library, "serves", lambda flops: flops >= work)
+    assert resolve.resolve(cells[0]).kernels == "off"
+    assert {cell.kernels for cell in LocalEngine(GridOptions()).resolve(cells)} == {"fused"}

@@ -1,0 +1,92 @@
+import pytest
+import torch
+
+from looped import LoopedTransformer, Size, make_task
+from looped.records.files import seal, unseal
+from looped.records.model_files import (
+    DESCRIPTION,
+    WEIGHTS,
+    DamagedModelError,
+    load_model,
+    save_model,
+)
+
+SIZE = Size(n_layer=1, n_head=1, n_embd=4, n_mlp=4, learning_rate=0.1 + 0.2)
+FACTS = {"b": 3, "task": {"name": "linear", "n_dims": 2}, "held_out/nmse": 1 / 3}
+
+
+def new_model(**changes):
+    return LoopedTransformer(**{"size": SIZE, "n_dims": 2, "n_points": 5} | changes)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    save_model(tmp_path / "model", new_model(), FACTS)
+    return tmp_path / "model"
+
+
+@pytest.mark.parametrize("prompt", ["joint", "interleaved"])
+def test_a_model_comes_back_to_the_bit(tmp_path, prompt):
+    model = new_model(prompt=prompt)
+    save_model(tmp_path, model, FACTS)
+    loaded, facts = load_model(tmp_path)
+    assert facts == FACTS
+    assert loaded.config == model.config
+    assert not loaded.training
+    xs, ys = make_task("linear", n_dims=2).batch(7, 0, batch_size=3, n_points=5)
+    assert torch.equal(loaded(xs, ys, 4), model(xs, ys, 4))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [DESCRIPTION, WEIGHTS]
+
+
+def test_loading_draws_no_random_numbers(folder):
+    before = torch.get_rng_state()
+    load_model(folder)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("name", [DESCRIPTION, WEIGHTS])
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "gone", "a folder"])
+def test_a_tampered_file_is_refused_in_one_line_that_names_it(folder, name, damage):
+    path = folder / name
+    content = path.read_bytes()
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    path.unlink()
+    if damage == "a folder":
+        path.mkdir()
+    elif damage != "gone":
+        path.write_bytes({"cut": content[:middle], "flip": flipped, "empty": b""}[damage])
+    with pytest.raises(DamagedModelError) as caught:
+        load_model(folder)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_single_bit_of_the_weights_counts(folder):
+    content = bytearray((folder / WEIGHTS).read_bytes())
+    for place in range(0, len(content), 97):
+        content[place] ^= 1
+        (folder / WEIGHTS).write_bytes(content)
+        with pytest.raises(DamagedModelError, match="checksum"):
+            load_model(folder)
+        content[place] ^= 1
+
+
+def test_weights_of_another_shape_are_refused(folder):
+    content = unseal((folder / DESCRIPTION).read_bytes())
+    content["architecture"]["n_points"] = 6
+    (folder / DESCRIPTION).write_bytes(seal(content))
+    with pytest.raises(DamagedModelError, match="size mismatch") as caught:
+        load_model(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change", [{"n_points": 1}, {"prompt": "none"}, {"size": {}}, {"more": 1}, {"size": None}]
+)
+def test_an_impossible_architecture_is_refused(folder, change):
+    content = unseal((folder / DESCRIPTION).read_bytes())
+    content["architecture"] |= change
+    (folder / DESCRIPTION).write_bytes(seal(content))
+    with pytest.raises(DamagedModelError, match=DESCRIPTION):
+        load_model(folder)

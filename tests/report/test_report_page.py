@@ -1,0 +1,184 @@
+"""The files of a report: the same for the same runs, and a page that needs nothing else."""
+
+import json
+import random
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import browser
+import pandas as pd
+import planted_report
+import pytest
+from matplotlib.figure import Figure
+
+from analysis.claims.claims import CLAIMS
+from analysis.claims.hypotheses import HYPOTHESES
+from analysis.publish import report_log
+from analysis.report import content, files
+from analysis.report.subject import choose
+
+RUNS = [
+    replace(run, speed=(), metrics={})  # a panel less, which takes long to draw
+    for run in planted_report.runs()
+    if run.config.size == "tiny" and run.config.seed < 3
+]
+FIGURES = {
+    "linear/performance", "linear/extrapolation", "linear/beyond", "linear/law", "linear/cost",
+    "linear/pareto", "linear/loss-tiny", "across_tasks",
+}  # fmt: skip
+
+
+def write(folder, runs):
+    scores = {run.run_id: planted_report.BASELINES for run in runs}
+    report = content.make(choose(runs, scores), 100)
+    files.write(folder, report, "A <planted> study")
+    return report
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    return folder, write(folder, RUNS)
+
+
+class Page(HTMLParser):
+    """What a page refers to, and what it says."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.tags, self.words, self.ids = [], [], [], set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        named = dict(attrs)
+        self.ids.add(named.get("id"))
+        self.links += [named[key] for key in ("src", "href", "srcset", "data") if key in named]
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def page(written):
+    return (written[0] / files.PAGE).read_text(encoding="utf-8")
+
+
+def test_every_figure_has_its_files_and_caption(written):
+    folder, _ = written
+    for kind in ("svg", "png", "csv"):
+        found = {str(path.relative_to(folder))[:-4] for path in folder.rglob(f"*.{kind}")}
+        assert found == FIGURES | ({"claims"} if kind == "csv" else set())
+    captions = json.loads((folder / "captions.json").read_text())
+    assert set(captions) == FIGURES
+    assert "Lowest NMSE: tiny, b = 10" in captions["linear/performance"]
+
+
+def test_the_same_runs_give_the_same_bytes(written, tmp_path, monkeypatch):
+    folder, _ = written
+    shuffled = random.Random(3).sample(RUNS, len(RUNS))
+    assert shuffled != RUNS
+    save = Figure.savefig
+
+    def without_png(figure, path, **options):
+        if path.endswith("svg"):
+            save(figure, path, **options)
+
+    monkeypatch.setattr(Figure, "savefig", without_png)
+    write(tmp_path, shuffled)
+    compared = [path for path in folder.rglob("*.*") if path.suffix != ".png"]
+    assert len(compared) > 2 * len(FIGURES)
+    for path in compared:
+        again = tmp_path / path.relative_to(folder)
+        assert path.read_bytes() == again.read_bytes(), path.name
+
+
+def test_a_table_holds_what_its_figure_shows(written):
+    table = pd.read_csv(written[0] / "linear" / "performance.csv")
+    assert sorted(table["expressivity"]) == pytest.approx([0.9, 1.0, 1.9, 2.0, 2.3, 2.4])
+
+
+def test_the_page_refers_to_nothing_outside(page):
+    held = Page(page)
+    inside = [link for link in held.links if link.startswith("#")]
+    assert {link[1:] for link in inside} <= held.ids
+    rest = set(held.links) - set(inside)
+    assert len(rest) == len(FIGURES)
+    assert all(link.startswith("data:image/svg+xml;base64,") for link in rest)
+    assert "script" not in held.tags and "link" not in held.tags
+    assert not re.search(r"url\(|@import", page)
+    assert "default-src 'none'" in page
+
+
+def test_verdicts_are_on_the_page_with_word_rule_and_reason(written, page):
+    _, report = written
+    (section,) = report.sections
+    assert [each.claim for each in section.findings] == [claim.slug for claim in CLAIMS]
+    assert len(section.hypotheses) == len(HYPOTHESES)
+    words = " ".join(Page(page).words)
+    for finding in (*section.findings, *section.hypotheses):
+        assert finding.statement in words
+        assert f"Rule: {finding.rule}" in words and finding.reason in words
+    for verdict in {finding.verdict for finding in section.findings}:
+        assert f'class="verdict {verdict.value.replace(" ", "-")}"' in page
+    claims = pd.read_csv(written[0] / "claims.csv")
+    assert len(claims) == len(CLAIMS) + len(HYPOTHESES)
+    assert set(claims["task"]) == {"linear"}
+
+
+def test_hypotheses_compare_all_recipes_and_claims_the_chosen_one(monkeypatch):
+    longer = [planted_report.run("tiny", 5, seed, steps=9000) for seed in (1, 2)]
+    judged = []
+    monkeypatch.setattr(content, "_exhibits", lambda *_: [])
+    monkeypatch.setattr(
+        content, "judge", lambda runs, claims=CLAIMS: judged.append((len(runs), claims)) or []
+    )
+    content.make(choose([*RUNS, *longer], {}), 100)
+    assert judged == [(6, CLAIMS), (8, HYPOTHESES)]
+
+
+def test_what_came_is_escaped_and_what_is_missing_stands_on_top(written, page):
+    _, report = written
+    assert "<h1>A &lt;planted&gt; study</h1>" in page
+    assert report.missing
+    for reason in report.missing:
+        assert page.index(f"Missing: {reason.split('>')[0]}") < page.index("<h2")
+
+
+def test_the_note_holds_a_table_of_the_claims(written):
+    said = report_log.note(written[1])
+    assert said.count("| supported, ") == report_log.counts(written[1])["claims/supported"]
+    assert len([line for line in said.splitlines() if line.startswith("| ")]) == len(CLAIMS) + 1
+
+
+def contrast(ink, paper):
+    def luminance(colour):
+        parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    light, dark = sorted((luminance(ink), luminance(paper)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.skipif(not browser.BINARY, reason="no chromium or google-chrome is installed")
+@pytest.mark.parametrize("is_dark", [False, True])
+def test_a_browser_shows_all_of_it_and_asks_nobody(page, tmp_path, is_dark):
+    console, seen = browser.look(page, tmp_path, is_dark)
+    assert console == []
+    assert len(seen["pictures"]) == len(FIGURES) and min(seen["pictures"]) > 300
+    assert seen["asked"] == []
+    assert contrast(seen["ink"], seen["paper"]) > 10
+    assert (seen["paper"] == "rgb(255, 255, 255)") is not is_dark
+    assert seen["overflow"] <= 0
+
+
+@pytest.mark.skipif(not browser.BINARY, reason="no chromium or google-chrome is installed")
+def test_the_browser_would_tell(tmp_path):
+    broken = '<img src="http://127.0.0.1:9/x.png"><img src="data:image/png;base64,AAAA">'
+    policy = """<meta http-equiv="Content-Security-Policy" content="default-src 'none'">"""
+    text = f"<!DOCTYPE html><html><head>{policy}</head><body>{broken}</body></html>"
+    console, seen = browser.look(text, tmp_path)
+    assert any("Content Security Policy" in line for line in console)
+    assert seen["pictures"] == [0, 0]

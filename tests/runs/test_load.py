@@ -1,0 +1,219 @@
+"""Logged runs as tables: what is read, what is left out, what is refused."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import planted_study
+import pytest
+from mlflow.entities import Metric
+from planted_study import log_training
+
+from analysis.runs import load
+from analysis.runs.expressivity import cells, expressivity, standard_error
+from analysis.runs.load import baseline_nmse, bayes_nmse, read_runs
+from analysis.runs.selection import SelectionError, n_once, select
+from entrypoints import train
+from looped import LoopedTransformer
+from looped.config import TrainConfig
+from looped.evaluation.baseline_scores import baselines_identity
+from looped.sizes import SIZES
+from looped.training import resolve
+
+CONFIG = TrainConfig(size="small", b=5, seed=7)
+
+
+@pytest.fixture
+def experiment(store):
+    return os.environ["MLFLOW_EXPERIMENT_ID"]
+
+
+def test_a_planted_study_is_read_as_it_was_planted(planted_store):
+    experiment = os.environ["MLFLOW_EXPERIMENT_ID"]
+    chosen = select(read_runs(planted_store, experiment))
+    table = chosen.points.merge(planted_study.points(noise=0.05), on=["size", "b", "seed"])
+    assert len(table) == 36
+    assert table["expressivity_x"].to_numpy() == pytest.approx(table["expressivity_y"].to_numpy())
+    row = table.iloc[0]
+    assert row["nmse"] == pytest.approx(2 ** (-2 * row["expressivity_x"]))
+    # the planted error over prompts is 2 % of the NMSE, its median 0.4 of it
+    assert row["standard_error"] == pytest.approx(0.02 / (2 * 0.6931), rel=1e-3)
+    assert row["expressivity_median"] - row["expressivity_x"] == pytest.approx(0.661, abs=1e-3)
+    assert "36 runs of linear" in chosen.account
+
+
+def test_a_run_keeps_its_whole_configuration(store, experiment):
+    config = TrainConfig(
+        size="medium", b=7, seed=3, task="noisy_linear", noise_std=0.5, learning_rate=2e-4,
+        loop_window=4, n_dims=3, prompt="interleaved", warmup=9,
+    )  # fmt: skip
+    log_training(store, experiment, config, 2.0)
+    (run,) = read_runs(store, experiment)
+    assert run.config == config.resolved("cpu", "fp32")
+    assert run.task == "noisy_linear n_dims=3 noise_std=0.5"
+    assert run.loops["nmse"][6] == pytest.approx(2**-4)
+
+
+def test_only_finished_trainings_that_none_supersedes_are_read(store, experiment):
+    kept = log_training(store, experiment, CONFIG, 2.0)
+    log_training(store, experiment, CONFIG, 2.0, status="FAILED")
+    log_training(store, experiment, CONFIG, 2.0, superseded_by=kept)
+    log_training(store, experiment, CONFIG, 2.0, **{"looped.kind": "baseline"})
+    store.set_terminated(store.create_run(experiment).info.run_id)
+    assert [run.run_id for run in read_runs(store, experiment)] == [kept]
+
+
+def test_runs_that_nobody_evaluated_are_left_out_and_counted(store, experiment):
+    short = log_training(store, experiment, planted_study.replace(CONFIG, b=15), 2.0, n_loops=9)
+    with pytest.raises(SelectionError, match="got 1 finished, none evaluated"):
+        select(read_runs(store, experiment))
+    kept = log_training(store, experiment, CONFIG, 2.0)
+    chosen = select(read_runs(store, experiment))
+    assert [run.run_id for run in chosen.runs] == [kept] != [short]
+    assert "1 not evaluated" in chosen.account
+
+
+def test_the_newest_evaluation_stands(store, experiment):
+    run_id = log_training(store, experiment, CONFIG, 2.0)
+    store.log_batch(run_id, metrics=[Metric("loops/nmse", 0.5, 2000, CONFIG.b)])
+    (run,) = read_runs(store, experiment)
+    assert run.loops["nmse"][CONFIG.b - 1] == 0.5
+
+
+def test_plateaued_and_repeated_runs_are_left_out_and_counted(store, experiment):
+    first = log_training(store, experiment, CONFIG, 2.0)
+    second = log_training(store, experiment, CONFIG, 2.1, unconverged="true")
+    log_training(store, experiment, planted_study.replace(CONFIG, seed=8), 0.01, plateau="true")
+    runs = read_runs(store, experiment)
+    chosen = select(runs)
+    assert [run.run_id for run in chosen.runs] == [second] != [first]
+    assert (chosen.plateaued, chosen.repeated, chosen.unconverged) == (1, 1, 1)
+    assert "1 plateaued left out, 1 repeated left out; 1 still learning" in chosen.account
+    assert len(select(runs, with_plateaued=True).runs) == 2
+
+
+def test_a_mixture_is_refused_with_what_differs(store, experiment):
+    for changes in ({}, {"steps": 300}, {"steps": 300, "prompt": "interleaved"}):
+        log_training(store, experiment, planted_study.replace(CONFIG, **changes), 2.0)
+    runs = read_runs(store, experiment)
+    with pytest.raises(SelectionError, match="must share their recipe") as refused:
+        select(runs)
+    assert "steps=300" in str(refused.value) and "prompt=interleaved" in str(refused.value)
+    recipe = runs[0].config.recipe_identity
+    assert len(select(runs, recipe=recipe[:6]).runs) == 1
+    log_training(store, experiment, planted_study.replace(CONFIG, n_dims=10), 2.0)
+    runs = read_runs(store, experiment)
+    with pytest.raises(
+        SelectionError, match=r"must share their task .*linear n_dims=10 \(1 runs\)"
+    ):
+        select(runs, recipe=recipe)
+    assert select(runs, task="linear n_dims=10").runs[0].config.n_dims == 10
+    assert {run.task for run in select(runs, task="linear", recipe=recipe).runs} == {"linear"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "rule"),
+    [
+        ({"task": "relu_network"}, r"task must be one of linear \(1 runs\), got relu_network"),
+        ({"recipe": "nope"}, "recipe must be one of"),
+        ({"sizes": ["huge"]}, r"sizes must be among small \(1 runs\), got \['huge'\]"),
+        ({"bs": [9]}, r"bs must be among 5 \(1 runs\), got \[9\]"),
+    ],
+)
+def test_a_choice_of_nothing_is_refused(store, experiment, wanted, rule):
+    with pytest.raises(
+        SelectionError, match="must hold finished and evaluated trainings, got none"
+    ):
+        select(read_runs(store, experiment))
+    log_training(store, experiment, CONFIG, 2.0)
+    with pytest.raises(SelectionError, match=rule):
+        select(read_runs(store, experiment), **wanted)
+
+
+def test_the_bayes_predictor_on_the_same_prompts_is_found(store, experiment):
+    noisy = planted_study.replace(CONFIG, task="noisy_linear")
+    for config, baseline, error in ((noisy, "ridge", 0.07), (CONFIG, "least_squares", 1e-13)):
+        log_training(store, experiment, config, 1.5)
+        identity = baselines_identity(config.task_config, config.n_examples, 50, 12_800)
+        tags = {"looped.kind": "baseline", "baseline": baseline, "baselines": identity}
+        run = store.create_run(experiment, tags=tags)
+        store.log_metric(run.info.run_id, "held_out/nmse", error)
+    runs = read_runs(store, experiment)
+    found = bayes_nmse(store, experiment, runs)
+    by_task = {run.task: baseline_nmse(store, experiment, runs)[run.run_id] for run in runs}
+    assert by_task == {"noisy_linear": {"ridge": 0.07}, "linear": {"least_squares": 1e-13}}
+    # noiseless least squares is exact: no ceiling to speak of
+    assert found == {run.run_id: 0.07 for run in runs if run.task == "noisy_linear"}
+    (row,) = select(runs, task="noisy_linear", bayes=found).points.to_dict("records")
+    assert row["below_bayes"] == pytest.approx(expressivity(0.07) - 1.5)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("prompt", ["joint", "interleaved"])
+def test_weights_used_once_are_those_of_read_in_and_read_out(size, prompt):
+    config = TrainConfig(size=size, prompt=prompt)
+    model = LoopedTransformer.from_config(config.model_config)
+    parts = (model.read_in, model.read_out)
+    assert n_once(config) == sum(p.numel() for part in parts for p in part.parameters())
+
+
+def test_errors_over_prompts_and_over_seeds_are_kept_apart(planted_store):
+    points = select(read_runs(planted_store, os.environ["MLFLOW_EXPERIMENT_ID"])).points
+    own = points[(points["size"] == "tiny") & (points["b"] == 5)]
+    row = cells(points).set_index(["size", "b"]).loc[("tiny", 5)]
+    assert row["seeds"] == 3
+    assert row["expressivity"] == pytest.approx(own["expressivity"].mean())
+    assert row["se_seeds"] == pytest.approx(own["expressivity"].std() / 3**0.5)
+    # all seeds see the same prompts, so more of them do not help
+    assert row["se_prompts"] == pytest.approx(own["standard_error"].mean())
+
+
+def test_a_bit_is_a_quarter_of_the_error():
+    assert expressivity([1.0, 0.25, 1 / 16]) == pytest.approx([0, 1, 2])
+    high, low = expressivity(0.1 * (1 - 1e-6)), expressivity(0.1 * (1 + 1e-6))
+    assert standard_error(0.1, 1e-7) == pytest.approx((high - low) / 2, rel=1e-4)
+
+
+def test_reading_needs_no_torch():
+    code = f"import sys, {load.__name__}; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_train_logs_is_read(store, experiment, monkeypatch, tmp_path):
+    small = {"size": "tiny", "b": 3, "seed": 5, "n_examples": 7, "batch_size": 8, "steps": 20}
+    argv = [word for name, value in small.items() for word in (f"--{name}", str(value))]
+    options = ["--device", "cpu", "--b_max", "4", "--register", "false"]
+    monkeypatch.setattr(sys, "argv", ["train", *argv, *options, "--runs_dir", str(tmp_path)])
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    assert train.main() == 0
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    (run,) = read_runs(store, experiment)
+    assert run.config == resolve.resolve(TrainConfig(**small, device="cpu"))
+    logged = store.get_run(run.run_id).data
+    assert run.config.identity == logged.tags["identity"]
+    assert run.prompts == logged.metrics["held_out/prompts"]
+    (row,) = select([run], with_plateaued=True).points.to_dict("records")
+    assert row["expressivity"] == pytest.approx(logged.metrics["held_out/bits"])
+    assert row["train_flops"] == 20 * float(logged.params["model.flops_per_step"])
+    once_and_looped = row["n_once"] + row["n_rec"]
+    assert once_and_looped == int(logged.params["model.n_params_without_positions"])
+
+
+def test_training_curves_and_state_changes_are_read_when_asked_for(store, experiment):
+    run_id = log_training(store, experiment, CONFIG, 2.0)
+    for step, loss in ((25, 0.5), (1, 1.5)):
+        store.log_metric(run_id, "train/loss", loss, step=step)
+        store.log_metric(run_id, "train/query_error", loss / 2, step=step)
+    for step, speed in ((25, 4.0), (1, 2.0)):
+        store.log_metric(run_id, "speed/steps_per_s", speed, step=step)
+    for loop in (2, 3):
+        store.log_metric(run_id, "loops/state_change", 1 / loop, step=loop)
+    (run,) = read_runs(store, experiment, with_training=True)
+    assert run.training == {"step": [1, 25], "loss": [1.5, 0.5], "query_error": [0.75, 0.25]}
+    assert run.state_change == [1 / 2, 1 / 3]
+    assert run.metrics["train/loss"] == 0.5
+    assert run.speed == [2.0, 4.0]
+    (brief,) = read_runs(store, experiment)
+    assert not brief.training and not brief.speed

@@ -1,0 +1,89 @@
+"""Every form of b: the identity at b = 1, derivatives, order, ceilings."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis.scaling.forms import FORMS
+
+NAMES = sorted(FORMS)
+
+
+@st.composite
+def parameters_of(draw, form):
+    """Parameters anywhere inside a form's bounds."""
+    return [draw(st.floats(part.lower, part.upper)) for part in form.parameters]
+
+
+@st.composite
+def interior_of(draw, form):
+    """Parameters away from bounds, where values stay in the range of real studies."""
+    middle = {
+        "phi": (0.05, 1), "gain": (0.1, 5), "ceiling": (7, 12), "slope": (-1, 1),
+        "exponent": (0.1, 3), "rate": (0.02, 2), "stretch": (0.3, 1.5),
+    }  # fmt: skip
+    return [draw(st.floats(*middle[part.name])) for part in form.parameters]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(data=st.data(), e_m=st.floats(-20, 60))
+def test_at_one_loop_every_form_is_the_base_model_exactly(name, data, e_m):
+    form = FORMS[name]
+    assert form(e_m, 1, *data.draw(parameters_of(form))) == e_m
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(data=st.data(), e_m=st.floats(0.1, 6), b=st.floats(1, 60))
+def test_jacobians_are_the_slopes(name, data, e_m, b):
+    form = FORMS[name]
+    at = np.array([e_m, *data.draw(interior_of(form))])
+    exact = form.jacobian(at[0], b, *at[1:])
+    for index, slope in enumerate(exact):
+        step = np.zeros(len(at))
+        step[index] = 1e-6 * max(1, abs(at[index]))
+        high, low = (form(*np.insert(at + sign * step, 1, b)) for sign in (1, -1))
+        assert slope == pytest.approx((high - low) / (2 * step[index]), rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(data=st.data(), e_m=st.floats(0, 60), bs=st.tuples(st.floats(1, 1e4), st.floats(1, 1e4)))
+def test_more_loops_are_never_worse(name, data, e_m, bs):
+    form, (few, many) = FORMS[name], sorted(bs)
+    chosen = data.draw(parameters_of(form))
+    low, high = form(e_m, few, *chosen), form(e_m, many, *chosen)
+    assert high >= low - 1e-9 * (1 + abs(low))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(data=st.data(), e_m=st.floats(0, 6))
+def test_a_ceiling_is_never_passed_and_reached_in_the_end(name, data, e_m):
+    form, chosen = FORMS[name], data.draw(interior_of(FORMS[name]))
+    ceiling = form.ceiling(e_m, *chosen)
+    if not form.has_ceiling:
+        assert ceiling == np.inf
+        return
+    assert form(e_m, 1e3, *chosen) <= ceiling + 1e-9
+    assert form(e_m, 1e60, *chosen) == pytest.approx(ceiling, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_arrays_broadcast(name):
+    form = FORMS[name]
+    chosen = [np.full((3, 1), (*part.starts, 3.0)[0]) for part in form.parameters]
+    bs = np.array([1.0, 5.0])
+    assert form(np.ones((3, 1)), bs, *chosen).shape == (3, 2)
+    slopes = form.jacobian(np.ones((3, 1)), bs, *chosen)
+    assert slopes.shape == (3, 2, 1 + len(form.parameters))
+
+
+def test_a_gain_of_its_own_for_each_size_is_no_function_of_e_m():
+    own = {name for name in NAMES if not FORMS[name].is_general}
+    assert own == {name for name in NAMES if name.endswith("/per_size")}
+
+
+@given(e_m=st.floats(0, 6), b=st.floats(1, 100))
+def test_a_model_above_the_common_ceiling_gains_nothing(e_m, b):
+    form = FORMS["saturating_power/shared_ceiling"]
+    assert form(e_m, b, e_m - 0.5, 0.7) == e_m
+    assert form(e_m, 1e30, e_m + 0.5, 0.7) == pytest.approx(e_m + 0.5)

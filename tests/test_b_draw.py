@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import steps
+
+from looped import TrainConfig, b_draw
+
+MANY = 20_000
+
+
+def plain(name, b, size):
+    """Draws as the laws are stated, from NumPy's generator."""
+    generator = np.random.default_rng(b)
+    if name == "uniform":
+        return generator.integers(1, 2 * b, size=size)
+    if name == "fixed" or b == 1:
+        return np.full(size, b)
+    tau = generator.normal(np.log(b - 1) - 0.5**2 / 2, 0.5, size=2 * size)
+    drawn = generator.poisson(np.exp(tau)) + 1
+    return drawn[drawn <= 4 * b][:size]
+
+
+def ours(name, b, size=MANY):
+    return np.array([b_draw.draw(name, b, step) for step in range(size)])
+
+
+@given(st.sampled_from(b_draw.DISTRIBUTIONS), st.integers(1, 40), steps)
+def test_a_draw_lies_in_its_law_and_depends_on_its_arguments_alone(name, b, step):
+    drawn = b_draw.draw(name, b, step)
+    most = {"fixed": b, "uniform": 2 * b - 1, "poisson_lognormal": 4 * b}[name]
+    assert b == drawn if name == "fixed" or b == 1 else 1 <= drawn <= most
+    assert b_draw.distribution(name, b)[drawn] > 0
+    assert TrainConfig(b=b, b_draw=name, seed=step % 7).loops_of_step(step) == drawn
+
+
+@pytest.mark.parametrize("name", b_draw.DISTRIBUTIONS)
+@pytest.mark.parametrize("b", [1, 2, 5, 15, 40])
+def test_a_law_is_one_of_mean_b(name, b):
+    law = b_draw.distribution(name, b)
+    assert sum(law.values()) == pytest.approx(1)
+    mean = sum(n_loops * share for n_loops, share in law.items())
+    if name == "poisson_lognormal":
+        assert 0.995 * b < mean <= b
+    else:
+        assert mean == pytest.approx(b)
+
+
+@pytest.mark.parametrize("name", ["uniform", "poisson_lognormal"])
+@pytest.mark.parametrize("b", [2, 10, 40])
+def test_draws_are_distributed_as_those_of_the_plain_twin(name, b):
+    """Both are held against the law: mean, spread and every cumulative share, within chance."""
+    law = b_draw.distribution(name, b)
+    counts, shares = np.array(list(law)), np.array(list(law.values()))
+    mean = (counts * shares).sum()
+    for drawn in (ours(name, b), plain(name, b, MANY)):
+        assert len(drawn) == MANY
+        assert abs(drawn.mean() - mean) < 4 * drawn.std() / np.sqrt(MANY)
+        below = (drawn[:, None] <= counts).mean(axis=0)
+        assert np.abs(below - shares.cumsum()).max() < 2.2 / np.sqrt(MANY)  # Kolmogorov, 1e-4
+
+
+def test_steps_are_drawn_apart_and_all_of_a_law_comes():
+    drawn = ours("uniform", 5)
+    assert set(drawn) == set(range(1, 10))
+    assert abs(np.corrcoef(drawn[:-1], drawn[1:])[0, 1]) < 4 / np.sqrt(MANY)
+
+
+def test_the_draws_of_a_step_never_change():
+    """A training of this code must go on where an older one stopped."""
+    assert ours("uniform", 5, 12).tolist() == [2, 7, 7, 8, 9, 1, 8, 7, 3, 4, 1, 5]
+    assert ours("poisson_lognormal", 10, 12).tolist() == [5, 12, 11, 13, 19, 2, 14, 13, 6, 8, 4, 8]

@@ -1,0 +1,201 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_trainings import DRAWN, TINY, same_weights, train_in
+
+from looped import tasks
+from looped.config import TASK_OPTIONS
+from looped.training import loop, resolve
+from looped.training.curve import DivergedError
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return train_in(tmp_path_factory.mktemp("whole"), TINY)
+
+
+@settings(max_examples=10)
+@given(stops=st.lists(st.integers(1, 23), min_size=1, max_size=3))
+def test_resume_equals_no_interruption(whole, tmp_path_factory, stops):
+    root = tmp_path_factory.mktemp("stopped")
+    for stop in stops:
+        asked = iter(range(1, 1000))
+        try:
+            train_in(root, TINY, should_stop=lambda: next(asked) >= stop)  # noqa: B023
+        except loop.Stopped:
+            continue
+        break  # it was through before the stop came
+    trained, curve = train_in(root, TINY)
+    assert same_weights(trained.model, whole[0].model)
+    assert curve == whole[1]
+    assert trained.outcome == whole[0].outcome
+    assert trained.tags == whole[0].tags
+
+
+@pytest.fixture(scope="module", params=["uniform", "poisson_lognormal"])
+def drawn(request, tmp_path_factory):
+    config = replace(DRAWN, b_draw=request.param)
+    return config, *train_in(tmp_path_factory.mktemp("drawn"), config)
+
+
+@settings(max_examples=3)
+@given(stop=st.integers(1, 22))
+def test_a_drawn_b_resumes_to_the_bit(drawn, tmp_path_factory, stop):
+    config, whole, curve = drawn
+    root = tmp_path_factory.mktemp("stopped")
+    asked = iter(range(1, 1000))
+    with pytest.raises(loop.Stopped):
+        train_in(root, config, should_stop=lambda: next(asked) >= stop)
+    again, again_curve = train_in(root, config)
+    assert same_weights(again.model, whole.model)
+    assert (again_curve, again.outcome) == (curve, whole.outcome)
+
+
+@pytest.mark.parametrize("law", ["uniform", "poisson_lognormal"])
+def test_a_drawn_b_trains_as_a_plain_loop_does(law):
+    """Every step's own loops, the last four of them in the loss, the query after the last one."""
+    config = resolve.resolve(replace(DRAWN, b_draw=law, log_every=1))
+    curve = []
+    loop.train(config, watch=lambda step, values: curve.append(values))
+    model, task = loop.seeded_model(config), tasks.from_config(config.task_config)
+    adam = torch.optim.Adam(model.parameters())
+    for step, values in enumerate(curve):
+        loops = config.loops_of_step(step)
+        xs, ys = task.batch(config.seed, step, config.batch_size, config.n_examples + 1)
+        squares = (model(xs, ys, loops, grad_loops=min(4, loops)) - ys[:, -1:]).square()
+        adam.zero_grad()
+        squares.mean().backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
+        adam.param_groups[0]["lr"] = config.rate * min(1, (step + 1) / config.warmup)
+        adam.step()
+        expected = {"loss": squares.mean(), "query_error": squares[-1].mean(), "grad_norm": norm}
+        for name, value in expected.items():
+            assert values[f"train/{name}"] == pytest.approx(value.item(), rel=1e-3), (name, step)
+    assert {config.loops_of_step(step) > 4 for step in range(config.steps)} == {True, False}
+
+
+def test_a_law_of_one_loop_trains_as_a_fixed_one():
+    fixed = loop.train(replace(TINY, b=1))
+    for law in ("uniform", "poisson_lognormal"):
+        trained = loop.train(replace(TINY, b=1, b_draw=law))
+        assert same_weights(trained.model, fixed.model)
+
+
+def test_a_crash_between_checkpoints_loses_and_doubles_nothing(whole, tmp_path):
+    """The points beyond the last checkpoint are computed again and stand once."""
+
+    def crash(step, values):
+        if step == 20:
+            raise OSError("power cut")
+
+    with pytest.raises(OSError, match="power cut"):
+        train_in(tmp_path, replace(TINY, checkpoint_seconds=1e-9), watch=crash)
+    trained, curve = train_in(tmp_path, TINY)
+    assert same_weights(trained.model, whole[0].model)
+    assert curve == whole[1]
+
+
+def test_a_damaged_checkpoint_costs_steps_not_correctness(whole, tmp_path, caplog):
+    asked = iter(range(1000))
+    often = replace(TINY, checkpoint_seconds=0.0)
+    with pytest.raises(loop.Stopped):
+        train_in(tmp_path, often, should_stop=lambda: next(asked) == 12)
+    newest = max(tmp_path.glob("*/checkpoints/*.safetensors"))
+    newest.write_bytes(newest.read_bytes()[:-1])
+    trained, curve = train_in(tmp_path, TINY)
+    assert "is damaged" in caplog.text
+    assert same_weights(trained.model, whole[0].model)
+    assert curve == whole[1]
+
+
+def test_a_finished_training_is_not_done_again(whole, tmp_path):
+    train_in(tmp_path, TINY)
+    seen = []
+    trained, curve = train_in(tmp_path, TINY, watch=lambda step, values: seen.append(step))
+    assert seen == []
+    assert same_weights(trained.model, whole[0].model)
+    assert curve == whole[1]
+
+
+def test_memory_alone_does_as_well(whole):
+    trained = loop.train(TINY)
+    assert same_weights(trained.model, whole[0].model)
+    assert trained.outcome == whole[0].outcome
+
+
+@pytest.mark.parametrize(("asked", "taken"), [(None, 640), (300, 300)])
+def test_as_many_prompts_are_held_out_as_are_asked_for(asked, taken):
+    trained = loop.train(replace(TINY, steps=1), b_max=3, n_prompts=asked)
+    assert trained.outcome["held_out/prompts"] == taken
+
+
+@given(b=st.integers(1, 20), seed=st.integers(0, 2**31 - 1))
+@settings(max_examples=10)
+def test_the_seed_alone_decides_where_training_starts(b, seed):
+    global_state = torch.get_rng_state()
+    first = loop.seeded_model(replace(TINY, seed=seed))
+    assert same_weights(first, loop.seeded_model(replace(TINY, seed=seed, b=b)))
+    assert not same_weights(first, loop.seeded_model(replace(TINY, seed=seed ^ 1)))
+    assert torch.equal(global_state, torch.get_rng_state())
+
+
+def test_points_lie_at_the_first_the_last_and_every_few_steps(whole):
+    assert [step for step, _ in whole[1]] == [1, 5, 10, 15, 20, 23]
+
+
+def test_the_rate_warms_up_and_stays():
+    rates = {}
+    config = replace(TINY, learning_rate=0.5, log_every=1, grad_clip=1e-9)
+    loop.train(config, watch=lambda step, v: rates.update({step: v["train/learning_rate"]}))
+    assert rates == {step: pytest.approx(0.5 * min(1, step / 5)) for step in range(1, 24)}
+
+
+def test_training_learns():
+    """NMSE of this problem was 0.14 to 0.20 over ten seeds; chance is 1."""
+    config = replace(TINY, n_examples=15, batch_size=16, steps=400, learning_rate=3e-3)
+    trained = loop.train(config)
+    assert trained.outcome["held_out/nmse"] < 0.5
+    assert trained.tags["plateau"] == "false"
+
+
+def test_a_run_that_cannot_learn_is_tagged_so():
+    """A rate of almost nothing leaves the model where it began."""
+    trained = loop.train(replace(TINY, learning_rate=1e-12, steps=150))
+    assert trained.tags == {"escape_step": "never", "plateau": "true", "unconverged": "false"}
+
+
+def test_a_loss_that_is_no_number_ends_the_training():
+    with pytest.raises(DivergedError, match="must stay finite, at step "):
+        loop.train(replace(TINY, learning_rate=1e30, grad_clip=1e30, warmup=0))
+
+
+@pytest.mark.parametrize("task", TASK_OPTIONS)
+@pytest.mark.parametrize("prompt", ["joint", "interleaved"])
+def test_every_task_trains_with_either_prompt(task, prompt):
+    config = replace(TINY, task=task, prompt=prompt, sparsity=1, steps=3, loop_window=1)
+    assert loop.train(config).outcome["held_out/nmse"] > 0
+
+
+def test_bf16_trains_close_to_fp32(whole):
+    trained = loop.train(replace(TINY, precision="bf16"))
+    expected = whole[0].outcome["held_out/nmse"]
+    assert trained.outcome["held_out/nmse"] == pytest.approx(expected, rel=0.05)
+    assert all(p.dtype == torch.float32 for p in trained.model.parameters())
+
+
+def test_a_journal_holds_the_resolved_configuration(tmp_path):
+    train_in(tmp_path, replace(TINY, steps=1))
+    (path,) = tmp_path.glob("*/config.json")
+    config = json.loads(path.read_text())["config"]
+    assert (config["learning_rate"], config["loop_window"]) == (1e-3, 2)
+    assert "auto" not in config.values()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="got cuda without a GPU"):
+        loop.train(replace(TINY, device="cuda"))

@@ -1,0 +1,276 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_trainings import DRAWN, SEVERAL, TINY, same_weights, samples, together
+from strategies import seeds, steps
+
+from looped import TrainConfig, tasks
+from looped.training import loop, resolve
+from looped.training.curve import DivergedError
+from looped.training.groups import can_share, replica_groups
+from looped.training.replicas import Replicas, named_views
+
+BASE = resolve.resolve(replace(TINY, precision="fp32"))
+
+
+@st.composite
+def cells(draw):
+    """Configurations that may train together, by falling b."""
+    prompt = draw(st.sampled_from(("joint", "interleaved")))
+    size = draw(st.sampled_from(("tiny", "small")))
+    base = replace(BASE, size=size, prompt=prompt, learning_rate=None, loop_window=None)
+    if draw(st.booleans()):
+        bs = draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
+        chosen = [replace(base, b=b, seed=draw(seeds)) for b in sorted(bs, reverse=True)]
+    else:
+        b = draw(st.integers(2, 5))
+        base = replace(base, b=b, loop_window=draw(st.integers(1, b)))
+        base = replace(base, b_draw=draw(st.sampled_from(("fixed", "uniform"))))
+        chosen = [
+            replace(base, seed=seed) for seed in draw(st.lists(seeds, min_size=1, max_size=3))
+        ]
+    return [resolve.resolve(config) for config in chosen]
+
+
+@settings(max_examples=20)
+@given(configs=cells(), step=steps)
+def test_replicas_have_the_errors_and_gradients_of_each_model_alone(configs, step):
+    models = [loop.seeded_model(config) for config in configs]
+    replicas = Replicas(models, configs)
+    task = tasks.from_config(BASE.task_config)
+    drawn = [task.batch(config.seed, 0, 4, config.n_examples + 1) for config in configs]
+    xs, ys = (torch.stack(parts) for parts in zip(*drawn, strict=True))
+    is_drawn = configs[0].b_draw != "fixed"
+    losses, query_errors = replicas.errors(
+        xs, ys, configs[0].loops_of_step(step) if is_drawn else None
+    )
+    gradients = torch.autograd.grad(losses.sum(), list(replicas.weights.values()))
+    for row, (model, config) in enumerate(zip(models, configs, strict=True)):
+        loops = config.loops_of_step(step)
+        predictions = model(*drawn[row], loops, grad_loops=min(config.window, loops))
+        errors = (predictions - drawn[row][1][:, -model.config.n_queries :]).square()
+        torch.testing.assert_close(losses[row], errors.mean(), rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(
+            query_errors[row], errors[-1, :, -1].mean(), rtol=1e-4, atol=1e-6
+        )
+        alone = torch.autograd.grad(errors.mean(), list(model.parameters()))
+        largest = max(gradient.abs().max() for gradient in alone)
+        for ours, expected in zip(gradients, alone, strict=True):
+            assert (ours[row] - expected).abs().max() < 1e-4 * largest
+
+
+def test_named_views_share_the_memory():
+    model = loop.seeded_model(BASE)
+    flat = torch.zeros(3, sum(p.numel() for p in model.parameters()))
+    views = named_views(flat, model)
+    assert views.keys() == dict(model.named_parameters()).keys()
+    for view in views.values():
+        view[1] += 1
+    assert torch.equal(flat, torch.tensor([0.0, 1, 0])[:, None].expand_as(flat))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"seed": 7}, True),
+        ({"b": 1}, True),
+        ({"b": 4, "loop_window": 2}, False),
+        ({"steps": 24}, False),
+        ({"size": "small"}, False),
+        ({"task": "noisy_linear"}, False),
+        ({"learning_rate": 0.5}, False),
+        ({"log_every": 6}, False),
+        ({"precision": "bf16"}, False),
+    ],
+)
+def test_only_cells_of_one_program_share_it(change, expected):
+    other = resolve.resolve(replace(BASE, **{"loop_window": None, "kernels": "auto", **change}))
+    assert can_share(BASE, other) is expected
+    assert can_share(other, BASE) is expected
+
+
+@pytest.mark.parametrize("law", ["uniform", "poisson_lognormal"])
+def test_cells_of_a_drawn_b_share_a_program_with_their_own_b_and_law_alone(law):
+    """At b = 15 the window is b, as it is for a fixed b that may join any other."""
+    base = resolve.resolve(replace(BASE, b=15, b_draw=law, loop_window=None))
+    other_law = {"uniform": "poisson_lognormal", "poisson_lognormal": "uniform"}[law]
+    for change, expected in [
+        ({"seed": 7}, True),
+        ({"b": 14}, False),
+        ({"b_draw": "fixed"}, False),
+        ({"b_draw": other_law}, False),
+        ({"loop_window": 3}, False),
+    ]:
+        other = resolve.resolve(replace(base, **change))
+        assert can_share(base, other) is can_share(other, base) is expected
+
+
+@given(
+    bs=st.lists(st.integers(1, 4), max_size=6),
+    sizes=st.sampled_from([("tiny",), ("tiny", "small")]),
+    replicas=st.sampled_from(["auto", "off", "1", "2", "9"]),
+)
+def test_groups_hold_every_cell_once_and_only_what_may_share(bs, sizes, replicas):
+    configs = [
+        resolve.resolve(replace(BASE, b=b, size=size, loop_window=None, learning_rate=None))
+        for size in sizes
+        for b in bs
+    ]
+    groups = replica_groups(configs, replicas)
+    assert sorted(map(id, configs)) == sorted(id(config) for group in groups for config in group)
+    for group in groups:
+        assert len(group) <= {"auto": 1, "off": 1}.get(replicas, 9 if replicas == "9" else 2)
+        assert all(can_share(group[0], config) for config in group)
+    if replicas == "9" and bs:
+        assert len(groups) == len(sizes)
+
+
+def test_automatic_groups_are_all_that_may_share_on_a_gpu_and_single_cells_on_a_cpu():
+    cells = [replace(BASE, b=b, seed=s, loop_window=None) for b in (1, 2) for s in (1, 2, 3)]
+    on_cpu = [cell.resolved("cpu", "fp32") for cell in cells]
+    assert [len(group) for group in replica_groups(on_cpu, "auto")] == [1] * 6
+    on_gpu = [cell.resolved("cuda", "bf16") for cell in cells]
+    assert [len(group) for group in replica_groups(on_gpu, "auto")] == [6]
+    assert [len(group) for group in replica_groups(on_gpu, "off")] == [1] * 6
+
+
+def weights_that_matter(model):
+    """All but the keys' biases: softmax does not see them, so Adam makes steps of rounding."""
+    for name, weight in model.named_parameters():
+        width = model.config.size.n_embd
+        keeps = torch.ones(len(weight), dtype=torch.bool)
+        if name.endswith("qkv.bias"):
+            keeps[width : 2 * width] = False
+        yield weight[keeps]
+
+
+def assert_close_to_solo(trained, config):
+    alone = loop.train(config)
+    pairs = zip(weights_that_matter(trained.model), weights_that_matter(alone.model), strict=True)
+    for ours, expected in pairs:
+        torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-4)
+    assert trained.outcome == pytest.approx(alone.outcome, rel=1e-2)
+    assert trained.config.identity == alone.config.identity
+
+
+def test_seeds_of_a_drawn_b_train_together_as_each_does_alone(tmp_path):
+    configs = [replace(DRAWN, seed=seed) for seed in (1, 2)]
+    result, _ = together(tmp_path, configs)
+    for trained, config in zip(result, configs, strict=True):
+        assert_close_to_solo(trained, config)
+
+
+def test_training_together_equals_training_alone(tmp_path):
+    """In the order given, each with its own journal, curve and checkpoints."""
+    result, folders = together(tmp_path)
+    for trained, config, folder in zip(result, SEVERAL, folders, strict=True):
+        assert_close_to_solo(trained, config)
+        assert [step for step, _ in samples(folder)] == [1, 5, 10, 15, 20, 23]
+
+
+@settings(max_examples=5)
+@given(stops=st.lists(st.integers(1, 23), min_size=1, max_size=3))
+def test_a_stopped_group_goes_on_as_if_it_had_not_stopped(stops, tmp_path_factory):
+    whole, whole_folders = together(tmp_path_factory.mktemp("whole"))
+    root = tmp_path_factory.mktemp("stopped")
+    for stop in stops:
+        asked = iter(range(1, 1000))
+        try:
+            together(root, should_stop=lambda: next(asked) >= stop)  # noqa: B023
+        except loop.Stopped:
+            continue
+        break
+    again, folders = together(root)
+    for ours, expected in zip(again, whole, strict=True):
+        assert same_weights(ours.model, expected.model)
+        assert ours.outcome == expected.outcome
+    assert [samples(f) for f in folders] == [samples(f) for f in whole_folders]
+
+
+def test_cells_that_stopped_at_different_steps_all_go_on(tmp_path):
+    """One was trained alone to its end, one half-way, the others not at all: none begins anew."""
+    (done,), _ = together(tmp_path, SEVERAL[:1])
+    asked = iter(range(1, 1000))
+    with pytest.raises(loop.Stopped):
+        together(tmp_path, SEVERAL[1:2], should_stop=lambda: next(asked) == 12)
+    seen = []
+    result, folders = together(
+        tmp_path, watch=lambda config, step, values: seen.append((config.seed, config.b, step))
+    )
+    assert same_weights(result[0].model, done.model)
+    assert not [step for seed, b, step in seen if (seed, b) == (1, 1)]
+    assert min(step for seed, b, step in seen if (seed, b) == (2, 3)) == 15
+    for trained, config, folder in zip(result, SEVERAL, folders, strict=True):
+        assert_close_to_solo(trained, config)
+        assert [step for step, _ in samples(folder)] == [1, 5, 10, 15, 20, 23]
+
+
+def test_a_group_may_lose_one_checkpoint_of_one_cell(tmp_path):
+    """Killed between two saves of one step: all go on from the step that all have."""
+    together(tmp_path, [replace(c, checkpoint_seconds=0.0) for c in SEVERAL])
+    newest = max(tmp_path.glob(f"*{SEVERAL[2].name}*/checkpoints/*.json"))
+    newest.unlink()
+    seen = []
+    result, _ = together(tmp_path, watch=lambda config, step, values: seen.append(step))
+    assert set(seen) == {23}
+    for trained, config in zip(result, SEVERAL, strict=True):
+        assert_close_to_solo(trained, config)
+
+
+def test_a_replica_that_diverges_takes_no_other_along(tmp_path, monkeypatch):
+    step = Replicas.step
+
+    def poisoned(self, *given):
+        measured = step(self, *given)
+        with torch.no_grad():
+            self.flat[1] = torch.nan
+        return measured
+
+    monkeypatch.setattr(Replicas, "step", poisoned)
+    result, folders = together(tmp_path, [replace(c, b=2) for c in SEVERAL[1:3]])
+    assert isinstance(result[1], DivergedError)
+    monkeypatch.undo()
+    assert_close_to_solo(result[0], replace(SEVERAL[1], b=2))
+    assert [step for step, _ in samples(folders[1])] == [1]
+
+
+def test_too_little_memory_halves_the_group(tmp_path, monkeypatch):
+    errors, sizes = Replicas.errors, []
+
+    def small_card(self, xs, *given):
+        sizes.append(len(xs))
+        if len(xs) > 1:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return errors(self, xs, *given)
+
+    monkeypatch.setattr(Replicas, "errors", small_card)
+    result, _ = together(tmp_path)
+    assert sizes[:3] == [4, 2, 1]
+    for trained, config in zip(result, SEVERAL, strict=True):
+        assert_close_to_solo(trained, config)
+
+
+def test_configs_of_a_group_may_come_in_any_order():
+    config = TrainConfig(size="tiny", steps=2, n_examples=3, batch_size=2)
+    configs = [replace(config, b=b) for b in (1, 3, 2)]
+    result = loop.train_together(configs, [None] * 3)
+    assert [trained.config.b for trained in result] == [1, 3, 2]
+
+
+def test_it_moves_as_pytorchs_adam_does():
+    replicas = Replicas([loop.seeded_model(BASE)], [BASE])
+    twin = replicas.flat.detach().clone()
+    adam = torch.optim.Adam([twin], betas=(BASE.beta1, BASE.beta2), fused=True)
+    generator = torch.Generator().manual_seed(0)
+    for rate in (1e-3, 2e-3, 5e-4):
+        gradient = torch.randn(twin.shape, generator=generator)
+        twin.grad = gradient.clone()
+        adam.param_groups[0]["lr"] = rate
+        adam.step()
+        replicas.set_rate(rate)
+        replicas._adam(gradient)
+        assert torch.equal(replicas.flat, twin)
+    assert torch.equal(replicas.moments["exp_avg_sq"], adam.state[twin]["exp_avg_sq"])
