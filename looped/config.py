@@ -5,7 +5,7 @@ Symbols: ``b`` is the trained loop count and ``loop_window`` is T of Yang et al.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,7 @@ from looped.rules import (
     setting,
 )
 from looped.sizes import PROMPTS, SIZES, ModelConfig
+from looped.task_kinds import TASK_KINDS, TASK_SETTINGS, TaskKind, task_setting
 
 INITS = ("lecun", "gpt2", "pytorch")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -28,48 +29,77 @@ KERNELS = ("auto", "fused", "off")
 DEFAULT_LOOP_WINDOW = 15
 
 TASK_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "linear": (),
-    "noisy_linear": ("noise_std",),
-    "sparse_linear": ("sparsity",),
-    "decision_tree": ("tree_depth",),
-    "relu_network": ("n_hidden",),
+    name: kind.setting_names for name, kind in TASK_KINDS.items()
 }
-"""Each task's name and the settings it has besides ``n_dims``."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class TaskConfig:
-    """A function class; settings of other tasks are None."""
+    """A function class and its settings, which are read like attributes: ``task.noise_std``.
+
+    Args:
+        name: one of ``TASK_KINDS``.
+        n_dims: length of an x.
+        settings: a value for each setting of that task, and for no other.
+
+    Raises:
+        ValueError: a rule is broken.
+
+    Example:
+        >>> TaskConfig("sparse_linear", 5, sparsity=2).sparsity
+        2
+    """
 
     name: str
     n_dims: int
-    noise_std: float | None = None
-    sparsity: int | None = None
-    tree_depth: int | None = None
-    n_hidden: int | None = None
+    settings: tuple[tuple[str, Any], ...]
 
-    def __post_init__(self) -> None:
-        require_one_of("task", self.name, tuple(TASK_OPTIONS))
-        require_whole("n_dims", self.n_dims, 1)
-        own = TASK_OPTIONS[self.name]
-        for option in fields(self)[2:]:
-            came = getattr(self, option.name)
-            if option.name not in own:
-                require(came is None, f"task {self.name} has no {option.name}", came)
-            elif option.name == "noise_std":
-                require_positive("noise_std", came)
-            else:
-                require_whole(option.name, came, 1)
-        if self.sparsity is not None:
-            rule = f"sparsity must be at most n_dims={self.n_dims}"
-            require(self.sparsity <= self.n_dims, rule, self.sparsity)
-        if self.tree_depth is not None:
-            require(self.tree_depth <= 16, "tree_depth must be at most 16", self.tree_depth)
+    def __init__(self, name: str, n_dims: int, **settings: Any) -> None:
+        require_one_of("task", name, tuple(TASK_KINDS))
+        require_whole("n_dims", n_dims, 1)
+        kind = TASK_KINDS[name]
+        for unknown in settings.keys() - set(kind.setting_names):
+            require(settings[unknown] is None, f"task {name} has no {unknown}", settings[unknown])
+        for declared in kind.settings:
+            declared.check(declared.name, settings.get(declared.name), n_dims)
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "n_dims", n_dims)
+        pairs = tuple((setting, settings[setting]) for setting in kind.setting_names)
+        object.__setattr__(self, "settings", pairs)
+
+    def __getattr__(self, name: str) -> Any:
+        for setting_name, value in self.__dict__.get("settings", ()):
+            if setting_name == name:
+                return value
+        if name in TASK_SETTINGS:
+            return None
+        raise AttributeError(f"{type(self).__name__} has no {name}")
+
+    @property
+    def kind(self) -> TaskKind:
+        """What the task is, whatever its settings."""
+        return TASK_KINDS[self.name]
+
+    @property
+    def title(self) -> str:
+        """The task in words: ``noisy linear regression (noise_std 0.25)``."""
+        return self.kind.title.format(**dict(self.settings))
 
     @property
     def content(self) -> dict[str, Any]:
         """The task's name and those settings that it has."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return {"name": self.name, "n_dims": self.n_dims, **dict(self.settings)}
+
+    def baselines_identity(self, n_examples: int, n_loops: int, n_prompts: int) -> str:
+        """Name what decides the scores of the task's baselines on the held-out prompts.
+
+        Args:
+            n_examples: in-context examples N.
+            n_loops: steps of gradient descent.
+            n_prompts: the first so many prompts of the held-out stream.
+        """
+        counts = {"n_examples": n_examples, "n_loops": n_loops, "n_prompts": n_prompts}
+        return digest({"task": self.content, **counts})
 
 
 @dataclass(frozen=True)
@@ -85,12 +115,12 @@ class TrainConfig:
     size: str = setting("tiny", "weight class", tuple(SIZES))
     b: int = setting(5, "trained loop count")
     seed: int = setting(42, "fixes the initial weights and the order of the data")
-    task: str = setting("linear", "function class to learn in context", tuple(TASK_OPTIONS))
+    task: str = setting("linear", "function class to learn in context", tuple(TASK_KINDS))
     n_dims: int = setting(5, "length of an x")
-    noise_std: float = setting(0.25, "noise of noisy_linear, relative to the noiseless y")
-    sparsity: int = setting(3, "non-zero weights of sparse_linear")
-    tree_depth: int = setting(4, "depth of decision_tree")
-    n_hidden: int = setting(100, "hidden units of relu_network")
+    noise_std: float = task_setting("noise_std")
+    sparsity: int = task_setting("sparsity")
+    tree_depth: int = task_setting("tree_depth")
+    n_hidden: int = task_setting("n_hidden")
     prompt: str = setting("joint", "how points become tokens", PROMPTS)
     n_examples: int = setting(63, "in-context examples N")
     steps: int = setting(7500, "gradient steps")
@@ -147,10 +177,10 @@ class TrainConfig:
 
         A step whose drawn loops are fewer sees them all, so T has nothing to do with b there.
         """
-        return self._own_window if self.loop_window is None else self.loop_window
+        return self._default_window if self.loop_window is None else self.loop_window
 
     @property
-    def _own_window(self) -> int:
+    def _default_window(self) -> int:
         is_fixed = self.b_draw == "fixed"
         return min(DEFAULT_LOOP_WINDOW, self.b) if is_fixed else DEFAULT_LOOP_WINDOW
 
@@ -161,8 +191,8 @@ class TrainConfig:
     @property
     def task_config(self) -> TaskConfig:
         """The function class, without the settings that belong to other tasks."""
-        own = {name: getattr(self, name) for name in TASK_OPTIONS[self.task]}
-        return TaskConfig(self.task, self.n_dims, **own)
+        names = TASK_KINDS[self.task].setting_names
+        return TaskConfig(self.task, self.n_dims, **{name: getattr(self, name) for name in names})
 
     @property
     def model_config(self) -> ModelConfig:
@@ -173,8 +203,8 @@ class TrainConfig:
     def name(self) -> str:
         """A readable name: ``small-b10-s42``, and the task, prompt or draw that is no default."""
         words = (self.task, self.prompt, self.b_draw)
-        other = [word for word in words if word not in ("linear", "joint", "fixed")]
-        return "-".join([self.size, f"b{self.b}", f"s{self.seed}", *other])
+        further = [word for word in words if word not in ("linear", "joint", "fixed")]
+        return "-".join([self.size, f"b{self.b}", f"s{self.seed}", *further])
 
     @property
     def step_flops(self) -> int:
@@ -201,20 +231,20 @@ class TrainConfig:
     def recipe(self) -> dict[str, Any]:
         """How the model was trained, whatever its size, b, seed and task.
 
-        Values that only restate what the size or b imply are None, so that all cells of a
+        Values that only restate what the size or b imply are None, so that all runs of a
         study share one recipe. What is the same in all runs made before it could be chosen is
         named only where it is not so: those runs keep their recipes.
         """
-        own_rate = self.rate == SIZES[self.size].learning_rate
-        own_window = self.window == self._own_window
-        drawn = {} if self.b_draw == "fixed" else {"b_draw": self.b_draw}
-        kept = "prompt n_examples steps batch_size beta1 beta2 warmup grad_clip init precision"
+        is_size_rate = self.rate == SIZES[self.size].learning_rate
+        is_default_window = self.window == self._default_window
+        b_draw = {} if self.b_draw == "fixed" else {"b_draw": self.b_draw}
+        names = "prompt n_examples steps batch_size beta1 beta2 warmup grad_clip init precision"
         return (
-            {name: getattr(self, name) for name in kept.split()}
-            | drawn
+            {name: getattr(self, name) for name in names.split()}
+            | b_draw
             | {
-                "learning_rate": None if own_rate else self.rate,
-                "loop_window": None if own_window else self.window,
+                "learning_rate": None if is_size_rate else self.rate,
+                "loop_window": None if is_default_window else self.window,
             }
         )
 

@@ -1,8 +1,8 @@
 """A grid's place on disk, owned by one process at a time: what it is, where it stands.
 
 ``runs/grid-1f0c.../`` holds ``grid.json`` (what was asked for, when it ran, how it ended),
-``note.md``, ``cells.csv``, ``told.json`` and ``lock``. The name ends with the identity of the
-grid, the set of its cells.
+``note.md``, ``trainings.csv``, ``told.json`` and ``lock``. The name ends with the identity of
+the grid, the set of its trainings.
 """
 
 import json
@@ -15,6 +15,7 @@ from looped.records.files import write_atomically
 from looped.records.folder import FolderLock
 
 PREFIX = "grid-"
+TABLE, OLD_TABLE = "trainings.csv", "cells.csv"  # the latter in grids kept from before
 
 
 class GridFolder:
@@ -42,8 +43,8 @@ class GridFolder:
             lists: what was asked for, by name.
             origin: tags of the process.
         """
-        begun = round(time.time() * 1000)
-        facts = {"name": name, "lists": dict(lists), "origin": dict(origin), "begun": begun}
+        now = round(time.time() * 1000)
+        facts = {"name": name, "lists": dict(lists), "origin": dict(origin), "begun": now}
         self._write_facts({**facts, "ended": None, "status": "KILLED", "reason": "it was killed"})
 
     def end(self, status: str, reason: str) -> None:
@@ -52,9 +53,9 @@ class GridFolder:
         self._write_facts({**self.facts, "ended": now, "status": status, "reason": reason})
 
     def show(self, note: str, table: str) -> None:
-        """Write where the cells stand: Markdown and CSV."""
+        """Write where the trainings stand: Markdown and CSV."""
         write_atomically(self.path / "note.md", note.encode())
-        write_atomically(self.path / "cells.csv", table.encode())
+        write_atomically(self.path / TABLE, table.encode())
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -71,19 +72,22 @@ class GridFolder:
     @property
     def table(self) -> str:
         """The table shown last."""
-        return (self.path / "cells.csv").read_text()
+        path = self.path / TABLE
+        return (path if path.exists() else self.path / OLD_TABLE).read_text()
 
     @property
     def told(self) -> dict[str, int]:
         """The MLflow runs that this grid was told as, with the beginning of each."""
         path = self.path / "told.json"
-        told: dict[str, int] = json.loads(path.read_bytes()) if path.exists() else {}
-        return told
+        if not path.exists():
+            return {}
+        beginnings: dict[str, int] = json.loads(path.read_bytes())
+        return beginnings
 
     def remember(self, run_id: str) -> None:
         """Keep that this beginning of the grid is told as an MLflow run; sign the lock with it."""
-        told = self.told | {run_id: self.facts["begun"]}
-        write_atomically(self.path / "told.json", json.dumps(told).encode())
+        beginnings = self.told | {run_id: self.facts["begun"]}
+        write_atomically(self.path / "told.json", json.dumps(beginnings).encode())
         self._lock.sign(run_id)
 
     def close(self) -> None:

@@ -1,134 +1,127 @@
-"""Which cells an MLflow store knows to be finished or to have failed."""
+"""Which trainings an MLflow store knows to be finished or to have failed."""
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from mlflow.entities import Run, ViewType
 from mlflow.tracking import MlflowClient
 
 from looped.config import TrainConfig
-from looped.grid.standing import Known, known_on_disk
+from looped.grid.standing import (
+    DONE_BEFORE,
+    FAILED_BEFORE,
+    TO_GO_ON,
+    Standing,
+    standing_on_disk,
+)
+from looped.names import Metric, Tag
 from looped.records.files import write_atomically
 from looped.rules import digest
-from looped.tracking.runs import IMPORTED, find_run
+from looped.tracking.runs import find_run, list_trainings
+from looped.tracking.store import Store
 
-PAGE = 1000
 CLOCKS_DIFFER_BY = 300_000  # ms; a run is found that ended so long before the last one seen
 
 
-def finished_runs(client: MlflowClient, experiment_id: str, index: Path) -> dict[str, list[Known]]:
+def finished_runs(store: Store, index: Path) -> dict[str, list[Standing]]:
     """Return by identity the finished trainings that no later run supersedes.
 
     MLflow takes seconds to list a thousand runs. Those seen are therefore kept in a file, and
     only runs that ended since are asked for, and deleted ones.
 
     Args:
-        client: of the store.
-        experiment_id: where to look.
+        store: where to look.
         index: folder of that file, which may be deleted at any time.
     """
+    client, experiment_id = store
     experiment = client.get_experiment(experiment_id)
-    store = f"{client.tracking_uri} {experiment_id} {experiment.creation_time}"
-    path = index / f"known-runs-{digest({'store': store})}.json"
-    imported = experiment.tags.get(IMPORTED, "")  # told of runs that ended long ago
-    kept = json.loads(path.read_bytes()) if path.exists() else {}
-    if kept.get("imported") != imported:
-        kept = {"imported": imported, "until": 0, "runs": {}}
-    runs: dict[str, list[object]] = kept["runs"]
+    place = f"{client.tracking_uri} {experiment_id} {experiment.creation_time}"
+    path = index / f"finished-runs-{digest({'store': place})}.json"
+    imported = experiment.tags.get(Tag.IMPORTED, "")  # told of runs that ended long ago
+    memory: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+    if memory.get("imported") != imported:
+        memory = {"imported": imported, "until": 0, "runs": {}}
+    runs: dict[str, dict[str, Any]] = memory["runs"]
 
-    since = f" and attributes.end_time > {kept['until'] - CLOCKS_DIFFER_BY}"
-    for run in _trainings(client, experiment_id, "FINISHED", since):
-        runs[run.info.run_id] = [run.data.tags.get("identity", ""), *_known("done", run)]
-        kept["until"] = max(kept["until"], run.info.end_time)
-    for run in _trainings(client, experiment_id, "FINISHED", view=ViewType.DELETED_ONLY):
+    since = f"attributes.end_time > {memory['until'] - CLOCKS_DIFFER_BY}"
+    for run in list_trainings(client, experiment_id, further=since):
+        identity = run.data.tags.get(Tag.IDENTITY, "")
+        runs[run.info.run_id] = {"identity": identity, **asdict(_standing(DONE_BEFORE, run))}
+        memory["until"] = max(memory["until"], run.info.end_time)
+    for run in list_trainings(client, experiment_id, view=ViewType.DELETED_ONLY):
         runs.pop(run.info.run_id, None)
-    finished: dict[str, list[Known]] = {}
-    for identity, *fields in runs.values():
-        finished.setdefault(str(identity), []).append(Known(*fields))  # type: ignore[arg-type]
-    for identity, own in finished.items():
-        if len(own) > 1:  # one may supersede the others since
-            finished[identity] = [known for known in own if _stands(client, known.run_id)]
-            for known in set(own) - set(finished[identity]):
-                del runs[known.run_id]
+    finished: dict[str, list[Standing]] = {}
+    for entry in runs.values():
+        fields = {name: value for name, value in entry.items() if name != "identity"}
+        finished.setdefault(entry["identity"], []).append(Standing(**fields))
+    for identity, standings in finished.items():
+        if len(standings) > 1:  # one may supersede the others since
+            finished[identity] = [each for each in standings if _stands(client, each.run_id)]
+            for standing in standings:
+                if standing not in finished[identity]:
+                    del runs[standing.run_id]
     if index.exists():
-        write_atomically(path, json.dumps(kept).encode())
+        write_atomically(path, json.dumps(memory).encode())
     return finished
 
 
-def known_cells(
-    client: MlflowClient,
-    experiment_id: str,
-    cells: Iterable[TrainConfig],
-    root: Path,
-    commit: str | None = None,
-) -> dict[str, Known]:
-    """Say how far each cell is, by identity.
+def standings_in_store(
+    store: Store, configs: Iterable[TrainConfig], root: Path, commit: str | None = None
+) -> dict[str, Standing]:
+    """Say how far each training is, by identity.
 
     Args:
-        client: of the store.
-        experiment_id: where to look.
-        cells: resolved.
+        store: where to look.
+        configs: resolved.
         root: folder of all runs, which may hold checkpoints.
         commit: count as done only what this commit trained; None counts all.
     """
-    finished = finished_runs(client, experiment_id, root)
+    finished = finished_runs(store, root)
     newest: dict[str, Run] = {}
     for status in ("FAILED", "KILLED"):
-        for run in _trainings(client, experiment_id, status):
-            identity = run.data.tags.get("identity", "")
-            other = newest.get(identity)
-            if other is None or other.info.start_time < run.info.start_time:
+        for run in list_trainings(store.client, store.experiment_id, status):
+            identity = run.data.tags.get(Tag.IDENTITY, "")
+            before = newest.get(identity)
+            if before is None or before.info.start_time < run.info.start_time:
                 newest[identity] = run
-    return {cell.identity: _state(cell, root, finished, newest, commit) for cell in cells}
+    return {
+        config.identity: _choose(config, root, finished, newest, commit) for config in configs
+    }
 
 
-def _state(
-    cell: TrainConfig,
+def _choose(
+    config: TrainConfig,
     root: Path,
-    finished: Mapping[str, list[Known]],
+    finished: Mapping[str, list[Standing]],
     newest: Mapping[str, Run],
     commit: str | None,
-) -> Known:
-    for known in finished.get(cell.identity, []):
-        if commit in (None, known.commit):
-            return known
-    if cell.identity in newest and newest[cell.identity].info.status == "FAILED":
-        return _known("failed before", newest[cell.identity])
-    on_disk = known_on_disk(root, cell)
+) -> Standing:
+    for standing in finished.get(config.identity, []):
+        if commit in (None, standing.commit):
+            return standing
+    unfinished = newest.get(config.identity)
+    if unfinished is not None and unfinished.info.status == "FAILED":
+        return _standing(FAILED_BEFORE, unfinished)
+    on_disk = standing_on_disk(root, config)
     # finished there, but not known to this store: it needs to be told
-    return Known("to go on", step=cell.steps) if on_disk.state == "done" else on_disk
+    is_untold = on_disk.state == DONE_BEFORE
+    return Standing(state=TO_GO_ON, step=config.steps) if is_untold else on_disk
 
 
-def _known(state: str, run: Run) -> Known:
+def _standing(state: str, run: Run) -> Standing:
     tags = run.data.tags
-    return Known(
-        state,
-        run.info.run_id,
-        run.data.metrics.get("held_out/nmse"),
-        tags.get("looped.reason", ""),
-        tags.get("git.commit", ""),
+    return Standing(
+        state=state,
+        run_id=run.info.run_id,
+        nmse=run.data.metrics.get(Metric.NMSE),
+        reason=tags.get(Tag.REASON, ""),
+        commit=tags.get(Tag.COMMIT, ""),
     )
 
 
 def _stands(client: MlflowClient, run_id: str) -> bool:
     run = find_run(client, run_id)
-    return run is not None and "superseded_by" not in run.data.tags
-
-
-def _trainings(
-    client: MlflowClient,
-    experiment_id: str,
-    status: str,
-    further: str = "",
-    view: int = ViewType.ACTIVE_ONLY,
-) -> list[Run]:
-    query = f"attributes.status = '{status}' and tags.`looped.kind` = 'training'{further}"
-    runs: list[Run] = []
-    token = None
-    while True:
-        page = client.search_runs([experiment_id], query, view, PAGE, page_token=token)
-        runs += page
-        token = page.token
-        if not token:
-            return runs
+    return run is not None and Tag.SUPERSEDED_BY not in run.data.tags

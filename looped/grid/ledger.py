@@ -1,37 +1,37 @@
-"""Where each cell of a grid stands: told by its workers, shown as a table and a note."""
+"""Where each training of a grid stands: told by its workers, shown as a table and a note."""
 
 import csv
 import io
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import asdict, dataclass
 
 from looped.config import TrainConfig
 from looped.grid.lists import varied
-from looped.grid.standing import Known
+from looped.grid.standing import DONE_BEFORE, FAILED_BEFORE, TO_DO, TO_GO_ON, Standing
 
 RUNNING = "running"
 LOST = "lost"  # with its node, and waiting to be begun again
 FINISHED, UNTOLD, FAILED, KILLED = "finished", "untold", "failed", "killed"
 ENDED = (FINISHED, UNTOLD, FAILED, KILLED)
-"""A worker has done with such a cell; ``untold``: trained, and MLflow does not know yet."""
-DONE = ("done", FINISHED)
+"""A worker is through with it; ``untold``: trained, and MLflow does not know yet."""
+DONE = (DONE_BEFORE, FINISHED)
 LONGEST_NOTE = 7_500  # MLflow keeps 8,000 characters of a tag
 
 _ORDER = (
-    "done", FINISHED, UNTOLD, RUNNING, LOST, "to go on", "to do", KILLED, FAILED, "failed before",
+    DONE_BEFORE, FINISHED, UNTOLD, RUNNING, LOST, TO_GO_ON, TO_DO, KILLED, FAILED, FAILED_BEFORE,
 )  # fmt: skip
 
 _COLUMNS = ["state", "step", "steps", "nmse", "seconds", "run_id", "identity", "commit", "reason"]
 
 
-class News(NamedTuple):
-    """What a worker says of a cell.
+@dataclass(frozen=True, kw_only=True)
+class News:
+    """What a worker says of a training.
 
     Attributes:
-        identity: of the cell.
+        identity: of the training.
         state: ``running``, ``lost`` or one of ``ENDED``.
         run_id: its MLflow run; empty when there is none.
         step: gradient steps done.
@@ -47,39 +47,42 @@ class News(NamedTuple):
     reason: str = ""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Entry:
     """A line of the ledger."""
 
-    cell: TrainConfig
+    config: TrainConfig
     state: str
     run_id: str = ""
     step: int = 0
     nmse: float | None = None
     reason: str = ""
     commit: str = ""
-    begun: float | None = None
+    begun_at: float | None = None
     seconds: float | None = None
 
 
 class Ledger:
-    """The state of every cell of a grid.
+    """The state of every training of a grid.
 
     Args:
-        cells: resolved.
-        known: what is known of each from earlier, by identity.
+        configs: of the trainings, resolved.
+        standings: where each stood before, by identity.
         commit: of the code that trains now.
     """
 
     def __init__(
-        self, cells: Sequence[TrainConfig], known: Mapping[str, Known], commit: str = ""
+        self,
+        configs: Sequence[TrainConfig],
+        standings: Mapping[str, Standing],
+        commit: str = "",
     ) -> None:
         self.commit = commit
-        self.entries: dict[str, Entry] = {}
-        for cell in cells:
-            state, run_id, nmse, reason, its_commit, step = known[cell.identity]
-            self.entries[cell.identity] = Entry(cell, state, run_id, step, nmse, reason, its_commit)
-        self._varied = varied(cells)
+        self.entries = {
+            config.identity: Entry(config=config, **asdict(standings[config.identity]))
+            for config in configs
+        }
+        self._varied = varied(configs)
         self.changes = 0
 
     def hear(self, news: News) -> None:
@@ -87,9 +90,9 @@ class Ledger:
         entry = self.entries[news.identity]
         now = time.monotonic()
         if news.state == RUNNING and entry.state != RUNNING:
-            entry.begun, entry.commit, entry.reason = now, self.commit, ""
-        if news.state in ENDED and entry.begun is not None:
-            entry.seconds = now - entry.begun
+            entry.begun_at, entry.commit, entry.reason = now, self.commit, ""
+        if news.state in ENDED and entry.begun_at is not None:
+            entry.seconds = now - entry.begun_at
         entry.state = news.state
         entry.run_id = news.run_id or entry.run_id
         entry.step = (
@@ -101,44 +104,44 @@ class Ledger:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many cells are in each state, in the order of a cell's life."""
+        """How many trainings are in each state, in the order of a training's life."""
         counted = Counter(entry.state for entry in self.entries.values())
         return {state: counted[state] for state in _ORDER if counted[state]}
 
     @property
     def is_done(self) -> bool:
-        """Whether every cell is trained and told."""
+        """Whether every training is through and told."""
         return all(entry.state in DONE for entry in self.entries.values())
 
     def summary(self) -> str:
-        """Say in a line how many cells are in which state."""
-        counts = ", ".join(f"{count:,} {_said(state)}" for state, count in self.counts.items())
-        return f"{len(self.entries):,} cells: {counts}"
+        """Say in a line how many trainings are in which state."""
+        counts = ", ".join(f"{count:,} {_word(state)}" for state, count in self.counts.items())
+        return f"{len(self.entries):,} trainings: {counts}"
 
     def line(self) -> str:
-        """Say the same, and how far the running cells are."""
+        """Say the same, and how far those that run are."""
         running = [entry for entry in self.entries.values() if entry.state == RUNNING]
-        steps = [f"{entry.cell.name} {entry.step:,}/{entry.cell.steps:,}" for entry in running[:4]]
+        steps = [f"{entry.config.name} {entry.step:,}/{entry.config.steps:,}" for entry in running[:4]]
         more = ", ..." if len(running) > 4 else ""
         return self.summary() + (f" ({', '.join(steps)}{more})" if steps else "")
 
     def table(self) -> str:
-        """Write every cell as a line of CSV."""
-        named = [name for name in self._varied if name not in ("size", "b", "seed", "task")]
-        settings = ["size", "b", "seed", "task", *named]
+        """Write every training as a line of CSV."""
+        further = [name for name in self._varied if name not in ("size", "b", "seed", "task")]
+        settings = ["size", "b", "seed", "task", *further]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["cell", *settings, *_COLUMNS])
+        writer.writerow(["training", *settings, *_COLUMNS])
         for entry in self.entries.values():
             seconds = None if entry.seconds is None else round(entry.seconds, 1)
-            values = [getattr(entry.cell, name) for name in settings]
-            stands = [entry.state, entry.step, entry.cell.steps, entry.nmse, seconds, entry.run_id]
-            told = [entry.cell.identity, entry.commit, entry.reason]
-            writer.writerow([entry.cell.name, *values, *stands, *told])
+            values = [getattr(entry.config, name) for name in settings]
+            progress = [entry.state, entry.step, entry.config.steps, entry.nmse, seconds]
+            origin = [entry.run_id, entry.config.identity, entry.commit, entry.reason]
+            writer.writerow([entry.config.name, *values, *progress, *origin])
         return text.getvalue()
 
     def note(self, closing: str = "") -> str:
-        """Write the grid in Markdown: a row for each cell of the study, a column for each seed.
+        """Write the grid in Markdown: a row for each cell, a column for each seed.
 
         Args:
             closing: what is said at the end.
@@ -150,37 +153,40 @@ class Ledger:
         for index, row in enumerate(rows):
             room -= len(row) + 1
             if room < 0:
-                tail = ["", f"{len(rows) - index:,} more rows are in `cells.csv`.", *tail]
+                tail = ["", f"{len(rows) - index:,} more rows are in `trainings.csv`.", *tail]
                 break
             lines.append(row)
         return "\n".join(lines + tail)
 
     def _rows(self) -> list[str]:
         by = [name for name in self._varied if name != "seed"] or ["size"]
-        seeds = list(dict.fromkeys(entry.cell.seed for entry in self.entries.values()))
+        seeds = list(dict.fromkeys(entry.config.seed for entry in self.entries.values()))
         pivot: dict[tuple[str, ...], dict[int, str]] = {}
         for entry in self.entries.values():
-            key = tuple(str(getattr(entry.cell, name)) for name in by)
-            pivot.setdefault(key, {})[entry.cell.seed] = _shown(entry)
+            key = tuple(str(getattr(entry.config, name)) for name in by)
+            pivot.setdefault(key, {})[entry.config.seed] = _in_note(entry)
         head = [*by, *(f"seed {seed}" for seed in seeds)]
         rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-        for key, own in pivot.items():
-            rows.append("| " + " | ".join([*key, *(own.get(seed, "") for seed in seeds)]) + " |")
-        troubled = [
-            e for e in self.entries.values() if e.state in (FAILED, KILLED, "failed before")
+        for key, by_seed in pivot.items():
+            cells = [*key, *(by_seed.get(seed, "") for seed in seeds)]
+            rows.append("| " + " | ".join(cells) + " |")
+        troubles = (FAILED, KILLED, FAILED_BEFORE)
+        lines = [
+            f"- {entry.config.name}: {_word(entry.state)}: {entry.reason}"
+            for entry in self.entries.values()
+            if entry.state in troubles
         ]
-        if troubled:
-            rows += ["", *(f"- {e.cell.name}: {_said(e.state)}: {e.reason}" for e in troubled)]
-        return rows
+        return [*rows, "", *lines] if lines else rows
 
 
-def _said(state: str) -> str:
-    return {"done": "done before", FINISHED: "finished now"}.get(state, state)
+def _word(state: str) -> str:
+    return {DONE_BEFORE: "done before", FINISHED: "finished now"}.get(state, state)
 
 
-def _shown(entry: Entry) -> str:
+def _in_note(entry: Entry) -> str:
     if entry.state in (*DONE, UNTOLD) and entry.nmse is not None:
-        return f"{entry.nmse:.4g}" + {"done": " (before)", UNTOLD: " (untold)"}.get(entry.state, "")
+        where = {DONE_BEFORE: " (before)", UNTOLD: " (untold)"}
+        return f"{entry.nmse:.4g}" + where.get(entry.state, "")
     if entry.state == RUNNING:
-        return f"running, {entry.step / max(1, entry.cell.steps):.0%}"
-    return _said(entry.state)
+        return f"running, {entry.step / max(1, entry.config.steps):.0%}"
+    return _word(entry.state)

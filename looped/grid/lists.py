@@ -1,4 +1,4 @@
-"""The cells of a study: lists that are crossed, and what tells one cell from another."""
+"""Lists of settings that are crossed into trainings, and what tells one from another."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, make_dataclass
@@ -23,19 +23,14 @@ STUDY: Mapping[str, tuple[Any, ...]] = {
 
 def _declare() -> list[tuple[str, Any, Any]]:
     hints = get_type_hints(TrainConfig)
-    declared = []
+    declarations = []
     for setting in fields(TrainConfig):
         default = STUDY.get(setting.name, (setting.default,))
         metadata = {"help": setting.metadata["help"], "choices": None}
         kind = GenericAlias(tuple, (hints[setting.name], ...))
-        declared.append(
-            (
-                PLURALS.get(setting.name, setting.name),
-                kind,
-                field(default=default, metadata=metadata),
-            )
-        )
-    return declared
+        name = PLURALS.get(setting.name, setting.name)
+        declarations.append((name, kind, field(default=default, metadata=metadata)))
+    return declarations
 
 
 Lists: Any = make_dataclass("Lists", _declare(), frozen=True)
@@ -43,66 +38,67 @@ Lists: Any = make_dataclass("Lists", _declare(), frozen=True)
 
 
 def cross(lists: Any) -> list[TrainConfig]:
-    """Cross the lists into cells.
+    """Cross the lists into trainings.
 
     Raises:
-        ValueError: a list is empty, or a cell breaks a rule of ``TrainConfig``; the message
-            names the cell by the values that only some cells have.
+        ValueError: a list is empty, or a training breaks a rule of ``TrainConfig``; the message
+            names it by the values that only some of them have.
     """
     names = [setting.name for setting in fields(TrainConfig)]
     values = [getattr(lists, PLURALS.get(name, name)) for name in names]
-    for name, own in zip(names, values, strict=True):
-        require(len(own) > 0, f"{PLURALS.get(name, name)} must list at least one value", "none")
-    cells = []
-    for chosen in product(*values):
-        settings = dict(zip(names, chosen, strict=True))
+    for name, values_of_name in zip(names, values, strict=True):
+        require(len(values_of_name) > 0, f"{PLURALS.get(name, name)} must list at least one value", "none")
+    varying = [name for name, listed in zip(names, values, strict=True) if len(listed) > 1]
+    configs = []
+    for combination in product(*values):
+        settings = dict(zip(names, combination, strict=True))
         try:
-            cells.append(TrainConfig(**settings))
+            configs.append(TrainConfig(**settings))
         except ValueError as error:
-            told_by = [n for n, own in zip(names, values, strict=True) if len(own) > 1]
-            cell = ", ".join(f"{name}={_word(settings[name])}" for name in told_by or ["size", "b"])
+            naming = varying or ["size", "b"]
+            training = ", ".join(f"{name}={_word(settings[name])}" for name in naming)
             raise ValueError(
-                f"every cell must be one that train takes, got {cell}: {error}"
+                f"every training must be one that train takes, got {training}: {error}"
             ) from None
-    return cells
+    return configs
 
 
-def refuse_doubles(cells: Sequence[TrainConfig]) -> None:
-    """Raise ValueError if two cells, resolved, are the same experiment."""
-    known: dict[str, TrainConfig] = {}
-    for cell in cells:
-        twin = known.setdefault(cell.identity, cell)
-        if twin is not cell:
-            differ = ", ".join(
+def refuse_doubles(configs: Sequence[TrainConfig]) -> None:
+    """Raise ValueError if two trainings, resolved, are the same experiment."""
+    first_of: dict[str, TrainConfig] = {}
+    for config in configs:
+        twin = first_of.setdefault(config.identity, config)
+        if twin is not config:
+            differences = ", ".join(
                 f"{setting.name}={_word(getattr(twin, setting.name))} and "
-                f"{_word(getattr(cell, setting.name))}"
+                f"{_word(getattr(config, setting.name))}"
                 for setting in fields(TrainConfig)
-                if getattr(twin, setting.name) != getattr(cell, setting.name)
+                if getattr(twin, setting.name) != getattr(config, setting.name)
             )
-            came = f"{cell.name} twice" + (
-                f" (with {differ}, which decides nothing there)" if differ else ""
+            came = f"{config.name} twice" + (
+                f" (with {differences}, which decides nothing there)" if differences else ""
             )
-            raise ValueError(f"cells must differ in what decides their outcome, got {came}")
+            raise ValueError(f"trainings must differ in what decides their outcome, got {came}")
 
 
-def grid_identity(cells: Sequence[TrainConfig]) -> str:
-    """Name a grid: the set of its cells, whatever their order."""
-    return digest({"cells": sorted(cell.identity for cell in cells)})
+def grid_identity(configs: Sequence[TrainConfig]) -> str:
+    """Name a grid: the set of its trainings, whatever their order."""
+    return digest({"cells": sorted(config.identity for config in configs)})
 
 
-def varied(cells: Sequence[TrainConfig]) -> list[str]:
-    """Name the settings that tell the cells apart, those that follow from others left out."""
-    if not cells:
+def varied(configs: Sequence[TrainConfig]) -> list[str]:
+    """Name the settings that tell trainings apart, those that follow from others left out."""
+    if not configs:
         return []
     return [
         setting.name
         for setting in fields(TrainConfig)
         if setting.name not in ("learning_rate", "loop_window", "precision", "device")
-        and len({getattr(cell, setting.name) for cell in cells}) > 1
+        and len({getattr(config, setting.name) for config in configs}) > 1
     ] + [
         name
         for name in ("learning_rate", "loop_window", "precision")
-        if len({cell.recipe[name] for cell in cells}) > 1
+        if len({config.recipe[name] for config in configs}) > 1
     ]
 
 

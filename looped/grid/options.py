@@ -11,7 +11,7 @@ TRACKINGS = ("online", "offline")
 
 
 @dataclass(frozen=True)
-class CellOptions:
+class RunOptions:
     """What a training is told besides what to train."""
 
     resume: str = setting(
@@ -45,13 +45,13 @@ class GridOptions:
     study: str = setting(
         "full", f"{', '.join(STUDIES)}, or several with commas; full: the lists as given"
     )
-    dry_run: bool = setting(False, "print the cells and an estimate, and train nothing")
+    dry_run: bool = setting(False, "print the trainings and an estimate, and train nothing")
     retry_failed: bool = setting(False, "train again what failed before")
-    replicas: str = setting("auto", "cells that train as one program: auto, off or how many")
+    replicas: str = setting("auto", "runs that train as one program: auto, off or how many")
     engine: str = setting("local", "local: processes of this machine; ray: a Ray cluster", ENGINES)
     workers: int | None = setting(None, "processes; auto: one per core, or one that has the GPU")
     ray_address: str = setting("auto", "of the Ray cluster; auto: the one this machine is of")
-    ray_cpus: int = setting(1, "cores that Ray gives a group of cells")
+    ray_cpus: int = setting(1, "cores that Ray gives a group of trainings")
     ray_gpus: float | None = setting(None, "GPUs that Ray gives it; auto: 1 if any node has one")
 
     def __post_init__(self) -> None:

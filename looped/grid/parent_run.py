@@ -1,81 +1,77 @@
-"""The MLflow run of a grid, under which its cells are nested."""
+"""The MLflow run of a grid, under which its trainings are nested."""
 
-import os
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-from mlflow.entities import Param, RunTag
-from mlflow.exceptions import MlflowException
+from mlflow.entities import RunTag
+from mlflow.entities import Param as RunParam
 from mlflow.tracking import MlflowClient
 
 from looped.grid.folder import PREFIX, GridFolder
+from looped.names import Kind, Param, Tag
 from looped.records.folder import FolderInUseError
-from looped.records.journal import TrackingError
-from looped.tracking.runs import end_lost_runs, end_run, find_run, mark_dead_runs
-from looped.tracking.store import Store
+from looped.tracking.launcher import begin_run
+from looped.tracking.runs import end_lost_runs, end_run, find_run, mark_dead_runs, of_kind
+from looped.tracking.store import Store, reachable
 
 
-def open_parent(
-    client: MlflowClient, experiment_id: str, folder: GridFolder, adopts: bool = True
-) -> str:
+def open_parent(store: Store, folder: GridFolder, may_take_launched: bool = True) -> str:
     """Make the run of a grid, or take the one that ``mlflow run`` made; return its id.
 
     The runs of grids and trainings whose process died are marked KILLED first.
 
     Args:
-        client: of the store.
-        experiment_id: where a new run goes.
+        store: to tell.
         folder: of the grid, which has begun.
-        adopts: whether to take the run that ``mlflow run`` made for this process.
+        may_take_launched: whether to take the run that ``mlflow run`` made for this process.
 
     Raises:
         TrackingError: MLflow cannot be reached.
     """
+    client, experiment_id = store
     facts = folder.facts
     tags = {
-        "mlflow.runName": facts["name"],
-        "looped.kind": "grid",
-        "grid": folder.identity,
-        "looped.folder": str(folder.path.resolve()),
+        Tag.NAME: facts["name"],
+        Tag.KIND: Kind.GRID,
+        Tag.GRID: folder.identity,
+        Tag.FOLDER: str(folder.path.resolve()),
         **facts["origin"],
     }
-    try:
-        run_id = os.environ.get("MLFLOW_RUN_ID") if adopts else None
-        if run_id is None:
-            run = client.create_run(experiment_id, facts["begun"], run_name=facts["name"])
-            run_id = str(run.info.run_id)
+    with reachable():
+        run_id = begin_run(
+            client, experiment_id, facts["name"], facts["begun"], may_take_launched
+        )
         folder.remember(run_id)
         client.log_batch(
             run_id,
             tags=[RunTag(name, value) for name, value in tags.items()],
-            params=[Param(f"grid.{name}", words) for name, words in facts["lists"].items()],
+            params=[RunParam(Param.GRID + name, words) for name, words in facts["lists"].items()],
         )
         mark_dead_runs(client, experiment_id)
         end_lost_runs(client, folder.told.keys() - {run_id})
-    except MlflowException as error:
-        raise TrackingError(f"MLflow must be reachable, got: {error}") from error
     return run_id
 
 
-def known_parent(client: MlflowClient, experiment_id: str, folder: GridFolder) -> str | None:
+def known_parent(store: Store, folder: GridFolder) -> str | None:
     """Find the run that this beginning of the grid was told as, from here or from a copy."""
+    client, experiment_id = store
     begun = folder.facts["begun"]
-    told = [run_id for run_id, its_begin in folder.told.items() if its_begin == begun]
-    query = f"tags.grid = '{folder.identity}' and attributes.start_time = {begun}"
-    copies = client.search_runs([experiment_id], f"{query} and tags.`looped.kind` = 'grid'")
-    told += [run.info.run_id for run in copies]
-    return next((run_id for run_id in told if find_run(client, run_id)), None)
+    run_ids = [run_id for run_id, its_beginning in folder.told.items() if its_beginning == begun]
+    query = f"tags.{Tag.GRID} = '{folder.identity}' and attributes.start_time = {begun}"
+    copies = client.search_runs([experiment_id], f"{query} and {of_kind(Kind.GRID)}")
+    run_ids += [run.info.run_id for run in copies]
+    return next((run_id for run_id in run_ids if find_run(client, run_id)), None)
 
 
 def show_parent(client: MlflowClient, run_id: str, note: str, table: str) -> None:
-    """Tell where the grid's cells stand.
+    """Tell where the grid's trainings stand.
 
     Raises:
         MlflowException: MLflow cannot be reached.
     """
-    client.set_tag(run_id, "mlflow.note.content", note)
-    client.log_text(run_id, table, "cells.csv")
+    client.set_tag(run_id, Tag.NOTE, note)
+    client.log_text(run_id, table, "trainings.csv")
 
 
 def end_parent(client: MlflowClient, run_id: str, folder: GridFolder) -> None:
@@ -97,15 +93,14 @@ def open_parents(store: Store, root: Path) -> dict[str, str]:
     parents = {}
     for path in sorted(root.glob(f"{PREFIX}*/grid.json")):
         try:
-            with closing(_grid_folder(path)) as folder:
-                known = known_parent(store.client, store.experiment_id, folder)
-                parents[folder.identity] = known or open_parent(
-                    store.client, store.experiment_id, folder, adopts=False
+            with closing(GridFolder(root, path.parent.name.removeprefix(PREFIX))) as folder:
+                with reachable():
+                    run_id = known_parent(store, folder)
+                parents[folder.identity] = run_id or open_parent(
+                    store, folder, may_take_launched=False
                 )
         except FolderInUseError:
             continue  # the grid runs, and tells by itself
-        except MlflowException as error:
-            raise TrackingError(f"MLflow must be reachable, got: {error}") from error
     return parents
 
 
@@ -117,14 +112,8 @@ def end_parents(store: Store, root: Path, parents: Mapping[str, str]) -> None:
     """
     for identity, run_id in parents.items():
         try:
-            with closing(GridFolder(root, identity)) as folder:
+            with closing(GridFolder(root, identity)) as folder, reachable():
                 show_parent(store.client, run_id, folder.note, folder.table)
                 end_parent(store.client, run_id, folder)
         except FolderInUseError:
             continue
-        except MlflowException as error:
-            raise TrackingError(f"MLflow must be reachable, got: {error}") from error
-
-
-def _grid_folder(facts: Path) -> GridFolder:
-    return GridFolder(facts.parent.parent, facts.parent.name.removeprefix(PREFIX))

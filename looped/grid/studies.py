@@ -1,7 +1,7 @@
 """Ready studies: what a question adds to the lists of a grid, and what it trains by default.
 
 A study keeps what it is given and adds to it, so it composes with every other parameter, and the
-cells that it shares with another grid are not trained twice.
+trainings that it shares with another grid are not trained twice.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -36,28 +36,31 @@ _QUICK: Mapping[str, Any] = {
 """40 real trainings that leave the plateau and gain by looping, small enough for two cores."""
 
 
-def studied(study: str, chosen: Any) -> Any:
+def apply_studies(studies: str, settings: Any) -> Any:
     """Return what studies make of the settings of a grid, one after another.
 
     Args:
-        study: of ``STUDIES``, with a comma between two: ``quick,random-b``.
-        chosen: lists to cross, or how to train and evaluate cells. ``quick`` has values of its
-            own in place of defaults; what was chosen otherwise stands.
+        studies: of ``STUDIES``, with a comma between two: ``quick,random-b``.
+        settings: lists to cross, or how to train and evaluate. ``quick`` has values of its own
+            in place of defaults; what was given otherwise stands.
     """
-    for own in study.split(","):
-        chosen = _studied(own, chosen)
-    return chosen
+    for study in studies.split(","):
+        settings = _apply(study, settings)
+    return settings
 
 
-def _studied(study: str, chosen: Any) -> Any:
-    names = [setting.name for setting in fields(chosen)]
+def _apply(study: str, settings: Any) -> Any:
+    names = [setting.name for setting in fields(settings)]
     if study == "quick":
-        defaults = {setting.name: setting.default for setting in fields(chosen)}
-        left = [name for name in names if getattr(chosen, name) == defaults[name]]
-        return replace(chosen, **{name: _QUICK[name] for name in left if name in _QUICK})
+        untouched = [
+            setting.name
+            for setting in fields(settings)
+            if getattr(settings, setting.name) == setting.default
+        ]
+        return replace(settings, **{name: _QUICK[name] for name in untouched if name in _QUICK})
     name, further = _ADDED.get(study, ("", tuple))
     if name not in names:
-        return chosen
-    given = getattr(chosen, name)
-    added = dict.fromkeys(value for value in further(given) if value not in given)
-    return replace(chosen, **{name: (*given, *added)})
+        return settings
+    values = getattr(settings, name)
+    additions = dict.fromkeys(value for value in further(values) if value not in values)
+    return replace(settings, **{name: (*values, *additions)})

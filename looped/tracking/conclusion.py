@@ -1,15 +1,14 @@
 """What is said and kept of a finished training: a line, a note, its baselines, its model."""
 
 from contextlib import closing
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from looped.config import TrainConfig
-from looped.records.folder import (
-    FolderLock,
-    RunFolder,
-)
+from looped.names import Metric
+from looped.records.folder import FolderLock, RunFolder
 from looped.records.journal import history, read
-from looped.tracking import note as note_text
+from looped.tracking import note as notes
 
 if TYPE_CHECKING:
     from looped.tracking.tracker import Tracker
@@ -17,8 +16,16 @@ if TYPE_CHECKING:
 BASELINES_SECONDS = 3600.0  # for which another process may be at it
 
 
-class Conclusion(NamedTuple):
-    """What is said of a finished training: one line, a note, the model's URI, problems."""
+@dataclass(frozen=True, kw_only=True)
+class Conclusion:
+    """What is said of a finished training.
+
+    Attributes:
+        reason: what it came to, in a line.
+        note: Markdown for the run's page.
+        registered: URI of its registered model; empty where there is none.
+        problems: what went wrong beside it, a line each.
+    """
 
     reason: str
     note: str = ""
@@ -35,27 +42,37 @@ def conclude(
     """
     records, _ = read(folder.journal_path)
     newest = {record["kind"]: record for record in history(records)}
-    reason = note_text.result(config, newest["outcome"])
+    outcome = newest["outcome"]
+    reason = notes.result(config, outcome)
     if tracker is None:
-        return Conclusion(reason)
+        return Conclusion(reason=reason)
     if "evaluation" in newest:
         from looped.evaluation import files
 
-        about = (config.task_config, config.n_examples)
-        record = newest["evaluation"]
+        task, evaluation = config.task_config, newest["evaluation"]
         root = folder.path.parent
         # one process at a time, so that the baselines are scored and logged once
         with closing(FolderLock(root / "baselines", BASELINES_SECONDS)):
-            scores = files.compare(folder.path, config.name, config.b, *about, record, root)
-            tracker.log_baselines(*about, record, scores)
-    note = note_text.describe(config, newest["outcome"], folder.path, folder.origin)
-    nmse, model = newest["outcome"]["values"]["held_out/nmse"], folder.path / "model"
+            scores = files.compare(
+                folder=folder.path,
+                name=config.name,
+                b=config.b,
+                task=task,
+                n_examples=config.n_examples,
+                record=evaluation,
+                cache=root,
+            )
+            tracker.log_baselines(task, config.n_examples, evaluation, scores)
+    note = notes.describe(config, outcome, folder.path, folder.origin)
+    model = folder.path / "model"
     if not (register and model.exists()):  # kept journals may come without their weights
-        return Conclusion(reason, note)
+        return Conclusion(reason=reason, note=note)
     from looped.tracking import registry
 
+    nmse = outcome["values"][Metric.NMSE]
     try:
-        own = registry.register(tracker.client, tracker.run_id, model, config, nmse)
+        version = registry.register(tracker.client, tracker.run_id, model, config, nmse)
     except registry.RegistryError as error:  # takes nothing from the run
-        return Conclusion(reason, note, "", (str(error),))
-    return Conclusion(reason, note, f"models:/{own.name}/{own.version}")
+        return Conclusion(reason=reason, note=note, problems=(str(error),))
+    uri = f"models:/{version.name}/{version.version}"
+    return Conclusion(reason=reason, note=note, registered=uri)

@@ -6,14 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from mlflow.entities import Metric, RunTag
 from mlflow.tracking import MlflowClient
 
+from looped import names
 from looped.config import TaskConfig
-from looped.evaluation.baseline_scores import Scores, baselines_identity
-from looped.records import journal
+from looped.evaluation.baseline_scores import Scores
+from looped.names import Kind, Tag
+from looped.records.journal import Record
 
 BATCH = 1000  # the most metrics that one call may carry
 
 
-def metrics_of(record: journal.Record) -> Iterator[Metric]:
+def metrics_of(record: Record) -> Iterator[Metric]:
     """Turn a record into metrics; those of an evaluation have the loop as their step."""
     when = record["time"]
     if record["kind"] in ("metrics", "outcome"):
@@ -21,24 +23,26 @@ def metrics_of(record: journal.Record) -> Iterator[Metric]:
             yield Metric(name, value, when, record["step"])
     elif record["kind"] == "evaluation":
         for name, curve in record["loops"].items():
-            begin = 2 if name == "state_change" else 1
-            for loop, value in enumerate(curve, begin):
-                yield Metric(f"loops/{name}", value, when, loop)
+            first_loop = 2 if name == "state_change" else 1
+            for loop, value in enumerate(curve, first_loop):
+                yield Metric(names.Metric.LOOPS + name, value, when, loop)
         for n_examples, value in enumerate(record["examples"]):
-            yield Metric("examples/nmse", value, when, n_examples)
+            yield Metric(names.Metric.EXAMPLES_NMSE, value, when, n_examples)
         for name, value in record["summary"].items():
-            yield Metric(f"extrapolation/{name}", value, when, 0)
-        yield Metric("extrapolation/prompts", record["n_prompts"], when, 0)
+            yield Metric(names.Metric.EXTRAPOLATION + name, value, when, 0)
+        yield Metric(names.Metric.EVALUATED_ON, record["n_prompts"], when, 0)
 
 
-def tags_of(record: journal.Record) -> Iterator[RunTag]:
+def tags_of(record: Record) -> Iterator[RunTag]:
     """Turn a record into tags."""
-    if record["kind"] == "outcome":
+    if record["kind"] == "start" and "program" in record:
+        yield RunTag(Tag.PROGRAM, record["program"])
+    elif record["kind"] == "outcome":
         for name, value in record["tags"].items():
             yield RunTag(name, value)
     elif record["kind"] == "evaluation":
-        yield RunTag("evaluation.b_max", str(round(record["summary"]["b_max"])))
-        yield RunTag("evaluation.prompts", str(record["n_prompts"]))
+        yield RunTag(Tag.EVALUATED_TO, str(round(record["summary"]["b_max"])))
+        yield RunTag(Tag.EVALUATED_ON, str(record["n_prompts"]))
 
 
 def log_in_batches(
@@ -51,7 +55,7 @@ def log_in_batches(
         client.log_batch(run_id, tags=tags)
 
 
-def log_evaluation(client: MlflowClient, run_id: str, record: journal.Record) -> None:
+def log_evaluation(client: MlflowClient, run_id: str, record: Record) -> None:
     """Log a later evaluation to the training run; the newest value of a loop stands."""
     stamped = {"kind": "evaluation", "time": round(time.time() * 1000), **record}
     log_in_batches(client, run_id, list(metrics_of(stamped)), list(tags_of(stamped)))
@@ -73,7 +77,7 @@ def log_baselines(
     experiment_id: str,
     task: TaskConfig,
     n_examples: int,
-    record: journal.Record,
+    record: Record,
     scores: Scores,
 ) -> None:
     """Log each baseline as a run of its own, once, so that the UI draws it beside the models.
@@ -87,21 +91,21 @@ def log_baselines(
         scores: of the baselines; a single one is logged at every loop, as a level line.
     """
     n_loops = len(record["loops"]["nmse"])
-    identity = baselines_identity(task, n_examples, n_loops, record["n_prompts"])
-    known = client.search_runs([experiment_id], f"tags.baselines = '{identity}'")
-    logged = {run.data.tags["baseline"] for run in known if run.info.status == "FINISHED"}
-    for name in scores.keys() - logged:
+    identity = task.baselines_identity(n_examples, n_loops, record["n_prompts"])
+    runs = client.search_runs([experiment_id], f"tags.{Tag.BASELINES} = '{identity}'")
+    logged_names = {run.data.tags[Tag.BASELINE] for run in runs if run.info.status == "FINISHED"}
+    for name in scores.keys() - logged_names:
         tags = {
-            "looped.kind": "baseline",
-            "baseline": name,
-            "baselines": identity,
-            "task": task.name,
+            Tag.KIND: Kind.BASELINE,
+            Tag.BASELINE: name,
+            Tag.BASELINES: identity,
+            Tag.TASK: task.name,
         }
         run = client.create_run(experiment_id, run_name=f"{task.name}: {name}", tags=tags)
         curves = {
-            f"loops/{key}": values if len(values) > 1 else values * n_loops
+            names.Metric.LOOPS + key: values if len(values) > 1 else values * n_loops
             for key, values in scores[name].items()
         }
         log_series(client, run.info.run_id, curves)
-        client.log_metric(run.info.run_id, "held_out/nmse", scores[name]["nmse"][-1])
+        client.log_metric(run.info.run_id, names.Metric.NMSE, scores[name]["nmse"][-1])
         client.set_terminated(run.info.run_id, "FINISHED")

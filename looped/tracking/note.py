@@ -3,16 +3,9 @@
 from pathlib import Path
 
 from looped.config import TrainConfig
+from looped.names import Metric, Tag
 from looped.records.journal import Record
 from looped.records.origin import Origin
-
-_TASKS = {
-    "linear": "linear regression",
-    "noisy_linear": "noisy linear regression (noise_std {noise_std})",
-    "sparse_linear": "sparse linear regression ({sparsity} non-zeros)",
-    "decision_tree": "decision trees of depth {tree_depth}",
-    "relu_network": "two-layer ReLU networks of {n_hidden} hidden units",
-}
 
 
 def result(config: TrainConfig, outcome: Record) -> str:
@@ -20,9 +13,9 @@ def result(config: TrainConfig, outcome: Record) -> str:
     values = outcome["values"]
     loops = "1 loop" if config.b == 1 else f"{config.b} loops"
     return (
-        f"NMSE {values['held_out/nmse']:.4g} ± {values['held_out/nmse_se']:.2g} "
-        f"({values['held_out/bits']:.2f} bits) after {loops}, "
-        f"on {values['held_out/prompts']:,} held-out prompts"
+        f"NMSE {values[Metric.NMSE]:.4g} ± {values[Metric.NMSE_SE]:.2g} "
+        f"({values[Metric.BITS]:.2f} bits) after {loops}, "
+        f"on {values[Metric.PROMPTS]:,} held-out prompts"
     )
 
 
@@ -35,20 +28,21 @@ def describe(config: TrainConfig, outcome: Record, folder: Path, origin: Origin)
         folder: of the run.
         origin: of the process that trained.
     """
-    task = _TASKS[config.task].format(**config.task_config.content)
-    escape = outcome["values"].get("escape_step")
-    left = "never left the plateau" if escape is None else f"left the plateau at step {escape:,}"
-    drawn = "" if config.b_draw == "fixed" else f" on average, drawn {config.b_draw},"
+    escape = outcome["values"].get(Metric.ESCAPE_STEP)
+    when_left = (
+        "never left the plateau" if escape is None else f"left the plateau at step {escape:,}"
+    )
+    how_b_comes = "" if config.b_draw == "fixed" else f" on average, drawn {config.b_draw},"
     lines = [
         f"**{config.name}: {result(config, outcome)}.**",
         "",
         f"- Model: `{config.size}`, {config.model_config.n_params():,} parameters, "
-        f"trained at b = {config.b}{drawn} with loss on the last {config.window}.",
-        f"- Task: {task} in {config.n_dims} dimensions, {config.n_examples} examples, "
+        f"trained at b = {config.b}{how_b_comes} with loss on the last {config.window}.",
+        f"- Task: {config.task_config.title} in {config.n_dims} dimensions, {config.n_examples} examples, "
         f"{config.prompt} prompt.",
         f"- Training: {config.steps:,} steps of {config.batch_size} prompts, seed {config.seed}, "
         f"rate {config.rate:g}, {config.precision} on {config.device}.",
-        f"- Its smoothed query error {left}{_convergence(outcome)}.",
+        f"- Its smoothed query error {when_left}{_convergence(outcome)}.",
         f"- Code: `{origin.commit[:10]}`{' with uncommitted changes' if origin.is_dirty else ''}; "
         f"journal and checkpoints: `{folder}`.",
     ]
@@ -56,9 +50,9 @@ def describe(config: TrainConfig, outcome: Record, folder: Path, origin: Origin)
 
 
 def _convergence(outcome: Record) -> str:
-    fall = outcome["values"].get("final/late_fall")
+    fall = outcome["values"].get(Metric.LATE_FALL)
     if fall is None:
         return ""
-    is_falling = outcome["tags"]["unconverged"] == "true"
+    is_falling = outcome["tags"][Tag.UNCONVERGED] == "true"
     verdict = ", still falling: **unconverged**" if is_falling else ""
     return f"; over the last fifth it went to {fall:.2f} of its value{verdict}"

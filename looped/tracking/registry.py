@@ -6,8 +6,6 @@ each registered model points to the version with the lowest held-out error.
 
 import re
 import tempfile
-from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +13,15 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from looped.config import TASK_OPTIONS, TrainConfig
+from looped.config import TrainConfig
 from looped.model import LoopedTransformer
+from looped.names import Tag
 from looped.records.model_files import DESCRIPTION, WEIGHTS, DamagedModelError, load_model
+from looped.task_kinds import TASK_KINDS
 from looped.tracking.packaging import INSIDE, quietly, save_for_serving
 
 ALIAS = "best"
 ARTIFACT = "model"
-_WORDS: Mapping[str, str] = {
-    "n_dims": "d",
-    "n_examples": "n",
-    "noise_std": "noise",
-    "sparsity": "sparsity",
-    "tree_depth": "depth",
-    "n_hidden": "hidden",
-}
 _REFERENCE = re.compile(r"(?:runs:/)?(\w+)(?:/model)?|models:/([^/@:]+)(?:/(\d+)|@([^/@]+))")
 
 
@@ -47,13 +39,15 @@ def registered_name(config: TrainConfig) -> str:
     It is ``looped-<task>-<size>``, followed by those settings of the problem that are not the
     defaults: ``looped-linear-tiny-d2-n15-interleaved``. So errors under one name compare.
     """
-    default = {setting.name: setting.default for setting in fields(TrainConfig)}
+    default = TrainConfig()
     words = ["looped", config.task, config.size]
-    for name in ("n_dims", "n_examples", *TASK_OPTIONS[config.task]):
+    settings = TASK_KINDS[config.task].settings
+    prefixes = {"n_dims": "d", "n_examples": "n"} | {each.name: each.word for each in settings}
+    for name, prefix in prefixes.items():
         value = getattr(config, name)
-        if value != default[name]:
-            words.append(f"{_WORDS[name]}{value:g}")
-    if config.prompt != default["prompt"]:
+        if value != getattr(default, name):
+            words.append(f"{prefix}{value:g}")
+    if config.prompt != default.prompt:
         words.append(config.prompt)
     return "-".join(words)
 
@@ -76,11 +70,12 @@ def register(
     name = registered_name(config)
     try:
         _create_if_missing(client, name)
-        own = next(iter(client.search_model_versions(f"name='{name}' and run_id='{run_id}'")), None)
-        if own is None:
+        query = f"name='{name}' and run_id='{run_id}'"
+        version = next(iter(client.search_model_versions(query)), None)
+        if version is None:
             source = _upload(client, run_id, folder, config)
             tags = _tags(run_id, config, nmse)
-            own = client.create_model_version(name, source, run_id, tags, await_creation_for=0)
+            version = client.create_model_version(name, source, run_id, tags, await_creation_for=0)
         _point_to_the_best(client, name)
     except (MlflowException, OSError) as error:
         reason = " ".join(str(error).split())
@@ -88,7 +83,7 @@ def register(
             f"run {run_id} must be registered as {name} (the same command does it again), "
             f"got: {reason}"
         ) from error
-    return own
+    return version
 
 
 def run_of(client: MlflowClient, reference: str) -> str:
@@ -137,8 +132,8 @@ def find_model_folder(client: MlflowClient, reference: str, into: Path) -> Path:
     """
     run_id = run_of(client, reference)
     inside = f"{ARTIFACT}/{INSIDE}"
-    held = {Path(file.path).name for file in client.list_artifacts(run_id, inside)}
-    if DESCRIPTION not in held:
+    file_names = {Path(file.path).name for file in client.list_artifacts(run_id, inside)}
+    if DESCRIPTION not in file_names:
         run = client.get_run(run_id).info
         raise UnknownModelError(
             "a run must be a training whose model is registered, "
@@ -203,14 +198,14 @@ def _upload(client: MlflowClient, run_id: str, folder: Path, config: TrainConfig
 
 def _tags(run_id: str, config: TrainConfig, nmse: float) -> dict[str, Any]:
     return {
-        "b": config.b,
-        "seed": config.seed,
-        "error": float(nmse),
-        "run": run_id,
-        "size": config.size,
-        "task": config.task,
-        "recipe": config.recipe_identity,
-        "identity": config.identity,
+        Tag.B: config.b,
+        Tag.SEED: config.seed,
+        Tag.ERROR: float(nmse),
+        Tag.RUN: run_id,
+        Tag.SIZE: config.size,
+        Tag.TASK: config.task,
+        Tag.RECIPE: config.recipe_identity,
+        Tag.IDENTITY: config.identity,
     }
 
 
@@ -221,7 +216,11 @@ def _point_to_the_best(client: MlflowClient, name: str) -> None:
     """
     while True:
         versions = client.search_model_versions(f"name='{name}'")
-        errors = {int(v.version): float(v.tags["error"]) for v in versions if "error" in v.tags}
+        errors = {
+            int(version.version): float(version.tags[Tag.ERROR])
+            for version in versions
+            if Tag.ERROR in version.tags
+        }
         best = min(errors, key=lambda number: (errors[number], number))
         now = client.get_registered_model(name).aliases.get(ALIAS)
         if now is not None and errors.get(int(now), float("inf")) <= errors[best]:

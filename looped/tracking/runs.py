@@ -1,53 +1,61 @@
-"""What an MLflow store holds of ours: records as metrics, trainings, evaluations, baselines."""
+"""Runs in an MLflow store: listed, found, ended."""
 
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mlflow.entities import Run
+from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from looped.names import Kind, Tag
 from looped.records.folder import is_held_by
 
-IMPORTED = "looped.imported"
-"""Tag of an experiment: when it was last told of a run that had ended before."""
+PAGE = 1000
+"""Runs that one call returns."""
+
+HOUR_MS = 3_600_000
 
 
-def mark_dead_runs(client: MlflowClient, experiment_id: str) -> list[str]:
-    """Mark KILLED every run of this machine that is RUNNING without a living process.
+def of_kind(kind: str) -> str:
+    """Write the part of a query that asks for runs of a kind; see ``names.Kind``."""
+    return f"tags.`{Tag.KIND}` = '{kind}'"
 
-    A training that ``mlflow run`` made and that never began, for want of conda say, has no
-    machine; it is marked when it is an hour old.
 
-    Returns:
-        Their ids.
+def list_runs(
+    client: MlflowClient, experiment_id: str, query: str, view: int = ViewType.ACTIVE_ONLY
+) -> Iterator[Run]:
+    """Yield every run that a query finds, the first begun first, page by page."""
+    order = ["attributes.start_time ASC"]
+    page = client.search_runs([experiment_id], query, view, PAGE, order)
+    yield from page
+    while page.token:
+        page = client.search_runs([experiment_id], query, view, PAGE, order, page.token)
+        yield from page
+
+
+def list_trainings(
+    client: MlflowClient,
+    experiment_id: str,
+    status: str = "FINISHED",
+    further: str = "",
+    view: int = ViewType.ACTIVE_ONLY,
+) -> Iterator[Run]:
+    """Yield the training runs of a status that no later run supersedes, the first begun first.
+
+    Args:
+        client: of the store.
+        experiment_id: where to look.
+        status: FINISHED, FAILED, KILLED or RUNNING.
+        further: another condition, as MLflow writes it.
+        view: active runs, deleted ones or both.
     """
-    query = f"attributes.status = 'RUNNING' and tags.`looped.host` = '{socket.gethostname()}'"
-    dead = []
-    for run in client.search_runs([experiment_id], query):
-        if not is_held_by(Path(run.data.tags["looped.folder"]), run.info.run_id):
-            dead.append(run.info.run_id)
-    an_hour_ago = round(time.time() * 1000) - 3_600_000
-    for entry_point in ("train", "grid"):
-        query = (
-            f"attributes.status = 'RUNNING' and attributes.start_time < {an_hour_ago} "
-            f"and tags.`mlflow.project.entryPoint` = '{entry_point}'"
-        )
-        unbegun = client.search_runs([experiment_id], query)
-        dead += [run.info.run_id for run in unbegun if "looped.host" not in run.data.tags]
-    for run_id in dead:
-        end_run(client, run_id, "KILLED", "its process died")
-    return dead
-
-
-def end_run(
-    client: MlflowClient, run_id: str, status: str, reason: str, ended: int | None = None
-) -> None:
-    """Give a run its final status, and the reason as a tag."""
-    client.set_tag(run_id, "looped.reason", reason)
-    client.set_terminated(run_id, status, ended)
+    conditions = [f"attributes.status = '{status}'", of_kind(Kind.TRAINING), further]
+    query = " and ".join(filter(None, conditions))
+    for run in list_runs(client, experiment_id, query, view):
+        if Tag.SUPERSEDED_BY not in run.data.tags:
+            yield run
 
 
 def find_run(client: MlflowClient, run_id: str) -> Run | None:
@@ -61,16 +69,46 @@ def find_run(client: MlflowClient, run_id: str) -> Run | None:
     return run if run.info.lifecycle_stage == "active" else None
 
 
+def end_run(
+    client: MlflowClient, run_id: str, status: str, reason: str, ended: int | None = None
+) -> None:
+    """Give a run its final status, and the reason as a tag."""
+    client.set_tag(run_id, Tag.REASON, reason)
+    client.set_terminated(run_id, status, ended)
+
+
+def mark_dead_runs(client: MlflowClient, experiment_id: str) -> list[str]:
+    """Mark KILLED every run of this machine that is RUNNING without a living process.
+
+    A training that ``mlflow run`` made and that never began, for want of conda say, has no
+    machine; it is marked when it is an hour old.
+
+    Returns:
+        Their ids.
+    """
+    running = "attributes.status = 'RUNNING'"
+    query = f"{running} and tags.`{Tag.HOST}` = '{socket.gethostname()}'"
+    dead_ids = [
+        run.info.run_id
+        for run in list_runs(client, experiment_id, query)
+        if not is_held_by(Path(run.data.tags[Tag.FOLDER]), run.info.run_id)
+    ]
+    an_hour_ago = round(time.time() * 1000) - HOUR_MS
+    for entry_point in ("train", "grid"):
+        query = (
+            f"{running} and attributes.start_time < {an_hour_ago} "
+            f"and tags.`{Tag.ENTRY_POINT}` = '{entry_point}'"
+        )
+        launched_runs = list_runs(client, experiment_id, query)
+        dead_ids += [run.info.run_id for run in launched_runs if Tag.HOST not in run.data.tags]
+    for run_id in dead_ids:
+        end_run(client, run_id, "KILLED", "its process died")
+    return dead_ids
+
+
 def end_lost_runs(client: MlflowClient, run_ids: Iterable[str]) -> None:
     """Mark KILLED what another machine left RUNNING: whoever asks holds its lock now."""
     for run_id in run_ids:
         run = find_run(client, run_id)
         if run is not None and run.info.status == "RUNNING":
             end_run(client, run_id, "KILLED", "its process died")
-
-
-def trained_runs(client: MlflowClient, experiment_id: str) -> list[Run]:
-    """Return the finished training runs of an experiment that no later run supersedes."""
-    query = "attributes.status = 'FINISHED' and tags.`looped.kind` = 'training'"
-    runs = client.search_runs([experiment_id], query, max_results=50_000)
-    return [run for run in runs if "superseded_by" not in run.data.tags]

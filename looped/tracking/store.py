@@ -1,10 +1,12 @@
 """The way to the MLflow store: asked quickly whether it is there, made ready for many at once."""
 
 import fcntl
+import os
 import socket
 import sqlite3
 import urllib.request
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 from urllib.error import HTTPError
@@ -13,9 +15,10 @@ from urllib.parse import urlsplit
 import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from mlflow.tracking.fluent import set_experiment
 
+from looped.names import Variable
 from looped.records.journal import TrackingError
-from looped.tracking.launcher import current_experiment
 
 ANSWER_SECONDS = 5.0
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
@@ -26,6 +29,25 @@ class Store(NamedTuple):
 
     client: MlflowClient
     experiment_id: str
+
+
+@contextmanager
+def reachable(purpose: str = "", consequence: str = "") -> Iterator[None]:
+    """Say in one way that MLflow did not answer, or refused: the rule, then what came.
+
+    Args:
+        purpose: what it must be reachable for, as `` to be told the end of the run``.
+        consequence: what follows, and what can be done.
+
+    Raises:
+        TrackingError: what is done within raised an error of MLflow's.
+    """
+    try:
+        yield
+    except MlflowException as error:
+        further = f"; {consequence}" if consequence else ""
+        rule = f"MLflow must be reachable{purpose}"
+        raise TrackingError(f"{rule}, got: {error}{further}") from error
 
 
 def open_store() -> Store:
@@ -47,6 +69,17 @@ def open_store() -> Store:
     except (OSError, sqlite3.Error, MlflowException) as error:
         reason = " ".join(str(error).split())
         raise TrackingError(f"MLflow must be reachable, got {_public(uri)}: {reason}") from error
+
+
+def current_experiment(client: MlflowClient) -> str:
+    """Find the experiment to work in: that of ``mlflow run``, the named one, or the default."""
+    launched_run_id = os.environ.get(Variable.RUN_ID)
+    if launched_run_id:
+        return str(client.get_run(launched_run_id).info.experiment_id)
+    name = os.environ.get(Variable.EXPERIMENT_NAME)
+    if name:
+        return str(set_experiment(name).experiment_id)
+    return os.environ.get(Variable.EXPERIMENT_ID, "0")
 
 
 def _require_answer(uri: str) -> None:

@@ -7,7 +7,6 @@ away does not hold the training up.
 
 import json
 import logging
-import os
 import threading
 import time
 from dataclasses import asdict
@@ -15,22 +14,25 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-from mlflow.entities import Param, RunTag
+from mlflow import entities
+from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from looped.config import TaskConfig, TrainConfig
 from looped.evaluation.baseline_scores import Scores
+from looped.names import Kind, Param, Tag
 from looped.records import journal
 from looped.records.files import write_atomically
 from looped.records.folder import RunFolder
-from looped.records.journal import TrackingError
+from looped.tracking.launcher import begin_run
 from looped.tracking.metrics import log_baselines, log_in_batches, metrics_of, tags_of
 from looped.tracking.runs import end_lost_runs, end_run, find_run, mark_dead_runs
-from looped.tracking.store import open_store
+from looped.tracking.store import Store, open_store, reachable
 
 SECONDS_BETWEEN = 5.0
-EXPERIMENT_KIND = ("mlflow.experimentKind", "custom_model_development")
+EXPERIMENT_KIND = "custom_model_development"
+"""What MLflow is told that an experiment is, so that its UI opens it as one of trained models."""
 
 logger = logging.getLogger("looped")
 
@@ -49,28 +51,17 @@ def open_run(config: TrainConfig, folder: RunFolder, parent: str | None = None) 
     Raises:
         TrackingError: MLflow cannot be reached.
     """
-    client, experiment_id = open_store()
-    try:
-        run_id = os.environ.get("MLFLOW_RUN_ID") if parent is None else None
-        if run_id is None:
-            run_id = client.create_run(experiment_id, run_name=config.name).info.run_id
-        folder.sign_lock(run_id)
-        _describe(client, run_id, config, folder, parent)
-        # so that the UI opens the experiment as one of trained models
-        client.set_experiment_tag(experiment_id, *EXPERIMENT_KIND)
+    client, experiment_id = store = open_store()
+    with reachable():
+        run_id = begin_run(client, experiment_id, config.name, may_take_launched=parent is None)
+        _introduce(store, run_id, config, folder, parent)
         mark_dead_runs(client, experiment_id)
         end_lost_runs(client, told_of(folder.path).keys() - {run_id})
-        return Tracker(client, run_id, experiment_id, folder)
-    except MlflowException as error:
-        raise TrackingError(f"MLflow must be reachable, got: {error}") from error
+        return Tracker(store, run_id, folder)
 
 
 def reopen_run(
-    client: MlflowClient,
-    experiment_id: str,
-    config: TrainConfig,
-    folder: RunFolder,
-    parent: str | None = None,
+    store: Store, config: TrainConfig, folder: RunFolder, parent: str | None = None
 ) -> "Tracker":
     """Prepare to tell MLflow, later, about a run whose process has left.
 
@@ -78,31 +69,33 @@ def reopen_run(
     when the process began.
 
     Args:
-        client: of the store.
-        experiment_id: where a new run goes.
+        store: to tell.
         config: resolved configuration.
         folder: of the run.
         parent: id of the run to nest a new one under.
     """
+    client, experiment_id = store
     run_id = _known_run(client, folder)
     if run_id is None:
         records, _ = journal.read(folder.journal_path)
-        begun = next((r["time"] for r in reversed(records) if r["kind"] == "start"), None)
-        run = client.create_run(experiment_id, start_time=begun, run_name=config.name)
-        run_id = run.info.run_id
-        folder.sign_lock(run_id)
-        _describe(client, run_id, config, folder, parent)
-        client.set_experiment_tag(experiment_id, *EXPERIMENT_KIND)
-    return Tracker(client, run_id, experiment_id, folder, follows=False)
+        starts = [record["time"] for record in records if record["kind"] == "start"]
+        run_id = begin_run(
+            client,
+            experiment_id,
+            config.name,
+            started=starts[-1] if starts else None,
+            may_take_launched=False,
+        )
+        _introduce(store, run_id, config, folder, parent)
+    return Tracker(store, run_id, folder, follows=False)
 
 
 class Tracker:
     """Follows one journal on behalf of one MLflow run, from a thread of its own.
 
     Args:
-        client: of the store.
+        store: to tell.
         run_id: the MLflow run.
-        experiment_id: where it is.
         folder: of the run.
         follows: whether the journal still grows; no thread is needed otherwise.
 
@@ -111,24 +104,16 @@ class Tracker:
         seconds: processor time that telling took so far.
     """
 
-    def __init__(
-        self,
-        client: MlflowClient,
-        run_id: str,
-        experiment_id: str,
-        folder: RunFolder,
-        follows: bool = True,
-    ) -> None:
-        self.client = client
+    def __init__(self, store: Store, run_id: str, folder: RunFolder, follows: bool = True) -> None:
+        self.client, self.experiment_id = store
         self.run_id = run_id
-        self.experiment_id = experiment_id
         self.folder = folder
         self.seconds = 0.0
         path = folder.journal_path
-        opened = path.stat().st_size if follows else journal.newest_start(path)
-        self._opened_at = opened if follows else None
-        told = told_of(folder.path).get(run_id, {})
-        self._told = {"offset": 0, "step": 0, "opened": opened, **told}
+        size_at_opening = path.stat().st_size if follows else journal.newest_start(path)
+        self._opened_at = size_at_opening if follows else None
+        before = told_of(folder.path).get(run_id, {})
+        self._progress = {"offset": 0, "step": 0, "opened": size_at_opening, **before}
         self._remember()
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="tracker", daemon=True)
@@ -167,10 +152,13 @@ class Tracker:
         Raises:
             TrackingError: MLflow cannot be reached.
         """
-        try:
+        consequence = (
+            f"{self.folder.journal_path} holds it all, and the same command tells it again"
+        )
+        with reachable(" to be told the end of the run", consequence):
             self._tell()
             if note:
-                self.client.set_tag(self.run_id, "mlflow.note.content", note)
+                self.client.set_tag(self.run_id, Tag.NOTE, note)
             for name in ("config.json", "journal.jsonl"):
                 if (self.folder.path / name).exists():
                     self.client.log_artifact(self.run_id, str(self.folder.path / name))
@@ -179,18 +167,13 @@ class Tracker:
                 self.client.log_artifacts(self.run_id, evaluation, "evaluation")
             end_run(self.client, self.run_id, status, reason, ended)
             if status == "FINISHED":
-                for older in told_of(self.folder.path).keys() - {self.run_id}:
-                    _tag_if_there(self.client, older, "superseded_by", self.run_id)
-        except MlflowException as error:
-            raise TrackingError(
-                f"MLflow must be reachable to be told the end of the run, got: {error}; "
-                f"{self.folder.journal_path} holds it all, and the same command tells it again"
-            ) from error
+                for older_id in told_of(self.folder.path).keys() - {self.run_id}:
+                    _tag_if_there(self.client, older_id, Tag.SUPERSEDED_BY, self.run_id)
 
     def log_baselines(
         self, task: TaskConfig, n_examples: int, record: journal.Record, scores: Scores
     ) -> None:
-        """Log the baselines' scores where this experiment has none; see ``mlflow_store``."""
+        """Log the baselines' scores where this experiment has none; see ``metrics``."""
         try:
             log_baselines(self.client, self.experiment_id, task, n_examples, record, scores)
         except MlflowException as error:
@@ -199,11 +182,11 @@ class Tracker:
     @property
     def where_to_look(self) -> str:
         """Say how to open the UI on this run."""
-        store = mlflow.get_tracking_uri()
+        uri = mlflow.get_tracking_uri()
         page = f"#/experiments/{self.experiment_id}/runs/{self.run_id}"
-        if store.startswith("http"):
-            return f"{store}/{page}"
-        return f"`mlflow ui --backend-store-uri {store}`, then http://127.0.0.1:5000/{page}"
+        if uri.startswith("http"):
+            return f"{uri}/{page}"
+        return f"`mlflow ui --backend-store-uri {uri}`, then http://127.0.0.1:5000/{page}"
 
     def _follow(self) -> None:
         is_away = False
@@ -218,76 +201,81 @@ class Tracker:
 
     def _tell(self) -> None:
         if self.folder.journal_path.stat().st_size == self._opened_at:
-            return  # the training has not said yet which of its predecessor's points stand
-        begun = time.thread_time()
-        records, offset = journal.read(self.folder.journal_path, self._told["offset"])
-        new = [
+            return  # the training has not said yet which of its predecessor's samples stand
+        processor_before = time.thread_time()
+        records, offset = journal.read(self.folder.journal_path, self._progress["offset"])
+        new_records = [
             record
             for record in journal.history(records)
-            if record["kind"] != "metrics" or record["step"] > self._told["step"]
+            if record["kind"] != "metrics" or record["step"] > self._progress["step"]
         ]
-        metrics = [metric for record in new for metric in metrics_of(record)]
-        tags = [tag for record in new for tag in tags_of(record)]
+        metrics = [metric for record in new_records for metric in metrics_of(record)]
+        tags = [tag for record in new_records for tag in tags_of(record)]
         log_in_batches(self.client, self.run_id, metrics, tags)
-        points = [record["step"] for record in new if record["kind"] == "metrics"]
-        self._told |= {"offset": offset, "step": max([self._told["step"], *points])}
+        steps = [record["step"] for record in new_records if record["kind"] == "metrics"]
+        self._progress |= {"offset": offset, "step": max([self._progress["step"], *steps])}
         self._remember()
-        self.seconds += time.thread_time() - begun
+        self.seconds += time.thread_time() - processor_before
 
     def _remember(self) -> None:
-        told = told_of(self.folder.path) | {self.run_id: self._told}
-        write_atomically(self.folder.path / "told.json", json.dumps(told).encode())
+        progress_by_run = told_of(self.folder.path) | {self.run_id: self._progress}
+        write_atomically(self.folder.path / "told.json", json.dumps(progress_by_run).encode())
 
 
 def told_of(folder: Path) -> dict[str, dict[str, int]]:
     """Say by MLflow run how far each was told from a folder's journal.
 
-    ``offset`` is the byte and ``step`` the point that it came to; ``opened`` is where the
+    ``offset`` is the byte and ``step`` the sample that it came to; ``opened`` is where the
     journal ended when the process that the run stands for opened it.
     """
     path = folder / "told.json"
-    told: dict[str, dict[str, int]] = json.loads(path.read_bytes()) if path.exists() else {}
-    return told
+    if not path.exists():
+        return {}
+    progress_by_run: dict[str, dict[str, int]] = json.loads(path.read_bytes())
+    return progress_by_run
 
 
 def _known_run(client: MlflowClient, folder: RunFolder) -> str | None:
     """Find the run of this store that stands for the newest process, if there is one."""
-    for run_id, told in told_of(folder.path).items():
-        since, _ = journal.read(folder.journal_path, told.get("opened", 0))
-        starts = sum(record["kind"] == "start" for record in since)
+    for run_id, progress in told_of(folder.path).items():
+        records, _ = journal.read(folder.journal_path, progress.get("opened", 0))
+        starts = sum(record["kind"] == "start" for record in records)
         if starts <= 1 and find_run(client, run_id):
             return run_id
     return None
 
 
-def _describe(
-    client: MlflowClient, run_id: str, config: TrainConfig, folder: RunFolder, parent: str | None
+def _introduce(
+    store: Store, run_id: str, config: TrainConfig, folder: RunFolder, parent: str | None
 ) -> None:
+    """Say what a run is: its tags and parameters, and who holds its folder."""
+    folder.sign_lock(run_id)
     tags: dict[str, Any] = {
-        "mlflow.runName": config.name,
-        "size": config.size,
-        "b": config.b,
-        "seed": config.seed,
-        "task": config.task,
-        "recipe": config.recipe_identity,
-        "identity": config.identity,
-        "looped.kind": "training",
-        "looped.folder": folder.path.resolve(),
+        Tag.NAME: config.name,
+        Tag.SIZE: config.size,
+        Tag.B: config.b,
+        Tag.SEED: config.seed,
+        Tag.TASK: config.task,
+        Tag.RECIPE: config.recipe_identity,
+        Tag.IDENTITY: config.identity,
+        Tag.KIND: Kind.TRAINING,
+        Tag.FOLDER: folder.path.resolve(),
         **folder.origin.tags,
     }
     if parent is not None:
-        tags["mlflow.parentRunId"] = parent
+        tags[Tag.PARENT] = parent
     shape = config.model_config
-    params = {f"resolved.{name}": value for name, value in asdict(config).items()} | {
-        "model.n_params": shape.n_params(),
-        "model.n_params_without_positions": shape.n_params(position_embedding=False),
-        "model.flops_per_step": config.step_flops,
+    params = {Param.RESOLVED + name: value for name, value in asdict(config).items()} | {
+        Param.N_PARAMS: shape.n_params(),
+        Param.N_PARAMS_WITHOUT_POSITIONS: shape.n_params(position_embedding=False),
+        Param.FLOPS_PER_STEP: config.step_flops,
     }
-    client.log_batch(
+    store.client.log_batch(
         run_id,
         tags=[RunTag(name, str(value)) for name, value in tags.items()],
-        params=[Param(name, str(value)) for name, value in params.items()],
+        params=[entities.Param(name, str(value)) for name, value in params.items()],
     )
+    store.client.set_experiment_tag(store.experiment_id, Tag.EXPERIMENT_KIND, EXPERIMENT_KIND)
 
 
 def _tag_if_there(client: MlflowClient, run_id: str, name: str, value: str) -> None:

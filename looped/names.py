@@ -1,0 +1,134 @@
+"""The contract with MLflow: every tag, metric and parameter by its name, once. Imports nothing.
+
+Journals hold the same names, and what reads runs asks for them: a name that changes here is
+another name in the store, and runs made before have the old one.
+"""
+
+
+class Tag:
+    """Tags of our runs, experiments and registered versions."""
+
+    KIND = "looped.kind"
+    """What a run is of; one of ``Kind``."""
+    FOLDER = "looped.folder"
+    HOST = "looped.host"
+    REASON = "looped.reason"
+    """Why a run ended, in a line."""
+    PROGRAM = "looped.program"
+    """Trainings of one value ran as one program, so that their seconds and memory are shared."""
+    SUPERSEDED_BY = "superseded_by"
+    """The later run that holds the whole history of the same journal."""
+    IMPORTED = "looped.imported"
+    """Of an experiment: when it was last told of a run that had ended before."""
+
+    SIZE = "size"
+    B = "b"
+    SEED = "seed"
+    TASK = "task"
+    RECIPE = "recipe"
+    IDENTITY = "identity"
+    GRID = "grid"
+    """Identity of the grid that a training belongs to, or that a run is of."""
+    COMMIT = "git.commit"
+    DIRTY = "git.dirty"
+
+    PLATEAU = "plateau"
+    UNCONVERGED = "unconverged"
+    ESCAPE_STEP = "escape_step"
+    EVALUATED_TO = "evaluation.b_max"
+    EVALUATED_ON = "evaluation.prompts"
+
+    BASELINE = "baseline"
+    BASELINES = "baselines"
+    """What decides a baseline's scores: task, examples, loops, prompts."""
+
+    FORM = "form"
+    STATUS = "status"
+    ERROR = "error"
+    """Of a registered model: its held-out error."""
+    RUN = "run"
+
+    # MLflow's own
+    NAME = "mlflow.runName"
+    NOTE = "mlflow.note.content"
+    PARENT = "mlflow.parentRunId"
+    ENTRY_POINT = "mlflow.project.entryPoint"
+    EXPERIMENT_KIND = "mlflow.experimentKind"
+
+
+class Kind:
+    """Values of ``Tag.KIND``."""
+
+    TRAINING = "training"
+    GRID = "grid"
+    BASELINE = "baseline"
+    FIT = "fit"
+    REPORT = "report"
+    BENCHMARK = "benchmark"
+
+
+class Metric:
+    """Metrics; those that end with a slash begin the names of a family."""
+
+    TRAIN = "train/"
+    LOSS = "train/loss"
+    QUERY_ERROR = "train/query_error"
+    GRAD_NORM = "train/grad_norm"
+    LEARNING_RATE = "train/learning_rate"
+    STEPS_PER_S = "speed/steps_per_s"
+    TOKENS_PER_S = "speed/tokens_per_s"
+    PEAK_MIB = "memory/peak_mib"
+
+    FINAL = "final/"
+    BEST = "best/"
+    LATE_FALL = "final/late_fall"
+    ESCAPE_STEP = "escape_step"
+    NMSE = "held_out/nmse"
+    NMSE_SE = "held_out/nmse_se"
+    BITS = "held_out/bits"
+    PROMPTS = "held_out/prompts"
+
+    LOOPS = "loops/"
+    """Curves over evaluated loops: their step is the loop."""
+    EXAMPLES_NMSE = "examples/nmse"
+    """Over in-context examples: its step is their number."""
+    EXTRAPOLATION = "extrapolation/"
+    EVALUATED_ON = "extrapolation/prompts"
+    TABLES = "tables/"
+
+    FIT = "fit/"
+    LAW = "law/"
+    JOINT = "joint/"
+    FORMS = "forms/"
+    EXCHANGE = "exchange/"
+    WORTHWHILE = "worthwhile/"
+    REPORT = "report/"
+    CLAIMS = "claims/"
+    HYPOTHESES = "hypotheses/"
+    BENCHMARK = "benchmark/"
+
+
+class Param:
+    """Parameters; those that end with a dot begin the names of a family."""
+
+    RESOLVED = "resolved."
+    """Every setting of a training with nothing left automatic."""
+    N_PARAMS = "model.n_params"
+    N_PARAMS_WITHOUT_POSITIONS = "model.n_params_without_positions"
+    FLOPS_PER_STEP = "model.flops_per_step"
+    GRID = "grid."
+    FIT = "fit."
+    LAW = "law."
+    REPORT = "report."
+    BENCHMARK = "benchmark."
+    ABOUT = "about."
+
+
+class Variable:
+    """Environment variables by which MLflow tells a process where it belongs."""
+
+    RUN_ID = "MLFLOW_RUN_ID"
+    """The run that ``mlflow run`` made for the process that it started."""
+    EXPERIMENT_NAME = "MLFLOW_EXPERIMENT_NAME"
+    EXPERIMENT_ID = "MLFLOW_EXPERIMENT_ID"
+    TRACKING_URI = "MLFLOW_TRACKING_URI"

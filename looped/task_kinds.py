@@ -1,0 +1,155 @@
+"""What each task is: its settings and their rules, title, baselines, Bayes predictor.
+
+A task is written here once; configuration, commands, baselines, notes, names of registered
+models and analysis follow. How its functions are drawn is in ``tasks``. Imports nothing heavy.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from looped.rules import require, require_positive, require_whole, setting
+
+Check = Callable[[str, Any, int], None]
+"""Raises ValueError unless a setting, by name, keeps its rule for so many dimensions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSetting:
+    """A setting that a task has besides ``n_dims``.
+
+    Attributes:
+        name: as a parameter.
+        default: its value where none is given.
+        help: what it is, for a command line.
+        word: stands before its value in the names of registered models.
+        check: its rule.
+    """
+
+    name: str
+    default: int | float
+    help: str
+    word: str
+    check: Check
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskKind:
+    """What a function class is, but for how its functions are drawn.
+
+    Attributes:
+        title: in a sentence; settings stand in braces.
+        settings: those that it has besides ``n_dims``.
+        baselines: what a statistician would try on it, by name; see ``evaluation.baselines``.
+        bayes: the one of them that no predictor can beat on average, where it is known.
+        reads_tables: whether its models have learned what real tables of numbers ask.
+    """
+
+    title: str
+    settings: tuple[TaskSetting, ...] = ()
+    baselines: tuple[str, ...]
+    bayes: str | None = None
+    reads_tables: bool = False
+
+    @property
+    def setting_names(self) -> tuple[str, ...]:
+        """Names of the settings, in their order."""
+        return tuple(setting.name for setting in self.settings)
+
+
+def _positive(name: str, value: Any, n_dims: int) -> None:
+    require_positive(name, value)
+
+
+def _whole(name: str, value: Any, n_dims: int) -> None:
+    require_whole(name, value, 1)
+
+
+def _at_most_dims(name: str, value: Any, n_dims: int) -> None:
+    require_whole(name, value, 1)
+    require(value <= n_dims, f"{name} must be at most n_dims={n_dims}", value)
+
+
+def _at_most_sixteen(name: str, value: Any, n_dims: int) -> None:
+    require_whole(name, value, 1)
+    require(value <= 16, f"{name} must be at most 16", value)
+
+
+_NOISE_STD = TaskSetting(
+    name="noise_std",
+    default=0.25,
+    help="noise of noisy_linear, relative to the noiseless y",
+    word="noise",
+    check=_positive,
+)
+_SPARSITY = TaskSetting(
+    name="sparsity",
+    default=3,
+    help="non-zero weights of sparse_linear",
+    word="sparsity",
+    check=_at_most_dims,
+)
+_TREE_DEPTH = TaskSetting(
+    name="tree_depth",
+    default=4,
+    help="depth of decision_tree",
+    word="depth",
+    check=_at_most_sixteen,
+)
+_N_HIDDEN = TaskSetting(
+    name="n_hidden",
+    default=100,
+    help="hidden units of relu_network",
+    word="hidden",
+    check=_whole,
+)
+_LINEAR_BASELINES = ("least_squares", "averaging", "nearest_neighbours", "gradient_descent")
+
+TASK_KINDS: Mapping[str, TaskKind] = MappingProxyType(
+    {
+        "linear": TaskKind(
+            title="linear regression",
+            baselines=_LINEAR_BASELINES,
+            bayes="least_squares",
+            reads_tables=True,
+        ),
+        "noisy_linear": TaskKind(
+            title="noisy linear regression (noise_std {noise_std})",
+            settings=(_NOISE_STD,),
+            baselines=(*_LINEAR_BASELINES, "ridge"),
+            bayes="ridge",
+            reads_tables=True,
+        ),
+        "sparse_linear": TaskKind(
+            title="sparse linear regression ({sparsity} non-zeros)",
+            settings=(_SPARSITY,),
+            baselines=(*_LINEAR_BASELINES, "lasso"),
+            reads_tables=True,
+        ),
+        "decision_tree": TaskKind(
+            title="decision trees of depth {tree_depth}",
+            settings=(_TREE_DEPTH,),
+            baselines=(
+                *("greedy_tree", "greedy_tree_on_signs"),
+                *("nearest_neighbours", "least_squares"),
+            ),
+        ),
+        "relu_network": TaskKind(
+            title="two-layer ReLU networks of {n_hidden} hidden units",
+            settings=(_N_HIDDEN,),
+            baselines=("network", "nearest_neighbours", "least_squares"),
+        ),
+    }
+)
+"""Every task by name."""
+
+TASK_SETTINGS: Mapping[str, TaskSetting] = MappingProxyType(
+    {setting.name: setting for kind in TASK_KINDS.values() for setting in kind.settings}
+)
+"""Every setting of any task by name."""
+
+
+def task_setting(name: str) -> Any:
+    """Declare the field of a dataclass that holds a task's setting; see ``rules.setting``."""
+    return setting(TASK_SETTINGS[name].default, TASK_SETTINGS[name].help)
