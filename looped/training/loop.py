@@ -4,7 +4,7 @@ Cells of one shape train as one program (see ``replicas``); a single cell is the
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -25,6 +25,7 @@ from looped.training.memory import PeakMemory
 from looped.training.outcome import affordable_prompts, assess, facts
 from looped.training.replicas import Replicas, named_views
 from looped.training.resolve import resolve
+from looped.training.watcher import SILENT, Watcher
 
 
 class Stopped(Exception):  # noqa: N818
@@ -66,10 +67,8 @@ def seeded_model(config: TrainConfig) -> LoopedTransformer:
 def train(
     config: TrainConfig,
     folder: RunFolder | None = None,
-    watch: Callable[[int, Mapping[str, float]], None] = lambda step, values: None,
-    should_stop: Callable[[], bool] = lambda: False,
+    watcher: Watcher = SILENT,
     b_max: int = 0,
-    watch_evaluation: Callable[[int, int], None] = lambda done, total: None,
     n_prompts: int | None = None,
 ) -> Trained:
     """Train one model, evaluate it on held-out prompts, and record both.
@@ -78,26 +77,17 @@ def train(
         config: what to train; see its fields.
         folder: where to keep journal and checkpoints; a training begun there goes on from its
             last checkpoint. Nothing is kept if None.
-        watch: called with the step and the values of each point of the curve.
-        should_stop: asked after every step; True saves a checkpoint and raises ``Stopped``.
+        watcher: is told of each sample of the curve and each batch of the evaluation; may stop
+            the training.
         b_max: evaluate the trained model to so many loops, at least to ``b``.
-        watch_evaluation: called with the prompts that are done and all of them.
         n_prompts: how many to evaluate on; as many as the training affords if None.
 
     Raises:
-        Stopped: ``should_stop`` said so.
+        Stopped: the watcher said so; a checkpoint is saved.
         DivergedError: the loss became infinite or NaN.
         ValueError: the configuration asks for what this machine lacks.
     """
-    (trained,) = train_together(
-        [config],
-        [folder],
-        lambda _, step, values: watch(step, values),
-        should_stop,
-        b_max,
-        lambda _, done, total: watch_evaluation(done, total),
-        n_prompts,
-    )
+    (trained,) = train_together([config], [folder], watcher, b_max, n_prompts)
     if isinstance(trained, DivergedError):
         raise trained
     return trained
@@ -106,29 +96,25 @@ def train(
 def train_together(
     configs: Sequence[TrainConfig],
     folders: Sequence[RunFolder | None],
-    watch: Callable[[TrainConfig, int, Mapping[str, float]], None] = lambda *_: None,
-    should_stop: Callable[[], bool] = lambda: False,
+    watcher: Watcher = SILENT,
     b_max: int = 0,
-    watch_evaluation: Callable[[TrainConfig, int, int], None] = lambda *_: None,
     n_prompts: int | None = None,
 ) -> list[Trained | DivergedError]:
     """Train cells of one shape as one program, where they can go on from a common step.
 
     Args:
         configs: the cells; every two of them must be able to share a program
-            (``replicas.can_share``).
+            (``groups.can_share``).
         folders: where each is kept; see ``train``.
-        watch: like that of ``train``, with the cell before the rest.
-        should_stop: asked after every step; True saves checkpoints and raises ``Stopped``.
+        watcher: of all of them; see ``train``.
         b_max: evaluate the trained models to so many loops, at least to their ``b``.
-        watch_evaluation: like that of ``train``, with the cell before the rest.
         n_prompts: see ``train``.
 
     Returns:
         What became of each cell, in the order given: one that diverges takes no other along.
 
     Raises:
-        Stopped: ``should_stop`` said so; for all of them.
+        Stopped: the watcher said so; for all of them.
         ValueError: a configuration asks for what this machine lacks.
     """
     runs = [
@@ -142,10 +128,8 @@ def train_together(
         for config, folder in zip(map(resolve, configs), folders, strict=True)
     ]
     for group in _with_common_start(sorted(runs, key=lambda run: -run.config.b)):
-        _train_as_fits(group, watch, should_stop)
-    return [
-        run.error or _conclude(run, b_max, should_stop, watch_evaluation, n_prompts) for run in runs
-    ]
+        _train_as_fits(group, watcher)
+    return [run.error or _conclude(run, b_max, watcher, n_prompts) for run in runs]
 
 
 def _with_common_start(runs: list[_Run]) -> list[list[_Run]]:
@@ -165,12 +149,11 @@ def _with_common_start(runs: list[_Run]) -> list[list[_Run]]:
 
 def _train_as_fits(
     runs: list[_Run],
-    watch: Callable[[TrainConfig, int, Mapping[str, float]], None],
-    should_stop: Callable[[], bool],
+    watcher: Watcher,
 ) -> None:
     """Train runs that start at one step, in halves where the GPU's memory is too small."""
     try:
-        _train_group(runs, watch, should_stop)
+        _train_group(runs, watcher)
     except torch.cuda.OutOfMemoryError:
         if len(runs) == 1:
             raise
@@ -180,13 +163,12 @@ def _train_as_fits(
     half = len(runs) // 2
     for part in (runs[:half], runs[half:]):
         for group in _with_common_start(part):
-            _train_as_fits(group, watch, should_stop)
+            _train_as_fits(group, watcher)
 
 
 def _train_group(
     runs: list[_Run],
-    watch: Callable[[TrainConfig, int, Mapping[str, float]], None],
-    should_stop: Callable[[], bool],
+    watcher: Watcher,
 ) -> None:
     config = runs[0].config  # what it says of data, rate and records goes for all
     memory = PeakMemory(config.device)
@@ -207,7 +189,7 @@ def _train_group(
         measured.append(step(_draw(task, runs, done - 1), rate, drawn))
 
         is_point = done == 1 or done % config.log_every == 0 or done == config.steps
-        is_stop = should_stop()
+        is_stop = watcher.should_stop()
         is_due = time.perf_counter() - saved_at >= config.checkpoint_seconds
         if is_point or is_stop or is_due:
             _take_in(runs, torch.stack(measured).tolist())
@@ -221,7 +203,7 @@ def _train_group(
                 if run.error is None:
                     values = _point(run, rate, speed, peak_mib)
                     run.journal.append("metrics", step=done, values=values)
-                    watch(run.config, done, values)
+                    watcher.sampled(run.config, done, values)
         if is_due or is_stop or done == config.steps:
             _save(replicas, runs)
             saved_at = time.perf_counter()
@@ -283,18 +265,17 @@ def _restore(replicas: Replicas, runs: Sequence[_Run]) -> None:
 def _conclude(
     run: _Run,
     b_max: int,
-    should_stop: Callable[[], bool],
-    watch: Callable[[TrainConfig, int, int], None],
+    watcher: Watcher,
     asked_prompts: int | None,
 ) -> Trained:
     """Evaluate a trained model, say how its training went, and keep both."""
     config, curves = run.config, run.curves
     n_prompts = asked_prompts or affordable_prompts(config)
 
-    def progress(done: int) -> None:
-        watch(config, done, n_prompts)
-        if should_stop():
-            raise Stopped(f"stopped while evaluating, {done} prompts done")
+    def progress(prompts_done: int) -> None:
+        watcher.evaluated(config, prompts_done, n_prompts)
+        if watcher.should_stop():
+            raise Stopped(f"stopped while evaluating, {prompts_done} prompts done")
 
     model = run.model.to(config.device)
     task = tasks.from_config(config.task_config)

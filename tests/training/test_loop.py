@@ -5,12 +5,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_trainings import DRAWN, TINY, same_weights, train_in
+from small_trainings import DRAWN, TINY, Witness, same_weights, train_in
 
 from looped import tasks
 from looped.config import TASK_OPTIONS
 from looped.training import loop, resolve
 from looped.training.curve import DivergedError
+from looped.training.watcher import Watcher
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +24,8 @@ def whole(tmp_path_factory):
 def test_resume_equals_no_interruption(whole, tmp_path_factory, stops):
     root = tmp_path_factory.mktemp("stopped")
     for stop in stops:
-        asked = iter(range(1, 1000))
         try:
-            train_in(root, TINY, should_stop=lambda: next(asked) >= stop)  # noqa: B023
+            train_in(root, TINY, watcher=Witness(stop))
         except loop.Stopped:
             continue
         break  # it was through before the stop came
@@ -47,9 +47,8 @@ def drawn(request, tmp_path_factory):
 def test_a_drawn_b_resumes_to_the_bit(drawn, tmp_path_factory, stop):
     config, whole, curve = drawn
     root = tmp_path_factory.mktemp("stopped")
-    asked = iter(range(1, 1000))
     with pytest.raises(loop.Stopped):
-        train_in(root, config, should_stop=lambda: next(asked) >= stop)
+        train_in(root, config, watcher=Witness(stop))
     again, again_curve = train_in(root, config)
     assert same_weights(again.model, whole.model)
     assert (again_curve, again.outcome) == (curve, whole.outcome)
@@ -59,11 +58,11 @@ def test_a_drawn_b_resumes_to_the_bit(drawn, tmp_path_factory, stop):
 def test_a_drawn_b_trains_as_a_plain_loop_does(law):
     """Every step's own loops, the last four of them in the loss, the query after the last one."""
     config = resolve.resolve(replace(DRAWN, b_draw=law, log_every=1))
-    curve = []
-    loop.train(config, watch=lambda step, values: curve.append(values))
+    witness = Witness()
+    loop.train(config, watcher=witness)
     model, task = loop.seeded_model(config), tasks.from_config(config.task_config)
     adam = torch.optim.Adam(model.parameters())
-    for step, values in enumerate(curve):
+    for step, (_, _, values) in enumerate(witness.samples):
         loops = config.loops_of_step(step)
         xs, ys = task.batch(config.seed, step, config.batch_size, config.n_examples + 1)
         squares = (model(xs, ys, loops, grad_loops=min(4, loops)) - ys[:, -1:]).square()
@@ -88,22 +87,22 @@ def test_a_law_of_one_loop_trains_as_a_fixed_one():
 def test_a_crash_between_checkpoints_loses_and_doubles_nothing(whole, tmp_path):
     """The points beyond the last checkpoint are computed again and stand once."""
 
-    def crash(step, values):
-        if step == 20:
-            raise OSError("power cut")
+    class PowerCut(Watcher):
+        def sampled(self, config, step, values):
+            if step == 20:
+                raise OSError("power cut")
 
     with pytest.raises(OSError, match="power cut"):
-        train_in(tmp_path, replace(TINY, checkpoint_seconds=1e-9), watch=crash)
+        train_in(tmp_path, replace(TINY, checkpoint_seconds=1e-9), watcher=PowerCut())
     trained, curve = train_in(tmp_path, TINY)
     assert same_weights(trained.model, whole[0].model)
     assert curve == whole[1]
 
 
 def test_a_damaged_checkpoint_costs_steps_not_correctness(whole, tmp_path, caplog):
-    asked = iter(range(1000))
     often = replace(TINY, checkpoint_seconds=0.0)
     with pytest.raises(loop.Stopped):
-        train_in(tmp_path, often, should_stop=lambda: next(asked) == 12)
+        train_in(tmp_path, often, watcher=Witness(stop_at=13))
     newest = max(tmp_path.glob("*/checkpoints/*.safetensors"))
     newest.write_bytes(newest.read_bytes()[:-1])
     trained, curve = train_in(tmp_path, TINY)
@@ -114,11 +113,30 @@ def test_a_damaged_checkpoint_costs_steps_not_correctness(whole, tmp_path, caplo
 
 def test_a_finished_training_is_not_done_again(whole, tmp_path):
     train_in(tmp_path, TINY)
-    seen = []
-    trained, curve = train_in(tmp_path, TINY, watch=lambda step, values: seen.append(step))
-    assert seen == []
+    witness = Witness()
+    trained, curve = train_in(tmp_path, TINY, watcher=witness)
+    assert witness.samples == []
     assert same_weights(trained.model, whole[0].model)
     assert curve == whole[1]
+
+
+def test_a_watcher_is_told_of_every_sample_and_every_batch_of_the_evaluation(tmp_path):
+    witness = Witness()
+    _, curve = train_in(tmp_path, TINY, watcher=witness)
+    assert [step for _, step, _ in witness.samples] == [step for step, _ in curve]
+    assert [counts for _, *counts in witness.evaluations] == [[256, 640], [512, 640], [640, 640]]
+    assert {config.identity for config, *_ in witness.samples + witness.evaluations} == {
+        resolve.resolve(TINY).identity
+    }
+
+
+def test_a_training_stopped_while_it_is_evaluated_trains_no_more(whole, tmp_path):
+    with pytest.raises(loop.Stopped, match="stopped while evaluating, 512 prompts done"):
+        train_in(tmp_path, TINY, watcher=Witness(stop_at=TINY.steps + 2))
+    witness = Witness()
+    trained, _ = train_in(tmp_path, TINY, watcher=witness)
+    assert witness.samples == []
+    assert trained.outcome == whole[0].outcome
 
 
 def test_memory_alone_does_as_well(whole):
@@ -148,9 +166,10 @@ def test_points_lie_at_the_first_the_last_and_every_few_steps(whole):
 
 
 def test_the_rate_warms_up_and_stays():
-    rates = {}
+    witness = Witness()
     config = replace(TINY, learning_rate=0.5, log_every=1, grad_clip=1e-9)
-    loop.train(config, watch=lambda step, v: rates.update({step: v["train/learning_rate"]}))
+    loop.train(config, watcher=witness)
+    rates = {step: values["train/learning_rate"] for _, step, values in witness.samples}
     assert rates == {step: pytest.approx(0.5 * min(1, step / 5)) for step in range(1, 24)}
 
 

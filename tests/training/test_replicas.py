@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_trainings import DRAWN, SEVERAL, TINY, same_weights, samples, together
+from small_trainings import DRAWN, SEVERAL, TINY, Witness, same_weights, samples, together
 from strategies import seeds, steps
 
 from looped import TrainConfig, tasks
@@ -177,9 +177,8 @@ def test_a_stopped_group_goes_on_as_if_it_had_not_stopped(stops, tmp_path_factor
     whole, whole_folders = together(tmp_path_factory.mktemp("whole"))
     root = tmp_path_factory.mktemp("stopped")
     for stop in stops:
-        asked = iter(range(1, 1000))
         try:
-            together(root, should_stop=lambda: next(asked) >= stop)  # noqa: B023
+            together(root, watcher=Witness(stop))
         except loop.Stopped:
             continue
         break
@@ -193,16 +192,15 @@ def test_a_stopped_group_goes_on_as_if_it_had_not_stopped(stops, tmp_path_factor
 def test_cells_that_stopped_at_different_steps_all_go_on(tmp_path):
     """One was trained alone to its end, one half-way, the others not at all: none begins anew."""
     (done,), _ = together(tmp_path, SEVERAL[:1])
-    asked = iter(range(1, 1000))
     with pytest.raises(loop.Stopped):
-        together(tmp_path, SEVERAL[1:2], should_stop=lambda: next(asked) == 12)
-    seen = []
-    result, folders = together(
-        tmp_path, watch=lambda config, step, values: seen.append((config.seed, config.b, step))
-    )
+        together(tmp_path, SEVERAL[1:2], watcher=Witness(stop_at=12))
+    witness = Witness()
+    result, folders = together(tmp_path, watcher=witness)
+    steps = {config: [] for config in map(resolve.resolve, SEVERAL)}
+    for config, step, _ in witness.samples:
+        steps[config].append(step)
     assert same_weights(result[0].model, done.model)
-    assert not [step for seed, b, step in seen if (seed, b) == (1, 1)]
-    assert min(step for seed, b, step in seen if (seed, b) == (2, 3)) == 15
+    assert [min(of_config, default=None) for of_config in steps.values()] == [None, 15, 1, 1]
     for trained, config, folder in zip(result, SEVERAL, folders, strict=True):
         assert_close_to_solo(trained, config)
         assert [step for step, _ in samples(folder)] == [1, 5, 10, 15, 20, 23]
@@ -213,9 +211,9 @@ def test_a_group_may_lose_one_checkpoint_of_one_cell(tmp_path):
     together(tmp_path, [replace(c, checkpoint_seconds=0.0) for c in SEVERAL])
     newest = max(tmp_path.glob(f"*{SEVERAL[2].name}*/checkpoints/*.json"))
     newest.unlink()
-    seen = []
-    result, _ = together(tmp_path, watch=lambda config, step, values: seen.append(step))
-    assert set(seen) == {23}
+    witness = Witness()
+    result, _ = together(tmp_path, watcher=witness)
+    assert {step for _, step, _ in witness.samples} == {23}
     for trained, config in zip(result, SEVERAL, strict=True):
         assert_close_to_solo(trained, config)
 
