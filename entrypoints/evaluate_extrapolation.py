@@ -3,18 +3,20 @@
 import logging
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoints import arguments
 from looped.grid.stopping import StopRequest
+from looped.names import Tag
 from looped.rules import require, require_whole, setting
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-    from entrypoints.progress import Progress
+    from looped.tracking.store import Store
 
 
 @dataclass(frozen=True)
@@ -34,64 +36,75 @@ class EvaluateOptions:
         require(self.run_id is None or self.model is None, "give run_id or model, not both", both)
 
 
+class _Stopped(Exception):  # noqa: N818
+    """The evaluation was asked to stop."""
+
+
 def main() -> int:
     """Evaluate what was chosen; return the exit code."""
     (options,) = arguments.parse("evaluate_extrapolation", __doc__, EvaluateOptions)
-    should_stop = StopRequest()
+    stop_request = StopRequest()
     logging.basicConfig(format="%(message)s")
     # torch and MLflow take seconds to load: only once the arguments are known to be good
-    from mlflow.exceptions import MlflowException
-    from mlflow.tracking import MlflowClient
-
     from entrypoints.progress import Progress
+    from looped.records.journal import TrackingError
     from looped.records.model_files import DamagedModelError
-    from looped.tracking.launcher import note_on_launcher
+    from looped.tracking.launcher import note_on_launched
     from looped.tracking.registry import UnknownModelError, run_of
+    from looped.tracking.store import open_store, reachable
 
-    client = MlflowClient()
+    progress = Progress()
+
+    def show(name: str, prompts_done: int) -> None:
+        if stop_request():
+            raise _Stopped
+        progress.show_evaluation(name, prompts_done, options.n_prompts)
+
     reference = options.run_id or options.model
-    code, done = 0, []
+    code, lines, run_ids = 0, [], []
     try:
-        run_ids = [run_of(client, reference)] if reference else _waiting(client, options)
-        for run_id in run_ids:
-            progress = Progress(run_id, 0, should_stop)
-            try:
-                done.append(_evaluate(client, run_id, options, progress))
-            except (UnknownModelError, DamagedModelError) as error:
-                code = arguments.complain("evaluate_extrapolation", error)
-            else:
-                print(done[-1])
-    except (UnknownModelError, MlflowException) as error:
+        store = open_store()
+        with reachable():
+            run_ids = (
+                [run_of(store.client, reference)] if reference else _unevaluated(store, options)
+            )
+            for run_id in run_ids:
+                try:
+                    lines.append(_evaluate(store.client, run_id, options, show))
+                except (UnknownModelError, DamagedModelError) as error:
+                    code = arguments.complain("evaluate_extrapolation", error)
+                else:
+                    print(lines[-1])
+    except (UnknownModelError, TrackingError) as error:
         return arguments.complain("evaluate_extrapolation", error)
-    except KeyboardInterrupt:
-        print(f"stopped after {len(done)} of {len(run_ids)} models", file=sys.stderr)
-        return should_stop.exit_code
+    except _Stopped:
+        print(f"stopped after {len(lines)} of {len(run_ids)} models", file=sys.stderr)
+        return stop_request.exit_code
     if not run_ids:
         print(
             f"every finished training of this experiment is evaluated to {options.b_max} loops "
             f"on {options.n_prompts:,} prompts or more"
         )
     nothing = "Nothing could be evaluated." if run_ids else "Nothing was left to evaluate."
-    note = "\n".join(f"- {line}" for line in done) or nothing
-    note_on_launcher(client, "evaluate_extrapolation", note)
+    note = "\n".join(f"- {line}" for line in lines) or nothing
+    note_on_launched(store.client, "evaluate_extrapolation", note)
     return code
 
 
-def _waiting(client: "MlflowClient", options: EvaluateOptions) -> list[str]:
+def _unevaluated(store: "Store", options: EvaluateOptions) -> list[str]:
     """Find the finished trainings that nobody evaluated so far or on so many prompts."""
-    from looped.tracking.launcher import current_experiment
-    from looped.tracking.runs import trained_runs
+    from looped.tracking.runs import list_trainings
 
-    def is_done(tags: dict[str, str]) -> bool:
-        b_max, prompts = (int(tags.get(f"evaluation.{name}", 0)) for name in ("b_max", "prompts"))
-        return b_max >= options.b_max and prompts >= options.n_prompts
+    def is_evaluated(tags: dict[str, str]) -> bool:
+        b_max, n_prompts = (int(tags.get(tag, 0)) for tag in (Tag.EVALUATED_TO, Tag.EVALUATED_ON))
+        return b_max >= options.b_max and n_prompts >= options.n_prompts
 
-    runs = trained_runs(client, current_experiment(client))
-    return [run.info.run_id for run in runs if not is_done(run.data.tags)]
+    runs = list_trainings(*store)
+    return [run.info.run_id for run in runs if not is_evaluated(run.data.tags)]
 
 
 def _evaluate(
-    client: "MlflowClient", run_id: str, options: EvaluateOptions, progress: "Progress"
+    client: "MlflowClient", run_id: str, options: EvaluateOptions, show: Callable[[str, int], None]
 ) -> str:
     """Evaluate one training run's model, log it to that run, and say in a line what came."""
     from looped import tasks
@@ -103,7 +116,7 @@ def _evaluate(
 
     model, facts = registry.load_with_facts(run_id)
     run = client.get_run(run_id)
-    progress.name = name = str(run.info.run_name)
+    name = str(run.info.run_name)
     task, b = TaskConfig(**facts["task"]), int(facts["b"])
     n_examples = model.config.n_points - 1
     evaluation = evaluate(
@@ -111,12 +124,20 @@ def _evaluate(
         tasks.from_config(task),
         options.b_max,
         options.n_prompts,
-        lambda done: progress.evaluated(done, options.n_prompts),
+        lambda prompts_done: show(name, prompts_done),
     )
     record = evaluation.record(b)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        scores = files.compare(folder, name, b, task, n_examples, record, Path(options.runs_dir))
+        scores = files.compare(
+            folder=folder,
+            name=name,
+            b=b,
+            task=task,
+            n_examples=n_examples,
+            record=record,
+            cache=Path(options.runs_dir),
+        )
         log_evaluation(client, run_id, record)
         client.log_artifacts(run_id, str(folder / "evaluation"), "evaluation")
     experiment_id = run.info.experiment_id

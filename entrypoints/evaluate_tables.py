@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoints import arguments
+from looped.names import Metric
 from looped.rules import require, require_whole, setting
 
 if TYPE_CHECKING:
@@ -38,31 +39,32 @@ def main() -> int:
     (options,) = arguments.parse("evaluate_tables", __doc__, TableOptions)
     logging.basicConfig(format="%(message)s")
     # torch and MLflow take seconds to load: only once the arguments are known to be good
-    from mlflow.exceptions import MlflowException
-    from mlflow.tracking import MlflowClient
-
     from looped.evaluation.tables import TABLES, check_fits, evaluate_table
+    from looped.records.journal import TrackingError
     from looped.tracking import registry
+    from looped.tracking.store import open_store, reachable
 
-    client = MlflowClient()
     try:
-        run_id = registry.run_of(client, options.run_id or options.model)
-        model, facts = registry.load_with_facts(run_id)
-        shape = (facts["task"]["name"], model.config.n_dims, model.config.n_points - 1)
-        results = {}
-        for table in [options.table] if options.table else TABLES:
-            try:
-                check_fits(*shape, table)
-            except ValueError as error:
-                if options.table:
-                    raise
-                print(f"{table} is left out: {error}")
-                continue
-            results[table] = evaluate_table(model, table, options.b_max, options.n_prompts)
-            print("\n".join(_say(table, results[table], int(facts["b"]))))
-        require(bool(results), "a table must fit the model", f"{shape[0]} in {shape[1]} dimensions")
-        _log(client, run_id, results, int(facts["b"]))
-    except (registry.UnknownModelError, ValueError, MlflowException) as error:
+        client = open_store().client
+        with reachable():
+            run_id = registry.run_of(client, str(options.run_id or options.model))
+            model, facts = registry.load_with_facts(run_id)
+            shape = (facts["task"]["name"], model.config.n_dims, model.config.n_points - 1)
+            results = {}
+            for table in [options.table] if options.table else TABLES:
+                try:
+                    check_fits(*shape, table)
+                except ValueError as error:
+                    if options.table:
+                        raise
+                    print(f"{table} is left out: {error}")
+                    continue
+                results[table] = evaluate_table(model, table, options.b_max, options.n_prompts)
+                print("\n".join(_say(table, results[table], int(facts["b"]))))
+            rule = "a table must fit the model"
+            require(bool(results), rule, f"{shape[0]} in {shape[1]} dimensions")
+            _log(client, run_id, results, int(facts["b"]))
+    except (registry.UnknownModelError, ValueError, TrackingError) as error:
         return arguments.complain("evaluate_tables", error)
     return 0
 
@@ -86,7 +88,7 @@ def _log(
     from looped.drawing import save
     from looped.evaluation import figures
     from looped.evaluation.files import write_csv
-    from looped.tracking.launcher import note_on_launcher
+    from looped.tracking.launcher import note_on_launched
     from looped.tracking.metrics import log_series
 
     curves = {table: list(map(float, result.model.nmse)) for table, result in results.items()}
@@ -94,7 +96,7 @@ def _log(
         table: {name: float(errors.nmse[0]) for name, errors in result.baselines.items()}
         for table, result in results.items()
     }
-    log_series(client, run_id, {f"tables/{table}": curve for table, curve in curves.items()})
+    log_series(client, run_id, {Metric.TABLES + table: curve for table, curve in curves.items()})
     rows = [
         (table, name, loop, nmse, se, median)
         for table, result in results.items()
@@ -109,7 +111,7 @@ def _log(
         write_csv(folder / "tables.csv", header, rows)
         save(figures.tables(b, curves, level), folder / "tables")
         client.log_artifacts(run_id, temporary, "tables")
-    note_on_launcher(client, "evaluate_tables", f"Logged to run {run_id}, `tables/`.")
+    note_on_launched(client, "evaluate_tables", f"Logged to run {run_id}, `tables/`.")
 
 
 if __name__ == "__main__":

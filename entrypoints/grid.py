@@ -1,4 +1,4 @@
-"""Train every cell of a study; what is finished is left alone, what was killed goes on."""
+"""Train every training of a study; what is finished is left alone, what was killed goes on."""
 
 import logging
 import sys
@@ -7,35 +7,35 @@ from typing import Any
 
 from entrypoints import arguments
 from looped.grid.lists import Lists, cross
-from looped.grid.options import CellOptions, GridOptions
+from looped.grid.options import GridOptions, RunOptions
 from looped.grid.stopping import StopRequest
-from looped.grid.studies import studied
+from looped.grid.studies import apply_studies
 
 
 def main() -> int:
     """Train what is left to do; return the exit code."""
-    lists, options, cell_options = arguments.parse("grid", __doc__, Lists, GridOptions, CellOptions)
-    given = (lists, cell_options)
-    lists, cell_options = (studied(options.study, settings) for settings in given)
+    lists, options, run_options = arguments.parse("grid", __doc__, Lists, GridOptions, RunOptions)
+    plain = (lists, run_options)
+    lists, run_options = (apply_studies(options.study, settings) for settings in plain)
     try:
-        asked = cross(lists)
+        configs = cross(lists)
     except ValueError as error:
         arguments.complain("grid", error)
         return 2
     if options.study != "full":
-        changes = [*_changes(given[0], lists), *_changes(given[1], cell_options)]
+        changes = [*_changes(plain[0], lists), *_changes(plain[1], run_options)]
         print(f"study {options.study}: {' '.join(changes)}", flush=True)
-    should_stop = StopRequest()
+    stop_request = StopRequest()
     logging.basicConfig(format="%(message)s")
     # torch and MLflow take seconds to load: only once the arguments are known to be good
-    from looped.grid import runner as grid_runner
+    from looped.grid.runner import GridRunner
     from looped.records.folder import FolderInUseError
     from looped.records.journal import TrackingError
 
     words = {name.name: _written(getattr(lists, name.name)) for name in fields(lists)}
     words["study"] = options.study
     try:
-        runner = grid_runner.GridRunner(asked, words, options, cell_options)
+        runner = GridRunner(configs, words, options, run_options)
     except ValueError as error:
         arguments.complain("grid", error)
         return 2
@@ -45,7 +45,7 @@ def main() -> int:
         print(runner.forecast())
         return 0
     try:
-        return runner.run(should_stop)
+        return runner.run(stop_request)
     except (TrackingError, FolderInUseError) as error:
         return arguments.complain("grid", error)
 
@@ -53,10 +53,10 @@ def main() -> int:
 def _changes(before: Any, after: Any) -> list[str]:
     """Write the settings that a study changed."""
     names = [setting.name for setting in fields(before)]
-    changed = {name: getattr(after, name) for name in names}
+    values = {name: getattr(after, name) for name in names}
     return [
         f"{name}={_written(value if isinstance(value, tuple) else (value,))}"
-        for name, value in changed.items()
+        for name, value in values.items()
         if value != getattr(before, name)
     ]
 

@@ -23,36 +23,37 @@ def main() -> int:
     logging.basicConfig(format="%(message)s")
     path = Path(options.path)
     is_one = (path / "journal.jsonl").exists()
-    found = [path] if is_one else sorted(found.parent for found in path.glob("*/journal.jsonl"))
-    if not found:
+    journals = sorted(path.glob("*/journal.jsonl"))
+    folders = [path] if is_one else [journal.parent for journal in journals]
+    if not folders:
         return arguments.complain("import_runs", f"path must hold runs, got {path}")
     # MLflow takes seconds to load: only once there is something to tell
     from looped.grid.parent_run import end_parents, open_parents
     from looped.records.folder import FolderInUseError
     from looped.records.journal import TrackingError
     from looped.tracking import importer
-    from looped.tracking.launcher import note_on_launcher
+    from looped.tracking.launcher import note_on_launched
     from looped.tracking.store import open_store
 
-    code, done = 0, []
+    code, results = 0, []
     try:
         store = open_store()
-        parents = open_parents(store, found[0].parent)
-        for folder in found:
+        parents = open_parents(store, folders[0].parent)
+        for folder in folders:
             try:
                 imported = importer.import_run(store, folder, parents, options.register)
             except (FolderInUseError, ValueError) as error:
                 code = arguments.complain("import_runs", f"{folder} is left out: {error}")
                 continue
-            done.append(imported)
-            print(imported.said, flush=True)
-        end_parents(store, found[0].parent, parents)
+            results.append(imported)
+            print(imported.line, flush=True)
+        end_parents(store, folders[0].parent, parents)
     except TrackingError as error:
         return arguments.complain("import_runs", error)
-    told = sum(imported.is_new for imported in done)
-    said = f"{told:,} of {len(found):,} runs told; {len(done) - told:,} were told before"
-    print(said)
-    note_on_launcher(store.client, "import_runs", said)
+    n_new = sum(imported.is_new for imported in results)
+    summary = f"{n_new:,} of {len(folders):,} runs told; {len(results) - n_new:,} were told before"
+    print(summary)
+    note_on_launched(store.client, "import_runs", summary)
     return code
 
 

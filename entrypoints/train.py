@@ -5,35 +5,35 @@ import sys
 
 from entrypoints import arguments
 from looped.config import TrainConfig
-from looped.grid.options import CellOptions
+from looped.grid.options import RunOptions
 from looped.grid.stopping import StopRequest
 
 
 def main() -> int:
     """Train, evaluate, record; return the exit code."""
-    config, options = arguments.parse("train", __doc__, TrainConfig, CellOptions)
-    should_stop = StopRequest()
+    config, options = arguments.parse("train", __doc__, TrainConfig, RunOptions)
+    stop_request = StopRequest()
     logging.basicConfig(format="%(message)s")
     # torch and MLflow take seconds to load: only once the arguments are known to be good
     from entrypoints.progress import Progress
-    from looped.grid.run_trainings import run_cells
-    from looped.training import resolve
+    from looped.grid.run_trainings import run_trainings
+    from looped.training.resolve import resolve
+
+    class Terminal(Progress):
+        """Shows the training, and stops it when a signal came."""
+
+        def should_stop(self) -> bool:
+            return stop_request()
 
     try:
-        config = resolve.resolve(config)
+        config = resolve(config)
     except ValueError as error:
         return arguments.complain("train", error)
-    progress = Progress(config.name, config.steps)
+    terminal = Terminal()
     try:
-        (ending,) = run_cells(
-            [config],
-            options,
-            should_stop,
-            lambda _, step, values: progress(step, values),
-            lambda _, done, total: progress.evaluated(done, total),
-        )
+        (ending,) = run_trainings([config], options, terminal)
     finally:
-        progress.close()
+        terminal.close()
     for problem in ending.problems:
         arguments.complain("train", problem)
     if ending.status == "REFUSED":
@@ -47,7 +47,7 @@ def main() -> int:
     if ending.registered:
         print(f'load it: mlflow.pyfunc.load_model("{ending.registered}")')
     if ending.status == "KILLED":
-        return should_stop.exit_code
+        return stop_request.exit_code
     is_well = is_finished and (ending.is_told or options.tracking == "offline")
     return 0 if is_well else 1
 

@@ -1,4 +1,4 @@
-"""Where the cells of a grid train: in processes of this machine, or on a Ray cluster."""
+"""What trains the groups of a grid somewhere, and what happens with a group there."""
 
 import logging
 import os
@@ -7,28 +7,46 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from looped.config import TrainConfig
-from looped.grid import run_trainings
 from looped.grid.ledger import FAILED, FINISHED, KILLED, RUNNING, UNTOLD, News
-from looped.grid.options import CellOptions
-from looped.grid.stopping import StopRequest
+from looped.grid.options import RunOptions
+from looped.grid.run_trainings import Nest, run_trainings
+from looped.names import Variable
+from looped.training.watcher import Ending, Watcher
 
 if TYPE_CHECKING:
-    pass
     from looped.tracking.store import Store
 
 SECONDS_BETWEEN_NEWS = 1.0
-PATIENCE = 60.0  # seconds that the workers of a killed grid may take to leave
+
+Send = Callable[[News], None]
+ShouldStop = Callable[[], bool]
+Work = Callable[[Sequence[TrainConfig], Send, ShouldStop], None]
+"""Trains a group in a worker and sends its news; pickled by its name."""
+
+
+@runtime_checkable
+class Desk(Protocol):
+    """Where the workers' news come in, and who says when to stop."""
+
+    def hear(self, news: News) -> None:
+        """Take in what a worker says."""
+
+    def tick(self) -> None:
+        """Do what is due; called about every second."""
+
+    def should_stop(self) -> bool:
+        """Tell whether to stop in good order; asked about every second."""
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """Trains groups of cells somewhere."""
+    """Trains groups somewhere: in processes of this machine, or on a Ray cluster."""
 
-    def resolve(self, cells: Sequence[TrainConfig]) -> list[TrainConfig]:
+    def resolve(self, configs: Sequence[TrainConfig]) -> list[TrainConfig]:
         """Decide what was left automatic, for the machines that will train.
 
         Raises:
-            ValueError: they lack what a cell asks for.
+            ValueError: they lack what a training asks for.
         """
 
     def share(self, groups: Sequence[Sequence[TrainConfig]]) -> tuple[int, int]:
@@ -37,72 +55,77 @@ class Engine(Protocol):
     def run(
         self,
         groups: Sequence[Sequence[TrainConfig]],
-        work: "Work",
+        work: Work,
         store: "Store | None",
-        hear: Callable[[News], None],
-        tick: Callable[[], None],
-        should_stop: StopRequest,
+        desk: Desk,
     ) -> None:
-        """Train all; see ``looped.workers.run_locally``."""
+        """Train all; return when every training has ended, or stopped in good order.
+
+        Args:
+            groups: trainings that run together, in the order in which to begin them.
+            work: what a worker does with a group.
+            store: where the grid's run is, so that the workers log there.
+            desk: hears of it.
+        """
 
 
-def train_group(
-    group: Sequence[TrainConfig],
-    report: Callable[[News], None],
-    should_stop: Callable[[], bool],
-    options: CellOptions,
-    nest: run_trainings.Nest,
-) -> None:
-    """Train a group of cells in a worker and report how it goes."""
-    logging.basicConfig(format="%(message)s")
-    told_at: dict[str, float] = {}
-    run_ids: dict[str, str] = {}
+class NewsSender(Watcher):
+    """Makes news of what it is told in a worker."""
 
-    def begin(config: TrainConfig, run_id: str) -> None:
-        run_ids[config.identity] = run_id
-        report(News(config.identity, RUNNING, run_id))
+    def __init__(self, send: Send, should_stop: ShouldStop, tracking: str) -> None:
+        self._send, self._should_stop, self._tracking = send, should_stop, tracking
+        self._sent_at: dict[str, float] = {}
+        self._run_ids: dict[str, str] = {}
 
-    def watch(config: TrainConfig, step: int, values: Mapping[str, float]) -> None:
-        now = time.monotonic()
-        if now - told_at.get(config.identity, 0.0) >= SECONDS_BETWEEN_NEWS:
-            told_at[config.identity] = now
-            report(News(config.identity, RUNNING, run_ids[config.identity], step))
+    def opened(self, config: TrainConfig, run_id: str) -> None:
+        self._run_ids[config.identity] = run_id
+        self._send(News(identity=config.identity, state=RUNNING, run_id=run_id))
 
-    def watch_evaluation(config: TrainConfig, done: int, total: int) -> None:
-        pass
+    def sampled(self, config: TrainConfig, step: int, values: Mapping[str, float]) -> None:
+        identity, now = config.identity, time.monotonic()
+        if now - self._sent_at.get(identity, 0.0) >= SECONDS_BETWEEN_NEWS:
+            self._sent_at[identity] = now
+            run_id = self._run_ids[identity]
+            self._send(News(identity=identity, state=RUNNING, run_id=run_id, step=step))
 
-    def end(ending: run_trainings.Ending) -> None:
-        states = {"FINISHED": FINISHED, "KILLED": KILLED}
-        state = states.get(ending.status, FAILED)
-        if state == FINISHED and options.tracking == "online" and not ending.is_told:
+    def ended(self, ending: Ending) -> None:
+        state = {"FINISHED": FINISHED, "KILLED": KILLED}.get(ending.status, FAILED)
+        if state == FINISHED and self._tracking == "online" and not ending.is_told:
             state = UNTOLD
-        step = ending.config.steps if state in (FINISHED, UNTOLD) else 0
-        reason = "; ".join([ending.reason, *ending.problems])
-        identity = ending.config.identity
-        report(News(identity, state, ending.run_id, step, ending.nmse, reason))
+        self._send(
+            News(
+                identity=ending.config.identity,
+                state=state,
+                run_id=ending.run_id,
+                step=ending.config.steps if state in (FINISHED, UNTOLD) else 0,
+                nmse=ending.nmse,
+                reason="; ".join([ending.reason, *ending.problems]),
+            )
+        )
 
-    run_trainings.run_cells(
-        group, options, should_stop, watch, watch_evaluation, nest, begin, end, PATIENCE
-    )
+    def should_stop(self) -> bool:
+        return self._should_stop()
+
+
+def work_through(
+    group: Sequence[TrainConfig],
+    send: Send,
+    should_stop: ShouldStop,
+    options: RunOptions,
+    nest: Nest,
+) -> None:
+    """Train a group in a worker; with the last two given it is ``Work``."""
+    logging.basicConfig(format="%(message)s")
+    run_trainings(group, options, NewsSender(send, should_stop, options.tracking), nest)
 
 
 def environment(store: "Store | None") -> dict[str, str]:
     """Give the variables by which workers make runs of their own where this grid's is."""
-    os.environ.pop("MLFLOW_RUN_ID", None)
-    os.environ.pop("MLFLOW_EXPERIMENT_NAME", None)
+    os.environ.pop(Variable.RUN_ID, None)
+    os.environ.pop(Variable.EXPERIMENT_NAME, None)
     if store is None:
         return {}
     return {
-        "MLFLOW_TRACKING_URI": store.client.tracking_uri,
-        "MLFLOW_EXPERIMENT_ID": store.experiment_id,
+        Variable.TRACKING_URI: store.client.tracking_uri,
+        Variable.EXPERIMENT_ID: store.experiment_id,
     }
-
-
-Report = Callable[[News], None]
-
-
-ShouldStop = Callable[[], bool]
-
-
-Work = Callable[[Sequence[TrainConfig], Report, ShouldStop], None]
-"""Trains a group of cells and reports; pickled by its name."""

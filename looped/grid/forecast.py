@@ -1,4 +1,4 @@
-"""What a grid would do: its cells, their FLOPs, and an estimate of the time left."""
+"""What a grid would do: its trainings, their FLOPs, and an estimate of the time left."""
 
 import statistics
 import time
@@ -9,20 +9,25 @@ from dataclasses import replace
 import torch
 
 from looped.config import TrainConfig
-from looped.grid import standing
 from looped.grid.ledger import Ledger
 from looped.grid.lists import varied
+from looped.grid.standing import DONE_BEFORE, Standing
+from looped.names import Metric
 from looped.training import loop
 from looped.training.outcome import affordable_prompts
+from looped.training.watcher import Watcher
 
-NAMED = ("size", "b", "seed", "task", "prompt", "b_draw")
-"""What the name of a cell says already."""
+IN_NAME = ("size", "b", "seed", "task", "prompt", "b_draw")
+"""What the name of a training says already."""
+
+FEWEST_SAMPLES = 3
 
 
 def forecast(
-    cells: Sequence[TrainConfig],
+    *,
+    configs: Sequence[TrainConfig],
     groups: Sequence[Sequence[TrainConfig]],
-    known: Mapping[str, standing.Known],
+    standings: Mapping[str, Standing],
     b_max: int,
     n_prompts: int | None,
     n_workers: int,
@@ -31,101 +36,111 @@ def forecast(
     """Write what a grid would do.
 
     Args:
-        cells: resolved.
+        configs: of all its trainings, resolved.
         groups: those that would be trained, as they would be together.
-        known: how far each cell is, by identity.
+        standings: how far each is, by identity.
         b_max: loops to evaluate to; 0 for no evaluation.
         n_prompts: held-out prompts; as many as the training affords if None.
         n_workers: groups trained at the same time.
         n_threads: threads of each.
     """
 
-    def flops_of(cell: TrainConfig) -> int:
-        begun = known[cell.identity].step
-        return cell_flops(cell, begun, b_max, n_prompts or affordable_prompts(cell))
+    def flops_of(config: TrainConfig) -> int:
+        step = standings[config.identity].step
+        return training_flops(config, step, b_max, n_prompts or affordable_prompts(config))
 
-    differ = [name for name in varied(cells) if name not in NAMED]
-    width = max(len(cell.name) for cell in cells)
+    differing = [name for name in varied(configs) if name not in IN_NAME]
+    width = max(len(config.name) for config in configs)
     lines = []
-    for cell in cells:
-        state, run_id, nmse, reason, commit, step = known[cell.identity]
-        apart = [f"{name}={getattr(cell, name)}" for name in differ]
-        facts = [f"{cell.name:{width}}  {cell.identity}", *apart, state]
-        if state == "done":
-            facts += [f"NMSE {nmse:.4g}" if nmse is not None else "", f"code {commit[:10]}", run_id]
+    for config in configs:
+        standing = standings[config.identity]
+        settings = [f"{name}={getattr(config, name)}" for name in differing]
+        facts = [f"{config.name:{width}}  {config.identity}", *settings, standing.state]
+        if standing.state == DONE_BEFORE:
+            nmse = "" if standing.nmse is None else f"NMSE {standing.nmse:.4g}"
+            facts += [nmse, f"code {standing.commit[:10]}", standing.run_id]
         else:
-            facts += [f"{flops_of(cell):.2g} FLOP", f"at step {step:,}" if step else "", reason]
+            step = f"at step {standing.step:,}" if standing.step else ""
+            facts += [f"{flops_of(config):.2g} FLOP", step, standing.reason]
         lines.append("  ".join(fact for fact in facts if fact))
-    lines.append(Ledger(cells, known).summary())
+    lines.append(Ledger(configs, standings).summary())
     if groups:
-        left = [cell for group in groups for cell in group]
-        sizes = dict.fromkeys(cell.size for cell in left)
+        to_train = [config for group in groups for config in group]
+        sizes = dict.fromkeys(config.size for config in to_train)
         speeds = {size: _speed_of(size, groups, n_threads) for size in sizes}
-        spent = [sum(map(flops_of, group)) / speeds[group[0].size] for group in groups]
-        seconds = max(sum(spent) / n_workers, *spent)
-        measured = ", ".join(f"{size} {speed / 1e9:,.3g}" for size, speed in speeds.items())
+        durations = [sum(map(flops_of, group)) / speeds[group[0].size] for group in groups]
+        seconds = max(sum(durations) / n_workers, *durations)
+        rates = ", ".join(f"{size} {speed / 1e9:,.3g}" for size, speed in speeds.items())
         lines.append(
-            f"to train: {len(left):,} cells, {sum(map(flops_of, left)):.3g} FLOP, about "
-            f"{_duration(seconds)} here, {n_workers} at a time with {n_threads} threads each "
-            f"(GFLOP/s of one, measured for a second: {measured})"
+            f"to train: {len(to_train):,} trainings, {sum(map(flops_of, to_train)):.3g} FLOP, "
+            f"about {_duration(seconds)} here, {n_workers} at a time with {n_threads} threads "
+            f"each (GFLOP/s of one, measured for a second: {rates})"
         )
     return "\n".join(lines)
 
 
-def _speed_of(size: str, groups: Sequence[Sequence[TrainConfig]], n_threads: int) -> float:
-    """Measure the middle group of a size, by its FLOPs."""
-    own = [group for group in groups if group[0].size == size]
-    own.sort(key=lambda group: sum(cell.step_flops for cell in group))
-    return measure_speed(own[len(own) // 2], n_threads)
-
-
-def _duration(seconds: float) -> str:
-    hours, minutes = divmod(-(-round(seconds) // 60), 60)
-    return f"{hours:,} h {minutes} min"
-
-
-def cell_flops(cell: TrainConfig, begun: int = 0, b_max: int = 0, n_prompts: int = 0) -> int:
+def training_flops(
+    config: TrainConfig, first_step: int = 0, b_max: int = 0, n_prompts: int = 0
+) -> int:
     """FLOPs of the matrix products of a training and of its evaluation.
 
     Args:
-        cell: what is trained.
-        begun: steps that are done already.
+        config: what is trained.
+        first_step: steps that lie behind it already.
         b_max: loops to evaluate to, where that is more than b.
         n_prompts: held-out prompts.
     """
-    evaluation = n_prompts * cell.model_config.forward_flops(max(cell.b, b_max))
-    return (cell.steps - begun) * cell.step_flops + evaluation
+    evaluation = n_prompts * config.model_config.forward_flops(max(config.b, b_max))
+    return (config.steps - first_step) * config.step_flops + evaluation
 
 
-FEWEST_POINTS = 3
+class _Stopwatch(Watcher):
+    """Takes the FLOP/s of a group's steps for some seconds after the first, then stops it."""
+
+    def __init__(self, group: Sequence[TrainConfig], seconds: float) -> None:
+        self.group, self.seconds = group, seconds
+        self.speeds: list[float] = []
+        self._began_at = 0.0
+
+    def sampled(self, config: TrainConfig, step: int, values: Mapping[str, float]) -> None:
+        if config.identity == self.group[0].identity:
+            if not self.speeds:
+                self._began_at = time.monotonic()
+            flops = sum(each.flops_of(each.loops_of_step(step - 1)) for each in self.group)
+            self.speeds.append(flops * values[Metric.STEPS_PER_S])
+
+    def should_stop(self) -> bool:
+        is_late = time.monotonic() - self._began_at > self.seconds
+        return len(self.speeds) > FEWEST_SAMPLES and is_late
 
 
 def measure_speed(group: Sequence[TrainConfig], n_threads: int, seconds: float = 1.0) -> float:
     """Train for about so many seconds, keep nothing, and return the FLOP/s of the steps.
 
     Args:
-        group: resolved; cells that train together.
+        group: resolved; trainings that run together.
         n_threads: as many as the real training will have.
         seconds: for how long, after the first step; three steps at least.
     """
-    speeds: list[float] = []
-    begun: list[float] = []
-
-    def watch(config: TrainConfig, step: int, values: Mapping[str, float]) -> None:
-        if config.identity == endless[0].identity:
-            begun.append(time.monotonic())
-            flops = sum(own.flops_of(own.loops_of_step(step - 1)) for own in group)
-            speeds.append(flops * values["speed/steps_per_s"])
-
-    def should_stop() -> bool:
-        return len(speeds) > FEWEST_POINTS and time.monotonic() - begun[0] > seconds
-
     endless = [replace(config, log_every=1, steps=10_000_000) for config in group]
-    before = torch.get_num_threads()
+    stopwatch = _Stopwatch(endless, seconds)
+    threads_before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
     try:
         with suppress(loop.Stopped):
-            loop.train_together(endless, [None] * len(endless), watch, should_stop)
+            loop.train_together(endless, [None] * len(endless), stopwatch)
     finally:
-        torch.set_num_threads(before)
-    return statistics.median(speeds[1:])
+        torch.set_num_threads(threads_before)
+    return statistics.median(stopwatch.speeds[1:])
+
+
+def _speed_of(size: str, groups: Sequence[Sequence[TrainConfig]], n_threads: int) -> float:
+    """Measure the middle group of a size, by its FLOPs."""
+    of_size = [group for group in groups if group[0].size == size]
+    of_size.sort(key=lambda group: sum(config.step_flops for config in group))
+    return measure_speed(of_size[len(of_size) // 2], n_threads)
+
+
+def _duration(seconds: float) -> str:
+    hours, minutes = divmod(-(-round(seconds) // 60), 60)
+    return f"{hours:,} h {minutes} min"

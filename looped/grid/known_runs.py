@@ -87,9 +87,7 @@ def standings_in_store(
             before = newest.get(identity)
             if before is None or before.info.start_time < run.info.start_time:
                 newest[identity] = run
-    return {
-        config.identity: _choose(config, root, finished, newest, commit) for config in configs
-    }
+    return {config.identity: _choose(config, root, finished, newest, commit) for config in configs}
 
 
 def _choose(

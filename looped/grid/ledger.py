@@ -121,7 +121,9 @@ class Ledger:
     def line(self) -> str:
         """Say the same, and how far those that run are."""
         running = [entry for entry in self.entries.values() if entry.state == RUNNING]
-        steps = [f"{entry.config.name} {entry.step:,}/{entry.config.steps:,}" for entry in running[:4]]
+        steps = [
+            f"{entry.config.name} {entry.step:,}/{entry.config.steps:,}" for entry in running[:4]
+        ]
         more = ", ..." if len(running) > 4 else ""
         return self.summary() + (f" ({', '.join(steps)}{more})" if steps else "")
 

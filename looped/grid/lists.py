@@ -47,7 +47,11 @@ def cross(lists: Any) -> list[TrainConfig]:
     names = [setting.name for setting in fields(TrainConfig)]
     values = [getattr(lists, PLURALS.get(name, name)) for name in names]
     for name, values_of_name in zip(names, values, strict=True):
-        require(len(values_of_name) > 0, f"{PLURALS.get(name, name)} must list at least one value", "none")
+        require(
+            len(values_of_name) > 0,
+            f"{PLURALS.get(name, name)} must list at least one value",
+            "none",
+        )
     varying = [name for name, listed in zip(names, values, strict=True) if len(listed) > 1]
     configs = []
     for combination in product(*values):

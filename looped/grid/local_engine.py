@@ -1,4 +1,4 @@
-"""The local engine: processes of this machine that take groups of cells in turn."""
+"""The local engine: processes of this machine that take groups of trainings in turn."""
 
 import os
 import signal
@@ -12,11 +12,11 @@ from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, Any
 
 from looped.config import TrainConfig
-from looped.grid.engines import Report, ShouldStop, Work, environment
+from looped.grid.engines import Desk, ShouldStop, Work, environment
 from looped.grid.ledger import ENDED, KILLED, News
 from looped.grid.options import GridOptions
 from looped.grid.stopping import StopRequest
-from looped.training import resolve
+from looped.training.resolve import resolve
 
 if TYPE_CHECKING:
     from looped.tracking.store import Store
@@ -28,8 +28,8 @@ SECONDS_BETWEEN_TICKS = 1.0
 class _Worker:
     process: SpawnProcess
     connection: "Connection[Any, Any]"
-    waiting: set[str] = field(default_factory=set)  # identities of cells that have not ended
-    is_asked: bool = False
+    unended: set[str] = field(default_factory=set)  # identities of its trainings
+    is_asked_to_stop: bool = False
 
 
 def run_locally(
@@ -38,45 +38,41 @@ def run_locally(
     watch_signals: Callable[[], ShouldStop],
     n_workers: int,
     n_threads: int,
-    hear: Report,
-    tick: Callable[[], None],
-    should_stop: ShouldStop,
+    desk: Desk,
 ) -> None:
-    """Give each group of cells to the next free worker process, until all have ended.
+    """Give each group of trainings to the next free worker process, until all have ended.
 
-    The cells of a worker that dies are reported as killed, and another takes its place.
+    The trainings of a worker that dies count as killed, and another takes its place.
 
     Args:
-        groups: cells that train together, in the order in which to begin them.
+        groups: trainings that run together, in the order in which to begin them.
         work: what a worker does with a group.
         watch_signals: called once in each worker; what it returns says there when to stop.
         n_workers: processes.
         n_threads: threads of each process.
-        hear: called here with all that the workers report.
-        tick: called here about every second.
-        should_stop: asked here about every second; True asks the workers to stop in good
-            order, and returns when they have.
+        desk: hears here all that the workers say; where it says to stop, the workers are asked
+            to do so in good order, and this returns when they have.
     """
-    waiting = list(groups)
+    queue = list(groups)
     workers: list[_Worker] = []
-    ticked = time.monotonic()
+    ticked_at = time.monotonic()
     try:
-        while waiting or any(worker.waiting for worker in workers):
-            if should_stop():
-                waiting.clear()
+        while queue or any(worker.unended for worker in workers):
+            if desk.should_stop():
+                queue.clear()
                 _ask_to_stop(workers)
-            while waiting and len(workers) < n_workers:
+            while queue and len(workers) < n_workers:
                 workers.append(_start(work, watch_signals, n_threads))
             for worker in workers:
-                if waiting and not worker.waiting:
-                    _give(worker, waiting)
-            for worker in [w for w in workers if not _listen(w, hear)]:
+                if queue and not worker.unended:
+                    _give(worker, queue)
+            for worker in [worker for worker in workers if not _listen(worker, desk)]:
                 workers.remove(worker)
             sources = [worker.connection for worker in workers]
             wait(sources, timeout=SECONDS_BETWEEN_TICKS)
-            if time.monotonic() - ticked >= SECONDS_BETWEEN_TICKS:
-                ticked = time.monotonic()
-                tick()
+            if time.monotonic() - ticked_at >= SECONDS_BETWEEN_TICKS:
+                ticked_at = time.monotonic()
+                desk.tick()
     except BaseException:
         _ask_to_stop(workers)
         raise
@@ -98,29 +94,30 @@ def _start(work: Work, watch_signals: Callable[[], ShouldStop], n_threads: int) 
     return _Worker(process, here)
 
 
-def _give(worker: _Worker, waiting: list[Sequence[TrainConfig]]) -> None:
-    group = waiting.pop(0)
+def _give(worker: _Worker, queue: list[Sequence[TrainConfig]]) -> None:
+    group = queue.pop(0)
     try:
         worker.connection.send(group)
     except (BrokenPipeError, ConnectionResetError):  # it died idle: the group is the next one's
-        waiting.insert(0, group)
+        queue.insert(0, group)
     else:
-        worker.waiting = {cell.identity for cell in group}
+        worker.unended = {config.identity for config in group}
 
 
-def _listen(worker: _Worker, hear: Report) -> bool:
+def _listen(worker: _Worker, desk: Desk) -> bool:
     """Hear what a worker has said so far; tell whether it is still there."""
     try:
         while worker.connection.poll():
             news = worker.connection.recv()
             if news.state in ENDED:
-                worker.waiting.discard(news.identity)
-            hear(news)
+                worker.unended.discard(news.identity)
+            desk.hear(news)
     except (EOFError, ConnectionResetError):
         worker.process.join()
-        for identity in worker.waiting:
-            hear(News(identity, KILLED, reason=_death(worker.process.exitcode)))
-        worker.waiting.clear()
+        reason = _death(worker.process.exitcode)
+        for identity in worker.unended:
+            desk.hear(News(identity=identity, state=KILLED, reason=reason))
+        worker.unended.clear()
         worker.connection.close()
         return False
     return True
@@ -128,8 +125,8 @@ def _listen(worker: _Worker, hear: Report) -> bool:
 
 def _ask_to_stop(workers: Sequence[_Worker]) -> None:
     for worker in workers:
-        if not worker.is_asked and worker.waiting:
-            worker.is_asked = True
+        if not worker.is_asked_to_stop and worker.unended:
+            worker.is_asked_to_stop = True
             worker.process.terminate()
 
 
@@ -151,7 +148,7 @@ def _serve(
 
     torch.set_num_threads(n_threads)
 
-    def report(news: News) -> None:
+    def send(news: News) -> None:
         # a grid that is gone stops this worker through ``should_stop``
         try:
             connection.send(news)
@@ -163,7 +160,7 @@ def _serve(
             group = connection.recv()
         except (EOFError, ConnectionResetError):
             return
-        work(group, report, should_stop)
+        work(group, send, should_stop)
 
 
 class LocalEngine:
@@ -172,12 +169,12 @@ class LocalEngine:
     def __init__(self, options: GridOptions) -> None:
         self._workers = options.workers
 
-    def resolve(self, cells: Sequence[TrainConfig]) -> list[TrainConfig]:
-        work = sum(cell.steps * cell.step_flops for cell in cells)
-        return [resolve.resolve(cell, work) for cell in cells]
+    def resolve(self, configs: Sequence[TrainConfig]) -> list[TrainConfig]:
+        work = sum(config.steps * config.step_flops for config in configs)
+        return [resolve(config, work) for config in configs]
 
     def share(self, groups: Sequence[Sequence[TrainConfig]]) -> tuple[int, int]:
-        # A GPU takes one process unless told otherwise. On a CPU a cell is too small to keep
+        # A GPU takes one process unless told otherwise. On a CPU a training is too small to keep
         # several cores busy, so there are as many processes as cores.
         n_cores = len(os.sched_getaffinity(0))
         automatic = 1 if groups and groups[0][0].device == "cuda" else n_cores
@@ -187,12 +184,10 @@ class LocalEngine:
     def run(
         self,
         groups: Sequence[Sequence[TrainConfig]],
-        work: "Work",
+        work: Work,
         store: "Store | None",
-        hear: Callable[[News], None],
-        tick: Callable[[], None],
-        should_stop: StopRequest,
+        desk: Desk,
     ) -> None:
         os.environ.update(environment(store))
         watch_signals = partial(StopRequest, has_launcher=True)
-        run_locally(groups, work, watch_signals, *self.share(groups), hear, tick, should_stop)
+        run_locally(groups, work, watch_signals, *self.share(groups), desk)

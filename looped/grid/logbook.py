@@ -1,12 +1,14 @@
-"""What is kept of a grid while it runs: its folder, its parent run, what it says here."""
+"""What a grid keeps and says while it runs: its folder, its parent run, the news."""
 
 import logging
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from looped.grid.folder import GridFolder
 from looped.grid.ledger import ENDED, FINISHED, KILLED, LOST, Ledger, News
+from looped.names import Kind, Tag
 
 if TYPE_CHECKING:
     from looped.tracking.store import Store
@@ -17,7 +19,7 @@ SECONDS_BETWEEN_SHOWS = 5.0
 logger = logging.getLogger("looped")
 
 
-class Record:
+class Logbook:
     """What is kept of a grid: its folder, and the parent run where MLflow is told."""
 
     def __init__(self, folder: GridFolder, store: "Store | None") -> None:
@@ -27,10 +29,10 @@ class Record:
         if store is not None:
             from looped.grid.parent_run import open_parent
 
-            self.parent = open_parent(store.client, store.experiment_id, folder)
+            self.parent = open_parent(store, folder)
 
     def show(self, ledger: Ledger, closing: str = "") -> bool:
-        """Show where the cells stand; tell whether MLflow knows."""
+        """Show where the trainings stand; tell whether MLflow knows."""
         self.folder.show(ledger.note(closing), ledger.table())
         return self._tell("show_parent", self.folder.note, ledger.table())
 
@@ -60,19 +62,18 @@ class Record:
         from looped.grid.known_runs import finished_runs
 
         try:
-            finished = finished_runs(
-                self.store.client, self.store.experiment_id, self.folder.path.parent
-            )
+            finished = finished_runs(self.store, self.folder.path.parent)
         except MlflowException:
             return ""
-        own = [len(finished.get(identity, [])) for identity in ledger.entries]
+        counts = [len(finished.get(identity, [])) for identity in ledger.entries]
         query = (
-            f"tags.grid = '{self.folder.identity}' and tags.\"looped.kind\" = 'training' "
-            "and attributes.status = 'FINISHED'"
+            f"tags.{Tag.GRID} = '{self.folder.identity}' "
+            f"and tags.\"{Tag.KIND}\" = '{Kind.TRAINING}' and attributes.status = 'FINISHED'"
         )
         return (
-            f"Asked at the end, the store holds a finished run for {sum(map(bool, own)):,} of the "
-            f"{len(own):,} cells, and more than one for {sum(n > 1 for n in own):,}. "
+            f"Asked at the end, the store holds a finished run for {sum(map(bool, counts)):,} of "
+            f"the {len(counts):,} trainings, and more than one for "
+            f"{sum(count > 1 for count in counts):,}. "
             f"Those trained by this grid, however often it was begun: `{query}`."
         )
 
@@ -94,28 +95,28 @@ class Record:
         return True
 
 
-class Desk:
+class NewsDesk:
     """Hears what the workers say, and shows it now and then."""
 
-    def __init__(self, ledger: Ledger, record: Record) -> None:
-        self.ledger, self.record = ledger, record
+    def __init__(self, ledger: Ledger, logbook: Logbook, stop_request: Callable[[], bool]) -> None:
+        self.ledger, self.logbook, self._stop_request = ledger, logbook, stop_request
         self._shown_at = self._said_at = time.monotonic()
         self._cost = 0.0
         self._shown_changes = 0
 
     def hear(self, news: News) -> None:
-        """Take in news of a cell; say how it ended."""
+        """Take in news of a training; say how it ended."""
         self.ledger.hear(news)
         entry = self.ledger.entries[news.identity]
         if news.state in ENDED:
             is_well = news.state == FINISHED
             print(
-                f"{entry.cell.name}: {news.state + ': ' if not is_well else ''}{news.reason}",
+                f"{entry.config.name}: {news.state + ': ' if not is_well else ''}{news.reason}",
                 file=sys.stdout if is_well else sys.stderr,
                 flush=True,
             )
         if news.state in (KILLED, LOST):
-            self.record.end_lost(entry.run_id)
+            self.logbook.end_lost(entry.run_id)
 
     def tick(self) -> None:
         """Show the table in MLflow and a line here, when it is time for it."""
@@ -127,6 +128,10 @@ class Desk:
         pause = max(SECONDS_BETWEEN_SHOWS, 20 * self._cost)
         if now - self._shown_at >= pause and self.ledger.changes > self._shown_changes:
             self._shown_changes = self.ledger.changes
-            self.record.show(self.ledger)
+            self.logbook.show(self.ledger)
             self._shown_at = time.monotonic()
             self._cost = self._shown_at - now
+
+    def should_stop(self) -> bool:
+        """Tell whether to stop in good order."""
+        return self._stop_request()

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-from mlflow.entities import RunTag
 from mlflow.entities import Param as RunParam
+from mlflow.entities import RunTag
 from mlflow.tracking import MlflowClient
 
 from looped.grid.folder import PREFIX, GridFolder
@@ -39,9 +39,7 @@ def open_parent(store: Store, folder: GridFolder, may_take_launched: bool = True
         **facts["origin"],
     }
     with reachable():
-        run_id = begin_run(
-            client, experiment_id, facts["name"], facts["begun"], may_take_launched
-        )
+        run_id = begin_run(client, experiment_id, facts["name"], facts["begun"], may_take_launched)
         folder.remember(run_id)
         client.log_batch(
             run_id,

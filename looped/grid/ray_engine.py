@@ -1,10 +1,10 @@
-"""The Ray engine: groups of cells as plain tasks of a cluster. Nothing else imports Ray."""
+"""The Ray engine: groups of trainings as plain tasks of a cluster. Nothing else imports Ray."""
 
 import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,10 +13,9 @@ from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from looped.config import TrainConfig
-from looped.grid.engines import Report, ShouldStop, Work, environment
+from looped.grid.engines import Desk, Work, environment
 from looped.grid.ledger import ENDED, FAILED, KILLED, LOST, RUNNING, News
 from looped.grid.options import GridOptions
-from looped.grid.stopping import StopRequest
 from looped.rules import require
 
 if TYPE_CHECKING:
@@ -55,8 +54,8 @@ def connect(address: str) -> Cluster:
     except (OSError, ValueError, OverflowError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{rule}, got {address}: {reason}") from None
-    has = ray.cluster_resources()
-    return Cluster(has.get("CPU", 0.0), has.get("GPU", 0.0))
+    resources = ray.cluster_resources()
+    return Cluster(resources.get("CPU", 0.0), resources.get("GPU", 0.0))
 
 
 class _Mailbox:
@@ -70,8 +69,8 @@ class _Mailbox:
         self._news.append(news)
 
     def drain(self) -> list[News]:
-        drained, self._news = self._news, []
-        return drained
+        taken_out, self._news = self._news, []
+        return taken_out
 
     def stop(self) -> None:
         self._is_stopping = True
@@ -84,7 +83,7 @@ def _train(
     group: Sequence[TrainConfig],
     work: Work,
     mailbox: Any,
-    environment: Mapping[str, str],
+    variables: Mapping[str, str],
     n_threads: int,
 ) -> list[News]:
     """Train a group on whatever node Ray chose, and return its endings; a task.
@@ -94,16 +93,16 @@ def _train(
     import torch
 
     torch.set_num_threads(n_threads)
-    os.environ.update(environment)
-    ended: list[News] = []
+    os.environ.update(variables)
+    endings: list[News] = []
 
-    def report(news: News) -> None:
+    def send(news: News) -> None:
         mailbox.put.remote(news)
         if news.state in ENDED:
-            ended.append(news)
+            endings.append(news)
 
-    work(group, report, _StopQuestion(mailbox))
-    return ended
+    work(group, send, _StopQuestion(mailbox))
+    return endings
 
 
 class _StopQuestion:
@@ -135,29 +134,25 @@ class _Task(NamedTuple):
 def run_on_ray(
     groups: Sequence[Sequence[TrainConfig]],
     work: Work,
-    environment: Mapping[str, str],
+    variables: Mapping[str, str],
     cpus: int,
     gpus: float,
-    hear: Report,
-    tick: Callable[[], None],
-    should_stop: ShouldStop,
+    desk: Desk,
 ) -> None:
-    """Give every group of cells to the cluster, until all have ended.
+    """Give every group of trainings to the cluster, until all have ended.
 
     A group whose node or worker is lost is begun again elsewhere, ``ATTEMPTS`` times in all: its
-    cells that had not ended go on from their checkpoints where the folder of runs is shared,
+    trainings that had not ended go on from their checkpoints where the folder of runs is shared,
     and begin anew where it is not.
 
     Args:
-        groups: cells that train together, in the order in which to begin them.
+        groups: trainings that run together, in the order in which to begin them.
         work: what a worker does with a group.
-        environment: variables to set in each worker.
+        variables: of the environment, to set in each worker.
         cpus: cores for each group.
         gpus: GPUs for each group.
-        hear: called here with all that the workers report.
-        tick: called here about every second.
-        should_stop: asked here about every second; True asks the workers to stop in good
-            order, and returns when they have.
+        desk: hears here all that the workers say; where it says to stop, the workers are asked
+            to do so in good order, and this returns when they have.
     """
     # on this machine: a mailbox on a node that is lost would take the grid along
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -168,41 +163,45 @@ def run_on_ray(
     is_stopping = False
 
     def begin(group: Sequence[TrainConfig], attempt: int) -> None:
-        reference = task.remote(group, work, mailbox, environment, cpus)
+        reference = task.remote(group, work, mailbox, variables, cpus)
         pending[reference] = _Task(group, attempt)
 
     def take_in(many: Sequence[News]) -> None:
         for news in many:
             if states.get(news.identity) not in ENDED:  # a last word may come by two ways
                 states[news.identity] = news.state
-                hear(news)
+                desk.hear(news)
 
     for group in groups:
         begin(group, 1)
     while pending:
-        if should_stop() and not is_stopping:
+        if desk.should_stop() and not is_stopping:
             is_stopping = True
             ray.get(mailbox.stop.remote())
             for reference, (group, _) in pending.items():
-                if all(states.get(cell.identity) != RUNNING for cell in group):
+                if all(states.get(config.identity) != RUNNING for config in group):
                     ray.cancel(reference)
-        ended, _ = ray.wait(list(pending), timeout=SECONDS_BETWEEN_TICKS)
+        ended_tasks, _ = ray.wait(list(pending), timeout=SECONDS_BETWEEN_TICKS)
         take_in(ray.get(mailbox.drain.remote()))
-        for reference in ended:
+        for reference in ended_tasks:
             group, attempt = pending.pop(reference)
             news, state, reason = _outcome(reference)
             take_in(news)
-            left = [cell for cell in group if states.get(cell.identity) not in ENDED]
-            if state == KILLED and attempt < ATTEMPTS and left and not is_stopping:
-                take_in([News(cell.identity, LOST, reason=reason) for cell in left])
-                begin(left, attempt + 1)
+            unended = [config for config in group if states.get(config.identity) not in ENDED]
+            if state == KILLED and attempt < ATTEMPTS and unended and not is_stopping:
+                take_in(_news_of(unended, LOST, reason))
+                begin(unended, attempt + 1)
             elif state:
-                take_in([News(cell.identity, state, reason=reason) for cell in left])
-        tick()
+                take_in(_news_of(unended, state, reason))
+        desk.tick()
+
+
+def _news_of(configs: Sequence[TrainConfig], state: str, reason: str) -> list[News]:
+    return [News(identity=config.identity, state=state, reason=reason) for config in configs]
 
 
 def _outcome(reference: Any) -> tuple[list[News], str, str]:
-    """Say what a task returned, or the state and reason for its cells that had not ended."""
+    """Say what a task returned, or the state and reason for its trainings that had not ended."""
     try:
         return ray.get(reference), "", ""
     except TaskCancelledError:
@@ -229,16 +228,17 @@ class RayEngine:
         fits = self._cpus <= self._cluster.cpus and self._gpus <= self._cluster.gpus
         require(fits, rule, f"{self._cluster.cpus:g} and {self._cluster.gpus:g}")
 
-    def resolve(self, cells: Sequence[TrainConfig]) -> list[TrainConfig]:
-        return [self._resolve(cell) for cell in cells]
+    def resolve(self, configs: Sequence[TrainConfig]) -> list[TrainConfig]:
+        return [self._resolve(config) for config in configs]
 
-    def _resolve(self, cell: TrainConfig) -> TrainConfig:
+    def _resolve(self, config: TrainConfig) -> TrainConfig:
         available = "cuda" if self._gpus > 0 else "cpu"
-        device = available if cell.device == "auto" else cell.device
-        rule = "device must be one that Ray gives a cell"
+        device = available if config.device == "auto" else config.device
+        rule = "device must be one that Ray gives a training"
         require(device == available, f"{rule}, {available}", device)
         automatic = "bf16" if device == "cuda" else "fp32"
-        return cell.resolved(device, automatic if cell.precision == "auto" else cell.precision)
+        precision = automatic if config.precision == "auto" else config.precision
+        return config.resolved(device, precision)
 
     def share(self, groups: Sequence[Sequence[TrainConfig]]) -> tuple[int, int]:
         at_once = self._cluster.gpus / self._gpus if self._gpus else self._cluster.cpus / self._cpus
@@ -247,12 +247,8 @@ class RayEngine:
     def run(
         self,
         groups: Sequence[Sequence[TrainConfig]],
-        work: "Work",
+        work: Work,
         store: "Store | None",
-        hear: Callable[[News], None],
-        tick: Callable[[], None],
-        should_stop: StopRequest,
+        desk: Desk,
     ) -> None:
-        should_stop.listen()  # Ray has taken the signals
-        own = environment(store)
-        run_on_ray(groups, work, own, self._cpus, self._gpus, hear, tick, should_stop)
+        run_on_ray(groups, work, environment(store), self._cpus, self._gpus, desk)

@@ -1,159 +1,124 @@
-"""Takes cells of a study from their folders to finished runs, alone or several together."""
+"""Takes trainings from their folders to finished runs, alone or several together."""
 
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from looped.config import TrainConfig
-from looped.grid.options import CellOptions
-from looped.records.folder import (
-    LOOKED_AT_SECONDS,
-    FolderInUseError,
-    RunFolder,
-    run_path,
-)
+from looped.grid.options import RunOptions
+from looped.names import Metric
+from looped.records.folder import LOOKED_AT_SECONDS, FolderInUseError, RunFolder, run_path
 from looped.records.journal import TrackingError
 from looped.records.origin import Origin
 from looped.tracking.conclusion import conclude
 from looped.training.curve import DivergedError
+from looped.training.watcher import Ending, Watcher
 
 if TYPE_CHECKING:
     from looped.tracking.tracker import Tracker
     from looped.training.loop import Trained
 
 
-class Nest(NamedTuple):
-    """The grid that a cell belongs to, and the MLflow run of the grid while MLflow has one."""
+@dataclass(frozen=True)
+class Nest:
+    """What a training is part of.
+
+    Attributes:
+        grid: identity of its grid.
+        parent: the grid's MLflow run, while MLflow has one.
+        patience: seconds to wait for another process to leave its folder.
+    """
 
     grid: str | None = None
     parent: str | None = None
+    patience: float = LOOKED_AT_SECONDS
 
 
-class Ending(NamedTuple):
-    """How a cell ended.
-
-    ``status`` is FINISHED, FAILED or KILLED, as MLflow says it, or REFUSED when it could not
-    begin. ``problems`` are the lines to say of what went wrong beside the training.
-    """
-
-    config: TrainConfig
-    status: str
-    reason: str
-    run_id: str = ""
-    is_told: bool = False
-    nmse: float | None = None
-    problems: tuple[str, ...] = ()
-    where_to_look: str = ""
-    registered: str = ""
-
-
-Watch = Callable[[TrainConfig, int, Mapping[str, float]], None]
-WatchEvaluation = Callable[[TrainConfig, int, int], None]
 ALONE = Nest()
 
 
-def run_cells(
-    configs: Sequence[TrainConfig],
-    options: CellOptions,
-    should_stop: Callable[[], bool],
-    watch: Watch,
-    watch_evaluation: WatchEvaluation,
-    nest: Nest = ALONE,
-    on_open: Callable[[TrainConfig, str], None] = lambda config, run_id: None,
-    on_end: Callable[[Ending], None] = lambda ending: None,
-    patience: float = LOOKED_AT_SECONDS,
+def run_trainings(
+    configs: Sequence[TrainConfig], options: RunOptions, watcher: Watcher, nest: Nest = ALONE
 ) -> list[Ending]:
-    """Train cells together; evaluate, record and register each. None stops another.
+    """Train together; evaluate, record and register each. None stops another.
 
     Args:
-        configs: resolved; cells that can train as one program.
+        configs: resolved; such as can train as one program.
         options: the same for all.
-        should_stop: asked after every step; True saves checkpoints and ends all as KILLED.
-        watch: called with the cell, the step and the values of each point of its curve.
-        watch_evaluation: called with the cell, the prompts that are done and all of them.
-        nest: the grid that they are cells of.
-        on_open: called with each cell that begins and its MLflow run.
-        on_end: called with each ending, in the order of the endings.
-        patience: seconds to wait for another process to leave a cell's folder.
+        watcher: is told of each, and asked whether to stop, which ends all as KILLED.
+        nest: the grid that they are part of.
 
     Returns:
-        An ending for each cell, in their order.
+        An ending for each training, in their order.
     """
     endings: dict[str, Ending] = {}
 
     def end(ending: Ending) -> None:
         endings[ending.config.identity] = ending
-        on_end(ending)
+        watcher.ended(ending)
 
     with ExitStack() as stack:
-        cells = []
+        trainings = []
         for config in configs:
             try:
-                cell = stack.enter_context(_Cell(config, options, nest, patience))
+                training = stack.enter_context(_OpenTraining(config, options, nest))
             except (ValueError, FolderInUseError, TrackingError) as error:
-                end(Ending(config, "REFUSED", str(error)))
+                end(Ending(config=config, status="REFUSED", reason=str(error)))
             else:
-                cells.append(cell)
-                on_open(config, cell.run_id)
-        results = _train_group(cells, options, watch, should_stop, watch_evaluation)
-        for cell, result in zip(cells, results, strict=True):
-            end(cell.conclude(result))
+                trainings.append(training)
+                watcher.opened(config, training.run_id)
+        results = _train_or_find_fault(trainings, options, watcher)
+        for training, result in zip(trainings, results, strict=True):
+            end(training.close_with(result))
     return [endings[config.identity] for config in configs]
 
 
-def _train_group(
-    cells: Sequence["_Cell"],
-    options: CellOptions,
-    watch: Watch,
-    should_stop: Callable[[], bool],
-    watch_evaluation: WatchEvaluation,
+def _train_or_find_fault(
+    trainings: Sequence["_OpenTraining"], options: RunOptions, watcher: Watcher
 ) -> "Sequence[Trained | Exception]":
-    """Train the cells as one program; one by one if that fails, to find whose error it is."""
+    """Train as one program; one by one if that fails, to find whose error it is."""
     from looped.training import loop
 
     try:
         return loop.train_together(
-            [cell.config for cell in cells],
-            [cell.folder for cell in cells],
-            watch,
-            should_stop,
+            [training.config for training in trainings],
+            [training.folder for training in trainings],
+            watcher,
             options.b_max if options.evaluate else 0,
-            watch_evaluation,
             options.n_prompts,
         )
     except loop.Stopped as stop:
-        return [stop] * len(cells)
+        return [stop] * len(trainings)
     except Exception as error:
-        if len(cells) == 1:
+        if len(trainings) == 1:
             return [error]
         return [
             result
-            for cell in cells
-            for result in _train_group([cell], options, watch, should_stop, watch_evaluation)
+            for training in trainings
+            for result in _train_or_find_fault([training], options, watcher)
         ]
 
 
-class _Cell:
-    """A cell that is open: its folder is locked and MLflow follows its journal.
+class _OpenTraining:
+    """A training that is open: its folder is locked and MLflow follows its journal.
 
     Raises:
         FolderInUseError: another process trains it.
-        TrackingError: MLflow cannot be reached, and the cell is of no grid, which would tell
-            it later.
+        TrackingError: MLflow cannot be reached, and the training is of no grid, which would
+            tell it later.
         ValueError: it was begun on another device.
     """
 
-    def __init__(
-        self, config: TrainConfig, options: CellOptions, nest: Nest, patience: float
-    ) -> None:
+    def __init__(self, config: TrainConfig, options: RunOptions, nest: Nest) -> None:
         self.config = config
         self.options = options
         root, origin = Path(options.runs_dir), Origin.here(nest.grid)
         fresh = is_fresh(options.resume, Origin.read(run_path(root, config)), origin)
-        self.folder = RunFolder(root, config, fresh, patience)
+        self.folder = RunFolder(root, config, fresh, nest.patience)
         self.tracker: Tracker | None = None
         self.problems: list[str] = []
         self._has_ended = False
@@ -165,7 +130,7 @@ class _Cell:
             self.folder.close()
             raise
 
-    def __enter__(self) -> "_Cell":
+    def __enter__(self) -> "_OpenTraining":
         return self
 
     def __exit__(
@@ -183,39 +148,38 @@ class _Cell:
         """The MLflow run; empty where there is none."""
         return self.tracker.run_id if self.tracker else ""
 
-    def conclude(self, result: "Trained | Exception") -> Ending:
+    def close_with(self, result: "Trained | Exception") -> Ending:
         """Record what came of the training."""
         from looped.training.loop import Stopped
 
         registered, note = "", ""
         if isinstance(result, Exception):
             is_stop = isinstance(result, Stopped)
-            is_known = is_stop or isinstance(result, DivergedError)
+            is_foreseen = is_stop or isinstance(result, DivergedError)
             status, reason = ("KILLED" if is_stop else "FAILED"), str(result)
-            if not is_known:
+            if not is_foreseen:
                 reason = repr(result)
                 traceback.print_exception(result)
         else:
             try:
-                status = "FINISHED"
-                reason, note, registered, problems = conclude(
-                    self.config, self.folder, self.tracker, self.options.register
-                )
-                self.problems += problems
+                conclusion = conclude(self.config, self.folder, self.tracker, self.options.register)
+                status, reason, note = "FINISHED", conclusion.reason, conclusion.note
+                registered = conclusion.registered
+                self.problems += conclusion.problems
             except Exception as error:
                 status, reason = "FAILED", repr(error)
                 traceback.print_exc()
         is_told = self._finish(status, reason, note)
         return Ending(
-            self.config,
-            status,
-            reason,
-            self.run_id,
-            is_told,
-            None if isinstance(result, Exception) else result.outcome["held_out/nmse"],
-            tuple(self.problems),
-            self.tracker.where_to_look if self.tracker else "",
-            registered,
+            config=self.config,
+            status=status,
+            reason=reason,
+            run_id=self.run_id,
+            is_told=is_told,
+            nmse=None if isinstance(result, Exception) else result.outcome[Metric.NMSE],
+            problems=tuple(self.problems),
+            where_to_look=self.tracker.where_to_look if self.tracker else "",
+            registered=registered,
         )
 
     def _open_tracker(self, parent: str | None) -> None:
@@ -243,6 +207,6 @@ class _Cell:
 
 
 def is_fresh(resume: str, before: Origin | None, now: Origin) -> bool:
-    """Tell whether a cell begins anew, by the ``resume`` setting and who left what is there."""
+    """Tell whether a training begins anew, by the ``resume`` setting and who left what is there."""
     is_foreign = before is not None and before.commit != now.commit
     return resume == "never" or (resume == "same_code" and is_foreign)

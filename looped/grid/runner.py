@@ -1,4 +1,4 @@
-"""Works through a grid: plans, trains what is left, and keeps its record."""
+"""Works through a grid: plans, trains what is left, and keeps its logbook."""
 
 import logging
 import sys
@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from looped.config import TrainConfig
-from looped.grid import run_trainings, standing
-from looped.grid.engines import Engine, train_group
+from looped.grid.engines import Engine, work_through
 from looped.grid.folder import GridFolder
 from looped.grid.ledger import FINISHED, LONGEST_NOTE, UNTOLD, Ledger, News
 from looped.grid.lists import grid_identity, refuse_doubles
 from looped.grid.local_engine import LocalEngine
-from looped.grid.logbook import Desk, Record
-from looped.grid.options import CellOptions, GridOptions
+from looped.grid.logbook import Logbook, NewsDesk
+from looped.grid.options import GridOptions, RunOptions
+from looped.grid.run_trainings import Nest, is_fresh
+from looped.grid.standing import DONE_BEFORE, FAILED_BEFORE, TO_DO, Standing, standing_on_disk
 from looped.grid.stopping import StopRequest
 from looped.records.folder import run_path
 from looped.records.journal import TrackingError
@@ -28,6 +29,8 @@ from looped.training.groups import replica_groups
 if TYPE_CHECKING:
     from looped.tracking.store import Store
 
+PATIENCE = 60.0  # seconds that the workers of a killed grid may take to leave
+
 logger = logging.getLogger("looped")
 
 
@@ -35,124 +38,136 @@ class GridRunner:
     """A grid from its plan to its end.
 
     Args:
-        asked: the cells, not yet resolved.
+        configs: of the trainings asked for, not yet resolved.
         lists: what they were made from, to be logged.
         options: how to work through them.
-        cell_options: how to train each.
+        run_options: how to train each.
 
     Raises:
-        ValueError: two cells are the same experiment, or this machine lacks what one asks for.
+        ValueError: two trainings are the same experiment, or this machine lacks what one asks
+            for.
         TrackingError: MLflow cannot be reached.
     """
 
     def __init__(
         self,
-        asked: Sequence[TrainConfig],
+        configs: Sequence[TrainConfig],
         lists: Mapping[str, str],
         options: GridOptions,
-        cell_options: CellOptions,
+        run_options: RunOptions,
     ) -> None:
-        self.options, self.cell_options, self.lists = options, cell_options, lists
-        self.root = Path(cell_options.runs_dir).absolute()
+        self.options, self.run_options, self.lists = options, run_options, lists
+        self.root = Path(run_options.runs_dir).absolute()
         self.engine = _engine(options)
-        self.cells = self.engine.resolve(asked)
-        refuse_doubles(self.cells)
-        self.identity = grid_identity(self.cells)
+        self.configs = self.engine.resolve(configs)
+        refuse_doubles(self.configs)
+        self.identity = grid_identity(self.configs)
         self.origin = Origin.here(self.identity)
-        self.store = _open_store(options.engine) if cell_options.tracking == "online" else None
-        self.known = self._known()
-        skipped = ("done",) if options.retry_failed else ("done", "failed before")
-        left = [cell for cell in self.cells if self.known[cell.identity].state not in skipped]
+        self.store = _open_store(options.engine) if run_options.tracking == "online" else None
+        self.standings = self._standings()
+        skipped = (DONE_BEFORE,) if options.retry_failed else (DONE_BEFORE, FAILED_BEFORE)
+        to_train = [
+            config
+            for config in self.configs
+            if self.standings[config.identity].state not in skipped
+        ]
         # the longest first, so that none is waited for alone
-        self.left = sorted(left, key=lambda cell: -cell.steps * cell.step_flops)
+        self.to_train = sorted(to_train, key=lambda config: -config.steps * config.step_flops)
 
     def forecast(self) -> str:
         """Say what it would do."""
         from looped.grid.forecast import forecast
 
-        groups = replica_groups(self.left, self.options.replicas)
-        shared = self.engine.share(groups)
-        b_max = self.cell_options.b_max if self.cell_options.evaluate else 0
-        n_prompts = self.cell_options.n_prompts
-        said = forecast(self.cells, groups, self.known, b_max, n_prompts, *shared)
+        groups = replica_groups(self.to_train, self.options.replicas)
+        n_workers, n_threads = self.engine.share(groups)
+        text = forecast(
+            configs=self.configs,
+            groups=groups,
+            standings=self.standings,
+            b_max=self.run_options.b_max if self.run_options.evaluate else 0,
+            n_prompts=self.run_options.n_prompts,
+            n_workers=n_workers,
+            n_threads=n_threads,
+        )
         if self.store is not None:
-            from looped.tracking.launcher import note_on_launcher
+            from looped.tracking.launcher import note_on_launched
 
-            note_on_launcher(self.store.client, "grid, dry run", f"```\n{said}\n```"[:LONGEST_NOTE])
-        return said
+            note = f"```\n{text}\n```"[:LONGEST_NOTE]
+            note_on_launched(self.store.client, "grid, dry run", note)
+        return text
 
-    def run(self, should_stop: StopRequest) -> int:
+    def run(self, stop_request: StopRequest) -> int:
         """Train what is left; return the exit code.
 
         Raises:
             FolderInUseError: another process runs this grid.
             TrackingError: MLflow cannot be reached.
         """
-        if not self.left and self.store is None:  # nothing that a new record would tell
-            return self._say(Ledger(self.cells, self.known), should_stop, is_told=True)
+        stop_request.listen()  # Ray may have taken the signals
+        if not self.to_train and self.store is None:  # nothing that a new logbook would tell
+            ledger = Ledger(self.configs, self.standings)
+            return self._say(ledger, stop_request, is_told=True)
         folder = GridFolder(self.root, self.identity)
         try:
-            folder.begin(f"grid of {len(self.cells)} cells", self.lists, self.origin.tags)
-            record = Record(folder, self.store)
-            ledger = Ledger(self.cells, self.known, self.origin.commit)
-            record.show(ledger)
+            name = f"grid of {len(self.configs)} trainings"
+            folder.begin(name, self.lists, self.origin.tags)
+            logbook = Logbook(folder, self.store)
+            ledger = Ledger(self.configs, self.standings, self.origin.commit)
+            logbook.show(ledger)
             print(ledger.summary(), flush=True)
             try:
-                self._train(ledger, record, should_stop)
-                if self.store is not None and record.parent is not None:
-                    parents = {self.identity: record.parent}
-                    _tell_untold(ledger, self.store, self.root, parents, self.cell_options)
+                self._train(NewsDesk(ledger, logbook, stop_request))
+                if self.store is not None and logbook.parent is not None:
+                    parents = {self.identity: logbook.parent}
+                    _tell_untold(ledger, self.store, self.root, parents, self.run_options)
             except BaseException as error:
-                record.end(ledger, "KILLED", repr(error))
+                logbook.end(ledger, "KILLED", repr(error))
                 raise
-            status = "FINISHED" if ledger.is_done else "KILLED" if should_stop() else "FAILED"
-            is_told = record.end(ledger, status, ledger.summary())
+            status = "FINISHED" if ledger.is_done else "KILLED" if stop_request() else "FAILED"
+            is_told = logbook.end(ledger, status, ledger.summary())
         finally:
             folder.close()
-        return self._say(ledger, should_stop, is_told)
+        return self._say(ledger, stop_request, is_told)
 
-    def _known(self) -> dict[str, standing.Known]:
+    def _standings(self) -> dict[str, Standing]:
         if self.store is None:
-            known = {cell.identity: standing.known_on_disk(self.root, cell) for cell in self.cells}
-            if self.cell_options.resume != "same_code":
-                return known
-            for cell in self.cells:
-                before = Origin.read(run_path(self.root, cell))
-                if run_trainings.is_fresh("same_code", before, self.origin):
-                    known[cell.identity] = standing.Known("to do")
-            return known
-        from mlflow.exceptions import MlflowException
+            standings = {
+                config.identity: standing_on_disk(self.root, config) for config in self.configs
+            }
+            if self.run_options.resume != "same_code":
+                return standings
+            for config in self.configs:
+                before = Origin.read(run_path(self.root, config))
+                if is_fresh("same_code", before, self.origin):
+                    standings[config.identity] = Standing(state=TO_DO)
+            return standings
+        from looped.grid.known_runs import standings_in_store
+        from looped.tracking.store import reachable
 
-        from looped.grid.known_runs import known_cells
+        commit = self.origin.commit if self.run_options.resume == "same_code" else None
+        with reachable():
+            return standings_in_store(self.store, self.configs, self.root, commit)
 
-        commit = self.origin.commit if self.cell_options.resume == "same_code" else None
-        client, experiment_id = self.store
-        try:
-            return known_cells(client, experiment_id, self.cells, self.root, commit)
-        except MlflowException as error:
-            raise TrackingError(f"MLflow must be reachable, got: {error}") from error
-
-    def _train(self, ledger: Ledger, record: Record, should_stop: StopRequest) -> None:
-        if not self.left:
+    def _train(self, desk: NewsDesk) -> None:
+        if not self.to_train:
             return
-        nest = run_trainings.Nest(self.identity, record.parent)
-        options = replace(self.cell_options, runs_dir=str(self.root))
-        work = partial(train_group, options=options, nest=nest)
-        groups = replica_groups(self.left, self.options.replicas)
-        desk = Desk(ledger, record)
-        self.engine.run(groups, work, self.store, desk.hear, desk.tick, should_stop)
+        nest = Nest(self.identity, desk.logbook.parent, PATIENCE)
+        options = replace(self.run_options, runs_dir=str(self.root))
+        work = partial(work_through, options=options, nest=nest)
+        groups = replica_groups(self.to_train, self.options.replicas)
+        self.engine.run(groups, work, self.store, desk)
 
-    def _say(self, ledger: Ledger, should_stop: StopRequest, is_told: bool) -> int:
+    def _say(self, ledger: Ledger, stop_request: StopRequest, is_told: bool) -> int:
         print(ledger.summary())
         counts = ledger.counts
-        if counts.get("failed before") and not self.options.retry_failed:
+        if counts.get(FAILED_BEFORE) and not self.options.retry_failed:
             print("-P retry_failed=true tries again what failed before", file=sys.stderr)
         if counts.get(UNTOLD) or not is_told:
-            where = f"mlflow run . -e import_runs -P path={self.root}"
-            print(f"MLflow does not know all of it: {where} tells it", file=sys.stderr)
-        if should_stop() and not ledger.is_done:
+            command = f"mlflow run . -e import_runs -P path={self.root}"
+            print(f"MLflow does not know all of it: {command} tells it", file=sys.stderr)
+        if stop_request() and not ledger.is_done:
             print("the same command goes on", file=sys.stderr)
-            return should_stop.exit_code
+            return stop_request.exit_code
         return 0 if ledger.is_done and is_told else 1
 
 
@@ -179,18 +194,18 @@ def _open_store(engine: str) -> "Store":
 
 
 def _tell_untold(
-    ledger: Ledger, store: "Store", root: Path, parents: Mapping[str, str], options: CellOptions
+    ledger: Ledger, store: "Store", root: Path, parents: Mapping[str, str], options: RunOptions
 ) -> None:
-    """Tell MLflow of the cells that it missed, if it is back."""
+    """Tell MLflow of the trainings that it missed, if it is back."""
     from looped.tracking.importer import import_run
 
     for identity, entry in ledger.entries.items():
         if entry.state != UNTOLD:
             continue
-        path = run_path(root, entry.cell)
+        path = run_path(root, entry.config)
         try:
             run_id = import_run(store, path, parents, options.register).run_id
         except TrackingError as error:
             logger.warning("%s", error)
             return
-        ledger.hear(News(identity, FINISHED, run_id))
+        ledger.hear(News(identity=identity, state=FINISHED, run_id=run_id))

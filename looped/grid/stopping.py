@@ -4,6 +4,8 @@ import os
 import signal
 from types import FrameType
 
+from looped.names import Variable
+
 
 class StopRequest:
     """Remembers that SIGTERM or SIGINT came; call it to ask.
@@ -19,7 +21,7 @@ class StopRequest:
     def __init__(self, has_launcher: bool | None = None) -> None:
         self.signal: signal.Signals | None = None
         if has_launcher is None:
-            has_launcher = "MLFLOW_RUN_ID" in os.environ
+            has_launcher = Variable.RUN_ID in os.environ
         self._launcher = os.getppid() if has_launcher else None
         self.listen()
 

@@ -38,8 +38,8 @@ def describe(config: TrainConfig, outcome: Record, folder: Path, origin: Origin)
         "",
         f"- Model: `{config.size}`, {config.model_config.n_params():,} parameters, "
         f"trained at b = {config.b}{how_b_comes} with loss on the last {config.window}.",
-        f"- Task: {config.task_config.title} in {config.n_dims} dimensions, {config.n_examples} examples, "
-        f"{config.prompt} prompt.",
+        f"- Task: {config.task_config.title} in {config.n_dims} dimensions, "
+        f"{config.n_examples} examples, {config.prompt} prompt.",
         f"- Training: {config.steps:,} steps of {config.batch_size} prompts, seed {config.seed}, "
         f"rate {config.rate:g}, {config.precision} on {config.device}.",
         f"- Its smoothed query error {when_left}{_convergence(outcome)}.",
