@@ -23,8 +23,9 @@ from looped.training.cuda_graph import step_of
 from looped.training.curve import Curves, DivergedError
 from looped.training.memory import PeakMemory
 from looped.training.outcome import affordable_prompts, assess, facts
-from looped.training.replicas import Replicas, named_views
+from looped.training.replicas import Replicas
 from looped.training.resolve import resolve
+from looped.training.stacked_model import named_views
 from looped.training.watcher import SILENT, Watcher
 
 
