@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from small_trainings import DRAWN, SEVERAL, TINY, Witness, same_weights, samples, together
 
 from looped import TrainConfig
+from looped.records.journal import read
 from looped.training import loop, resolve
 from looped.training.curve import DivergedError
 from looped.training.groups import can_share, replica_groups
@@ -113,6 +114,28 @@ def test_training_together_equals_training_alone(tmp_path):
     for trained, config, folder in zip(result, SEVERAL, folders, strict=True):
         assert_close_to_solo(trained, config)
         assert [step for step, _ in samples(folder)] == [1, 5, 10, 15, 20, 23]
+
+
+def programs_of(folder):
+    """The program and the number of its replicas that each start of a training names."""
+    records, _ = read(folder.journal_path)
+    return [(r["program"], r["replicas"]) for r in records if r["kind"] == "start"]
+
+
+def test_the_journal_tells_which_trainings_ran_as_one_program(tmp_path):
+    with pytest.raises(loop.Stopped):
+        together(tmp_path, watcher=Witness(stop_at=12))
+    _, pair = together(tmp_path, SEVERAL[:2])
+    _, single = together(tmp_path, SEVERAL[2:3])
+    _, (alone,) = together(tmp_path / "apart", [SEVERAL[3]])
+    first, *others = [programs_of(folder) for folder in (*pair, *single)]
+    program, n_replicas = first[0]
+    assert n_replicas == len(SEVERAL)
+    assert all(programs[0] == (program, n_replicas) for programs in others)
+    resumed = [programs[1] for programs in (first, *others)]
+    assert [replicas for _, replicas in resumed] == [2, 2, 1]
+    assert resumed[0] == resumed[1]
+    assert len({program, *dict(resumed), *dict(programs_of(alone))}) == 4
 
 
 @settings(max_examples=5)
