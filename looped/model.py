@@ -3,6 +3,11 @@
 The loop is z <- f(z + p) from z = 0, with p the embedded prompt (input injection; Yang et al.,
 arXiv:2311.12424). f adds the position embedding, runs the blocks and the final
 LayerNorm; all of it is inside the loop. Our z is their Y_t, our p their P.
+
+What is written here says what the model is, and serves whoever loads one. Training does not call
+this ``forward`` but its stacked twin, ``looped.training.stacked_model``, and the kernels of that.
+``tests/training/test_stacked_model.py`` holds the two together: the same losses, errors at the
+query and gradients, whatever the prompt, the loops and the window.
 """
 
 import math
@@ -60,6 +65,16 @@ class LoopedTransformer(nn.Module):
 
     Raises:
         ValueError: a setting breaks its rule.
+
+    Example:
+        >>> import torch
+        >>> from looped import SIZES, LoopedTransformer
+        >>> model = LoopedTransformer(SIZES["tiny"], n_dims=5, n_points=64)
+        >>> sum(weights.numel() for weights in model.parameters())  # however often it is looped
+        11647
+        >>> xs, ys = torch.randn(2, 64, 5), torch.randn(2, 64)
+        >>> model(xs, ys, n_loops=10).shape  # a prediction after each loop: (loop, batch, query)
+        torch.Size([10, 2, 1])
     """
 
     def __init__(
@@ -79,7 +94,14 @@ class LoopedTransformer(nn.Module):
 
     @classmethod
     def from_config(cls, config: ModelConfig, init: str = "lecun") -> "LoopedTransformer":
-        """Build the model that a configuration describes."""
+        """Build the model that a configuration describes.
+
+        Example:
+            >>> from looped import LoopedTransformer, TrainConfig
+            >>> config = TrainConfig(size="tiny", n_dims=3, prompt="interleaved").model_config
+            >>> LoopedTransformer.from_config(config).config == config
+            True
+        """
         return cls(config.size, config.n_dims, config.n_points, config.prompt, init)
 
     @classmethod
@@ -126,6 +148,13 @@ class LoopedTransformer(nn.Module):
         Raises:
             ValueError: ``n_loops`` or ``grad_loops`` is out of range, or the prompt's shape is
                 not the model's.
+
+        Example:
+            >>> from looped import SIZES, LoopedTransformer, make_task
+            >>> model = LoopedTransformer(SIZES["tiny"], 5, n_points=8, prompt="interleaved")
+            >>> xs, ys = make_task("linear", n_dims=5).batch(0, 0, batch_size=2, n_points=8)
+            >>> model(xs, ys, n_loops=6, grad_loops=4).shape  # after loops 3, 4, 5 and 6
+            torch.Size([4, 2, 8])
         """
         grad_loops = n_loops if grad_loops is None else grad_loops
         if n_loops < 1:
@@ -178,8 +207,8 @@ def prompt_tokens(
     config: ModelConfig, xs: Float[Tensor, "batch point dim"], ys: Float[Tensor, "batch point"]
 ) -> Float[Tensor, "batch token feature"]:
     """Write prompts as tokens; the query's y becomes 0."""
-    given = functional.pad(ys[:, :-1], (0, 1)).unsqueeze(-1)
+    prompt_ys = functional.pad(ys[:, :-1], (0, 1)).unsqueeze(-1)
     if config.prompt == "joint":
-        return torch.cat([xs, given], dim=-1)
-    y_tokens = functional.pad(given, (0, config.n_dims - 1))
+        return torch.cat([xs, prompt_ys], dim=-1)
+    y_tokens = functional.pad(prompt_ys, (0, config.n_dims - 1))
     return torch.stack([xs, y_tokens], dim=2).flatten(1, 2)  # x_1, y_1, x_2, ...

@@ -3,12 +3,14 @@
 A journal is a file of JSON lines. Each record has a ``kind`` and a ``time`` (milliseconds
 since 1970); what else it holds depends on its kind:
 
-- ``start``: a process began at ``step`` (0, or that of the checkpoint it loaded);
-- ``metrics``: one point of every curve, ``values`` at ``step``;
+- ``start``: a process began at ``step`` (0, or that of the checkpoint it loaded), as one of so many
+  ``replicas`` of a ``program``, an id that all runs which train in it share and no other has;
+- ``metrics``: one sample of every curve, ``values`` at ``step``;
+- ``evaluation``: the error after every loop, as ``Evaluation.record`` gives it;
 - ``outcome``: what the training came to at its last ``step``, ``values`` and ``tags``;
 - ``end``: the process left, ``status`` in MLflow's words and the ``reason``.
 
-A killed process may leave points beyond the checkpoint that its successor starts from. The
+A killed process may leave samples beyond the checkpoint that its successor starts from. The
 successor computes them again; ``history`` drops the first version.
 """
 
@@ -101,18 +103,18 @@ def newest_start(path: Path) -> int:
 
 
 def history(records: Iterable[Record]) -> list[Record]:
-    """Drop what a later process computed again: points beyond its start, and the outcome."""
-    kept: list[Record] = []
+    """Drop what a later process computed again: samples beyond its start, and the outcome."""
+    newest: list[Record] = []
     for record in records:
         if record["kind"] == "start":
-            kept = [
+            newest = [
                 earlier
-                for earlier in kept
+                for earlier in newest
                 if earlier["kind"] in ("start", "end")
                 or (earlier["kind"] == "metrics" and earlier["step"] <= record["step"])
             ]
-        kept.append(record)
-    return kept
+        newest.append(record)
+    return newest
 
 
 def _cut_torn_line(path: Path) -> None:

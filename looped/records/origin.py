@@ -17,7 +17,7 @@ class Origin:
         commit: of the code, or ``unknown``.
         is_dirty: whether uncommitted changes lay on it; None if unknown.
         host: name of the machine.
-        grid: identity of the grid that the run is a cell of, or None.
+        grid: identity of the grid that the run is one of, or None.
     """
 
     commit: str

@@ -25,9 +25,9 @@ def step_of(replicas: Replicas) -> Step:
     if replicas.flat.is_cuda:
         return GraphStep(replicas)
 
-    def plain(prompts: Prompts, rate: float, drawn: int | None) -> Tensor:
+    def plain(prompts: Prompts, rate: float, drawn_loops: int | None) -> Tensor:
         replicas.set_rate(rate)
-        return replicas.step(*prompts, drawn)
+        return replicas.step(*prompts, drawn_loops)
 
     return plain
 
@@ -46,32 +46,34 @@ class GraphStep:
         self.pool = torch.cuda.graph_pool_handle()
         self.recorded: dict[int | None, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
 
-    def __call__(self, prompts: Prompts, rate: float, drawn: int | None) -> Tensor:
+    def __call__(self, prompts: Prompts, rate: float, drawn_loops: int | None) -> Tensor:
         """Take one step; see ``Step``."""
         if self.prompts is None:
             self.prompts = (prompts[0].clone(), prompts[1].clone())
-        for mine, given in zip(self.prompts, prompts, strict=True):
-            mine.copy_(given)
+        for graphs_part, part in zip(self.prompts, prompts, strict=True):
+            graphs_part.copy_(part)
         self.replicas.set_rate(rate)
-        if drawn not in self.recorded:
-            self.recorded[drawn] = self._record(self.prompts, drawn)
-        graph, measured = self.recorded[drawn]
+        if drawn_loops not in self.recorded:
+            self.recorded[drawn_loops] = self._record(self.prompts, drawn_loops)
+        graph, measurements = self.recorded[drawn_loops]
         graph.replay()
-        return measured.clone()
+        return measurements.clone()
 
-    def _record(self, prompts: Prompts, drawn: int | None) -> tuple[torch.cuda.CUDAGraph, Tensor]:
+    def _record(
+        self, prompts: Prompts, drawn_loops: int | None
+    ) -> tuple[torch.cuda.CUDAGraph, Tensor]:
         replicas = self.replicas
-        changing = [replicas.flat.detach(), replicas.done, *replicas.moments.values()]
+        changing = [replicas.flat.detach(), replicas.steps_done, *replicas.moments.values()]
         before = [tensor.clone() for tensor in changing]
         aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
             for _ in range(WARM_UP_STEPS):
-                self.replicas.step(*prompts, drawn)
+                self.replicas.step(*prompts, drawn_loops)
         torch.cuda.current_stream().wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self.pool):
-            measured = self.replicas.step(*prompts, drawn)
+            measurements = self.replicas.step(*prompts, drawn_loops)
         for tensor, value in zip(changing, before, strict=True):
             tensor.copy_(value)
-        return graph, measured
+        return graph, measurements

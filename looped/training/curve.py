@@ -1,7 +1,7 @@
-"""What the training curve of a run tells: its points, its best, escape and convergence.
+"""What the curve of a training tells: its samples, its best, escape and convergence.
 
-Kept apart from the loop so that a checkpoint can hold it: a run stopped between two points
-of the curve goes on to the same points.
+Kept apart from the loop so that a checkpoint can hold it: a training stopped between two samples
+of the curve goes on to the same samples.
 """
 
 import math
@@ -19,7 +19,7 @@ class DivergedError(ArithmeticError):
 
 
 @dataclass
-class Curves:
+class TrainingCurve:
     """Running summary of the loss and of the error at the query after the last loop.
 
     Errors are in units of Var(y). The smoothed query error is an exponential average over
@@ -28,11 +28,12 @@ class Curves:
     Attributes:
         n_steps: length of the whole training.
         step: gradient steps summarised so far.
-        pending: (loss, query error, gradient norm) of the steps since the last point.
+        pending: (loss, query error, gradient norm) of the steps since the last sample.
         escape_step: first step at which the smoothed query error is under ``ESCAPED_BELOW``;
             looked for once the average has ``SMOOTHING_STEPS`` steps behind it.
         reference: smoothed query error when four fifths of the training were done.
-        best: lowest value that a point of the curve had, by name.
+        best: lowest value that a sample had, by name.
+        last: the newest sample.
     """
 
     n_steps: int
@@ -45,14 +46,14 @@ class Curves:
     best: dict[str, float] = field(default_factory=dict)
     last: dict[str, float] = field(default_factory=dict)
 
-    def add(self, measured: list[list[float]]) -> None:
+    def add(self, measurements: list[list[float]]) -> None:
         """Take in (loss, query error, gradient norm) of further steps, in order.
 
         Raises:
             DivergedError: one of them is infinite or NaN.
         """
         decay = 1 - 1 / SMOOTHING_STEPS
-        for values in measured:
+        for values in measurements:
             self.step += 1
             if not all(map(math.isfinite, values)):
                 raise DivergedError(
@@ -73,8 +74,8 @@ class Curves:
         """The smoothed query error."""
         return self.average / self.weight
 
-    def point(self) -> dict[str, float]:
-        """Close the interval: return the mean of its steps as one point of the curve."""
+    def sample(self) -> dict[str, float]:
+        """Close the interval: return the mean of its steps as one sample of the curve."""
         names = ("loss", "query_error", "grad_norm")
         columns = zip(*self.pending, strict=True)
         self.last = {

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from looped.config import TrainConfig
 
 
-def can_share(first: TrainConfig, other: TrainConfig) -> bool:
+def can_share(first: TrainConfig, second: TrainConfig) -> bool:
     """Tell whether two resolved configurations may train as one program.
 
     They must share model, task, recipe and device, and either their b and window or, where b
@@ -15,19 +15,19 @@ def can_share(first: TrainConfig, other: TrainConfig) -> bool:
         *("model_config", "task_config", "rate", "recipe", "device", "kernels"),
         *("checkpoint_loops", "log_every"),
     )
-    if any(getattr(first, name) != getattr(other, name) for name in alike):
+    if any(getattr(first, name) != getattr(second, name) for name in alike):
         return False
-    same_loops = (first.b, first.window) == (other.b, other.window)
-    see_all = first.window == first.b and other.window == other.b
+    same_loops = (first.b, first.window) == (second.b, second.window)
+    see_all = first.window == first.b and second.window == second.b
     return same_loops or (first.b_draw == "fixed" and see_all)
 
 
 def replica_groups(configs: Sequence[TrainConfig], replicas: str) -> list[list[TrainConfig]]:
-    """Say which cells train together, each group in the order given.
+    """Say which trainings run together, each group in the order given.
 
     Args:
-        configs: resolved configurations.
-        replicas: ``off``, the largest number of cells in a group, or ``auto``: all that may
+        configs: of the trainings, resolved.
+        replicas: ``off``, the largest number of trainings in a group, or ``auto``: all that may
             share a program on a GPU, off on a CPU.
     """
     groups: list[list[TrainConfig]] = []

@@ -1,12 +1,13 @@
 """Training: one loop, which can stop anywhere and go on as if it had not.
 
-Cells of one shape train as one program (see ``replicas``); a single cell is the case of one.
+Trainings of one shape run as one program (see ``replicas``); a single one is the case of one.
 """
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from uuid import uuid4
 
 import torch
 from torch import Tensor
@@ -20,11 +21,12 @@ from looped.records.folder import RunFolder
 from looped.records.journal import Journal
 from looped.records.model_files import save_model
 from looped.training.cuda_graph import step_of
-from looped.training.curve import Curves, DivergedError
+from looped.training.curve import DivergedError, TrainingCurve
 from looped.training.memory import PeakMemory
 from looped.training.outcome import affordable_prompts, assess, facts
-from looped.training.replicas import Replicas, named_views
+from looped.training.replicas import Replicas
 from looped.training.resolve import resolve
+from looped.training.stacked_model import named_views
 from looped.training.watcher import SILENT, Watcher
 
 
@@ -34,11 +36,11 @@ class Stopped(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training: the model, its curves and what it came to."""
+    """A finished training: the model, its curve and what it came to."""
 
     model: LoopedTransformer
     config: TrainConfig
-    curves: Curves
+    curve: TrainingCurve
     evaluation: Evaluation
     outcome: dict[str, float]
     tags: dict[str, str]
@@ -46,12 +48,12 @@ class Trained:
 
 @dataclass
 class _Run:
-    """One cell on its way: its model, its records and, if it came to that, why it ended."""
+    """One training on its way: its model, its records and, if it came to that, why it ended."""
 
     config: TrainConfig
     folder: RunFolder | None
     model: LoopedTransformer
-    curves: Curves
+    curve: TrainingCurve
     journal: Journal
     checkpoint: Checkpoint | None = None
     error: DivergedError | None = None
@@ -86,11 +88,20 @@ def train(
         Stopped: the watcher said so; a checkpoint is saved.
         DivergedError: the loss became infinite or NaN.
         ValueError: the configuration asks for what this machine lacks.
+
+    Example:
+        >>> from looped import TrainConfig, train
+        >>> config = TrainConfig(size="tiny", b=3, n_dims=2, n_examples=5, steps=10)
+        >>> trained = train(config, b_max=4)
+        >>> trained.curve.step
+        10
+        >>> len(trained.evaluation.nmse)  # an error after each loop, one beyond b too
+        4
     """
-    (trained,) = train_together([config], [folder], watcher, b_max, n_prompts)
-    if isinstance(trained, DivergedError):
-        raise trained
-    return trained
+    (result,) = train_together([config], [folder], watcher, b_max, n_prompts)
+    if isinstance(result, DivergedError):
+        raise result
+    return result
 
 
 def train_together(
@@ -100,10 +111,10 @@ def train_together(
     b_max: int = 0,
     n_prompts: int | None = None,
 ) -> list[Trained | DivergedError]:
-    """Train cells of one shape as one program, where they can go on from a common step.
+    """Run trainings of one shape as one program, where they can go on from a common step.
 
     Args:
-        configs: the cells; every two of them must be able to share a program
+        configs: of the trainings; every two must be able to share a program
             (``groups.can_share``).
         folders: where each is kept; see ``train``.
         watcher: of all of them; see ``train``.
@@ -111,7 +122,7 @@ def train_together(
         n_prompts: see ``train``.
 
     Returns:
-        What became of each cell, in the order given: one that diverges takes no other along.
+        What became of each training, in their order: one that diverges takes no other along.
 
     Raises:
         Stopped: the watcher said so; for all of them.
@@ -122,29 +133,29 @@ def train_together(
             config,
             folder,
             seeded_model(config),
-            Curves(config.steps),
+            TrainingCurve(config.steps),
             Journal() if folder is None else folder.journal,
         )
         for config, folder in zip(map(resolve, configs), folders, strict=True)
     ]
     for group in _with_common_start(sorted(runs, key=lambda run: -run.config.b)):
         _train_as_fits(group, watcher)
-    return [run.error or _conclude(run, b_max, watcher, n_prompts) for run in runs]
+    return [run.error or _evaluate_and_keep(run, b_max, watcher, n_prompts) for run in runs]
 
 
 def _with_common_start(runs: list[_Run]) -> list[list[_Run]]:
     """Choose each run's checkpoint; runs whose checkpoints share no step train apart."""
-    kept = [
+    checkpoints_of_runs = [
         {} if run.folder is None else {c.step: c for c in load_checkpoints(run.folder.checkpoints)}
         for run in runs
     ]
-    common = set.intersection(*map(set, kept))
-    for run, checkpoints in zip(runs, kept, strict=True):
-        run.checkpoint = checkpoints[max(common or checkpoints)] if checkpoints else None
+    common_steps = set.intersection(*map(set, checkpoints_of_runs))
+    for run, checkpoints in zip(runs, checkpoints_of_runs, strict=True):
+        run.checkpoint = checkpoints[max(common_steps or checkpoints)] if checkpoints else None
         state = run.checkpoint.state if run.checkpoint else {"n_steps": run.config.steps}
-        run.curves = Curves(**state)
-    by_step = sorted(runs, key=lambda run: run.curves.step)  # keeps the order within a step
-    return [list(group) for _, group in groupby(by_step, key=lambda run: run.curves.step)]
+        run.curve = TrainingCurve(**state)
+    by_step = sorted(runs, key=lambda run: run.curve.step)  # keeps the order within a step
+    return [list(group) for _, group in groupby(by_step, key=lambda run: run.curve.step)]
 
 
 def _train_as_fits(
@@ -153,7 +164,7 @@ def _train_as_fits(
 ) -> None:
     """Train runs that start at one step, in halves where the GPU's memory is too small."""
     try:
-        _train_group(runs, watcher)
+        _take_steps(runs, watcher)
     except torch.cuda.OutOfMemoryError:
         if len(runs) == 1:
             raise
@@ -166,49 +177,48 @@ def _train_as_fits(
             _train_as_fits(group, watcher)
 
 
-def _train_group(
-    runs: list[_Run],
-    watcher: Watcher,
-) -> None:
+def _take_steps(runs: list[_Run], watcher: Watcher) -> None:
+    """Train runs that start at one step as one program, to the last step."""
     config = runs[0].config  # what it says of data, rate and records goes for all
     memory = PeakMemory(config.device)
     task = tasks.from_config(config.task_config)
     replicas = Replicas([run.model for run in runs], [run.config for run in runs])
     _restore(replicas, runs)
+    first_step = runs[0].curve.step
+    program = uuid4().hex[:12]
     for run in runs:
-        run.journal.append("start", step=run.curves.step)
-    begun_at = runs[0].curves.step
-    step = step_of(replicas)
-    measured: list[Tensor] = []  # since the curves last took them in; read in one transfer
-    last_point = (time.perf_counter(), begun_at)
-    saved_at = time.perf_counter()
+        run.journal.append("start", step=first_step, program=program, replicas=len(runs))
+    take_step = step_of(replicas)
+    measurements: list[Tensor] = []  # since the curves last took them in; read in one transfer
+    sampled_at = saved_at = time.perf_counter()
+    sampled_step = first_step
 
-    for done in range(begun_at + 1, config.steps + 1):
-        rate = config.rate * min(1.0, done / max(1, config.warmup))
-        drawn = None if config.b_draw == "fixed" else config.loops_of_step(done - 1)
-        measured.append(step(_draw(task, runs, done - 1), rate, drawn))
+    for step in range(first_step + 1, config.steps + 1):
+        rate = config.rate * min(1.0, step / max(1, config.warmup))
+        drawn_loops = None if config.b_draw == "fixed" else config.loops_of_step(step - 1)
+        measurements.append(take_step(_draw(task, runs, step - 1), rate, drawn_loops))
 
-        is_point = done == 1 or done % config.log_every == 0 or done == config.steps
+        is_sample = step == 1 or step % config.log_every == 0 or step == config.steps
         is_stop = watcher.should_stop()
         is_due = time.perf_counter() - saved_at >= config.checkpoint_seconds
-        if is_point or is_stop or is_due:
-            _take_in(runs, torch.stack(measured).tolist())
-            measured = []
-        if is_point:
+        if is_sample or is_stop or is_due:
+            _take_in(runs, torch.stack(measurements).tolist())
+            measurements = []
+        if is_sample:
             now = time.perf_counter()
-            speed = (done - last_point[1]) / (now - last_point[0])
+            speed = (step - sampled_step) / (now - sampled_at)
+            sampled_at, sampled_step = now, step
             peak_mib = memory.peak_mib()
-            last_point = (now, done)
             for run in runs:
                 if run.error is None:
-                    values = _point(run, rate, speed, peak_mib)
-                    run.journal.append("metrics", step=done, values=values)
-                    watcher.sampled(run.config, done, values)
-        if is_due or is_stop or done == config.steps:
+                    values = _sample(run, rate, speed, peak_mib)
+                    run.journal.append("metrics", step=step, values=values)
+                    watcher.sampled(run.config, step, values)
+        if is_due or is_stop or step == config.steps:
             _save(replicas, runs)
             saved_at = time.perf_counter()
         if is_stop:
-            raise Stopped(f"stopped after {done} of {config.steps} steps")
+            raise Stopped(f"stopped after {step} of {config.steps} steps")
         if all(run.error for run in runs):
             break
     for row, run in zip(replicas.flat, runs, strict=True):
@@ -220,25 +230,26 @@ def _draw(task: tasks.Task, runs: Sequence[_Run], step: int) -> tuple[Tensor, Te
     config = runs[0].config
     size = (config.batch_size, config.n_examples + 1)
     seeds = dict.fromkeys(run.config.seed for run in runs)
-    drawn = {seed: task.batch(seed, step, *size, device=config.device) for seed in seeds}
-    xs, ys = zip(*(drawn[run.config.seed] for run in runs), strict=True)
+    prompts = {seed: task.batch(seed, step, *size, device=config.device) for seed in seeds}
+    xs, ys = zip(*(prompts[run.config.seed] for run in runs), strict=True)
     return torch.stack(xs), torch.stack(ys)
 
 
-def _take_in(runs: Sequence[_Run], measured: list[list[list[float]]]) -> None:
-    """Give every run's curves its part of what further steps measured."""
+def _take_in(runs: Sequence[_Run], measurements: list[list[list[float]]]) -> None:
+    """Give every run's curve its part of what further steps measured."""
     for row, run in enumerate(runs):
         if run.error is None:
             try:
-                run.curves.add([step[row] for step in measured])
+                run.curve.add([of_step[row] for of_step in measurements])
             except DivergedError as error:
                 run.error = error
 
 
-def _point(run: _Run, rate: float, speed: float, peak_mib: float | None) -> dict[str, float]:
+def _sample(run: _Run, rate: float, speed: float, peak_mib: float | None) -> dict[str, float]:
+    """Close an interval of the curve; return all that its sample holds."""
     tokens = speed * run.config.batch_size * run.config.model_config.n_tokens
     return {
-        **{f"train/{name}": value for name, value in run.curves.point().items()},
+        **{f"train/{name}": value for name, value in run.curve.sample().items()},
         "train/learning_rate": rate,
         "speed/steps_per_s": speed,
         "speed/tokens_per_s": tokens,
@@ -251,26 +262,26 @@ def _save(replicas: Replicas, runs: Sequence[_Run]) -> None:
     for tensors, run in zip(replicas.tensors(runs[0].model), runs, strict=True):
         if run.folder is not None and run.error is None:
             run.journal.sync()
-            save_checkpoint(run.folder.checkpoints, run.curves.step, tensors, run.curves.state())
+            save_checkpoint(run.folder.checkpoints, run.curve.step, tensors, run.curve.state())
 
 
 def _restore(replicas: Replicas, runs: Sequence[_Run]) -> None:
     """Put the runs' checkpoints into the program."""
-    replicas.set_step(runs[0].curves.step)
+    replicas.set_step(runs[0].curve.step)
     for row, run in enumerate(runs):
         if run.checkpoint is not None:
             replicas.restore(row, run.model, run.checkpoint.tensors)
 
 
-def _conclude(
+def _evaluate_and_keep(
     run: _Run,
     b_max: int,
     watcher: Watcher,
-    asked_prompts: int | None,
+    n_prompts: int | None,
 ) -> Trained:
     """Evaluate a trained model, say how its training went, and keep both."""
-    config, curves = run.config, run.curves
-    n_prompts = asked_prompts or affordable_prompts(config)
+    config, curve = run.config, run.curve
+    n_prompts = n_prompts or affordable_prompts(config)
 
     def progress(prompts_done: int) -> None:
         watcher.evaluated(config, prompts_done, n_prompts)
@@ -280,10 +291,10 @@ def _conclude(
     model = run.model.to(config.device)
     task = tasks.from_config(config.task_config)
     evaluation = evaluate(model, task, max(config.b, b_max), n_prompts, progress, config.kernels)
-    outcome, tags = assess(evaluation, config, curves)
+    outcome, tags = assess(evaluation, config, curve)
     if b_max > 0:
-        run.journal.append("evaluation", step=curves.step, **evaluation.record(config.b))
-    run.journal.append("outcome", step=curves.step, values=outcome, tags=tags)
+        run.journal.append("evaluation", step=curve.step, **evaluation.record(config.b))
+    run.journal.append("outcome", step=curve.step, values=outcome, tags=tags)
     if run.folder is not None:
         save_model(run.folder.path / "model", model, facts(config, outcome))
-    return Trained(model, config, curves, evaluation, outcome, tags)
+    return Trained(model, config, curve, evaluation, outcome, tags)

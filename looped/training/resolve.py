@@ -1,4 +1,4 @@
-"""How a training runs on this machine, and which cells train as one program."""
+"""How a training runs on this machine: its device, precision and kernels."""
 
 from dataclasses import replace
 from importlib.util import find_spec
@@ -26,16 +26,16 @@ def resolve(config: TrainConfig, work: int = 0) -> TrainConfig:
     device = config.device if config.device != "auto" else "cuda" if has_cuda else "cpu"
     automatic = "bf16" if device == "cuda" else "fp32"
     precision = automatic if config.precision == "auto" else config.precision
-    resolved = config.resolved(device, precision)
+    on_device = config.resolved(device, precision)
     if config.kernels == "off":
-        return resolved
-    serve = kernels_serve(resolved, work)
+        return on_device
+    serve = kernels_serve(on_device, work)
     if config.kernels == "fused" and not serve:
         raise ValueError(
             "kernels must be auto or off where no fused ones serve (bf16 and Triton on a GPU, "
             f"fp32 and a C++ compiler on a CPU), got fused with {precision} on {device}"
         )
-    return replace(resolved, kernels="fused" if serve else "off")
+    return replace(on_device, kernels="fused" if serve else "off")
 
 
 def kernels_serve(config: TrainConfig, work: int = 0) -> bool:

@@ -1,15 +1,192 @@
-"""The stacked twin."""
+"""The model as training runs it: many of one shape, whose weights lie stacked.
 
-from collections.abc import Mapping
+Every product of ``looped.model`` becomes one batched product over the replicas. They may differ in
+seed, and in ``b`` where the loss sees every loop: they are ordered by falling ``b``, and loop t
+runs the first ones, those with b >= t. Where every step draws its loops anew they run the same
+ones. A replica never sees another's numbers, so each equals its solo training up to the rounding
+of the products.
+
+Three ways lead to the same numbers: PyTorch's own operations, the twin of the others; fused
+Triton kernels on a GPU in bf16; compiled C++ on a CPU in float32.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
+from looped.config import TrainConfig
+from looped.kernels.cpu.chain import CpuChain
+from looped.kernels.shape import segment_loops
+from looped.model import LoopedTransformer, prompt_tokens
 from looped.sizes import ModelConfig
 
 Weights = Mapping[str, Tensor]
+
+
+class Loops(NamedTuple):
+    """The loops of one step: of each replica, falling; those before the window; T."""
+
+    of_each: tuple[int, ...]
+    untracked: int
+    windows: int | Float[Tensor, " replica"]
+
+    def running(self, loop: int) -> int:
+        """Count the replicas that run loop ``loop`` (from 1 on)."""
+        return sum(b >= loop for b in self.of_each)
+
+
+class StackedModel:
+    """Models of one shape and the losses that they train on.
+
+    Args:
+        models: one per replica, all of one ``ModelConfig``; the starting weights.
+        configs: how to train each, resolved, ordered by falling ``b``.
+
+    Attributes:
+        flat: all weights, of shape (replica, weight), float32, on the device of the training.
+        weights: the same memory by name, each of shape (replica, *shape of the weight).
+        uses_triton: whether loops run in the GPU's fused kernels.
+        cpu_chain: the CPU's compiled loops where they are used, else None.
+    """
+
+    def __init__(self, models: Sequence[LoopedTransformer], configs: Sequence[TrainConfig]) -> None:
+        first = configs[0]
+        self.config: ModelConfig = models[0].config
+        self.window = first.window
+        self.fixed_loops = Loops(
+            tuple(config.b for config in configs),
+            first.b - first.window,
+            torch.tensor([config.window for config in configs], device=first.device),
+        )
+        self.dtype = torch.bfloat16 if first.precision == "bf16" else torch.float32
+        self.checkpoint_loops = first.checkpoint_loops
+        on_gpu, is_fused = first.device == "cuda", first.kernels == "fused"
+        self.uses_triton = on_gpu and is_fused
+        self.cpu_chain = (
+            CpuChain(self.config, first.checkpoint_loops) if is_fused and not on_gpu else None
+        )
+        rows = [torch.cat([p.detach().flatten() for p in model.parameters()]) for model in models]
+        self.flat = torch.stack(rows).to(first.device)
+        self.weights = {
+            name: values.requires_grad_()
+            for name, values in named_views(self.flat, models[0]).items()
+        }
+
+    def errors(
+        self,
+        xs: Float[Tensor, "replica batch point dim"],
+        ys: Float[Tensor, "replica batch point"],
+        drawn_loops: int | None = None,
+    ) -> tuple[Float[Tensor, " replica"], Float[Tensor, " replica"]]:
+        """Return each replica's loss, and its squared error at the query after the last loop.
+
+        The loss is the squared error averaged over the last T loops, the prompts and the
+        queries (the truncated loss of Yang et al., arXiv:2311.12424).
+
+        Args:
+            xs: the prompts of each replica.
+            ys: their y's.
+            drawn_loops: how many loops all replicas run; each its own b if None.
+        """
+        loops = self._loops(drawn_loops)
+        targets = ys[..., -self.config.n_queries :]
+        if self.cpu_chain is not None:
+            p = self._embed(xs, ys)
+            return self.cpu_chain.errors(self.weights, p, targets, loops.of_each, loops.untracked)
+        losses: list[Tensor] = []
+        query_errors: list[Tensor] = []
+        for loop, predictions in enumerate(self.predict(xs, ys, loops), loops.untracked + 1):
+            running = len(predictions)
+            errors = (predictions.float() - targets[:running]).square()  # (R, B, Q)
+            losses.append(functional.pad(errors.mean(dim=(1, 2)), (0, len(ys) - running)))
+            ending = loops.of_each.count(loop)
+            if ending:
+                query_errors.insert(0, errors[running - ending :, :, -1].detach().mean(dim=1))
+        return torch.stack(losses).sum(dim=0) / loops.windows, torch.cat(query_errors)
+
+    def predict(
+        self,
+        xs: Float[Tensor, "replica batch point dim"],
+        ys: Float[Tensor, "replica batch point"],
+        loops: Loops,
+    ) -> Iterator[Float[Tensor, "running batch query"]]:
+        """Yield the predictions after every loop that the loss sees."""
+        p = self._embed(xs, ys)
+        if self.uses_triton:
+            yield from self._predict_fused(p, loops)
+            return
+        weights = {
+            name: values.to(self.dtype) if _is_multiplied(name) else values
+            for name, values in self.weights.items()
+        }
+
+        def stretch(z: Tensor, first: int, end: int) -> tuple[Tensor, list[Tensor]]:
+            """Run the loops first..end - 1; return the state and the predictions after each."""
+            predictions = []
+            for loop in range(first, end):
+                running = loops.running(loop)
+                running_weights = {name: values[:running] for name, values in weights.items()}
+                z = _loop(running_weights, self.config, z[:running] + p[:running])
+                read = _linear(running_weights, "read_out", z).squeeze(-1)
+                predictions.append(self._at_queries(read))
+            return z, predictions
+
+        first, end = loops.untracked + 1, loops.of_each[0] + 1
+        with torch.no_grad():
+            z, _ = stretch(torch.zeros_like(p), 1, first)
+        n_loops = segment_loops(end - first) if self.checkpoint_loops else end - first
+        for begin in range(first, end, n_loops):
+            until = min(begin + n_loops, end)
+            if self.checkpoint_loops:
+                z, predictions = checkpoint(stretch, z, begin, until, use_reentrant=False)
+            else:
+                z, predictions = stretch(z, begin, until)
+            yield from predictions
+
+    def _embed(self, xs: Tensor, ys: Tensor) -> Float[Tensor, "replica batch token embd"]:
+        """Turn prompts into what every loop is given: p and the position embedding."""
+        tokens = prompt_tokens(self.config, xs.flatten(0, 1), ys.flatten(0, 1))
+        tokens = tokens.view(*ys.shape[:2], *tokens.shape[1:])  # (R, B, L, features)
+        return _linear(self.weights, "read_in", tokens) + self.weights["positions.weight"][:, None]
+
+    def _predict_fused(self, p: Tensor, loops: Loops) -> Iterator[Tensor]:
+        from looped.kernels.gpu.chain import looped_predictions
+
+        reads = looped_predictions(
+            weights=self.weights,
+            config=self.config,
+            inject=p,
+            loops=loops.of_each,
+            untracked=loops.untracked,
+            dtype=self.dtype,
+            checkpoint_loops=self.checkpoint_loops,
+        )
+        for loop, read in enumerate(reads, start=loops.untracked + 1):
+            yield self._at_queries(read[: loops.running(loop)])
+
+    def _loops(self, drawn_loops: int | None) -> Loops:
+        if drawn_loops is None:
+            return self.fixed_loops
+        window = min(self.window, drawn_loops)
+        return Loops((drawn_loops,) * len(self.flat), drawn_loops - window, window)
+
+    def _at_queries(self, read: Float[Tensor, "running batch token"]) -> Tensor:
+        return read[..., -1:] if self.config.prompt == "joint" else read[..., ::2]
+
+
+def named_views(flat: Tensor, model: LoopedTransformer) -> dict[str, Tensor]:
+    """Cut (..., weight) into the weights of a model by name, without copying."""
+    views, start = {}, 0
+    for name, parameter in model.named_parameters():
+        end = start + parameter.numel()
+        views[name] = flat[..., start:end].view(*flat.shape[:-1], *parameter.shape)
+        start = end
+    return views
 
 
 def _loop(weights: Weights, config: ModelConfig, z: Tensor) -> Tensor:

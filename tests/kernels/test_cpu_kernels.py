@@ -1,4 +1,4 @@
-"""The CPU's compiled kernels against their plain twin, the replicas' own operations."""
+"""The compiled kernels of the CPU against their plain twin, PyTorch's own operations."""
 
 import logging
 from dataclasses import replace
@@ -20,7 +20,7 @@ from looped.kernels.cpu import library
 from looped.model import LoopedTransformer
 from looped.sizes import SIZES, Size
 from looped.training import loop, resolve
-from looped.training.replicas import Replicas
+from looped.training.stacked_model import StackedModel
 
 pytestmark = pytest.mark.skipif(library.library() is None, reason="there is no C++ compiler")
 
@@ -28,7 +28,7 @@ ODD = Size(n_layer=2, n_head=3, n_embd=21, n_mlp=37, learning_rate=1e-3)
 
 
 def twins(monkeypatch, size, bs, batch=3, **settings):
-    """The same replicas twice, plain and compiled, and prompts; no weight is 0 or 1."""
+    """The same models twice, plain and compiled, and prompts; no weight is 0 or 1."""
     monkeypatch.setitem(SIZES, "tiny", size)
     settings = {"loop_window": None, **settings}
     base = replace(TINY, b=max(bs), batch_size=batch, **settings)
@@ -39,11 +39,11 @@ def twins(monkeypatch, size, bs, batch=3, **settings):
             resolve.resolve(replace(base, b=b, seed=seed, kernels=kernels))
             for seed, b in enumerate(bs)
         ]
-        pair.append(Replicas([loop.seeded_model(config) for config in configs], configs))
+        pair.append(StackedModel([loop.seeded_model(config) for config in configs], configs))
     noise = 0.1 * torch.randn(pair[0].flat.shape, generator=generator)
     with torch.no_grad():
-        for replicas in pair:
-            replicas.flat.add_(noise)
+        for model in pair:
+            model.flat.add_(noise)
     assert pair[0].cpu_chain is None
     assert pair[1].cpu_chain is not None
     shape = (len(bs), batch, base.n_examples + 1)
@@ -51,21 +51,21 @@ def twins(monkeypatch, size, bs, batch=3, **settings):
     return *pair, xs, torch.randn(shape, generator=generator)
 
 
-def errors_and_gradient(replicas, xs, ys, drawn=None):
-    losses, query_errors = replicas.errors(xs, ys, drawn)
+def errors_and_gradient(model, xs, ys, drawn_loops=None):
+    losses, query_errors = model.errors(xs, ys, drawn_loops)
     scale = torch.linspace(1, 2, len(losses))  # a gradient must know whose loss it is of
-    gradients = torch.autograd.grad((scale * losses).sum(), list(replicas.weights.values()))
-    return losses.detach(), query_errors, dict(zip(replicas.weights, gradients, strict=True))
+    gradients = torch.autograd.grad((scale * losses).sum(), list(model.weights.values()))
+    return losses.detach(), query_errors, dict(zip(model.weights, gradients, strict=True))
 
 
-def assert_equal(plain, compiled, xs, ys, drawn=None, tolerance=2e-5):
-    losses, query_errors, gradients = errors_and_gradient(plain, xs, ys, drawn)
-    ours = errors_and_gradient(compiled, xs, ys, drawn)
-    torch.testing.assert_close(ours[0], losses, rtol=tolerance, atol=0)
-    torch.testing.assert_close(ours[1], query_errors, rtol=10 * tolerance, atol=1e-6)
+def assert_equal(plain, compiled, xs, ys, drawn_loops=None, tolerance=2e-5):
+    losses, query_errors, gradients = errors_and_gradient(plain, xs, ys, drawn_loops)
+    came = errors_and_gradient(compiled, xs, ys, drawn_loops)
+    torch.testing.assert_close(came[0], losses, rtol=tolerance, atol=0)
+    torch.testing.assert_close(came[1], query_errors, rtol=10 * tolerance, atol=1e-6)
     largest = max(float(gradient.abs().max()) for gradient in gradients.values())
     for name, gradient in gradients.items():
-        difference = float((ours[2][name] - gradient).abs().max())
+        difference = float((came[2][name] - gradient).abs().max())
         assert difference <= tolerance * largest, name
 
 
@@ -104,7 +104,7 @@ def test_any_shape_is_served(size, b, n_examples, prompt, window, checkpoint_loo
         plain.window = compiled.window = window
         # A norm of few numbers may divide by little: both are then as far from the exact gradient.
         # With b drawn the window is what was just set.
-        assert_equal(plain, compiled, xs, ys, drawn=b, tolerance=3e-4)
+        assert_equal(plain, compiled, xs, ys, drawn_loops=b, tolerance=3e-4)
 
 
 def test_threads_share_the_prompts(monkeypatch):
@@ -113,12 +113,12 @@ def test_threads_share_the_prompts(monkeypatch):
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(7)  # more than there are prompts
-        shared = errors_and_gradient(compiled, xs, ys)
+        from_threads = errors_and_gradient(compiled, xs, ys)
     finally:
         torch.set_num_threads(before)
-    torch.testing.assert_close(shared[:2], alone[:2])
+    torch.testing.assert_close(from_threads[:2], alone[:2])
     for name, gradient in alone[2].items():
-        torch.testing.assert_close(shared[2][name], gradient, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(from_threads[2][name], gradient, rtol=1e-4, atol=1e-6)
 
 
 def test_what_is_not_a_number_is_seen(monkeypatch):
@@ -133,8 +133,8 @@ def test_training_on_them_is_training(tmp_path):
     plain, expected = train_in(tmp_path / "off", replace(TINY, kernels="off"))
     compiled, came = train_in(tmp_path / "fused", replace(TINY, kernels="fused"))
     assert [step for step, _ in came] == [step for step, _ in expected]
-    for (_, ours), (_, values) in zip(came, expected, strict=True):
-        assert ours == pytest.approx(values, rel=1e-3)
+    for (_, values), (_, expected_values) in zip(came, expected, strict=True):
+        assert values == pytest.approx(expected_values, rel=1e-3)
     assert compiled.evaluation.nmse == pytest.approx(plain.evaluation.nmse, rel=1e-3)
 
 
@@ -147,11 +147,11 @@ def test_they_evaluate_as_the_model_predicts(config, seed, n_loops):
             weights.add_(torch.randn_like(weights), alpha=0.3)
     task = tasks.from_config(TaskConfig("linear", config.n_dims))
     plain = evaluate(model, task, n_loops, 9, kernels="off")
-    ours = evaluate(model, task, n_loops, 9)
+    fused = evaluate(model, task, n_loops, 9)
     # predictions agree to 1e-5; where they happen to be right their squares have fewer digits
-    assert np.abs(ours.query_errors - plain.query_errors).max() < 1e-4 * plain.query_errors.max()
-    assert ours.point_nmse == pytest.approx(plain.point_nmse, rel=1e-3)
-    assert ours.state_change == pytest.approx(plain.state_change, rel=1e-3, abs=1e-6)
+    assert np.abs(fused.query_errors - plain.query_errors).max() < 1e-4 * plain.query_errors.max()
+    assert fused.point_nmse == pytest.approx(plain.point_nmse, rel=1e-3)
+    assert fused.state_change == pytest.approx(plain.state_change, rel=1e-3, abs=1e-6)
 
 
 def test_checkpointing_keeps_the_root_of_the_loops(monkeypatch):

@@ -11,35 +11,35 @@ from strategies import model_configs
 from looped.kernels.shape import MOST_TOKENS, MOST_WIDTH, PaddedShape
 from looped.sizes import SIZES, ModelConfig, Size
 from looped.training.loop import resolve, seeded_model
-from looped.training.replicas import Replicas
+from looped.training.stacked_model import StackedModel
 
 pytest.importorskip("triton", reason="Triton is for Linux")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 ODD = Size(n_layer=2, n_head=2, n_embd=10, n_mlp=70, learning_rate=1e-3)
 
 
-def losses_and_gradients(replicas, xs, ys):
-    losses, query_errors = replicas.errors(xs, ys)
-    gradients = torch.autograd.grad(losses.sum(), list(replicas.weights.values()))
-    return losses.detach(), query_errors, dict(zip(replicas.weights, gradients, strict=True))
+def losses_and_gradients(model, xs, ys):
+    losses, query_errors = model.errors(xs, ys)
+    gradients = torch.autograd.grad(losses.sum(), list(model.weights.values()))
+    return losses.detach(), query_errors, dict(zip(model.weights, gradients, strict=True))
 
 
 def programs(monkeypatch, size, bs, batch=2, dtype=torch.float32, **settings):
-    """The same replicas twice, plain and fused, and prompts for them; no weight is 0 or 1."""
+    """The same models twice, plain and fused, and prompts for them; no weight is 0 or 1."""
     monkeypatch.setitem(SIZES, "tiny", size)
     settings = {"loop_window": None, "n_examples": 6, "precision": "fp32", **settings}
     base = replace(TINY, b=max(bs), device=DEVICE, batch_size=batch, **settings)
     configs = [resolve(replace(base, b=b, seed=seed)) for seed, b in enumerate(bs)]
     generator = torch.Generator().manual_seed(0)
     pair = []
-    for fused in (False, True):
-        replicas = Replicas([seeded_model(config) for config in configs], configs)
-        replicas.fused, replicas.dtype = fused, dtype if fused else torch.float32
-        pair.append(replicas)
+    for is_fused in (False, True):
+        model = StackedModel([seeded_model(config) for config in configs], configs)
+        model.uses_triton, model.dtype = is_fused, dtype if is_fused else torch.float32
+        pair.append(model)
     noise = 0.1 * torch.randn(pair[0].flat.shape, generator=generator)
     with torch.no_grad():
-        for replicas in pair:
-            replicas.flat.add_(noise.to(DEVICE))
+        for model in pair:
+            model.flat.add_(noise.to(DEVICE))
     shape = (len(bs), batch, base.n_examples + 1)
     xs = torch.randn(*shape, base.n_dims, generator=generator).to(DEVICE)
     return *pair, xs, torch.randn(shape, generator=generator).to(DEVICE)

@@ -25,8 +25,8 @@ def test_what_is_saved_comes_back_to_the_bit(tmp_path):
 
 def test_the_last_two_by_number_are_kept(tmp_path):
     save_at(tmp_path, 9, 10, 100_000_000)
-    kept = sorted(path.name for path in tmp_path.iterdir())
-    assert kept == [
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [
         "step-00000010.json",
         "step-00000010.safetensors",
         "step-100000000.json",

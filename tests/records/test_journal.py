@@ -48,7 +48,7 @@ def test_numbers_that_are_none_cannot_hide_in_a_journal(tmp_path):
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=6))
-def test_history_holds_each_point_once_and_in_order(attempts):
+def test_history_holds_each_sample_once_and_in_order(attempts):
     """Each process starts somewhere up to where the last one came, and goes on for a while."""
     records, reached = [], 0
     for number, (wished, length) in enumerate(attempts):
@@ -60,9 +60,9 @@ def test_history_holds_each_point_once_and_in_order(attempts):
             for step in range(start + 1, reached + 1)
         ]
         records.append({"kind": "outcome", "step": reached, "process": number})
-    points = [r for r in history(records) if r["kind"] == "metrics"]
-    assert [r["step"] for r in points] == list(range(1, reached + 1))
-    newest = [r["process"] for r in points]
+    samples = [r for r in history(records) if r["kind"] == "metrics"]
+    assert [r["step"] for r in samples] == list(range(1, reached + 1))
+    newest = [r["process"] for r in samples]
     assert newest == sorted(newest)
     outcomes = [r for r in history(records) if r["kind"] == "outcome"]
     assert [r["process"] for r in outcomes] == [len(attempts) - 1]

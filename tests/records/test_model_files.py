@@ -29,12 +29,12 @@ def folder(tmp_path):
 def test_a_model_comes_back_to_the_bit(tmp_path, prompt):
     model = new_model(prompt=prompt)
     save_model(tmp_path, model, FACTS)
-    loaded, facts = load_model(tmp_path)
+    again, facts = load_model(tmp_path)
     assert facts == FACTS
-    assert loaded.config == model.config
-    assert not loaded.training
+    assert again.config == model.config
+    assert not again.training
     xs, ys = make_task("linear", n_dims=2).batch(7, 0, batch_size=3, n_points=5)
-    assert torch.equal(loaded(xs, ys, 4), model(xs, ys, 4))
+    assert torch.equal(again(xs, ys, 4), model(xs, ys, 4))
     assert sorted(path.name for path in tmp_path.iterdir()) == [DESCRIPTION, WEIGHTS]
 
 

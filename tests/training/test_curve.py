@@ -4,21 +4,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from looped.training.curve import SMOOTHING_STEPS, Curves
+from looped.training.curve import SMOOTHING_STEPS, TrainingCurve
 
 errors = st.lists(st.floats(0.01, 2.0), min_size=1, max_size=300)
 
 
 def fed(query_errors, n_steps=None):
-    curves = Curves(n_steps or len(query_errors))
-    curves.add([[2 * error, error, 1.0] for error in query_errors])
-    return curves
+    curve = TrainingCurve(n_steps or len(query_errors))
+    curve.add([[2 * error, error, 1.0] for error in query_errors])
+    return curve
 
 
 @given(errors, st.integers(0, 300))
 def test_a_run_saved_and_loaded_in_between_comes_to_the_same(query_errors, cut):
     first = fed(query_errors[:cut], len(query_errors))
-    second = Curves(**json.loads(json.dumps(first.state())))
+    second = TrainingCurve(**json.loads(json.dumps(first.state())))
     second.add([[2 * error, error, 1.0] for error in query_errors[cut:]])
     assert second == fed(query_errors)
 
@@ -33,8 +33,8 @@ def test_the_smoothed_error_is_the_weighted_mean_of_the_past(query_errors):
 
 @given(st.floats(0.0, 0.85), st.integers(1, 2000))
 def test_escape_is_found_soon_after_the_error_falls(level, fall):
-    curves = fed([1.0] * fall + [level] * 500)
-    lag = curves.escape_step - max(fall, SMOOTHING_STEPS)
+    curve = fed([1.0] * fall + [level] * 500)
+    lag = curve.escape_step - max(fall, SMOOTHING_STEPS)
     assert 0 <= lag <= 2 * SMOOTHING_STEPS
 
 
@@ -49,15 +49,15 @@ def test_one_lucky_batch_is_no_escape():
 @pytest.mark.parametrize(("late", "verdict"), [(0.7, True), (0.85, False), (1.0, False)])
 def test_unconverged_means_a_fall_by_more_than_a_fifth_over_the_last_fifth(late, verdict):
     n_steps = 10_000
-    curves = fed([1.0] * (8 * n_steps // 10) + [late] * (2 * n_steps // 10))
-    assert curves.late_fall == pytest.approx(late, rel=1e-3)
-    assert curves.unconverged is verdict
+    curve = fed([1.0] * (8 * n_steps // 10) + [late] * (2 * n_steps // 10))
+    assert curve.late_fall == pytest.approx(late, rel=1e-3)
+    assert curve.unconverged is verdict
 
 
-def test_a_point_is_the_mean_of_its_interval_and_best_the_lowest_point():
-    curves = Curves(4)
-    curves.add([[1.0, 3.0, 5.0], [3.0, 1.0, 7.0]])
-    assert curves.point() == {"loss": 2.0, "query_error": 2.0, "grad_norm": 6.0}
-    curves.add([[4.0, 1.0, 0.0]])
-    assert curves.point() == {"loss": 4.0, "query_error": 1.0, "grad_norm": 0.0}
-    assert curves.best == {"loss": 2.0, "query_error": 1.0}
+def test_a_sample_is_the_mean_of_its_interval_and_best_the_lowest_sample():
+    curve = TrainingCurve(4)
+    curve.add([[1.0, 3.0, 5.0], [3.0, 1.0, 7.0]])
+    assert curve.sample() == {"loss": 2.0, "query_error": 2.0, "grad_norm": 6.0}
+    curve.add([[4.0, 1.0, 0.0]])
+    assert curve.sample() == {"loss": 4.0, "query_error": 1.0, "grad_norm": 0.0}
+    assert curve.best == {"loss": 2.0, "query_error": 1.0}

@@ -5,71 +5,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_trainings import DRAWN, SEVERAL, TINY, Witness, same_weights, samples, together
-from strategies import seeds, steps
 
-from looped import TrainConfig, tasks
+from looped import TrainConfig
+from looped.records.journal import read
 from looped.training import loop, resolve
 from looped.training.curve import DivergedError
 from looped.training.groups import can_share, replica_groups
-from looped.training.replicas import Replicas, named_views
+from looped.training.replicas import Replicas
+from looped.training.stacked_model import StackedModel
 
 BASE = resolve.resolve(replace(TINY, precision="fp32"))
-
-
-@st.composite
-def cells(draw):
-    """Configurations that may train together, by falling b."""
-    prompt = draw(st.sampled_from(("joint", "interleaved")))
-    size = draw(st.sampled_from(("tiny", "small")))
-    base = replace(BASE, size=size, prompt=prompt, learning_rate=None, loop_window=None)
-    if draw(st.booleans()):
-        bs = draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
-        chosen = [replace(base, b=b, seed=draw(seeds)) for b in sorted(bs, reverse=True)]
-    else:
-        b = draw(st.integers(2, 5))
-        base = replace(base, b=b, loop_window=draw(st.integers(1, b)))
-        base = replace(base, b_draw=draw(st.sampled_from(("fixed", "uniform"))))
-        chosen = [
-            replace(base, seed=seed) for seed in draw(st.lists(seeds, min_size=1, max_size=3))
-        ]
-    return [resolve.resolve(config) for config in chosen]
-
-
-@settings(max_examples=20)
-@given(configs=cells(), step=steps)
-def test_replicas_have_the_errors_and_gradients_of_each_model_alone(configs, step):
-    models = [loop.seeded_model(config) for config in configs]
-    replicas = Replicas(models, configs)
-    task = tasks.from_config(BASE.task_config)
-    drawn = [task.batch(config.seed, 0, 4, config.n_examples + 1) for config in configs]
-    xs, ys = (torch.stack(parts) for parts in zip(*drawn, strict=True))
-    is_drawn = configs[0].b_draw != "fixed"
-    losses, query_errors = replicas.errors(
-        xs, ys, configs[0].loops_of_step(step) if is_drawn else None
-    )
-    gradients = torch.autograd.grad(losses.sum(), list(replicas.weights.values()))
-    for row, (model, config) in enumerate(zip(models, configs, strict=True)):
-        loops = config.loops_of_step(step)
-        predictions = model(*drawn[row], loops, grad_loops=min(config.window, loops))
-        errors = (predictions - drawn[row][1][:, -model.config.n_queries :]).square()
-        torch.testing.assert_close(losses[row], errors.mean(), rtol=1e-4, atol=1e-6)
-        torch.testing.assert_close(
-            query_errors[row], errors[-1, :, -1].mean(), rtol=1e-4, atol=1e-6
-        )
-        alone = torch.autograd.grad(errors.mean(), list(model.parameters()))
-        largest = max(gradient.abs().max() for gradient in alone)
-        for ours, expected in zip(gradients, alone, strict=True):
-            assert (ours[row] - expected).abs().max() < 1e-4 * largest
-
-
-def test_named_views_share_the_memory():
-    model = loop.seeded_model(BASE)
-    flat = torch.zeros(3, sum(p.numel() for p in model.parameters()))
-    views = named_views(flat, model)
-    assert views.keys() == dict(model.named_parameters()).keys()
-    for view in views.values():
-        view[1] += 1
-    assert torch.equal(flat, torch.tensor([0.0, 1, 0])[:, None].expand_as(flat))
 
 
 @pytest.mark.parametrize(
@@ -171,6 +116,28 @@ def test_training_together_equals_training_alone(tmp_path):
         assert [step for step, _ in samples(folder)] == [1, 5, 10, 15, 20, 23]
 
 
+def programs_of(folder):
+    """The program and the number of its replicas that each start of a training names."""
+    records, _ = read(folder.journal_path)
+    return [(r["program"], r["replicas"]) for r in records if r["kind"] == "start"]
+
+
+def test_the_journal_tells_which_trainings_ran_as_one_program(tmp_path):
+    with pytest.raises(loop.Stopped):
+        together(tmp_path, watcher=Witness(stop_at=12))
+    _, pair = together(tmp_path, SEVERAL[:2])
+    _, single = together(tmp_path, SEVERAL[2:3])
+    _, (alone,) = together(tmp_path / "apart", [SEVERAL[3]])
+    first, *others = [programs_of(folder) for folder in (*pair, *single)]
+    program, n_replicas = first[0]
+    assert n_replicas == len(SEVERAL)
+    assert all(programs[0] == (program, n_replicas) for programs in others)
+    resumed = [programs[1] for programs in (first, *others)]
+    assert [replicas for _, replicas in resumed] == [2, 2, 1]
+    assert resumed[0] == resumed[1]
+    assert len({program, *dict(resumed), *dict(programs_of(alone))}) == 4
+
+
 @settings(max_examples=5)
 @given(stops=st.lists(st.integers(1, 23), min_size=1, max_size=3))
 def test_a_stopped_group_goes_on_as_if_it_had_not_stopped(stops, tmp_path_factory):
@@ -236,7 +203,7 @@ def test_a_replica_that_diverges_takes_no_other_along(tmp_path, monkeypatch):
 
 
 def test_too_little_memory_halves_the_group(tmp_path, monkeypatch):
-    errors, sizes = Replicas.errors, []
+    errors, sizes = StackedModel.errors, []
 
     def small_card(self, xs, *given):
         sizes.append(len(xs))
@@ -244,7 +211,7 @@ def test_too_little_memory_halves_the_group(tmp_path, monkeypatch):
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return errors(self, xs, *given)
 
-    monkeypatch.setattr(Replicas, "errors", small_card)
+    monkeypatch.setattr(StackedModel, "errors", small_card)
     result, _ = together(tmp_path)
     assert sizes[:3] == [4, 2, 1]
     for trained, config in zip(result, SEVERAL, strict=True):
