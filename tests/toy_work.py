@@ -12,17 +12,18 @@ def never():
 
 
 def until_signal():
-    came = []
-    signal.signal(signal.SIGTERM, lambda *_: came.append(1))
-    return lambda: bool(came)
+    signals = []
+    signal.signal(signal.SIGTERM, lambda *_: signals.append(1))
+    return lambda: bool(signals)
 
 
-def toy(group, report, should_stop, dies_at=None, sleeps=0.0):
-    for cell in group:
-        report(News(cell.identity, RUNNING, step=os.getpid()))
-        if cell.seed == dies_at:
+def toy(group, send, should_stop, dies_at=None, sleeps=0.0):
+    for config in group:
+        send(News(identity=config.identity, state=RUNNING, step=os.getpid()))
+        if config.seed == dies_at:
             os.kill(os.getpid(), signal.SIGKILL)
         end = time.monotonic() + sleeps
         while time.monotonic() < end and not should_stop():
             time.sleep(0.01)
-        report(News(cell.identity, KILLED if should_stop() else FINISHED, reason="toy"))
+        state = KILLED if should_stop() else FINISHED
+        send(News(identity=config.identity, state=state, reason="toy"))

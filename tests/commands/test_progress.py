@@ -1,42 +1,43 @@
 import sys
-
-import pytest
+from dataclasses import replace
 
 from entrypoints import progress
 from entrypoints.progress import Progress
+from looped.config import TrainConfig
 
-POINT = {"train/loss": 0.5, "train/query_error": 0.25, "speed/steps_per_s": 2.0}
+CONFIG = TrainConfig(size="tiny", b=5, seed=42, steps=1000)
+VALUES = {"train/loss": 0.5, "train/query_error": 0.25, "speed/steps_per_s": 2.0}
 
 
 def test_plain_lines_say_how_far_how_good_and_how_long(capsys):
-    Progress("tiny", 1000)(400, POINT)
-    line = "tiny: step 400/1,000, loss 0.5000, query error 0.2500, 2.0 steps/s, 05:00 left\n"
+    Progress().sampled(CONFIG, 400, VALUES)
+    line = "tiny-b5-s42: step 400/1,000, loss 0.5000, query error 0.2500, 2.0 steps/s, 05:00 left\n"
     assert capsys.readouterr().err == line
 
 
 def test_plain_lines_come_now_and_then_and_at_the_end(capsys, monkeypatch):
     now = iter([0.0, 0.0, 3.0, 11.0, 11.0, 12.0, 12.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
-    show = Progress("tiny", 40)
+    show = Progress()
     for step in (10, 20, 30, 40):
-        show(step, POINT)
-    shown = [line.split(",")[0] for line in capsys.readouterr().err.splitlines()]
-    assert shown == ["tiny: step 10/40", "tiny: step 30/40", "tiny: step 40/40"]
+        show.sampled(replace(CONFIG, steps=40), step, VALUES)
+    lines = [line.split(",")[0] for line in capsys.readouterr().err.splitlines()]
+    assert lines == [f"tiny-b5-s42: step {step}/40" for step in (10, 30, 40)]
 
 
 def test_a_terminal_gets_a_bar(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    show = Progress("tiny", 10)
-    show(5, POINT)
-    show(10, POINT)
-    show.evaluated(64, 64)
-    shown = capsys.readouterr().err
-    assert "tiny: 100%" in shown
-    assert "10/10" in shown
-    assert "loss 0.5000, query error 0.2500" in shown
-    assert shown.endswith("\rtiny: evaluated on 64/64 prompts\n")
+    config, show = replace(CONFIG, steps=10), Progress()
+    show.sampled(config, 5, VALUES)
+    show.sampled(config, 10, VALUES)
+    show.evaluated(config, 64, 64)
+    text = capsys.readouterr().err
+    assert "tiny-b5-s42: 100%" in text
+    assert "10/10" in text
+    assert "loss 0.5000, query error 0.2500" in text
+    assert text.endswith("\rtiny-b5-s42: evaluated on 64/64 prompts\n")
 
 
-def test_an_evaluation_stops_when_asked():
-    with pytest.raises(KeyboardInterrupt):
-        Progress("tiny", 0, should_stop=lambda: True).evaluated(1, 2)
+def test_it_never_stops_what_it_shows():
+    assert Progress().should_stop() is False
+    assert "should_stop" not in vars(Progress)

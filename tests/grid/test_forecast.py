@@ -4,6 +4,7 @@ import pytest
 from small_trainings import DRAWN, TINY
 
 from looped.grid.forecast import measure_speed
+from looped.names import Metric
 from looped.training import loop, resolve
 
 
@@ -11,11 +12,12 @@ from looped.training import loop, resolve
 def test_speed_is_that_of_the_steps_whatever_loops_they_draw(config, monkeypatch):
     """On a machine of 1,000 FLOP/s, of which the first step wastes half."""
 
-    def train_together(configs, folders, watch, should_stop):
+    def train_together(configs, folders, watcher):
         for step in range(1, 10**6):
-            spent = sum(own.flops_of(own.loops_of_step(step - 1)) for own in configs)
-            watch(configs[0], step, {"speed/steps_per_s": (500 if step == 1 else 1000) / spent})
-            if should_stop():
+            flops = sum(each.flops_of(each.loops_of_step(step - 1)) for each in configs)
+            rate = 500 if step == 1 else 1000
+            watcher.sampled(configs[0], step, {Metric.STEPS_PER_S: rate / flops})
+            if watcher.should_stop():
                 raise loop.Stopped
 
     monkeypatch.setattr(loop, "train_together", train_together)

@@ -4,79 +4,90 @@ from dataclasses import replace
 import pytest
 
 from looped.config import TrainConfig
-from looped.grid.known_runs import finished_runs, known_cells
-from looped.tracking.runs import IMPORTED
+from looped.grid.known_runs import finished_runs, standings_in_store
+from looped.names import Kind, Metric, Tag
+from looped.tracking.store import Store
 
-CELLS = [replace(TrainConfig(), seed=seed).resolved("cpu", "fp32") for seed in range(4)]
-ONE, TWO, THREE, FOUR = CELLS
+CONFIGS = [replace(TrainConfig(), seed=seed).resolved("cpu", "fp32") for seed in range(4)]
+FIRST, SECOND, THIRD, FOURTH = CONFIGS
+
+
+class Trainings:
+    """Logs trainings, and tells what is known of them."""
+
+    def __init__(self, client, root):
+        self.client, self.root = client, root
+        self.store = Store(client, os.environ["MLFLOW_EXPERIMENT_ID"])
+
+    def log(self, config, status, end_time=1_000_000, commit="abc"):
+        tags = {Tag.KIND: Kind.TRAINING, Tag.IDENTITY: config.identity, Tag.COMMIT: commit}
+        run_id = self.client.create_run(self.store.experiment_id, end_time, tags).info.run_id
+        self.client.log_metric(run_id, Metric.NMSE, 0.5)
+        self.client.set_terminated(run_id, status, end_time)
+        return run_id
+
+    def standing(self, config, commit=None):
+        return standings_in_store(self.store, CONFIGS, self.root, commit)[config.identity]
+
+    def ids(self, config):
+        finished = finished_runs(self.store, self.root)
+        return {run.run_id for run in finished.get(config.identity, [])}
 
 
 @pytest.fixture
-def known(store, tmp_path):
-    """Log a training and tell what is known of its cell."""
-    experiment = os.environ["MLFLOW_EXPERIMENT_ID"]
-
-    def log(cell, status, ended=1_000_000, commit="abc", **tags):
-        tags |= {"looped.kind": "training", "identity": cell.identity, "git.commit": commit}
-        run_id = store.create_run(experiment, ended, tags).info.run_id
-        store.log_metric(run_id, "held_out/nmse", 0.5)
-        store.set_terminated(run_id, status, ended)
-        return run_id
-
-    def state(cell, commit=None):
-        return known_cells(store, experiment, CELLS, tmp_path, commit)[cell.identity]
-
-    def ids(cell):
-        found = finished_runs(store, experiment, tmp_path)
-        return {run.run_id for run in found.get(cell.identity, [])}
-
-    log.state, log.ids, log.experiment = state, ids, experiment
-    return log
+def trainings(store, tmp_path):
+    return Trainings(store, tmp_path)
 
 
-def test_the_newest_word_on_a_cell_stands(known):
-    first = known(ONE, "FINISHED")
-    known(TWO, "FAILED", 1)
-    known(THREE, "FAILED", 1)
-    known(THREE, "KILLED", 2)
-    assert known.state(ONE)[:3] == ("done", first, 0.5)
-    assert [known.state(cell).state for cell in CELLS[1:]] == ["failed before", "to do", "to do"]
-    known(TWO, "FINISHED")
-    assert known.state(TWO).state == "done"
+def test_the_newest_word_on_a_training_stands(trainings):
+    first = trainings.log(FIRST, "FINISHED")
+    trainings.log(SECOND, "FAILED", 1)
+    trainings.log(THIRD, "FAILED", 1)
+    trainings.log(THIRD, "KILLED", 2)
+    standing = trainings.standing(FIRST)
+    assert (standing.state, standing.run_id, standing.nmse) == ("done", first, 0.5)
+    states = [trainings.standing(config).state for config in CONFIGS[1:]]
+    assert states == ["failed before", "to do", "to do"]
+    trainings.log(SECOND, "FINISHED")
+    assert trainings.standing(SECOND).state == "done"
 
 
-def test_another_commits_run_counts_unless_asked(known):
-    known(ONE, "FINISHED", commit="abc")
-    assert known.state(ONE).state == "done"
-    assert known.state(ONE, "abc").state == "done"
-    assert known.state(ONE, "def").state == "to do"
+def test_another_commits_run_counts_unless_asked(trainings):
+    trainings.log(FIRST, "FINISHED", commit="abc")
+    assert trainings.standing(FIRST).state == "done"
+    assert trainings.standing(FIRST, "abc").state == "done"
+    assert trainings.standing(FIRST, "def").state == "to do"
 
 
-def test_what_is_kept_from_earlier_follows_the_store(known, store):
-    first = known(ONE, "FINISHED", 10_000_000)
-    second = known(TWO, "FINISHED", 10_000_000)
-    assert (known.ids(ONE), known.ids(TWO)) == ({first}, {second})
-    third = known(ONE, "FINISHED", 10_000_001)  # ended since
-    assert known.ids(ONE) == {first, third}
-    store.set_tag(first, "superseded_by", third)
-    assert known.ids(ONE) == {third}
+def test_what_is_kept_from_earlier_follows_the_store(trainings, store):
+    first = trainings.log(FIRST, "FINISHED", 10_000_000)
+    second = trainings.log(SECOND, "FINISHED", 10_000_000)
+    assert (trainings.ids(FIRST), trainings.ids(SECOND)) == ({first}, {second})
+    third = trainings.log(FIRST, "FINISHED", 10_000_001)  # ended since
+    assert trainings.ids(FIRST) == {first, third}
+    store.set_tag(first, Tag.SUPERSEDED_BY, third)
+    assert trainings.ids(FIRST) == {third}
     store.delete_run(second)
-    assert known.ids(TWO) == set()
+    assert trainings.ids(SECOND) == set()
     store.restore_run(second)
-    fourth = known(FOUR, "FINISHED", 1)  # imported: ended long ago
-    store.set_experiment_tag(known.experiment, IMPORTED, "now")
-    assert (known.ids(TWO), known.ids(FOUR)) == ({second}, {fourth})
+    fourth = trainings.log(FOURTH, "FINISHED", 1)  # imported: ended long ago
+    store.set_experiment_tag(trainings.store.experiment_id, Tag.IMPORTED, "now")
+    assert (trainings.ids(SECOND), trainings.ids(FOURTH)) == ({second}, {fourth})
 
 
-def test_the_store_is_only_asked_for_what_ended_since(known, store, monkeypatch):
-    known(ONE, "FINISHED", 1_000)
-    known(TWO, "FINISHED", 900_000_000)
-    known.ids(ONE)
-    asked = []
+def test_the_store_is_only_asked_for_what_ended_since(trainings, store, monkeypatch):
+    trainings.log(FIRST, "FINISHED", 1_000)
+    trainings.log(SECOND, "FINISHED", 900_000_000)
+    trainings.ids(FIRST)
+    counts = []
     search = type(store).search_runs
-    monkeypatch.setattr(
-        type(store), "search_runs", lambda *a, **k: asked.append(len(r := search(*a, **k))) or r
-    )
-    assert known.ids(ONE)
-    assert known.ids(TWO)
-    assert sum(asked) == 2  # TWO's run, in each of the two
+
+    def counting(*words, **options):
+        runs = search(*words, **options)
+        counts.append(len(runs))
+        return runs
+
+    monkeypatch.setattr(type(store), "search_runs", counting)
+    assert trainings.ids(FIRST)
+    assert trainings.ids(SECOND)
+    assert sum(counts) == 2  # SECOND's run, in each of the two

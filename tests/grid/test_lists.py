@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entrypoints import arguments
-from looped.config import TASK_OPTIONS, TrainConfig
-from looped.grid import lists as cells
-from looped.grid.lists import Lists, cross, grid_identity, refuse_doubles, varied
+from looped.config import TrainConfig
+from looped.grid.lists import PLURALS, Lists, cross, grid_identity, refuse_doubles, varied
+from looped.task_kinds import TASK_KINDS, TASK_SETTINGS
 
 RESOLVED = TrainConfig(size="tiny", b=6).resolved("cpu", "fp32")
 
@@ -23,19 +23,19 @@ RECORDS |= {"kernels": "off", "checkpoint_loops": True}
 
 def parse(*words):
     (lists,) = arguments.parse("grid", "", Lists, argv=words)
-    return [cell.resolved("cpu", "fp32") for cell in cross(lists)]
+    return [config.resolved("cpu", "fp32") for config in cross(lists)]
 
 
 def test_the_default_is_the_study():
     study = parse()
     assert len(study) == 36
-    assert {(cell.size, cell.b, cell.seed) for cell in study} == {
+    assert {(config.size, config.b, config.seed) for config in study} == {
         (size, b, seed)
         for size in ("tiny", "small", "medium")
         for b in (1, 5, 10, 15)
         for seed in (42, 451, 1984)
     }
-    assert {cell.learning_rate for cell in study} == {0.001, 0.0005}
+    assert {config.learning_rate for config in study} == {0.001, 0.0005}
     assert varied(study) == ["size", "b", "seed"]
 
 
@@ -50,22 +50,21 @@ def spelled(draw, values):
 
 @given(st.data(), st.sets(st.integers(1, 40), min_size=1, max_size=4),
        st.sets(st.integers(0, 2000), min_size=1, max_size=4))  # fmt: skip
-def test_order_and_spelling_change_no_cell(data, bs, seeds):
+def test_order_and_spelling_change_no_training(data, bs, seeds):
     def draw():
         return parse("--bs", data.draw(spelled(bs)), "--seeds", data.draw(spelled(seeds)),
                      "--learning_rate", data.draw(st.sampled_from(["auto", "0.001", "1e-3"])),
                      "--sizes", "tiny")  # fmt: skip
 
-    one, other = draw(), draw()
-    assert {cell.identity for cell in one} == {cell.identity for cell in other}
-    assert len({cell.identity for cell in one}) == len(bs) * len(seeds)
-    assert grid_identity(one) == grid_identity(other)
-    refuse_doubles(one)
+    grid, respelled = draw(), draw()
+    assert {config.identity for config in grid} == {config.identity for config in respelled}
+    assert len({config.identity for config in grid}) == len(bs) * len(seeds)
+    assert grid_identity(grid) == grid_identity(respelled)
+    refuse_doubles(grid)
 
 
 def test_every_setting_is_held_here():
-    options = {option for own in TASK_OPTIONS.values() for option in own}
-    assert {f.name for f in fields(TrainConfig)} == {*CHANGES, *RECORDS, *options}
+    assert {f.name for f in fields(TrainConfig)} == {*CHANGES, *RECORDS, *TASK_SETTINGS}
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -73,9 +72,9 @@ def test_a_changed_value_changes_the_identity(name):
     assert replace(RESOLVED, **{name: CHANGES[name]}).identity != RESOLVED.identity
 
 
-@pytest.mark.parametrize("task", [task for task, own in TASK_OPTIONS.items() if own])
+@pytest.mark.parametrize("task", [task for task, kind in TASK_KINDS.items() if kind.settings])
 def test_a_changed_setting_of_the_task_changes_the_identity_there_alone(task):
-    (option,) = TASK_OPTIONS[task]
+    (option,) = TASK_KINDS[task].setting_names
     value = 2 if option != "noise_std" else 0.5
     there = replace(RESOLVED, task=task)
     assert replace(there, **{option: value}).identity != there.identity
@@ -90,18 +89,18 @@ def test_what_only_decides_records_is_no_part_of_the_identity(name):
 @given(st.lists(st.integers(0, 50), min_size=2, max_size=5))
 def test_doubles_are_refused_and_named(seeds):
     twice = {seed for seed in seeds if seeds.count(seed) > 1}
-    own = [replace(RESOLVED, seed=seed) for seed in seeds]
+    configs = [replace(RESOLVED, seed=seed) for seed in seeds]
     if twice:
         with pytest.raises(ValueError, match=r"must differ .* got tiny-b6-s\d+ twice"):
-            refuse_doubles(own)
+            refuse_doubles(configs)
     else:
-        refuse_doubles(own)
+        refuse_doubles(configs)
 
 
 def test_a_double_that_is_spelled_differently_says_what_decides_nothing():
-    own = [RESOLVED, replace(RESOLVED, noise_std=0.5)]
+    configs = [RESOLVED, replace(RESOLVED, noise_std=0.5)]
     with pytest.raises(ValueError, match=r"noise_std=0.25 and 0.5, which decides nothing there"):
-        refuse_doubles(own)
+        refuse_doubles(configs)
 
 
 @pytest.mark.parametrize(
@@ -125,15 +124,15 @@ def test_a_bad_list_is_refused_in_one_line(capsys, words, says):
     ("words", "says"),
     [
         (("--bs", "5,1", "--loop_window", "auto,3"),
-         "every cell must be one that train takes, got size=tiny, b=1, seed=42, loop_window=3: "
+         "every training must be one that train takes, got size=tiny, b=1, seed=42, loop_window=3: "
          "loop_window must lie in [1, b=1], got 3"),
         (("--sizes", "tiny,huge"), "got size=huge, b=1, seed=42: size must be one of tiny, small"),
         (("--sizes", "tiny", "--bs", "2", "--seeds", "1", "--steps", "-1"),
          "got size=tiny, b=2: steps must be a whole number of at least 0, got -1"),
     ],
 )  # fmt: skip
-def test_a_value_that_train_would_refuse_is_named_with_its_cell(words, says):
-    with pytest.raises(ValueError, match="every cell") as refusal:
+def test_a_value_that_train_would_refuse_is_named_with_its_training(words, says):
+    with pytest.raises(ValueError, match="every training") as refusal:
         parse(*words)
     assert says in str(refusal.value)
 
@@ -144,6 +143,6 @@ def test_an_empty_list_is_refused():
 
 
 def test_plurals_name_fields_of_the_lists():
-    assert {cells.PLURALS.get(f.name, f.name) for f in fields(TrainConfig)} == {
+    assert {PLURALS.get(f.name, f.name) for f in fields(TrainConfig)} == {
         f.name for f in fields(Lists)
     }

@@ -10,33 +10,47 @@ from looped.config import TrainConfig
 from looped.grid.ledger import FINISHED, KILLED, RUNNING
 from looped.grid.local_engine import run_locally
 
-CELLS = [replace(TrainConfig(), seed=seed).resolved("cpu", "fp32") for seed in range(5)]
+CONFIGS = [replace(TrainConfig(), seed=seed).resolved("cpu", "fp32") for seed in range(5)]
 
 
-def run(groups, work, watch_signals=never, n_workers=2, should_stop=lambda: False):
-    heard = []
-    run_locally(groups, work, watch_signals, n_workers, 1, heard.append, lambda: None, should_stop)
-    return heard
+class Desk:
+    """Keeps all news; says to stop once so many trainings were heard of."""
+
+    def __init__(self, most=None):
+        self.news = []
+        self.most = most
+
+    def hear(self, news):
+        self.news.append(news)
+
+    def tick(self):
+        pass
+
+    def should_stop(self):
+        return self.most is not None and len({news.identity for news in self.news}) >= self.most
+
+
+def run(groups, work, watch_signals=never, most=None):
+    desk = Desk(most)
+    run_locally(groups, work, watch_signals, 2, 1, desk)
+    return desk.news
 
 
 def test_a_worker_that_dies_takes_only_its_own_group_along():
-    groups = [CELLS[:1], CELLS[1:3], CELLS[3:4], CELLS[4:]]
-    heard = run(groups, partial(toy, dies_at=1))
-    ended = {news.identity: news for news in heard if news.state != RUNNING}
-    states = [ended[cell.identity].state for cell in CELLS]
+    groups = [CONFIGS[:1], CONFIGS[1:3], CONFIGS[3:4], CONFIGS[4:]]
+    news = run(groups, partial(toy, dies_at=1))
+    endings = {each.identity: each for each in news if each.state != RUNNING}
+    states = [endings[config.identity].state for config in CONFIGS]
     assert states == [FINISHED, KILLED, KILLED, FINISHED, FINISHED]
-    assert ended[CELLS[1].identity].reason == "its worker died of SIGKILL"
-    assert len([news for news in heard if news.state != RUNNING]) == 5
-    assert len({news.step for news in heard if news.state == RUNNING}) >= 2
+    assert endings[CONFIGS[1].identity].reason == "its worker died of SIGKILL"
+    assert len([each for each in news if each.state != RUNNING]) == 5
+    assert len({each.step for each in news if each.state == RUNNING}) >= 2
 
 
 def test_a_stop_ends_what_runs_in_good_order_and_begins_nothing_more():
-    begun = time.monotonic()
-    heard = []
-    run_locally(
-        [[cell] for cell in CELLS], partial(toy, sleeps=60), until_signal, 2, 1, heard.append,
-        lambda: None, lambda: len({n.identity for n in heard}) == 2,
-    )  # fmt: skip
-    assert time.monotonic() - begun < 40
-    assert [news.state for news in heard] == [RUNNING] * 2 + [KILLED] * 2
-    assert all(news.reason == "toy" for news in heard[2:])
+    begun_at = time.monotonic()
+    groups = [[config] for config in CONFIGS]
+    news = run(groups, partial(toy, sleeps=60), until_signal, most=2)
+    assert time.monotonic() - begun_at < 40
+    assert [each.state for each in news] == [RUNNING] * 2 + [KILLED] * 2
+    assert all(each.reason == "toy" for each in news[2:])

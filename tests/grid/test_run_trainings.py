@@ -1,4 +1,4 @@
-"""One place that takes cells to their ends: alone, together, failing, of other code."""
+"""One place that takes trainings to their ends: alone, together, failing, of other code."""
 
 from dataclasses import replace
 
@@ -6,12 +6,13 @@ import pytest
 
 from looped import TrainConfig
 from looped.grid import run_trainings, runner
-from looped.grid.options import CellOptions, GridOptions
-from looped.grid.run_trainings import is_fresh, run_cells
+from looped.grid.options import GridOptions, RunOptions
+from looped.grid.run_trainings import is_fresh
 from looped.records.folder import RunFolder, run_path
 from looped.records.journal import read
 from looped.records.origin import Origin
 from looped.training import loop, resolve
+from looped.training.watcher import Watcher
 
 TINY = resolve.resolve(
     TrainConfig(size="tiny", b=2, n_dims=2, n_examples=5, batch_size=4, steps=23, log_every=5,
@@ -20,8 +21,8 @@ TINY = resolve.resolve(
 
 
 def run(root, *configs, **options):
-    chosen = CellOptions(runs_dir=str(root), tracking="offline", evaluate=False, **options)
-    return run_cells(configs, chosen, lambda: False, lambda *_: None, lambda *_: None)
+    offline = RunOptions(runs_dir=str(root), tracking="offline", evaluate=False, **options)
+    return run_trainings.run_trainings(configs, offline, Watcher())
 
 
 def starts(root, config=TINY):
@@ -29,9 +30,9 @@ def starts(root, config=TINY):
     return [record["step"] for record in records if record["kind"] == "start"]
 
 
-def test_a_cell_that_fails_or_is_refused_takes_no_other_along(tmp_path, capsys, monkeypatch):
+def test_a_training_that_fails_or_is_refused_takes_no_other_along(tmp_path, capsys, monkeypatch):
     wild = replace(TINY, learning_rate=1e30, grad_clip=1e30, warmup=0)
-    broken, held = replace(TINY, seed=1), replace(TINY, seed=2)
+    broken, locked = replace(TINY, seed=1), replace(TINY, seed=2)
     train = loop.train_together
 
     def breaks(configs, *rest):
@@ -40,9 +41,9 @@ def test_a_cell_that_fails_or_is_refused_takes_no_other_along(tmp_path, capsys, 
         return train(configs, *rest)
 
     monkeypatch.setattr(loop, "train_together", breaks)
-    holder = RunFolder(tmp_path, held)
+    holder = RunFolder(tmp_path, locked)
     # the last two would share a program, in which one breaks
-    endings = run(tmp_path, wild, held) + run(tmp_path, broken, held, TINY)
+    endings = run(tmp_path, wild, locked) + run(tmp_path, broken, locked, TINY)
     holder.close()
     statuses = ["FAILED", "REFUSED", "FAILED", "REFUSED", "FINISHED"]
     assert [ending.status for ending in endings] == statuses
@@ -57,8 +58,8 @@ def test_same_code_goes_on_and_other_code_begins_anew(tmp_path, monkeypatch):
     run(tmp_path, TINY, resume="same_code")
     run(tmp_path, TINY, resume="same_code")
     assert starts(tmp_path) == [0, 23]
-    other = replace(Origin.here(), commit="another")
-    monkeypatch.setattr(run_trainings.Origin, "here", lambda grid=None: other)
+    elsewhere = replace(Origin.here(), commit="another")
+    monkeypatch.setattr(run_trainings.Origin, "here", lambda grid=None: elsewhere)
     run(tmp_path, TINY)
     assert starts(tmp_path) == [0, 23, 23]
     monkeypatch.undo()
@@ -77,7 +78,7 @@ def test_who_begins_anew(resume, before, fresh):
     assert is_fresh(resume, left_by, Origin("same", False, "host")) is fresh
 
 
-def test_an_interrupt_leaves_no_cell_without_an_end(tmp_path, monkeypatch):
+def test_an_interrupt_leaves_no_training_without_an_end(tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
@@ -92,14 +93,14 @@ def test_an_interrupt_leaves_no_cell_without_an_end(tmp_path, monkeypatch):
 
 def test_a_grid_leaves_alone_what_failed_unless_asked(tmp_path):
     wild = replace(TINY, learning_rate=1e30, grad_clip=1e30, warmup=0)
-    waiting = replace(TINY, seed=1)
+    untouched = replace(TINY, seed=1)
     run(tmp_path, wild)
     run(tmp_path, TINY)
 
-    def left(**options):
-        offline = CellOptions(runs_dir=str(tmp_path), tracking="offline")
-        asked = [wild, TINY, waiting]
-        return runner.GridRunner(asked, {}, GridOptions(**options), offline).left
+    def to_train(**options):
+        offline = RunOptions(runs_dir=str(tmp_path), tracking="offline")
+        configs = [wild, TINY, untouched]
+        return runner.GridRunner(configs, {}, GridOptions(**options), offline).to_train
 
-    assert left() == [waiting]
-    assert left(retry_failed=True) == [wild, waiting]
+    assert to_train() == [untouched]
+    assert to_train(retry_failed=True) == [wild, untouched]

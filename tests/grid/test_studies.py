@@ -7,21 +7,22 @@ from hypothesis import strategies as st
 from entrypoints import arguments, grid
 from looped.b_draw import DISTRIBUTIONS
 from looped.grid.lists import Lists, cross, refuse_doubles, varied
-from looped.grid.options import CellOptions, GridOptions
-from looped.grid.studies import STUDIES, studied
+from looped.grid.options import GridOptions, RunOptions
+from looped.grid.studies import STUDIES, apply_studies
 
 
 def parse(*words):
-    """What the grid command makes of its words: resolved cells and how to train them."""
-    groups = (Lists, GridOptions, CellOptions)
-    lists, options, cell_options = arguments.parse("grid", "", *groups, argv=words)
-    cells = [cell.resolved("cpu", "fp32") for cell in cross(studied(options.study, lists))]
-    refuse_doubles(cells)
-    return cells, studied(options.study, cell_options)
+    """What the grid command makes of its words: resolved trainings and how to run them."""
+    groups = (Lists, GridOptions, RunOptions)
+    lists, options, run_options = arguments.parse("grid", "", *groups, argv=words)
+    lists = apply_studies(options.study, lists)
+    configs = [config.resolved("cpu", "fp32") for config in cross(lists)]
+    refuse_doubles(configs)
+    return configs, apply_studies(options.study, run_options)
 
 
 def identities(*words):
-    return {cell.identity for cell in parse(*words)[0]}
+    return {config.identity for config in parse(*words)[0]}
 
 
 FULL = {(size, b, seed) for size in ("tiny", "small", "medium")
@@ -29,7 +30,7 @@ FULL = {(size, b, seed) for size in ("tiny", "small", "medium")
 
 
 @pytest.mark.parametrize(
-    ("study", "n_cells", "shared", "apart"),
+    ("study", "n_trainings", "n_of_default", "varying"),
     [
         ("full", 36, 36, ["size", "b", "seed"]),
         ("more-data", 108, 36, ["size", "b", "seed", "steps"]),
@@ -38,33 +39,33 @@ FULL = {(size, b, seed) for size in ("tiny", "small", "medium")
         ("quick", 40, 0, ["size", "b", "seed"]),
     ],
 )
-def test_a_study_has_the_cells_of_its_question_and_those_of_the_default(
-    study, n_cells, shared, apart
+def test_a_study_has_the_trainings_of_its_question_and_those_of_the_default(
+    study, n_trainings, n_of_default, varying
 ):
-    cells, options = parse("--study", study)
-    assert len(cells) == n_cells
-    assert len({cell.identity for cell in cells} & identities()) == shared
-    assert varied(cells) == apart
-    assert (options == CellOptions()) == (study != "quick")
+    configs, options = parse("--study", study)
+    assert len(configs) == n_trainings
+    assert len({config.identity for config in configs} & identities()) == n_of_default
+    assert varied(configs) == varying
+    assert (options == RunOptions()) == (study != "quick")
 
 
 def test_all_studies_are_held_above_and_no_other_is_taken(capsys):
     assert {"full", "more-data", "larger-b", "random-b", "quick"} == set(STUDIES)
     with pytest.raises(SystemExit):
         parse("--study", "more-b")
-    said = "grid: study must be one of full, more-data, larger-b, random-b, quick, got more-b\n"
-    assert capsys.readouterr().err == said
+    line = "grid: study must be one of full, more-data, larger-b, random-b, quick, got more-b\n"
+    assert capsys.readouterr().err == line
 
 
 def test_a_question_composes_with_what_is_given():
     words = ("--sizes", "tiny", "--bs", "1,2", "--seeds", "7", "--steps", "500")
-    steps = {(cell.b, cell.steps) for cell in parse("--study", "more-data", *words)[0]}
+    steps = {(config.b, config.steps) for config in parse("--study", "more-data", *words)[0]}
     assert steps == {(b, steps) for b in (1, 2) for steps in (500, 1000, 2000)}
     assert identities(*words) < identities("--study", "more-data", *words)
-    bs = [cell.b for cell in parse("--study", "larger-b", *words, "--bs", "30,7")[0]]
+    bs = [config.b for config in parse("--study", "larger-b", *words, "--bs", "30,7")[0]]
     assert bs == [30, 7, 20, 40]
-    drawn = {cell.b_draw for cell in parse("--study", "random-b", *words, "--b_draw", "uniform")[0]}
-    assert drawn == set(DISTRIBUTIONS)
+    configs, _ = parse("--study", "random-b", *words, "--b_draw", "uniform")
+    assert {config.b_draw for config in configs} == set(DISTRIBUTIONS)
 
 
 @given(st.sampled_from(["more-data", "larger-b", "random-b"]),
@@ -73,7 +74,7 @@ def test_a_question_adds_to_one_list_and_doubles_nothing(study, values):
     lists = Lists(bs=tuple(values), steps=tuple(values))
     changed = {
         name: value
-        for name, value in asdict(studied(study, lists)).items()
+        for name, value in asdict(apply_studies(study, lists)).items()
         if value != getattr(lists, name)
     }
     assert len(changed) <= 1
@@ -84,8 +85,9 @@ def test_a_question_adds_to_one_list_and_doubles_nothing(study, values):
 
 
 def test_a_question_is_asked_of_the_quick_study_too():
-    cells, options = parse("--study", "quick,random-b", "--seeds", "42")
-    assert {(cell.b_draw, cell.n_dims) for cell in cells} == {(law, 2) for law in DISTRIBUTIONS}
+    configs, options = parse("--study", "quick,random-b", "--seeds", "42")
+    assert {config.b_draw for config in configs} == set(DISTRIBUTIONS)
+    assert {config.n_dims for config in configs} == {2}
     assert options.n_prompts == 3072
     with pytest.raises(SystemExit):
         parse("--study", "quick,slow")
@@ -98,11 +100,11 @@ def test_what_is_given_twice_is_refused_with_a_study_too():
 
 @pytest.mark.parametrize(("name", "value"), [("seeds", 7), ("bs", 3), ("n_dims", 6)])
 def test_quick_takes_the_place_of_defaults_alone(name, value):
-    cells, options = parse("--study", "quick", f"--{name}", str(value), "--b_max", "9")
-    own = {"seeds": "seed", "bs": "b"}.get(name, name)
-    assert {getattr(cell, own) for cell in cells} == {value}
-    if own != "n_dims":
-        assert {cell.n_dims for cell in cells} == {2}
+    configs, options = parse("--study", "quick", f"--{name}", str(value), "--b_max", "9")
+    setting = {"seeds": "seed", "bs": "b"}.get(name, name)
+    assert {getattr(config, setting) for config in configs} == {value}
+    if setting != "n_dims":
+        assert {config.n_dims for config in configs} == {2}
     assert (options.b_max, options.n_prompts, options.register) == (9, 3072, False)
 
 
@@ -112,13 +114,13 @@ def test_quick_is_cheap_and_yet_a_study():
     A core of the machine that it was measured on does 24 GFLOP/s on the size small, without the
     compiled kernels.
     """
-    cells, options = parse("--study", "quick")
-    assert {(cell.size, cell.b) for cell in cells} == {
+    configs, options = parse("--study", "quick")
+    assert {(config.size, config.b) for config in configs} == {
         (size, b) for size in ("tiny", "small") for b in (1, 2, 4, 8)
     }
-    flops = sum(cell.steps * cell.step_flops for cell in cells)
+    flops = sum(config.steps * config.step_flops for config in configs)
     flops += sum(
-        options.n_prompts * cell.model_config.forward_flops(options.b_max) for cell in cells
+        options.n_prompts * config.model_config.forward_flops(options.b_max) for config in configs
     )
     assert flops / 24e9 / 2 < 13 * 60
 
@@ -141,7 +143,7 @@ def test_a_dry_run_of_a_study_tells_cells_of_one_name_apart(monkeypatch, tmp_pat
     monkeypatch.setattr("sys.argv", ["grid", *words])
     monkeypatch.setattr(grid, "StopRequest", lambda: None)
     assert grid.main() == 0
-    said, *cells, counts, _ = capsys.readouterr().out.splitlines()
-    assert said == "study more-data: steps=10,20,40"
-    assert [line.split()[2] for line in cells] == ["steps=10", "steps=20", "steps=40"]
-    assert counts == "3 cells: 3 to do"
+    study, *lines, counts, _ = capsys.readouterr().out.splitlines()
+    assert study == "study more-data: steps=10,20,40"
+    assert [line.split()[2] for line in lines] == ["steps=10", "steps=20", "steps=40"]
+    assert counts == "3 trainings: 3 to do"

@@ -6,16 +6,18 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from small_trainings import Witness
 
 from entrypoints import import_runs
 from looped import TrainConfig
 from looped.grid.folder import GridFolder
-from looped.grid.options import CellOptions
-from looped.grid.run_trainings import Nest, run_cells
+from looped.grid.options import RunOptions
+from looped.grid.run_trainings import Nest, run_trainings
 from looped.records.folder import RunFolder, run_path
 from looped.tracking import importer
 from looped.tracking.store import open_store
 from looped.training import resolve
+from looped.training.watcher import Watcher
 
 TINY = resolve.resolve(
     TrainConfig(size="tiny", b=2, n_dims=2, n_examples=5, batch_size=4, steps=23, log_every=5,
@@ -23,30 +25,28 @@ TINY = resolve.resolve(
 )  # fmt: skip
 
 
-def train(root, config=TINY, should_stop=lambda: False, nest=None, **options):
-    chosen = CellOptions(runs_dir=str(root), b_max=4, **options)
-    (ending,) = run_cells(
-        [config], chosen, should_stop, lambda *_: None, lambda *_: None, nest or Nest()
-    )
+def train(root, config=TINY, watcher=None, nest=None, **options):
+    run_options = RunOptions(runs_dir=str(root), b_max=4, **options)
+    (ending,) = run_trainings([config], run_options, watcher or Watcher(), nest or Nest())
     return ending
 
 
 def runs(store, kind="training"):
     query = f"tags.`looped.kind` = '{kind}'"
-    found = store.search_runs([os.environ["MLFLOW_EXPERIMENT_ID"]], query)
-    return sorted(found, key=lambda run: run.info.start_time)
+    of_kind = store.search_runs([os.environ["MLFLOW_EXPERIMENT_ID"]], query)
+    return sorted(of_kind, key=lambda run: run.info.start_time)
 
 
 def everything(store, run):
-    """All that a run holds, but for ids, times, paths and speeds."""
-    own = [name for name in run.data.metrics if not name.startswith(("speed/", "memory/"))]
+    """All that a run holds, but for ids, times, paths, programs and speeds."""
+    names = [name for name in run.data.metrics if not name.startswith(("speed/", "memory/"))]
     history = {
         name: sorted((m.step, m.value) for m in store.get_metric_history(run.info.run_id, name))
-        for name in own
+        for name in names
     }
     note = run.data.tags["mlflow.note.content"].splitlines()[:-1]
     tags = {k: v for k, v in run.data.tags.items() if not k.startswith("mlflow.")}
-    del tags["looped.folder"]
+    del tags["looped.folder"], tags["looped.program"]
     files = {
         (folder, file.path, None if file.path.endswith(("jsonl", "MLmodel")) else file.file_size)
         for folder in ("", "evaluation", "model", "model/artifacts")
@@ -79,8 +79,8 @@ def test_journals_kept_without_their_weights_are_told_and_register_nothing(
     store, tmp_path, capsys, monkeypatch
 ):
     train(tmp_path / "offline", tracking="offline")
-    (kept,) = (tmp_path / "offline").glob("*/model")
-    shutil.rmtree(kept)
+    (weights,) = (tmp_path / "offline").glob("*/model")
+    shutil.rmtree(weights)
     monkeypatch.setattr("sys.argv", ["import_runs", "--path", str(tmp_path / "offline")])
     assert import_runs.main() == 0
     assert "registered" not in capsys.readouterr().out
@@ -102,8 +102,7 @@ def test_a_copy_of_a_folder_is_not_told_again(store, tmp_path):
 
 
 def test_a_run_that_was_stopped_and_went_on_is_told_once_as_a_whole(store, tmp_path):
-    asked = iter(range(100))
-    train(tmp_path, should_stop=lambda: next(asked) == 11, tracking="offline")
+    train(tmp_path, watcher=Witness(stop_at=12), tracking="offline")
     path = run_path(tmp_path, TINY)
     first = importer.import_run(open_store(), path, {}, register=False)
     train(tmp_path, tracking="offline")
@@ -147,7 +146,7 @@ def test_what_a_lost_server_missed_is_told_to_the_same_run(store, tmp_path, monk
     assert store.search_model_versions("name='looped-linear-tiny-d2-n5'")
 
 
-def test_a_cell_of_a_grid_trains_on_when_the_server_is_lost(store, tmp_path, monkeypatch):
+def test_a_training_of_a_grid_goes_on_when_the_server_is_lost(store, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     ending = train(tmp_path, nest=Nest("grid-1", "parent-1"))
     assert (ending.status, ending.run_id, ending.is_told) == ("FINISHED", "", False)
@@ -157,20 +156,20 @@ def test_a_cell_of_a_grid_trains_on_when_the_server_is_lost(store, tmp_path, mon
     assert alone.reason.startswith("MLflow must be reachable, got http://127.0.0.1:1")
 
 
-def test_cells_of_a_grid_are_nested_under_it(store, tmp_path, monkeypatch):
+def test_trainings_of_a_grid_are_nested_under_it(store, tmp_path, monkeypatch):
     with_grid = GridFolder(tmp_path, "abc")
-    with_grid.begin("grid of 1 cell", {"bs": "2"}, {"looped.host": "there"})
-    with_grid.show("**1 cell**", "cell,state\n")
-    with_grid.end("FINISHED", "1 cell: 1 finished now")
+    with_grid.begin("grid of 1 training", {"bs": "2"}, {"looped.host": "there"})
+    with_grid.show("**1 training**", "training,state\n")
+    with_grid.end("FINISHED", "1 training: 1 finished now")
     with_grid.close()
     train(tmp_path, tracking="offline", nest=Nest("abc"), register=False)
     monkeypatch.setattr("sys.argv", ["import_runs", "--path", str(tmp_path)])
     assert import_runs.main() == 0
     (parent,), (child,) = runs(store, "grid"), runs(store)
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
-    assert (parent.info.status, parent.info.run_name) == ("FINISHED", "grid of 1 cell")
-    assert parent.data.tags["mlflow.note.content"] == "**1 cell**"
-    assert [file.path for file in store.list_artifacts(parent.info.run_id)] == ["cells.csv"]
+    assert (parent.info.status, parent.info.run_name) == ("FINISHED", "grid of 1 training")
+    assert parent.data.tags["mlflow.note.content"] == "**1 training**"
+    assert [file.path for file in store.list_artifacts(parent.info.run_id)] == ["trainings.csv"]
     shutil.copytree(tmp_path, tmp_path / "copy", ignore=shutil.ignore_patterns("told.json", "copy"))
     monkeypatch.setattr("sys.argv", ["import_runs", "--path", str(tmp_path / "copy")])
     assert import_runs.main() == 0

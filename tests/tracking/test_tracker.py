@@ -7,11 +7,13 @@ from dataclasses import replace
 import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
+from small_trainings import Witness
 
 from looped import TrainConfig
 from looped.records.folder import RunFolder
+from looped.records.journal import TrackingError
 from looped.tracking import runs as mlflow_runs
-from looped.tracking import tracker as tracking
+from looped.tracking import tracker as trackers
 from looped.training import loop, resolve
 
 TINY = replace(
@@ -37,7 +39,7 @@ def told(store, run_id, name="train/loss"):
 
 def train_and_tell(folder, **options):
     config = resolve.resolve(TINY)
-    tracker = tracking.open_run(config, folder)
+    tracker = trackers.open_run(config, folder)
     try:
         loop.train(TINY, folder, **options)
     except loop.Stopped:
@@ -67,8 +69,7 @@ def test_a_run_holds_all_that_its_journal_says(store, folder):
 
 
 def test_a_run_that_goes_on_tells_the_whole_history_once(store, folder):
-    asked = iter(range(100))
-    first = train_and_tell(folder, should_stop=lambda: next(asked) == 11)
+    first = train_and_tell(folder, watcher=Witness(stop_at=12))
     second = train_and_tell(folder)
     assert [step for step, _ in told(store, first)] == [1, 5, 10]
     assert [step for step, _ in told(store, second)] == STEPS
@@ -80,18 +81,18 @@ def test_a_run_that_goes_on_tells_the_whole_history_once(store, folder):
 
 def test_a_run_that_does_not_finish_supersedes_nothing(store, folder):
     first = train_and_tell(folder)
-    tracker = tracking.open_run(resolve.resolve(TINY), folder)
+    tracker = trackers.open_run(resolve.resolve(TINY), folder)
     tracker.finish("KILLED", "interrupted while it told again")
     assert "superseded_by" not in store.get_run(first).data.tags
     third = train_and_tell(folder)
     tags = [store.get_run(run_id).data.tags for run_id in (first, tracker.run_id)]
-    assert [own["superseded_by"] for own in tags] == [third, third]
+    assert [of_run["superseded_by"] for of_run in tags] == [third, third]
 
 
-def test_points_that_are_computed_again_are_told_once(store, folder):
-    """The tracker may have told points that lie beyond the checkpoint of the next process."""
+def test_samples_that_are_computed_again_are_told_once(store, folder):
+    """The tracker may have told samples that lie beyond the checkpoint of the next process."""
     for begins, ends in [(0, 7), (4, 9)]:
-        tracker = tracking.open_run(resolve.resolve(TINY), folder)
+        tracker = trackers.open_run(resolve.resolve(TINY), folder)
         folder.journal.append("start", step=begins)
         for step in range(begins + 1, ends + 1):
             folder.journal.append("metrics", step=step, values={"train/loss": float(step)})
@@ -111,8 +112,8 @@ def test_nothing_is_told_twice_by_a_tracker_that_is_opened_again(store, folder, 
 def test_a_server_that_is_away_holds_nothing_up_and_misses_nothing(
     store, folder, monkeypatch, caplog
 ):
-    monkeypatch.setattr(tracking, "SECONDS_BETWEEN", 0.01)
-    tracker = tracking.open_run(resolve.resolve(TINY), folder)
+    monkeypatch.setattr(trackers, "SECONDS_BETWEEN", 0.01)
+    tracker = trackers.open_run(resolve.resolve(TINY), folder)
     there = tracker.client.log_batch
     calls = []
 
@@ -131,23 +132,23 @@ def test_a_server_that_is_away_holds_nothing_up_and_misses_nothing(
 
 
 def test_a_server_that_stays_away_is_said_in_one_line(store, folder):
-    tracker = tracking.open_run(resolve.resolve(TINY), folder)
+    tracker = trackers.open_run(resolve.resolve(TINY), folder)
 
     def away(*arguments, **options):
         raise MlflowException("connection refused")
 
     tracker.client.log_batch = away
     loop.train(replace(TINY, steps=23), folder)
-    with pytest.raises(tracking.TrackingError, match="the same command tells it again"):
+    with pytest.raises(TrackingError, match="the same command tells it again"):
         tracker.finish("FINISHED", "trained")
 
 
 def test_runs_without_a_living_process_are_marked_killed(store, folder, tmp_path):
     config = resolve.resolve(TINY)
-    alive = tracking.open_run(config, folder)
-    other = resolve.resolve(replace(TINY, seed=7))
-    with closing(RunFolder(tmp_path / "runs", other)) as second:
-        dead = tracking.open_run(other, second)
+    alive = trackers.open_run(config, folder)
+    config_of_dead = resolve.resolve(replace(TINY, seed=7))
+    with closing(RunFolder(tmp_path / "runs", config_of_dead)) as second:
+        dead = trackers.open_run(config_of_dead, second)
         dead._leaving.set()
     experiment = os.environ["MLFLOW_EXPERIMENT_ID"]
     foreign = store.create_run(experiment, tags={"looped.host": "elsewhere"}).info.run_id
@@ -162,17 +163,17 @@ def test_a_training_that_mlflow_made_and_that_never_began_is_marked_killed(store
     experiment = os.environ["MLFLOW_EXPERIMENT_ID"]
     now = round(time.time() * 1000)
     tags = {"mlflow.project.entryPoint": "train"}
-    old, young, other = (
-        store.create_run(experiment, start_time=start, tags=own).info.run_id
-        for start, own in [(now - 4_000_000, tags), (now, tags), (now - 4_000_000, {})]
+    old, young, unlike = (
+        store.create_run(experiment, start_time=start, tags=tags_of_run).info.run_id
+        for start, tags_of_run in [(now - 4_000_000, tags), (now, tags), (now - 4_000_000, {})]
     )
     assert mlflow_runs.mark_dead_runs(store, experiment) == [old]
-    statuses = [store.get_run(run_id).info.status for run_id in (old, young, other)]
+    statuses = [store.get_run(run_id).info.status for run_id in (old, young, unlike)]
     assert statuses == ["KILLED", "RUNNING", "RUNNING"]
 
 
 def test_the_way_to_the_ui_names_the_run(store, folder):
-    tracker = tracking.open_run(resolve.resolve(TINY), folder)
+    tracker = trackers.open_run(resolve.resolve(TINY), folder)
     tracker.finish("KILLED", "test")
     assert tracker.where_to_look.startswith(
         f"`mlflow ui --backend-store-uri {mlflow.get_tracking_uri()}"
@@ -182,5 +183,5 @@ def test_the_way_to_the_ui_names_the_run(store, folder):
 
 def test_progress_beside_the_journal_survives(folder, store):
     run_id = train_and_tell(folder)
-    kept = json.loads((folder.path / "told.json").read_text())[run_id]
-    assert kept == {"offset": folder.journal_path.stat().st_size, "step": 23, "opened": 0}
+    progress = json.loads((folder.path / "told.json").read_text())[run_id]
+    assert progress == {"offset": folder.journal_path.stat().st_size, "step": 23, "opened": 0}
