@@ -46,7 +46,7 @@ def main() -> int:
 
     client = MlflowClient()
     try:
-        run_id = registry.run_of(client, options.run_id or options.model)
+        run_id = registry.run_of(client, options.run_id or str(options.model))
         model, facts = registry.load_with_facts(run_id)
         shape = (facts["task"]["name"], model.config.n_dims, model.config.n_points - 1)
         results = {}
