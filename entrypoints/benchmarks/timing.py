@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from multiprocessing import get_context
 from typing import NamedTuple, TypeVar
@@ -21,13 +21,16 @@ from torch import Tensor
 from entrypoints.benchmarks.plain_training import plain_step
 from looped import tasks
 from looped.config import TrainConfig
-from looped.sizes import SIZES, Size
 from looped.training import loop
 from looped.training.cuda_graph import step_of
 from looped.training.replicas import Replicas
 
 Step = Callable[[], object]
 Result = TypeVar("Result")
+
+
+PRELOADED = ["torch", "entrypoints.benchmarks.timing"]
+"""What a fresh process has at once."""
 
 
 class Probe(NamedTuple):
@@ -104,14 +107,12 @@ def matrix_rate(device: str, precision: str, least: float) -> float:
 def apart(work: Callable[..., Result], *arguments: object) -> Result:
     """Call a function of a module in a fresh process and return what it returns."""
     context = get_context("forkserver")
-    context.set_forkserver_preload(["torch", "entrypoints.benchmarks.programs"])
+    context.set_forkserver_preload(PRELOADED)
     with ProcessPoolExecutor(1, context) as pool:
         return pool.submit(work, *arguments).result()
 
 
-def probe(
-    path: str, config: TrainConfig, seeds: int, rounds: int, least: float, size: Size | None = None
-) -> Probe:
+def probe(path: str, config: TrainConfig, seeds: int, rounds: int, least: float) -> Probe:
     """Measure a path in this process, which is to be a fresh one.
 
     Args:
@@ -120,13 +121,9 @@ def probe(
         seeds: replicas.
         rounds: of which the median is taken; 0 takes two steps, for the rest alone.
         least: seconds of each.
-        size: taken in the place of the configuration's.
     """
     if config.device == "cpu":  # libraries take their own memory at the first steps
-        small = replace(config, size="tiny", b=1, loop_window=1, batch_size=1, n_examples=1)
-        median_seconds(PATHS[path](small, 1), config.device, 1, 0)
-    if size is not None:
-        SIZES[config.size] = size
+        median_seconds(PATHS[path](_least(config), 1), config.device, 1, 0)
     before, begun = peak_mib(), time.perf_counter()
     step = PATHS[path](config, seeds)
     seconds_of(step, config.device, 0)
@@ -142,6 +139,13 @@ def peak_mib() -> float:
     """The most memory that this process has held so far."""
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def _least(config: TrainConfig) -> TrainConfig:
+    """Make the smallest training that takes the same ways, of a size of the study."""
+    settings = {setting.name: getattr(config, setting.name) for setting in fields(TrainConfig)}
+    settings |= {"size": "tiny", "b": 1, "loop_window": 1, "batch_size": 1, "n_examples": 1}
+    return TrainConfig(**settings)
 
 
 def _prompts(config: TrainConfig, seeds: int) -> Sequence[tuple[Tensor, Tensor]]:

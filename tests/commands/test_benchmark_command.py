@@ -1,17 +1,23 @@
 """The benchmark: what it finds is kept and shown whole; how long anything takes is not tested."""
 
+import importlib.util
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from entrypoints import benchmark
-from entrypoints.benchmarks import commands, growth, log, results
+from entrypoints.benchmarks import commands, growth, log, results, timing
 from entrypoints.benchmarks.options import PARTS, BenchmarkOptions
 from entrypoints.benchmarks.parts import scaling, startup
 from entrypoints.benchmarks.timing import Probe
+from looped.config import TrainConfig
+from looped.sizes import SIZES
+from looped.training import loop
+from looped.training.resolve import resolve
 
 SMALL = (
     "--cells", "tiny:1", "--n_examples", "3", "--batch_size", "2", "--rounds", "1",
@@ -107,7 +113,7 @@ def test_a_straight_line_is_recovered():
 
 
 def test_width_and_replicas_count_their_own_flops():
-    base = scaling.TrainConfig(size="small", b=5)
+    base = TrainConfig(size="small", b=5)
     axes = scaling.AXES
     one, four = (scaling.flops_of(axes["replicas"].case(base, n)) for n in (1, 4))
     assert one == base.step_flops and four == 4 * one
@@ -115,9 +121,26 @@ def test_width_and_replicas_count_their_own_flops():
     assert scaling.flops_of(axes["width"].case(base, 128)) > 3 * base.step_flops
 
 
-def test_planning_is_measured():
-    probe = scaling.planning(24)
-    assert probe.seconds > 0
+def test_a_width_is_of_its_own_configuration_and_the_sizes_cannot_be_written_to():
+    base = resolve(TrainConfig(size="small", b=1, steps=1, batch_size=2, n_examples=3))
+    wide = scaling.AXES["width"].case(base, 32).config
+    assert loop.seeded_model(wide).config.size == replace(SIZES["small"], n_embd=32, n_mlp=128)
+    assert replace(wide, seed=1).model_config == wide.model_config
+    assert timing.probe("ours", wide, seeds=1, rounds=0, least=0.0).seconds > 0
+    assert loop.seeded_model(base).config.size == SIZES["small"]
+    with pytest.raises(TypeError):
+        SIZES["small"] = SIZES["tiny"]
+
+
+def test_what_a_fresh_process_is_given_is_there():
+    """A server of forks leaves out what it cannot import, without a word."""
+    assert all(importlib.util.find_spec(module) for module in timing.PRELOADED)
+
+
+def test_planning_costs_time_for_every_cell():
+    few, many = (scaling.planning(n_cells) for n_cells in (12, 1200))
+    assert many.seconds > few.seconds > 0
+    assert many.mib >= 0
 
 
 def test_a_report_is_logged_and_drawn_again(call, store, tmp_path):

@@ -2,15 +2,15 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import NamedTuple
 
 from entrypoints.benchmarks import commands, growth, timing
 from entrypoints.benchmarks.timing import Probe
+from entrypoints.benchmarks.wide_config import WideConfig
 from entrypoints.benchmarks.workbench import Row, Rows, Workbench
 from looped.config import TrainConfig
 from looped.grid.options import CellOptions, GridOptions
-from looped.sizes import SIZES, Size
 
 SIZE = "small"
 B = 5
@@ -21,7 +21,6 @@ class Case(NamedTuple):
 
     config: TrainConfig
     seeds: int = 1
-    size: Size | None = None
 
 
 class Axis(NamedTuple):
@@ -31,8 +30,8 @@ class Axis(NamedTuple):
     case: Callable[[TrainConfig, int], Case]
 
 
-def _wide(width: int) -> Size:
-    return replace(SIZES[SIZE], n_embd=width, n_mlp=4 * width)
+def _wide(base: TrainConfig, width: int) -> WideConfig:
+    return WideConfig(**asdict(base), n_embd=width)
 
 
 AXES = {
@@ -50,7 +49,7 @@ AXES = {
     ),
     "width": Axis(
         (16, 32, 64, 96, 128, 192, 256),
-        lambda base, width: Case(base, size=_wide(width)),
+        lambda base, width: Case(_wide(base, width)),
     ),
     "replicas": Axis((1, 2, 3, 4, 6, 8), Case),
 }
@@ -64,8 +63,8 @@ def measure(bench: Workbench) -> Rows:
     for name, axis in AXES.items():
         cases = [axis.case(base, x) for x in axis.values]
         probes = [
-            timing.apart(timing.probe, "ours", c.config, c.seeds, rounds, least, c.size)
-            for c in cases
+            timing.apart(timing.probe, "ours", case.config, case.seeds, rounds, least)
+            for case in cases
         ]
         yield curve(name, axis.values, probes, [flops_of(case) for case in cases])
     probes = [timing.apart(planning, n_cells) for n_cells in CELLS]
@@ -74,11 +73,7 @@ def measure(bench: Workbench) -> Rows:
 
 def flops_of(case: Case) -> int:
     """FLOPs of the matrix products of a step."""
-    config = case.config
-    shape = config.model_config
-    if case.size is not None:
-        shape = replace(shape, size=case.size)
-    return case.seeds * config.batch_size * shape.train_flops(config.b, config.window)
+    return case.seeds * case.config.step_flops
 
 
 def curve(
