@@ -44,42 +44,42 @@ class Probe(NamedTuple):
     ready: float = 0.0
 
 
-def ours(config: TrainConfig, seeds: int) -> Step:
+def our_steps(config: TrainConfig, seeds: int) -> Step:
     """Return a step of ``seeds`` replicas that train as one program."""
     configs = [replace(config, seed=seed) for seed in range(seeds)]
     xs, ys = (torch.stack(parts) for parts in zip(*_prompts(config, seeds), strict=True))
-    replicas = Replicas([loop.seeded_model(own) for own in configs], configs)
+    replicas = Replicas([loop.seeded_model(config) for config in configs], configs)
     step = step_of(replicas)
     return lambda: step((xs, ys), config.rate, None)
 
 
-def plain(config: TrainConfig, seeds: int) -> Step:
+def plain_steps(config: TrainConfig, seeds: int) -> Step:
     """Return the same steps as most would take them, one model after another."""
     steps = [
         plain_step(loop.seeded_model(replace(config, seed=seed)).to(config.device), config)
         for seed in range(seeds)
     ]
     prompts = _prompts(config, seeds)
-    return lambda: [step(*own) for step, own in zip(steps, prompts, strict=True)]
+    return lambda: [step(xs, ys) for step, (xs, ys) in zip(steps, prompts, strict=True)]
 
 
-PATHS: Mapping[str, Callable[[TrainConfig, int], Step]] = {"ours": ours, "plain": plain}
+PATHS: Mapping[str, Callable[[TrainConfig, int], Step]] = {"ours": our_steps, "plain": plain_steps}
 
 
 def seconds_of(step: Step, device: str, least: float) -> float:
     """Take steps for at least so many seconds, one at least; return the mean time of one."""
-    taken, batch = 0, 1
+    n_steps, batch = 0, 1
     _wait(device)
-    begun = time.perf_counter()
+    start = time.perf_counter()
     while True:
         for _ in range(batch):
             step()
         _wait(device)
-        taken += batch
-        passed = time.perf_counter() - begun
-        if passed >= least:
-            return passed / taken
-        batch = max(1, min(1000, int((least - passed) / (passed / taken)) + 1))
+        n_steps += batch
+        seconds = time.perf_counter() - start
+        if seconds >= least:
+            return seconds / n_steps
+        batch = max(1, min(1000, int((least - seconds) / (seconds / n_steps)) + 1))
 
 
 def median_seconds(step: Step, device: str, rounds: int, least: float) -> float:
@@ -104,7 +104,7 @@ def matrix_rate(device: str, precision: str, least: float) -> float:
     return best
 
 
-def apart(work: Callable[..., Result], *arguments: object) -> Result:
+def in_fresh_process(work: Callable[..., Result], *arguments: object) -> Result:
     """Call a function of a module in a fresh process and return what it returns."""
     context = get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
@@ -124,15 +124,15 @@ def probe(path: str, config: TrainConfig, seeds: int, rounds: int, least: float)
     """
     if config.device == "cpu":  # libraries take their own memory at the first steps
         median_seconds(PATHS[path](_least(config), 1), config.device, 1, 0)
-    before, begun = peak_mib(), time.perf_counter()
+    mib_before, start = peak_mib(), time.perf_counter()
     step = PATHS[path](config, seeds)
     seconds_of(step, config.device, 0)
-    ready = time.perf_counter() - begun
+    ready = time.perf_counter() - start
     seconds = median_seconds(step, config.device, rounds, least) if rounds else ready
     seconds_of(step, config.device, 0)  # with Adam's moments, which plain has from now on
     if config.device == "cuda":
         return Probe(seconds, torch.cuda.max_memory_allocated() / 2**20, ready)
-    return Probe(seconds, peak_mib() - before, ready)
+    return Probe(seconds, peak_mib() - mib_before, ready)
 
 
 def peak_mib() -> float:

@@ -63,11 +63,11 @@ def measure(bench: Workbench) -> Rows:
     for name, axis in AXES.items():
         cases = [axis.case(base, x) for x in axis.values]
         probes = [
-            timing.apart(timing.probe, "ours", case.config, case.seeds, rounds, least)
+            timing.in_fresh_process(timing.probe, "ours", case.config, case.seeds, rounds, least)
             for case in cases
         ]
         yield curve(name, axis.values, probes, [flops_of(case) for case in cases])
-    probes = [timing.apart(planning, n_cells) for n_cells in CELLS]
+    probes = [timing.in_fresh_process(planning, n_cells) for n_cells in CELLS]
     yield curve("cells", CELLS, probes)
 
 
@@ -109,9 +109,9 @@ def planning(n_cells: int) -> Probe:
 
     lists = replace(Lists(), seeds=tuple(range(-(-n_cells // 12))), device=("cpu",))
     before = timing.peak_mib()
-    begun = time.perf_counter()
+    start = time.perf_counter()
     with commands.temporary_place() as place:
         options = CellOptions(tracking="offline", runs_dir=str(place.folder / "runs"))
         runner = GridRunner(cross(lists)[:n_cells], {}, GridOptions(), options)
         replica_groups(runner.left, "auto")
-    return Probe(time.perf_counter() - begun, timing.peak_mib() - before)
+    return Probe(time.perf_counter() - start, timing.peak_mib() - before)
