@@ -6,11 +6,24 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import Field, fields
-from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    NoReturn,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
 
 from looped.rules import require
 
 AUTO = "auto"
+
+First = TypeVar("First")
+Second = TypeVar("Second")
+Third = TypeVar("Third")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -40,33 +53,60 @@ def build_parser(prog: str, description: str, *groups: type) -> argparse.Argumen
     return parser
 
 
+@overload
+def parse(
+    prog: str, description: str, group: type[First], /, *, argv: Sequence[str] | None = None
+) -> tuple[First]: ...
+@overload
+def parse(
+    prog: str,
+    description: str,
+    first: type[First],
+    second: type[Second],
+    /,
+    *,
+    argv: Sequence[str] | None = None,
+) -> tuple[First, Second]: ...
+@overload
+def parse(
+    prog: str,
+    description: str,
+    first: type[First],
+    second: type[Second],
+    third: type[Third],
+    /,
+    *,
+    argv: Sequence[str] | None = None,
+) -> tuple[First, Second, Third]: ...
+
+
 def parse(
     prog: str, description: str, *groups: type, argv: Sequence[str] | None = None
-) -> list[Any]:
+) -> tuple[Any, ...]:
     """Read a command line into one instance of each dataclass.
 
     Bad input ends the process with exit code 2 and one line: the rule, then what came.
     """
     parser = build_parser(prog, description, *groups)
-    given, unknown = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
-    if unknown:
+    options, unknown_words = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
+    if unknown_words:
         names = [setting.name for group in groups for setting in fields(group)]
-        close = difflib.get_close_matches(unknown[0].lstrip("-"), names, n=1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
-        parser.error(f"parameters must be among {', '.join(names)}, got {unknown[0]}{hint}")
-    values = {name: None if value == AUTO else value for name, value in vars(given).items()}
-    built = []
+        close_names = difflib.get_close_matches(unknown_words[0].lstrip("-"), names, n=1)
+        hint = f" (did you mean {close_names[0]}?)" if close_names else ""
+        parser.error(f"parameters must be among {', '.join(names)}, got {unknown_words[0]}{hint}")
+    values = {name: None if value == AUTO else value for name, value in vars(options).items()}
+    instances = []
     for group in groups:
-        chosen = {}
+        settings = {}
         for setting in fields(group):
             value = values[setting.name]
             # "auto" stays a word where the field has no None to stand for it
-            chosen[setting.name] = setting.default if value is None else value
+            settings[setting.name] = setting.default if value is None else value
         try:
-            built.append(group(**chosen))
+            instances.append(group(**settings))
         except ValueError as error:
             parser.error(str(error))
-    return built
+    return tuple(instances)
 
 
 def complain(prog: str, error: Exception | str) -> int:
@@ -83,9 +123,9 @@ def words(name: str, text: str | None) -> list[str] | None:
     """
     if text is None:
         return None
-    found = [word.strip() for word in text.split(",")]
-    require(all(found), f"{name} must be words with commas between them", text)
-    return found
+    listed_words = [word.strip() for word in text.split(",")]
+    require(all(listed_words), f"{name} must be words with commas between them", text)
+    return listed_words
 
 
 def loop_counts(name: str, text: str | None) -> list[int] | None:
@@ -94,11 +134,11 @@ def loop_counts(name: str, text: str | None) -> list[int] | None:
     Raises:
         ValueError: one is no whole number of at least 1.
     """
-    found = words(name, text)
-    for word in found or ():
+    listed_words = words(name, text)
+    for word in listed_words or ():
         rule = f"{name} must be whole numbers of at least 1, as 1,5,10"
         require(word.isdigit() and int(word) >= 1, rule, text)
-    return None if found is None else [int(word) for word in found]
+    return None if listed_words is None else [int(word) for word in listed_words]
 
 
 def _written(default: Any) -> Any:
@@ -136,12 +176,12 @@ def _reader(hint: Any) -> Callable[[str], Any]:
 
 
 def _words(text: str) -> list[str]:
-    words = [word.strip() for word in text.split(",")]
-    if not all(words):
+    listed_words = [word.strip() for word in text.split(",")]
+    if not all(listed_words):
         raise argparse.ArgumentTypeError(
             f"must list values, with a comma between two, got '{text}'"
         )
-    return words
+    return listed_words
 
 
 def _number(text: str) -> float:

@@ -12,7 +12,7 @@ from entrypoints.benchmarks.options import BenchmarkOptions
 from looped.rules import require
 
 if TYPE_CHECKING:
-    from entrypoints.benchmarks.results import Report
+    from entrypoints.benchmarks.results import Results
     from entrypoints.benchmarks.workbench import Workbench
 
 
@@ -29,7 +29,7 @@ def main() -> int:
     from looped.records.journal import TrackingError
 
     try:
-        found = _found(options)
+        outcome = _results(options)
     except (ValueError, CommandError) as error:
         if "MLFLOW_RUN_ID" in os.environ:
             from entrypoints.benchmarks import log
@@ -37,50 +37,52 @@ def main() -> int:
             log.fail_launcher(str(error))
         return arguments.complain("benchmark", error)
     if options.json != "auto":
-        results.write_json(found, Path(options.json))
+        results.write_json(outcome, Path(options.json))
     if options.figure != "auto":
         from entrypoints.benchmarks import drawing
 
-        drawing.draw(found, Path(options.figure))
+        drawing.draw(outcome, Path(options.figure))
     if options.log or (options.log is None and "MLFLOW_RUN_ID" in os.environ):
         from entrypoints.benchmarks import log
 
         try:
-            print(f"logged to run {log.log(found)}")
+            print(f"logged to run {log.log(outcome)}")
         except TrackingError as error:
             return arguments.complain("benchmark", error)
     return 0
 
 
-def _found(options: BenchmarkOptions) -> "Report":
+def _results(options: BenchmarkOptions) -> "Results":
+    """Measure, or read what was measured earlier; print it."""
     from entrypoints.benchmarks import results
     from entrypoints.benchmarks.workbench import Workbench
 
     if options.read != "auto":
-        found = results.read_json(Path(options.read))
+        earlier_results = results.read_json(Path(options.read))
         if options.figure != "auto":
-            require("scaling" in found["parts"], "figure needs part scaling", options.read)
-        print(results.markdown(found), end="")
-        return found
-    bench = Workbench.set_up(options)
-    return _measure(bench)
+            has_scaling = "scaling" in earlier_results["parts"]
+            require(has_scaling, "figure needs part scaling", options.read)
+        print(results.markdown(earlier_results), end="")
+        return earlier_results
+    return _measure(Workbench.set_up(options))
 
 
-def _measure(bench: "Workbench") -> "Report":
+def _measure(bench: "Workbench") -> "Results":
     """Measure part after part, and print each row as it comes."""
     from entrypoints.benchmarks import results
 
-    found: Report = {"about": bench.about, "options": asdict(bench.options), "parts": {}}
-    print(results.preface(found["about"]), flush=True)
-    for part in bench.options.chosen_parts:
+    parts: dict[str, Any] = {}
+    outcome: Results = {"about": bench.about, "options": asdict(bench.options), "parts": parts}
+    print(results.preface(outcome["about"]), flush=True)
+    for part in bench.options.part_names:
         print(f"\n### {part}\n\n{results.header(part)}", flush=True)
-        rows = found["parts"].setdefault(part, [])
+        rows = parts.setdefault(part, [])
         for row in module_of(part).measure(bench):
             rows.append(row)
             print(results.line(part, row), flush=True)
         if bench.options.json != "auto":  # what is measured outlives a part that fails
-            results.write_json(found, Path(bench.options.json))
-    return found
+            results.write_json(outcome, Path(bench.options.json))
+    return outcome
 
 
 def module_of(part: str) -> Any:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from entrypoints import arguments
 from looped.rules import check_choices, require_whole, setting
-from looped.tracking.launcher import current_experiment, fail_launcher
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -61,6 +60,7 @@ def main() -> int:
     from analysis.answers import answers, text
     from analysis.runs import load
     from analysis.scaling.fit import fit_scaling
+    from looped.tracking.launcher import current_experiment, fail_launcher
 
     client = MlflowClient()
     try:

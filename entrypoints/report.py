@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from entrypoints import arguments
 from looped.rules import require_whole, setting
-from looped.tracking.launcher import current_experiment, fail_launcher
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -51,6 +50,7 @@ def main() -> int:
 
     from analysis.report import content, subject
     from analysis.runs import load
+    from looped.tracking.launcher import current_experiment, fail_launcher
 
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     client = MlflowClient()

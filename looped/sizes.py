@@ -1,6 +1,8 @@
 """Shapes of models: the study's three sizes, and what their prompts make of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from looped.rules import require, require_one_of, require_positive, require_whole
 
@@ -32,11 +34,14 @@ class Size:
         )
 
 
-SIZES: dict[str, Size] = {
-    "tiny": Size(n_layer=1, n_head=2, n_embd=26, n_mlp=128, learning_rate=1e-3),
-    "small": Size(n_layer=2, n_head=4, n_embd=64, n_mlp=256, learning_rate=5e-4),
-    "medium": Size(n_layer=4, n_head=8, n_embd=128, n_mlp=768, learning_rate=5e-4),
-}
+SIZES: Mapping[str, Size] = MappingProxyType(
+    {
+        "tiny": Size(n_layer=1, n_head=2, n_embd=26, n_mlp=128, learning_rate=1e-3),
+        "small": Size(n_layer=2, n_head=4, n_embd=64, n_mlp=256, learning_rate=5e-4),
+        "medium": Size(n_layer=4, n_head=8, n_embd=128, n_mlp=768, learning_rate=5e-4),
+    }
+)
+"""By name; read-only, since a run's identity depends on what stands here."""
 
 
 @dataclass(frozen=True)

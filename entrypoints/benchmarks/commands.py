@@ -35,18 +35,18 @@ class Place(NamedTuple):
     @property
     def environment(self) -> dict[str, str]:
         """What sends a command there, whatever store this process logs to."""
-        own = {name: value for name, value in os.environ.items() if name not in LAUNCHER}
-        path = os.pathsep.join([str(ROOT), *filter(None, [own.get("PYTHONPATH")])])
-        return own | {"MLFLOW_TRACKING_URI": self.uri, "PYTHONPATH": path}
+        inherited = {name: value for name, value in os.environ.items() if name not in LAUNCHER}
+        path = os.pathsep.join([str(ROOT), *filter(None, [inherited.get("PYTHONPATH")])])
+        return inherited | {"MLFLOW_TRACKING_URI": self.uri, "PYTHONPATH": path}
 
 
 class Course(NamedTuple):
-    """When a command began, in seconds since 1970, and the seconds that it took.
+    """When a command began (``start``, in seconds since 1970), and the seconds that it took.
 
     ``processor`` are those in which it computed: on a busy machine they tell more.
     """
 
-    begun: float
+    start: float
     seconds: float
     processor: float
 
@@ -75,8 +75,8 @@ def ask_for_help(place: Place, command: str) -> Course:
 
 def train(place: Place, config: TrainConfig, tracking: str, **further: object) -> Course:
     """Run a training of a cell that evaluates and registers nothing, unless told to."""
-    own = ("size", "b", "prompt", "n_examples", "batch_size", "precision", "device", "steps")
-    settings = {name: getattr(config, name) for name in own} | {
+    names = ("size", "b", "prompt", "n_examples", "batch_size", "precision", "device", "steps")
+    settings = {name: getattr(config, name) for name in names} | {
         "tracking": tracking,
         "evaluate": "false",
         "register": "false",
@@ -96,7 +96,7 @@ def to_first_step(place: Place, config: TrainConfig, tracking: str) -> Course:
     (path,) = runs.glob("*/journal.jsonl")
     records, _ = journal.read(path)
     (first,) = (record["time"] for record in records if record["kind"] == "metrics")
-    return course._replace(seconds=first / 1e3 - course.begun)
+    return course._replace(seconds=first / 1e3 - course.start)
 
 
 def make_store(place: Place) -> Course:
@@ -105,8 +105,8 @@ def make_store(place: Place) -> Course:
 
 
 def _python(place: Place, words: list[str]) -> Course:
-    computed, begun = _processor_seconds(), time.time()
-    done = subprocess.run(
+    processor_before, start = _processor_seconds(), time.time()
+    process = subprocess.run(
         [sys.executable, *words],
         cwd=place.folder,
         env=place.environment,
@@ -114,13 +114,13 @@ def _python(place: Place, words: list[str]) -> Course:
         text=True,
         check=False,
     )
-    if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise CommandError(f"{' '.join(words[:2])} failed: {said[-1] if said else 'silently'}")
-    return Course(begun, time.time() - begun, _processor_seconds() - computed)
+    if process.returncode:
+        lines = (process.stderr.strip() or process.stdout.strip()).splitlines()
+        raise CommandError(f"{' '.join(words[:2])} failed: {lines[-1] if lines else 'silently'}")
+    return Course(start, time.time() - start, _processor_seconds() - processor_before)
 
 
 def _processor_seconds() -> float:
     """Of all child processes that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

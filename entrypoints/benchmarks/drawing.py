@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from entrypoints.benchmarks.growth import upper_half
-from entrypoints.benchmarks.results import Report, preface
+from entrypoints.benchmarks.results import Results, preface
 from looped.drawing import BLUE, GREY
 
 LABELS = {
@@ -24,13 +24,13 @@ UNITS = {"ms": "time", "mib": "memory"}
 COLUMNS = 3
 
 
-def draw(report: Report, path: Path) -> None:
-    """Draw the part ``scaling`` of a report.
+def draw(results: Results, path: Path) -> None:
+    """Draw the part ``scaling`` of a benchmark.
 
     Raises:
         ValueError: it has none.
     """
-    rows = report["parts"].get("scaling", [])
+    rows = results["parts"].get("scaling", [])
     if not rows:
         raise ValueError("a figure needs a benchmark with part scaling, got one without")
     n_bands = -(-len(rows) // COLUMNS)
@@ -44,7 +44,7 @@ def draw(report: Report, path: Path) -> None:
         for offset, unit in enumerate(UNITS):
             _panel(grid[2 * band + offset, column], row, unit)
     about = "grey: the power law that fits the upper half of the range"
-    figure.suptitle(f"{preface(report['about'])}\n{about}", fontsize=9)
+    figure.suptitle(f"{preface(results['about'])}\n{about}", fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150, metadata={"Software": None})
 
@@ -53,9 +53,9 @@ def _panel(axes: Axes, row: dict[str, Any], unit: str) -> None:
     xs, costs = (np.asarray(row[name], dtype=float) for name in ("xs", unit))
     what = UNITS[unit]
     value, se = row[f"{what}_exponent"], row[f"{what}_se"]
-    fitted = upper_half(row["xs"])
-    upper = xs[fitted]
-    centre = np.exp(np.log(costs[fitted] / upper**value).mean())
+    fitted_range = upper_half(row["xs"])
+    upper = xs[fitted_range]
+    centre = np.exp(np.log(costs[fitted_range] / upper**value).mean())
     axes.plot(upper, centre * upper**value, color=GREY, linewidth=4, alpha=0.4)
     axes.plot(xs, costs, "o-", color=BLUE, markersize=4, linewidth=1)
     title = f"{what}: exponent {value:.2f} ± {se:.2f}"

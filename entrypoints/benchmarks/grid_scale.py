@@ -25,11 +25,11 @@ from looped.grid.lists import Lists, cross, grid_identity, refuse_doubles
 
 
 @contextmanager
-def timed(what: str) -> Iterator[None]:
+def print_seconds(what: str) -> Iterator[None]:
     """Print how long something took."""
-    begun = time.perf_counter()
+    start = time.perf_counter()
     yield
-    print(f"{time.perf_counter() - begun:8.2f} s  {what}", flush=True)
+    print(f"{time.perf_counter() - start:8.2f} s  {what}", flush=True)
 
 
 def fill(client: MlflowClient, cells: list[TrainConfig]) -> None:
@@ -37,7 +37,7 @@ def fill(client: MlflowClient, cells: list[TrainConfig]) -> None:
     names = [f"final/metric_{i}" for i in range(35)]
     now = round(time.time() * 1000)
     for index, cell in enumerate(cells):
-        ended = now - 60_000 * (len(cells) - index)
+        end_time = now - 60_000 * (len(cells) - index)
         tags = {f"tag.{i}": "value" for i in range(18)}
         tags |= {"identity": cell.identity, "looped.kind": "training", "git.commit": "0" * 40}
         run_id = client.create_run("0", run_name=cell.name).info.run_id
@@ -47,7 +47,7 @@ def fill(client: MlflowClient, cells: list[TrainConfig]) -> None:
             [Param(f"resolved.{name}", str(value)) for name, value in asdict(cell).items()],
             [RunTag(name, value) for name, value in tags.items()],
         )
-        client.set_terminated(run_id, "FINISHED", ended)
+        client.set_terminated(run_id, "FINISHED", end_time)
 
 
 def main() -> None:
@@ -56,29 +56,29 @@ def main() -> None:
     lists = replace(Lists(), seeds=tuple(range(-(-count // 12))))
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        with timed("crossing, identities, looking for doubles"):
+        with print_seconds("crossing, identities, looking for doubles"):
             cells = [cell.resolved("cpu", "fp32") for cell in cross(lists)][:count]
             refuse_doubles(cells)
             identity = grid_identity(cells)
         client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
-        with timed(f"(filling a store with {count - 100:,} runs)"):
+        with print_seconds(f"(filling a store with {count - 100:,} runs)"):
             fill(client, cells[100:])
-        with timed("planning for the first time"):
+        with print_seconds("planning for the first time"):
             known_cells(client, "0", cells, root)
-        with timed("planning again, which skips what is finished"):
-            known = known_cells(client, "0", cells, root)
-        ledger = Ledger(cells, known)
-        with timed("hearing of 100 cells, 30 times each"):
+        with print_seconds("planning again, which skips what is finished"):
+            earlier_cells = known_cells(client, "0", cells, root)
+        ledger = Ledger(cells, earlier_cells)
+        with print_seconds("hearing of 100 cells, 30 times each"):
             for cell in cells[:100]:
                 for step in range(30):
                     ledger.hear(News(cell.identity, RUNNING, "run", step))
                 ledger.hear(News(cell.identity, FINISHED, "run", 30, 0.01))
-        with timed("writing the note and the table once"):
+        with print_seconds("writing the note and the table once"):
             folder = GridFolder(root, identity)
             folder.show(ledger.note(), ledger.table())
-        with timed("asking at the end for doubles"):
-            finished = finished_runs(client, "0", root)
-        print(ledger.summary(), "|", f"{len(finished):,} finished runs,",
+        with print_seconds("asking at the end for doubles"):
+            runs = finished_runs(client, "0", root)
+        print(ledger.summary(), "|", f"{len(runs):,} finished runs,",
               f"{(root / 'mlflow.db').stat().st_size / 1e6:.0f} MB of store")  # fmt: skip
         folder.close()
 

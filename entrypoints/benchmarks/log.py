@@ -19,7 +19,7 @@ from looped.tracking.store import open_store
 KIND = "benchmark"
 
 
-def log(found: results.Report) -> str:
+def log(outcome: results.Results) -> str:
     """Log figures and files to the run that ``mlflow run`` made or to a new one.
 
     Returns:
@@ -30,25 +30,25 @@ def log(found: results.Report) -> str:
     """
     client, experiment_id = open_store()
     try:
-        launched = os.environ.get("MLFLOW_RUN_ID")
-        run_id = launched or str(client.create_run(experiment_id).info.run_id)
+        launcher_id = os.environ.get("MLFLOW_RUN_ID")
+        run_id = launcher_id or str(client.create_run(experiment_id).info.run_id)
         client.update_run(run_id, name=KIND)
-        note = results.markdown(found)
+        note = results.markdown(outcome)
         tags = {"looped.kind": KIND, "mlflow.note.content": note}
         params: dict[str, Any] = {
-            **{f"benchmark.{name}": value for name, value in found["options"].items()},
-            **{f"about.{name}": value for name, value in found["about"].items()},
+            **{f"benchmark.{name}": value for name, value in outcome["options"].items()},
+            **{f"about.{name}": value for name, value in outcome["about"].items()},
         }
         client.log_batch(
             run_id,
             params=[Param(name, str(value)) for name, value in params.items()],
             tags=[RunTag(name, value) for name, value in tags.items()],
         )
-        log_in_batches(client, run_id, _metrics(found), [])
+        log_in_batches(client, run_id, _metrics(outcome), [])
         with tempfile.TemporaryDirectory() as temporary:
-            write(found, Path(temporary))
+            write(outcome, Path(temporary))
             client.log_artifacts(run_id, temporary, KIND)
-        if not launched:
+        if not launcher_id:
             client.set_terminated(run_id, "FINISHED")
     except MlflowException as error:
         raise TrackingError(f"MLflow must be reachable, got: {error}") from error
@@ -57,29 +57,29 @@ def log(found: results.Report) -> str:
 
 def fail_launcher(reason: str) -> None:
     """Leave the reason on the run that ``mlflow run`` made; MLflow ends it itself."""
-    launched = os.environ.get("MLFLOW_RUN_ID")
-    if launched:
+    launcher_id = os.environ.get("MLFLOW_RUN_ID")
+    if launcher_id:
         with suppress(MlflowException, TrackingError):
-            open_store().client.set_tag(launched, "looped.reason", reason)
+            open_store().client.set_tag(launcher_id, "looped.reason", reason)
 
 
-def write(found: results.Report, folder: Path) -> None:
+def write(outcome: results.Results, folder: Path) -> None:
     """Write the figures as JSON, as tables, and drawn where there is something to draw."""
-    results.write_json(found, folder / "benchmark.json")
-    (folder / "benchmark.md").write_text(results.markdown(found), encoding="utf-8")
-    if "scaling" in found["parts"]:
-        drawing.draw(found, folder / "scaling.png")
+    results.write_json(outcome, folder / "benchmark.json")
+    (folder / "benchmark.md").write_text(results.markdown(outcome), encoding="utf-8")
+    if "scaling" in outcome["parts"]:
+        drawing.draw(outcome, folder / "scaling.png")
 
 
-def _metrics(found: results.Report) -> list[Metric]:
+def _metrics(outcome: results.Results) -> list[Metric]:
     """Name the figures as metrics; a curve's have its x as their step."""
     now = round(time.time() * 1000)
     metrics = [
         Metric(name, value, now, 0)
-        for name, value in results.figures(found).items()
+        for name, value in results.figures(outcome).items()
         if math.isfinite(value)
     ]
-    for row in found["parts"].get("scaling", []):
+    for row in outcome["parts"].get("scaling", []):
         for name in ("ms", "mib"):
             for x, value in zip(row["xs"], row[name], strict=True):
                 metrics.append(Metric(f"benchmark/{row['name']}/{name}", value, now, x))

@@ -44,27 +44,29 @@ class BenchmarkOptions:
             require_whole(name, getattr(self, name), 1)
         if self.seeds is not None:
             require_whole("seeds", self.seeds, 1)
-        for part in self.chosen_parts:
+        for part in self.part_names:
             require_one_of("parts", part, PARTS)
         for prompt in self.prompts.split(","):
             require_one_of("prompts", prompt, PROMPTS)
-        for cell in self.chosen_cells("cpu"):
+        for cell in self.cell_words("cpu"):
             size, _, b = cell.partition(":")
             require_one_of("size of a cell", size, tuple(SIZES))
             require(b.isdecimal() and int(b) > 0, "b of a cell must be 1 or more", cell)
-        draws = self.figure != "auto" and self.read == "auto"
+        draws_new_figure = self.figure != "auto" and self.read == "auto"
         rule = "figure needs part scaling among the parts"
-        require(not draws or "scaling" in self.chosen_parts, rule, self.parts)
+        require(not draws_new_figure or "scaling" in self.part_names, rule, self.parts)
 
     @property
-    def chosen_parts(self) -> list[str]:
+    def part_names(self) -> list[str]:
         """The parts in the order given."""
         return self.parts.split(",")
 
-    def chosen_cells(self, device: str) -> list[str]:
+    def cell_words(self, device: str) -> list[str]:
         """The cells as words."""
-        suited = "tiny:15,small:15,medium:15" if device == "cuda" else "tiny:5,small:10,medium:5"
-        return (suited if self.cells == "auto" else self.cells).split(",")
+        usual_cells = (
+            "tiny:15,small:15,medium:15" if device == "cuda" else "tiny:5,small:10,medium:5"
+        )
+        return (usual_cells if self.cells == "auto" else self.cells).split(",")
 
     def n_seeds(self, device: str) -> int:
         """Replicas of a program."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-Report = dict[str, Any]
+Results = dict[str, Any]
 """``about``, ``options`` and, by part, the rows of ``parts``."""
 
 COLUMNS: Mapping[str, Sequence[tuple[str, str]]] = {
@@ -115,42 +115,42 @@ def line(part: str, row: Mapping[str, Any]) -> str:
     return f"| {' | '.join(how.format_map(cells) for _, how in COLUMNS[part])} |"
 
 
-def markdown(report: Report) -> str:
+def markdown(results: Results) -> str:
     """Write everything as Markdown."""
     tables = [
         "\n".join([f"### {part}", "", header(part), *(line(part, row) for row in rows)])
-        for part, rows in report["parts"].items()
+        for part, rows in results["parts"].items()
     ]
-    return "\n\n".join([preface(report["about"]), *tables]) + "\n"
+    return "\n\n".join([preface(results["about"]), *tables]) + "\n"
 
 
-def figures(report: Report) -> dict[str, float]:
+def figures(results: Results) -> dict[str, float]:
     """Name every single number as MLflow does: ``benchmark/small-b10-joint/ratio``."""
     return {
         f"benchmark/{row['name']}/{name}": float(value)
-        for rows in report["parts"].values()
+        for rows in results["parts"].values()
         for row in rows
         for name, value in row.items()
         if isinstance(value, (int, float))
     }
 
 
-def write_json(report: Report, path: Path) -> None:
-    """Keep a report."""
+def write_json(results: Results, path: Path) -> None:
+    """Keep results."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> Report:
+def read_json(path: Path) -> Results:
     """Read what ``write_json`` wrote.
 
     Raises:
         ValueError: it did not.
     """
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        results: Results = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"read must name a benchmark's JSON, got {path}: {error}") from None
-    if not isinstance(report, dict) or not {"about", "options", "parts"} <= report.keys():
+    if not isinstance(results, dict) or not {"about", "options", "parts"} <= results.keys():
         raise ValueError(f"read must name a benchmark's JSON, got {path}")
-    return report
+    return results

@@ -35,11 +35,11 @@ class Workbench:
         Raises:
             ValueError: a GPU is asked for where there is none.
         """
-        words = {
+        settings = {
             name: getattr(options, name)
             for name in ("precision", "device", "n_examples", "batch_size")
         }
-        return cls(options, resolve(TrainConfig(**words)))
+        return cls(options, resolve(TrainConfig(**settings)))
 
     @property
     def device(self) -> str:
@@ -74,16 +74,16 @@ class Workbench:
         return [
             self.configuration(cell, prompt)
             for prompt in self.options.prompts.split(",")
-            for cell in self.options.chosen_cells(self.device)
+            for cell in self.options.cell_words(self.device)
         ]
 
     def configuration(self, cell: str, prompt: str) -> TrainConfig:
         """Resolve a cell that is written size:b."""
         size, _, b = cell.partition(":")
-        own = replace(
+        config = replace(
             self.base, size=size, b=int(b), prompt=prompt, learning_rate=None, loop_window=None
         )
-        return resolve(own)
+        return resolve(config)
 
     @cached_property
     def smallest(self) -> TrainConfig:
@@ -93,7 +93,7 @@ class Workbench:
     @cached_property
     def smallest_step(self) -> float:
         """Seconds of a step of ``smallest`` alone."""
-        step = timing.ours(self.smallest, 1)
+        step = timing.our_steps(self.smallest, 1)
         options = self.options
         return timing.median_seconds(step, self.device, options.rounds, options.seconds / 4)
 
@@ -101,6 +101,6 @@ class Workbench:
 Rows = Iterator[Row]
 
 
-def named(config: TrainConfig) -> str:
+def cell_name(config: TrainConfig) -> str:
     """Name a cell as the figures do: ``small-b10-joint``."""
     return f"{config.size}-b{config.b}-{config.prompt}"

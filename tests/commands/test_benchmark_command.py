@@ -1,17 +1,23 @@
 """The benchmark: what it finds is kept and shown whole; how long anything takes is not tested."""
 
+import importlib.util
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from entrypoints import benchmark
-from entrypoints.benchmarks import commands, growth, log, results
+from entrypoints.benchmarks import commands, growth, log, results, timing
 from entrypoints.benchmarks.options import PARTS, BenchmarkOptions
 from entrypoints.benchmarks.parts import scaling, startup
 from entrypoints.benchmarks.timing import Probe
+from looped.config import TrainConfig
+from looped.sizes import SIZES
+from looped.training import loop
+from looped.training.resolve import resolve
 
 SMALL = (
     "--cells", "tiny:1", "--n_examples", "3", "--batch_size", "2", "--rounds", "1",
@@ -29,28 +35,34 @@ def planted(name="b", power=1.5):
     return scaling.curve(name, xs, probes, [float(x) for x in xs])
 
 
-def a_report():
+def benchmark_results():
     about = {"device": "CPU", "threads": 2, "torch": "2", "precision": "fp32", "matrix_tflops": 0.1}
     return {"about": about, "options": {"parts": "scaling"}, "parts": {"scaling": [planted()]}}
 
 
 def test_what_it_measures_is_printed_and_kept(call, tmp_path):
-    path = tmp_path / "new" / "found.json"
+    path = tmp_path / "new" / "results.json"
     words = ("--parts", "training,evaluation,data", "--prompts", "joint", "--json", str(path))
-    code, said = call(benchmark, *SMALL, *words)
+    code, lines = call(benchmark, *SMALL, *words)
     assert code == 0
-    found = json.loads(path.read_text())
-    assert list(found["parts"]) == ["training", "evaluation", "data"]
-    assert said == results.markdown(found).splitlines()  # the JSON holds all that is said
-    (step,) = found["parts"]["training"]
+    kept_results = json.loads(path.read_text())
+    parts = kept_results["parts"]
+    assert list(parts) == ["training", "evaluation", "data"]
+    assert lines == results.markdown(kept_results).splitlines()  # the JSON holds all that is said
+    (step,) = parts["training"]
     assert step["name"] == "tiny-b1-joint" and step["seeds"] == 1
     assert step["ratio_low"] <= step["ratio"] <= step["ratio_high"]
     assert step["ratio"] == pytest.approx(step["plain_ms"] / step["ours_ms"])
-    tasks = [row["name"] for row in found["parts"]["data"]]
+    tasks = [row["name"] for row in parts["data"]]
     assert len(tasks) == 5 and "data-linear" in tasks
-    tables = [cells(line) for line in said if line.startswith("|")]
-    assert all(len(row) in (5, 6, 11, 4) for row in tables)
-    assert all(math.isfinite(value) for value in results.figures(found).values())
+    for part, rows in parts.items():
+        begin = lines.index(f"### {part}") + 2
+        titles, rule, *body = (cells(line) for line in lines[begin : begin + 2 + len(rows)])
+        assert titles == [title for title, _ in results.COLUMNS[part]]
+        assert rule == ["---"] * len(titles)
+        assert [row[0] for row in body] == [row["name"] for row in rows]
+        assert all(len(row) == len(titles) and all(row) for row in body)
+    assert all(math.isfinite(value) for value in results.figures(kept_results).values())
 
 
 def test_every_part_has_a_module_and_columns():
@@ -107,54 +119,70 @@ def test_a_straight_line_is_recovered():
 
 
 def test_width_and_replicas_count_their_own_flops():
-    base = scaling.TrainConfig(size="small", b=5)
+    base = TrainConfig(size="small", b=5)
     axes = scaling.AXES
-    one, four = (scaling.flops_of(axes["replicas"].case(base, n)) for n in (1, 4))
-    assert one == base.step_flops and four == 4 * one
+    single, fourfold = (scaling.flops_of(axes["replicas"].case(base, n)) for n in (1, 4))
+    assert single == base.step_flops and fourfold == 4 * single
     assert scaling.flops_of(axes["width"].case(base, 64)) == base.step_flops
     assert scaling.flops_of(axes["width"].case(base, 128)) > 3 * base.step_flops
 
 
-def test_planning_is_measured():
-    probe = scaling.planning(24)
-    assert probe.seconds > 0
+def test_a_width_is_of_its_own_configuration_and_the_sizes_cannot_be_written_to():
+    base = resolve(TrainConfig(size="small", b=1, steps=1, batch_size=2, n_examples=3))
+    wide = scaling.AXES["width"].case(base, 32).config
+    assert loop.seeded_model(wide).config.size == replace(SIZES["small"], n_embd=32, n_mlp=128)
+    assert replace(wide, seed=1).model_config == wide.model_config
+    assert timing.probe("ours", wide, seeds=1, rounds=0, least=0.0).seconds > 0
+    assert loop.seeded_model(base).config.size == SIZES["small"]
+    with pytest.raises(TypeError):
+        SIZES["small"] = SIZES["tiny"]
 
 
-def test_a_report_is_logged_and_drawn_again(call, store, tmp_path):
-    path, figure = tmp_path / "found.json", tmp_path / "figure.png"
-    results.write_json(a_report(), path)
+def test_what_a_fresh_process_is_given_is_there():
+    """A server of forks leaves out what it cannot import, without a word."""
+    assert all(importlib.util.find_spec(module) for module in timing.PRELOADED)
+
+
+def test_planning_costs_time_for_every_cell():
+    _, few, many = (scaling.planning(n_cells) for n_cells in (1, 1, 600))  # the first one imports
+    assert many.seconds > few.seconds
+
+
+def test_results_are_logged_and_drawn_again(call, store, tmp_path):
+    path, figure = tmp_path / "results.json", tmp_path / "figure.png"
+    results.write_json(benchmark_results(), path)
     words = ("--read", str(path), "--figure", str(figure), "--log", "true")
-    code, said = call(benchmark, *words)
+    code, lines = call(benchmark, *words)
     assert code == 0
     assert figure.read_bytes().startswith(b"\x89PNG")
-    run = store.get_run(said[-1].split()[-1])
+    run = store.get_run(lines[-1].split()[-1])
     assert run.info.status == "FINISHED"
     assert run.data.tags["looped.kind"] == "benchmark"
     assert run.data.params["about.device"] == "CPU"
     exponent = run.data.metrics["benchmark/scaling-b/time_exponent"]
-    assert exponent == a_report()["parts"]["scaling"][0]["time_exponent"]
+    assert exponent == benchmark_results()["parts"]["scaling"][0]["time_exponent"]
     history = store.get_metric_history(run.info.run_id, "benchmark/scaling-b/ms")
-    assert [point.step for point in history] == [1, 2, 4, 8, 16]
-    kept = {file.path for file in store.list_artifacts(run.info.run_id, "benchmark")}
-    assert kept == {
+    assert [sample.step for sample in history] == [1, 2, 4, 8, 16]
+    artifacts = {file.path for file in store.list_artifacts(run.info.run_id, "benchmark")}
+    assert artifacts == {
         f"benchmark/{name}" for name in ("benchmark.json", "benchmark.md", "scaling.png")
     }
 
 
 def test_it_logs_to_the_run_that_mlflow_run_made(store, monkeypatch):
-    launched = store.create_run("0").info.run_id
-    monkeypatch.setenv("MLFLOW_RUN_ID", launched)
-    store.log_param(launched, "device", "auto")  # as `mlflow run` does
-    assert log.log(a_report()) == launched
-    assert store.get_run(launched).info.status == "RUNNING"  # it ends with the process
+    launcher_id = store.create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", launcher_id)
+    store.log_param(launcher_id, "device", "auto")  # as `mlflow run` does
+    assert log.log(benchmark_results()) == launcher_id
+    assert store.get_run(launcher_id).info.status == "RUNNING"  # it ends with the process
 
 
 def test_a_failure_is_left_on_the_run_that_mlflow_run_made(call, store, monkeypatch):
-    launched = store.create_run("0").info.run_id
-    monkeypatch.setenv("MLFLOW_RUN_ID", launched)
-    code, said = call(benchmark, "--read", "missing.json")
-    assert code == 1 and "missing.json" in said[0]
-    assert "missing.json" in store.get_run(launched).data.tags["looped.reason"]
+    launcher_id = store.create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", launcher_id)
+    code, lines = call(benchmark, "--read", "missing.json")
+    assert code == 1 and "missing.json" in lines[0]
+    assert "missing.json" in store.get_run(launcher_id).data.tags["looped.reason"]
 
 
 @pytest.mark.parametrize(
@@ -170,10 +198,10 @@ def test_a_failure_is_left_on_the_run_that_mlflow_run_made(call, store, monkeypa
     ],
 )
 def test_bad_options_are_refused_in_one_line(call, words, message):
-    code, said = call(benchmark, *words)
-    assert code != 0 and len(said) == 1
-    assert re.search(message, said[0])
+    code, lines = call(benchmark, *words)
+    assert code != 0 and len(lines) == 1
+    assert re.search(message, lines[0])
 
 
 def test_defaults_leave_out_what_takes_minutes():
-    assert set(PARTS) - set(BenchmarkOptions().chosen_parts) == {"checkpoints", "grid", "scaling"}
+    assert set(PARTS) - set(BenchmarkOptions().part_names) == {"checkpoints", "grid", "scaling"}

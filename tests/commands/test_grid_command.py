@@ -3,98 +3,58 @@
 import csv
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from child_processes import ChildProcesses, dice, finish
 
 from entrypoints import grid
 
-ROOT = Path(__file__).parents[2]
 SMALL = {
     "sizes": "tiny", "n_dims": 2, "n_examples": 7, "batch_size": 8, "steps": 300, "log_every": 10,
     "checkpoint_seconds": 0.1, "device": "cpu", "evaluate": "false", "register": "false",
 }  # fmt: skip
 
 
-class Grids:
-    """Starts grids in a store and a folder of the test's own."""
-
-    def __init__(self, store, root):
-        self.store = store
-        self.root = root
-
-    def start(self, name="grid", **changes):
-        settings = SMALL | {"runs_dir": self.root} | changes
-        words = [word for key, value in settings.items() if value is not None
-                 for word in (f"--{key}", str(value))]  # fmt: skip
-        command = [sys.executable, "-m", f"entrypoints.{name}", *words]
-        return subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-
-    def run(self, **changes):
-        output, _ = (process := self.start(**changes)).communicate(timeout=180)
-        return output, process.returncode
-
-    def runs(self, kind="training", status=None):
-        query = f"tags.`looped.kind` = '{kind}'"
-        found = self.store.search_runs([os.environ["MLFLOW_EXPERIMENT_ID"]], query)
-        return [run for run in found if status in (None, run.info.status)]
-
-    def points(self):
-        return sum(path.read_bytes().count(b"\n") for path in self.root.glob("*/journal.jsonl"))
-
-    def wait_for_points(self, process, n_points):
-        deadline = time.monotonic() + 90
-        while self.points() < n_points:
-            if time.monotonic() > deadline or process.poll() is not None:
-                pytest.fail(f"it ended early: {process.communicate()[0]}")
-            time.sleep(0.01)
-
-    def states(self):
-        (path,) = self.root.glob("grid-*/cells.csv")
-        return [row["state"] for row in csv.DictReader(path.read_text().splitlines())]
-
-
 @pytest.fixture
 def grids(store, tmp_path):
-    return Grids(store, tmp_path / "runs")
+    return ChildProcesses(store, tmp_path / "runs", "grid", SMALL)
+
+
+def states(grids):
+    """The states of the cells in the grid's table."""
+    (path,) = grids.root.glob("grid-*/cells.csv")
+    return [row["state"] for row in csv.DictReader(path.read_text().splitlines())]
 
 
 def test_killed_and_started_again_it_loses_nothing_and_makes_no_double(grids):
     process = grids.start(bs="1,2", seeds="1,2", steps=300)
-    grids.wait_for_points(process, 45)
+    grids.wait_for_records(process, dice().randrange(10, 90))
     os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    begun = {path: path.read_bytes() for path in grids.root.glob("*/journal.jsonl")}
-    assert len(begun) < 4 or len(grids.runs(status="FINISHED")) < 4
+    finish(process)
+    journals = {path: path.read_bytes() for path in grids.root.glob("*/journal.jsonl")}
+    assert len(grids.runs("training", "FINISHED")) < 4  # there is something left to lose
 
     output, code = grids.run(bs="1,2", seeds="1,2", steps=300)
     assert code == 0, output
     assert "4 cells: " in output.splitlines()[-1]
-    dead, parent = sorted(grids.runs("grid"), key=lambda run: run.info.start_time)
-    assert (dead.info.status, parent.info.status) == ("KILLED", "FINISHED")
-    finished = grids.runs(status="FINISHED")
-    assert Counter(run.data.tags["identity"] for run in finished).most_common()[0][1] == 1
-    assert len(finished) == 4
-    for run in finished:
-        steps = [m.step for m in grids.store.get_metric_history(run.info.run_id, "train/loss")]
-        assert steps == [1, *range(10, 301, 10)]
-    for run in grids.runs(status="KILLED"):
+    killed_parent, parent = grids.runs("grid")
+    assert (killed_parent.info.status, parent.info.status) == ("KILLED", "FINISHED")
+    finished_runs = grids.runs("training", "FINISHED")
+    assert set(Counter(run.data.tags["identity"] for run in finished_runs).values()) == {1}
+    assert len(finished_runs) == 4
+    assert all(grids.steps(run) == [1, *range(10, 301, 10)] for run in finished_runs)
+    for run in grids.runs("training", "KILLED"):
         heir = grids.store.get_run(run.data.tags["superseded_by"])
         assert heir.data.tags["mlflow.parentRunId"] == parent.info.run_id
-    assert not grids.runs(status="RUNNING")
+    assert not grids.runs("training", "RUNNING")
     note = parent.data.tags["mlflow.note.content"]
     assert "a finished run for 4 of the 4 cells, and more than one for 0." in note
     query = note.split("`")[-2]
-    found = grids.store.search_runs([os.environ["MLFLOW_EXPERIMENT_ID"]], query)
-    assert {run.info.run_id for run in found} == {run.info.run_id for run in finished}
-    for path, content in begun.items():  # what the killed processes had written was gone on from
+    listed_runs = grids.store.search_runs([os.environ["MLFLOW_EXPERIMENT_ID"]], query)
+    assert {run.info.run_id for run in listed_runs} == {run.info.run_id for run in finished_runs}
+    for path, content in journals.items():  # what the killed processes had written was gone on from
         assert path.read_bytes().startswith(content.rpartition(b"\n")[0])
 
 
@@ -104,32 +64,34 @@ def test_a_failing_cell_stops_no_other_and_is_tried_again_when_asked(grids):
     wild |= {"bs": 1, "seeds": 3, "workers": 1}
     output, code = grids.run(**wild, tracking="offline")
     assert code == 1, output
-    assert grids.states() == ["failed", "finished"]
-    said = "tiny-b1-s3: failed: loss, query error and gradient norm must stay finite, at step "
-    assert said in output
+    assert states(grids) == ["failed", "finished"]
+    reason = "tiny-b1-s3: failed: loss, query error and gradient norm must stay finite, at step "
+    assert reason in output
     output, code = grids.run(**wild, tracking="offline")
     assert (code, output.splitlines()[0]) == (1, "2 cells: 1 done before, 1 failed before")
     assert "-P retry_failed=true tries again what failed before" in output
     # the finished one is only told, the failed one fails again
     output, code = grids.run(**wild, retry_failed="true")
     assert (code, output.splitlines()[-1]) == (1, "2 cells: 1 finished now, 1 failed")
-    assert [len(grids.runs(status=s)) for s in ("FINISHED", "FAILED", "RUNNING")] == [1, 1, 0]
+    statuses = Counter(run.info.status for run in grids.runs("training"))
+    assert statuses == {"FINISHED": 1, "FAILED": 1}
     assert [run.info.status for run in grids.runs("grid")] == ["FAILED"]
 
 
 @pytest.mark.slow
 def test_a_signal_to_the_grid_alone_stops_its_workers_in_good_order(grids):
     process = grids.start(bs="1,2,3", steps=100_000, seeds=1)
-    grids.wait_for_points(process, 30)
+    grids.wait_for_records(process, 30)
     process.terminate()
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM
+    output, code = finish(process, 60)
+    assert code == 128 + signal.SIGTERM
     assert "Traceback" not in output
     assert "the same command goes on" in output
-    assert {run.info.status for run in [*grids.runs(), *grids.runs("grid")]} == {"KILLED"}
-    assert all("stopped after" in run.data.tags["looped.reason"] for run in grids.runs())
+    trainings = grids.runs("training")
+    assert {run.info.status for run in [*trainings, *grids.runs("grid")]} == {"KILLED"}
+    assert all("stopped after" in run.data.tags["looped.reason"] for run in trainings)
     assert list(grids.root.glob("*/checkpoints/*.json"))
-    assert sorted(grids.states())[-1] == "to do"
+    assert sorted(states(grids))[-1] == "to do"
 
 
 def test_eight_that_start_together_on_no_database_lose_nothing(grids, tmp_path, monkeypatch):
@@ -139,17 +101,16 @@ def test_eight_that_start_together_on_no_database_lose_nothing(grids, tmp_path, 
     alone = {"steps": 100, "log_every": 1, "sizes": None, "size": "tiny"}
     processes = [grids.start("train", seed=seed, **alone) for seed in range(8)]
     for process in processes:
-        output, _ = process.communicate(timeout=240)
-        assert process.returncode == 0, output
+        output, code = finish(process, 240)
+        assert code == 0, output
     from mlflow.tracking import MlflowClient
 
     grids.store = MlflowClient()
-    finished = grids.runs(status="FINISHED")
-    assert {run.data.tags["seed"] for run in finished} == {str(seed) for seed in range(8)}
-    for run in finished:
+    finished_runs = grids.runs("training", "FINISHED")
+    assert {run.data.tags["seed"] for run in finished_runs} == {str(seed) for seed in range(8)}
+    for run in finished_runs:
         for name in ("train/loss", "speed/steps_per_s"):
-            history = grids.store.get_metric_history(run.info.run_id, name)
-            assert [m.step for m in history] == list(range(1, 101))
+            assert grids.steps(run, name) == list(range(1, 101))
 
 
 def main(monkeypatch, runs_dir, **changes):
@@ -196,28 +157,21 @@ def test_bad_input_is_one_line_before_anything_starts(grids, monkeypatch, capsys
 
 def test_an_unreachable_server_is_one_line_quickly(grids, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    begun = time.monotonic()
+    start = time.monotonic()
     assert main(monkeypatch, grids.root, bs="1") == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("grid: MLflow must be reachable, got http://127.0.0.1:1: ")
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - start < 10
 
 
 @pytest.mark.slow
 def test_a_grid_through_mlflow_run_nests_and_registers(grids):
-    settings = SMALL | {"runs_dir": grids.root, "bs": "1,2", "seeds": "1", "b_max": 4}
-    settings |= {"evaluate": "true", "register": "true", "steps": 20}
-    words = [word for key, value in settings.items() for word in ("-P", f"{key}={value}")]
-    command = [sys.executable, "-m", "mlflow", "run", ".", "-e", "grid", *words]
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        [*command, "--env-manager", "local"], cwd=ROOT, capture_output=True, text=True, check=False,
-        env=os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    settings = {"bs": "1,2", "seeds": "1", "b_max": 4, "steps": 20}
+    output, code = finish(grids.start_project(**settings, evaluate="true", register="true"))
+    assert code == 0, output
     (parent,) = grids.runs("grid")
     assert parent.data.params["bs"] == "1,2"
-    children = grids.runs(status="FINISHED")
+    children = grids.runs("training", "FINISHED")
     assert [run.data.tags["mlflow.parentRunId"] for run in children] == [parent.info.run_id] * 2
     assert len(grids.store.search_model_versions("name='looped-linear-tiny-d2-n7'")) == 2
     baselines = [run.data.tags["baseline"] for run in grids.runs("baseline")]

@@ -13,18 +13,18 @@ BS = (10, 20, 40, 80)
 def measure(bench: Workbench) -> Rows:
     """Time a step whose window holds every loop, for several b; ``ratio`` is time for time."""
     for b in BS:
-        keeps = replace(bench.configuration(f"{SIZE}:{b}", "joint"), loop_window=b)
-        configs = (keeps, replace(keeps, checkpoint_loops=True))
-        steps = [timing.ours(config, bench.n_seeds) for config in configs]
+        keeping_config = replace(bench.configuration(f"{SIZE}:{b}", "joint"), loop_window=b)
+        configs = (keeping_config, replace(keeping_config, checkpoint_loops=True))
+        steps = [timing.our_steps(config, bench.n_seeds) for config in configs]
         for step in steps:
             timing.seconds_of(step, bench.device, 0)
         pairs = [
             [timing.seconds_of(step, bench.device, bench.options.seconds) for step in steps]
             for _ in range(bench.options.rounds)
         ]
-        ratios = [with_it / without for without, with_it in pairs]
+        ratios = [recomputes_s / keeps_s for keeps_s, recomputes_s in pairs]
         memory = [
-            timing.apart(timing.probe, "ours", config, bench.n_seeds, 0, 0.0).mib
+            timing.in_fresh_process(timing.probe, "ours", config, bench.n_seeds, 0, 0.0).mib
             for config in configs
         ]
         yield {

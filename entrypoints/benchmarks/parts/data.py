@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from entrypoints.benchmarks import timing
-from entrypoints.benchmarks.workbench import Rows, Workbench, named
+from entrypoints.benchmarks.workbench import Rows, Workbench, cell_name
 from looped import tasks
 from looped.config import TASK_OPTIONS
 
@@ -24,5 +24,5 @@ def measure(bench: Workbench) -> Rows:
             "ms": 1e3 * seconds,
             "prompts_per_s": options.batch_size / seconds,
             "share": seconds / bench.smallest_step,
-            "of": named(bench.smallest),
+            "of": cell_name(bench.smallest),
         }

@@ -19,21 +19,21 @@ def measure(bench: Workbench) -> Rows:
     """
     cell = bench.smallest
     common = ("prompt", "n_examples", "batch_size", "precision", "device")
-    for name, ways in KINDS.items():
+    for name, options in KINDS.items():
         with commands.temporary_place() as place:
-            if ways["tracking"] == "online":
+            if options["tracking"] == "online":
                 commands.make_store(place)
-            settings = {key: getattr(cell, key) for key in common} | ways
+            settings = {key: getattr(cell, key) for key in common} | options
             settings |= {"sizes": cell.size, "bs": cell.b, "steps": 1, "workers": 1}
             settings["b_max"] = cell.b + 1  # what further loops take is no overhead
-            if ways["evaluate"] == "true":  # the baselines are scored once for all
+            if options["evaluate"] == "true":  # the baselines are scored once for all
                 warm = {"seeds": "999", "runs_dir": place.folder / "runs"}
                 commands.run(place, "grid", settings | warm)
             courses = []
             for n_cells in (FEW, MANY):
                 seeds = ",".join(str(1000 * n_cells + seed) for seed in range(n_cells))
-                own = {"seeds": seeds, "runs_dir": place.folder / "runs"}
-                courses.append(commands.run(place, "grid", settings | own))
+                changes = {"seeds": seeds, "runs_dir": place.folder / "runs"}
+                courses.append(commands.run(place, "grid", settings | changes))
         few, many = courses
         per_cell = (many.seconds - few.seconds) / (MANY - FEW)
         yield {

@@ -2,15 +2,15 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import NamedTuple
 
 from entrypoints.benchmarks import commands, growth, timing
 from entrypoints.benchmarks.timing import Probe
+from entrypoints.benchmarks.wide_config import WideConfig
 from entrypoints.benchmarks.workbench import Row, Rows, Workbench
 from looped.config import TrainConfig
 from looped.grid.options import CellOptions, GridOptions
-from looped.sizes import SIZES, Size
 
 SIZE = "small"
 B = 5
@@ -21,7 +21,6 @@ class Case(NamedTuple):
 
     config: TrainConfig
     seeds: int = 1
-    size: Size | None = None
 
 
 class Axis(NamedTuple):
@@ -31,8 +30,8 @@ class Axis(NamedTuple):
     case: Callable[[TrainConfig, int], Case]
 
 
-def _wide(width: int) -> Size:
-    return replace(SIZES[SIZE], n_embd=width, n_mlp=4 * width)
+def _wide(base: TrainConfig, width: int) -> WideConfig:
+    return WideConfig(**asdict(base), n_embd=width)
 
 
 AXES = {
@@ -50,7 +49,7 @@ AXES = {
     ),
     "width": Axis(
         (16, 32, 64, 96, 128, 192, 256),
-        lambda base, width: Case(base, size=_wide(width)),
+        lambda base, width: Case(_wide(base, width)),
     ),
     "replicas": Axis((1, 2, 3, 4, 6, 8), Case),
 }
@@ -64,21 +63,17 @@ def measure(bench: Workbench) -> Rows:
     for name, axis in AXES.items():
         cases = [axis.case(base, x) for x in axis.values]
         probes = [
-            timing.apart(timing.probe, "ours", c.config, c.seeds, rounds, least, c.size)
-            for c in cases
+            timing.in_fresh_process(timing.probe, "ours", case.config, case.seeds, rounds, least)
+            for case in cases
         ]
         yield curve(name, axis.values, probes, [flops_of(case) for case in cases])
-    probes = [timing.apart(planning, n_cells) for n_cells in CELLS]
+    probes = [timing.in_fresh_process(planning, n_cells) for n_cells in CELLS]
     yield curve("cells", CELLS, probes)
 
 
 def flops_of(case: Case) -> int:
     """FLOPs of the matrix products of a step."""
-    config = case.config
-    shape = config.model_config
-    if case.size is not None:
-        shape = replace(shape, size=case.size)
-    return case.seeds * config.batch_size * shape.train_flops(config.b, config.window)
+    return case.seeds * case.config.step_flops
 
 
 def curve(
@@ -114,9 +109,9 @@ def planning(n_cells: int) -> Probe:
 
     lists = replace(Lists(), seeds=tuple(range(-(-n_cells // 12))), device=("cpu",))
     before = timing.peak_mib()
-    begun = time.perf_counter()
+    start = time.perf_counter()
     with commands.temporary_place() as place:
         options = CellOptions(tracking="offline", runs_dir=str(place.folder / "runs"))
         runner = GridRunner(cross(lists)[:n_cells], {}, GridOptions(), options)
         replica_groups(runner.left, "auto")
-    return Probe(time.perf_counter() - begun, timing.peak_mib() - before)
+    return Probe(time.perf_counter() - start, timing.peak_mib() - before)

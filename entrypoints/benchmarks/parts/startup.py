@@ -4,7 +4,7 @@ import statistics
 from pathlib import Path
 
 from entrypoints.benchmarks import commands
-from entrypoints.benchmarks.workbench import Row, Rows, Workbench, named
+from entrypoints.benchmarks.workbench import Row, Rows, Workbench, cell_name
 
 
 def measure(bench: Workbench) -> Rows:
@@ -23,15 +23,17 @@ def measure(bench: Workbench) -> Rows:
     with commands.temporary_place() as place:
         first_prompt = bench.options.prompts.partition(",")[0]
         few = (rounds + 1) // 2
-        for config in (own for own in bench.configs if own.prompt == first_prompt):
+        for config in bench.configs:
+            if config.prompt != first_prompt:
+                continue
             times = [commands.to_first_step(place, config, "offline") for _ in range(few)]
-            what = f"train to its first step, {named(config)}, offline"
-            yield _row(f"startup-train-{named(config)}", what, times)
+            what = f"train to its first step, {cell_name(config)}, offline"
+            yield _row(f"startup-train-{cell_name(config)}", what, times)
         commands.make_store(place)
         config = bench.smallest
         times = [commands.to_first_step(place, config, "online") for _ in range(few)]
-        what = f"train to its first step, {named(config)}, online"
-        yield _row(f"startup-train-{named(config)}-online", what, times)
+        what = f"train to its first step, {cell_name(config)}, online"
+        yield _row(f"startup-train-{cell_name(config)}-online", what, times)
 
 
 def command_names() -> list[str]:

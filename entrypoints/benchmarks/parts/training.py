@@ -3,7 +3,7 @@
 import statistics
 
 from entrypoints.benchmarks import timing
-from entrypoints.benchmarks.workbench import Row, Rows, Workbench, named
+from entrypoints.benchmarks.workbench import Row, Rows, Workbench, cell_name
 from looped.config import TrainConfig
 
 STEPS = 7500
@@ -22,21 +22,22 @@ def measure(bench: Workbench) -> Rows:
 
 def _measure(config: TrainConfig, bench: Workbench) -> Row:
     seeds, device, options = bench.n_seeds, bench.device, bench.options
-    plain, ours = (timing.PATHS[path](config, seeds) for path in ("plain", "ours"))
-    for step in (plain, ours):
+    plain_step, our_step = (timing.PATHS[path](config, seeds) for path in ("plain", "ours"))
+    for step in (plain_step, our_step):
         timing.seconds_of(step, device, 0)
     pairs = [
-        [timing.seconds_of(step, device, options.seconds) for step in (plain, ours)]
+        [timing.seconds_of(step, device, options.seconds) for step in (plain_step, our_step)]
         for _ in range(options.rounds)
     ]
     plain_s, ours_s = (statistics.median(column) for column in zip(*pairs, strict=True))
     ratios = [first / second for first, second in pairs]
     plain_probe, ours_probe = (
-        timing.apart(timing.probe, path, config, seeds, 0, 0.0) for path in ("plain", "ours")
+        timing.in_fresh_process(timing.probe, path, config, seeds, 0, 0.0)
+        for path in ("plain", "ours")
     )
     flops = seeds * config.step_flops / ours_s
     return {
-        "name": named(config),
+        "name": cell_name(config),
         "seeds": seeds,
         "plain_ms": 1e3 * plain_s,
         "ours_ms": 1e3 * ours_s,
