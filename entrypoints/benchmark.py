@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from entrypoints import arguments
 from entrypoints.benchmarks.options import BenchmarkOptions
+from looped.names import Variable
 from looped.rules import require
 
 if TYPE_CHECKING:
@@ -31,10 +32,10 @@ def main() -> int:
     try:
         outcome = _results(options)
     except (ValueError, CommandError) as error:
-        if "MLFLOW_RUN_ID" in os.environ:
+        if Variable.RUN_ID in os.environ:
             from entrypoints.benchmarks import log
 
-            log.fail_launcher(str(error))
+            log.say_failure(str(error))
         return arguments.complain("benchmark", error)
     if options.json != "auto":
         results.write_json(outcome, Path(options.json))
@@ -42,7 +43,7 @@ def main() -> int:
         from entrypoints.benchmarks import drawing
 
         drawing.draw(outcome, Path(options.figure))
-    if options.log or (options.log is None and "MLFLOW_RUN_ID" in os.environ):
+    if options.log or (options.log is None and Variable.RUN_ID in os.environ):
         from entrypoints.benchmarks import log
 
         try:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from looped.config import TrainConfig
+from looped.names import Variable
 from looped.records import journal
 
 ROOT = Path(__file__).parents[2]
-LAUNCHER = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID")
+LAUNCHER = (Variable.RUN_ID, Variable.EXPERIMENT_NAME, Variable.EXPERIMENT_ID)
 
 
 class CommandError(RuntimeError):
@@ -37,7 +38,7 @@ class Place(NamedTuple):
         """What sends a command there, whatever store this process logs to."""
         inherited = {name: value for name, value in os.environ.items() if name not in LAUNCHER}
         path = os.pathsep.join([str(ROOT), *filter(None, [inherited.get("PYTHONPATH")])])
-        return inherited | {"MLFLOW_TRACKING_URI": self.uri, "PYTHONPATH": path}
+        return inherited | {Variable.TRACKING_URI: self.uri, "PYTHONPATH": path}
 
 
 class Course(NamedTuple):

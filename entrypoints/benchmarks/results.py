@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from looped.names import Metric
+
 Results = dict[str, Any]
 """``about``, ``options`` and, by part, the rows of ``parts``."""
 
@@ -127,7 +129,7 @@ def markdown(results: Results) -> str:
 def figures(results: Results) -> dict[str, float]:
     """Name every single number as MLflow does: ``benchmark/small-b10-joint/ratio``."""
     return {
-        f"benchmark/{row['name']}/{name}": float(value)
+        f"{Metric.BENCHMARK}{row['name']}/{name}": float(value)
         for rows in results["parts"].values()
         for row in rows
         for name, value in row.items()

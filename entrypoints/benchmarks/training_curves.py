@@ -9,6 +9,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from looped.names import Metric
 from looped.records.journal import history, read
 
 
@@ -37,10 +38,10 @@ def _draw_run(axes: Axes, style: str, label: str, folder: Path) -> None:
     records = history(read(folder / "journal.jsonl")[0])
     samples = [record for record in records if record["kind"] == "metrics"]
     outcome = next(record["values"] for record in records if record["kind"] == "outcome")
-    error, standard_error = outcome["held_out/nmse"], outcome["held_out/nmse_se"]
+    error, standard_error = outcome[Metric.NMSE], outcome[Metric.NMSE_SE]
     axes.plot(
         [sample["step"] for sample in samples],
-        [sample["values"]["train/query_error"] for sample in samples],
+        [sample["values"][Metric.QUERY_ERROR] for sample in samples],
         style,
         linewidth=1,
         label=f"{label}: held-out {error:.4f} ± {standard_error:.4f}",

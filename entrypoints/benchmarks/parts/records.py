@@ -12,18 +12,19 @@ from mlflow.tracking import MlflowClient
 from entrypoints.benchmarks import commands
 from entrypoints.benchmarks.parts.training import STEPS
 from entrypoints.benchmarks.workbench import Row, Rows, Workbench, cell_name
+from looped.names import Metric
 from looped.records import journal
 from looped.tracking.metrics import log_in_batches, metrics_of
 
 N_RECORDS = 301  # of a training with the defaults
 SHORT = 50  # steps
 VALUES = {
-    "train/loss": 0.123456789,
-    "train/query_error": 0.0123456789,
-    "train/grad_norm": 0.987654321,
-    "train/learning_rate": 0.001,
-    "speed/steps_per_s": 12.3456789,
-    "speed/tokens_per_s": 50567.123456,
+    Metric.LOSS: 0.123456789,
+    Metric.QUERY_ERROR: 0.0123456789,
+    Metric.GRAD_NORM: 0.987654321,
+    Metric.LEARNING_RATE: 0.001,
+    Metric.STEPS_PER_S: 12.3456789,
+    Metric.TOKENS_PER_S: 50567.123456,
 }
 
 

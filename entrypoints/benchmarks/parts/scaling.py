@@ -10,7 +10,7 @@ from entrypoints.benchmarks.timing import Probe
 from entrypoints.benchmarks.wide_config import WideConfig
 from entrypoints.benchmarks.workbench import Row, Rows, Workbench
 from looped.config import TrainConfig
-from looped.grid.options import CellOptions, GridOptions
+from looped.grid.options import GridOptions, RunOptions
 
 SIZE = "small"
 B = 5
@@ -101,17 +101,17 @@ def curve(
     return row
 
 
-def planning(n_cells: int) -> Probe:
-    """Plan a grid of so many cells, none of them begun, from the lists to the groups."""
+def planning(n_trainings: int) -> Probe:
+    """Plan a grid of so many trainings, none of them begun, from the lists to the groups."""
     from looped.grid.lists import Lists, cross
     from looped.grid.runner import GridRunner
     from looped.training.groups import replica_groups
 
-    lists = replace(Lists(), seeds=tuple(range(-(-n_cells // 12))), device=("cpu",))
+    lists = replace(Lists(), seeds=tuple(range(-(-n_trainings // 12))), device=("cpu",))
     before = timing.peak_mib()
     start = time.perf_counter()
     with commands.temporary_place() as place:
-        options = CellOptions(tracking="offline", runs_dir=str(place.folder / "runs"))
-        runner = GridRunner(cross(lists)[:n_cells], {}, GridOptions(), options)
-        replica_groups(runner.left, "auto")
+        options = RunOptions(tracking="offline", runs_dir=str(place.folder / "runs"))
+        runner = GridRunner(cross(lists)[:n_trainings], {}, GridOptions(), options)
+        replica_groups(runner.to_train, "auto")
     return Probe(time.perf_counter() - start, timing.peak_mib() - before)
