@@ -30,8 +30,8 @@ class TableOptions:
     def __post_init__(self) -> None:
         require_whole("b_max", self.b_max, 1)
         require_whole("n_prompts", self.n_prompts, 2)
-        given = f"run_id={self.run_id} and model={self.model}"
-        require((self.run_id is None) != (self.model is None), "give run_id or model", given)
+        both = f"run_id={self.run_id} and model={self.model}"
+        require((self.run_id is None) != (self.model is None), "give run_id or model", both)
 
 
 def main() -> int:

@@ -173,8 +173,8 @@ class DecisionTree(Task):
         assert self.config.tree_depth is not None
         node = torch.zeros(xs.shape[:2], dtype=torch.long, device=xs.device)
         for _ in range(self.config.tree_depth):
-            asked = coordinates.gather(1, node)
-            above = xs.gather(2, asked.unsqueeze(2)).squeeze(2) > 0
+            asked_coordinate = coordinates.gather(1, node)
+            above = xs.gather(2, asked_coordinate.unsqueeze(2)).squeeze(2) > 0
             node = 2 * node + 1 + above
         return leaves.gather(1, node - coordinates.shape[1])
 

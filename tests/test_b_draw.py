@@ -17,8 +17,8 @@ def plain(name, b, size):
     if name == "fixed" or b == 1:
         return np.full(size, b)
     tau = generator.normal(np.log(b - 1) - 0.5**2 / 2, 0.5, size=2 * size)
-    drawn = generator.poisson(np.exp(tau)) + 1
-    return drawn[drawn <= 4 * b][:size]
+    counts = generator.poisson(np.exp(tau)) + 1
+    return counts[counts <= 4 * b][:size]
 
 
 def ours(name, b, size=MANY):
@@ -27,11 +27,11 @@ def ours(name, b, size=MANY):
 
 @given(st.sampled_from(b_draw.DISTRIBUTIONS), st.integers(1, 40), steps)
 def test_a_draw_lies_in_its_law_and_depends_on_its_arguments_alone(name, b, step):
-    drawn = b_draw.draw(name, b, step)
+    n_loops = b_draw.draw(name, b, step)
     most = {"fixed": b, "uniform": 2 * b - 1, "poisson_lognormal": 4 * b}[name]
-    assert b == drawn if name == "fixed" or b == 1 else 1 <= drawn <= most
-    assert b_draw.distribution(name, b)[drawn] > 0
-    assert TrainConfig(b=b, b_draw=name, seed=step % 7).loops_of_step(step) == drawn
+    assert b == n_loops if name == "fixed" or b == 1 else 1 <= n_loops <= most
+    assert b_draw.distribution(name, b)[n_loops] > 0
+    assert TrainConfig(b=b, b_draw=name, seed=step % 7).loops_of_step(step) == n_loops
 
 
 @pytest.mark.parametrize("name", b_draw.DISTRIBUTIONS)
@@ -53,17 +53,17 @@ def test_draws_are_distributed_as_those_of_the_plain_twin(name, b):
     law = b_draw.distribution(name, b)
     counts, shares = np.array(list(law)), np.array(list(law.values()))
     mean = (counts * shares).sum()
-    for drawn in (ours(name, b), plain(name, b, MANY)):
-        assert len(drawn) == MANY
-        assert abs(drawn.mean() - mean) < 4 * drawn.std() / np.sqrt(MANY)
-        below = (drawn[:, None] <= counts).mean(axis=0)
+    for sample in (ours(name, b), plain(name, b, MANY)):
+        assert len(sample) == MANY
+        assert abs(sample.mean() - mean) < 4 * sample.std() / np.sqrt(MANY)
+        below = (sample[:, None] <= counts).mean(axis=0)
         assert np.abs(below - shares.cumsum()).max() < 2.2 / np.sqrt(MANY)  # Kolmogorov, 1e-4
 
 
-def test_steps_are_drawn_apart_and_all_of_a_law_comes():
-    drawn = ours("uniform", 5)
-    assert set(drawn) == set(range(1, 10))
-    assert abs(np.corrcoef(drawn[:-1], drawn[1:])[0, 1]) < 4 / np.sqrt(MANY)
+def test_steps_are_drawn_apart_and_all_of_a_distribution_comes():
+    sample = ours("uniform", 5)
+    assert set(sample) == set(range(1, 10))
+    assert abs(np.corrcoef(sample[:-1], sample[1:])[0, 1]) < 4 / np.sqrt(MANY)
 
 
 def test_the_draws_of_a_step_never_change():

@@ -269,19 +269,19 @@ def test_what_runs_were_once_logged_under_stays(
 
 
 @given(st.integers(1, 40), st.integers(1, 20) | st.none(), st.sampled_from(DISTRIBUTIONS[1:]))
-def test_a_drawn_b_has_a_window_recipe_and_name_of_its_own(b, window, law):
-    config = TrainConfig(b=b, b_draw=law, loop_window=window)
+def test_a_drawn_b_has_a_window_recipe_and_name_of_its_own(b, window, distribution):
+    config = TrainConfig(b=b, b_draw=distribution, loop_window=window)
     assert config.window == (window or 15)
     fixed = replace(config, b_draw="fixed", loop_window=None)
     assert config.name == f"{fixed.name}-{law}"
     assert "b_draw" not in fixed.recipe
     assert config.recipe["b_draw"] == law
-    others = (
+    variants = (
         fixed,
-        *(replace(config, b_draw=other) for other in DISTRIBUTIONS[1:] if other != law),
+        *(replace(config, b_draw=name) for name in DISTRIBUTIONS[1:] if name != distribution),
     )
     for name in ("identity", "recipe_identity"):
-        assert getattr(config, name) not in [getattr(other, name) for other in others]
+        assert getattr(config, name) not in [getattr(variant, name) for variant in variants]
     explicit = replace(config, loop_window=config.window)
     assert (explicit.identity, explicit.recipe) == (config.identity, config.recipe)
 
@@ -290,8 +290,8 @@ def test_a_drawn_b_has_a_window_recipe_and_name_of_its_own(b, window, law):
 def test_a_step_of_a_drawn_b_costs_the_mean_over_its_draws(b, window, batch_size):
     config = TrainConfig(b=b, b_draw="uniform", loop_window=window, batch_size=batch_size)
     each = [
-        replace(config, b=drawn, b_draw="fixed", loop_window=min(window, drawn)).step_flops
-        for drawn in range(1, 2 * b)
+        replace(config, b=n_loops, b_draw="fixed", loop_window=min(window, n_loops)).step_flops
+        for n_loops in range(1, 2 * b)
     ]
     assert config.step_flops == pytest.approx(sum(each) / len(each), abs=batch_size)
     assert isinstance(config.step_flops, int)

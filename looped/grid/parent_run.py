@@ -54,9 +54,11 @@ def open_parent(store: Store, folder: GridFolder, may_take_launched: bool = True
 def known_parent(store: Store, folder: GridFolder) -> str | None:
     """Find the run that this beginning of the grid was told as, from here or from a copy."""
     client, experiment_id = store
-    begun = folder.facts["begun"]
-    run_ids = [run_id for run_id, its_beginning in folder.told.items() if its_beginning == begun]
-    query = f"tags.{Tag.GRID} = '{folder.identity}' and attributes.start_time = {begun}"
+    beginning = folder.facts["begun"]
+    run_ids = [
+        run_id for run_id, its_beginning in folder.told.items() if its_beginning == beginning
+    ]
+    query = f"tags.{Tag.GRID} = '{folder.identity}' and attributes.start_time = {beginning}"
     copies = client.search_runs([experiment_id], f"{query} and {of_kind(Kind.GRID)}")
     run_ids += [run.info.run_id for run in copies]
     return next((run_id for run_id in run_ids if find_run(client, run_id)), None)

@@ -14,7 +14,7 @@ STUDIES = ("full", "more-data", "larger-b", "random-b", "quick")
 """``full`` adds nothing: three sizes, four b and three seeds."""
 
 _ADDED: Mapping[str, tuple[str, Callable[[Iterable[Any]], Iterable[Any]]]] = {
-    "more-data": ("steps", lambda given: (factor * steps for factor in (2, 4) for steps in given)),
+    "more-data": ("steps", lambda steps: (factor * n for factor in (2, 4) for n in steps)),
     "larger-b": ("bs", lambda _: (20, 30, 40)),
     "random-b": ("b_draw", lambda _: DISTRIBUTIONS),
 }

@@ -70,11 +70,11 @@ def find_run(client: MlflowClient, run_id: str) -> Run | None:
 
 
 def end_run(
-    client: MlflowClient, run_id: str, status: str, reason: str, ended: int | None = None
+    client: MlflowClient, run_id: str, status: str, reason: str, end_time: int | None = None
 ) -> None:
     """Give a run its final status, and the reason as a tag."""
     client.set_tag(run_id, Tag.REASON, reason)
-    client.set_terminated(run_id, status, ended)
+    client.set_terminated(run_id, status, end_time)
 
 
 def mark_dead_runs(client: MlflowClient, experiment_id: str) -> list[str]:

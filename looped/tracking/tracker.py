@@ -137,7 +137,9 @@ class Tracker:
         end = journal.last_record(self.folder.journal_path, "end")
         self.tell_end(status, reason, note, end["time"] if end else None)
 
-    def tell_end(self, status: str, reason: str, note: str = "", ended: int | None = None) -> None:
+    def tell_end(
+        self, status: str, reason: str, note: str = "", end_time: int | None = None
+    ) -> None:
         """Tell the rest of the journal and give the run its files and its final status.
 
         A finished run holds the whole history of its journal: the earlier runs that were told
@@ -147,7 +149,7 @@ class Tracker:
             status: FINISHED, FAILED or KILLED.
             reason: one line that says why, kept as a tag.
             note: Markdown shown on the run's page.
-            ended: when, in milliseconds since 1970; None means now.
+            end_time: when, in milliseconds since 1970; None means now.
 
         Raises:
             TrackingError: MLflow cannot be reached.
@@ -165,7 +167,7 @@ class Tracker:
             if (self.folder.path / "evaluation").exists():
                 evaluation = str(self.folder.path / "evaluation")
                 self.client.log_artifacts(self.run_id, evaluation, "evaluation")
-            end_run(self.client, self.run_id, status, reason, ended)
+            end_run(self.client, self.run_id, status, reason, end_time)
             if status == "FINISHED":
                 for older_id in told_of(self.folder.path).keys() - {self.run_id}:
                     _tag_if_there(self.client, older_id, Tag.SUPERSEDED_BY, self.run_id)

@@ -15,10 +15,10 @@ UNTOUCHED = {config.identity: Standing(state=TO_DO) for config in CONFIGS}
 
 
 def test_the_ledger_follows_each_training_to_its_end():
-    done = Standing(
+    finished_before = Standing(
         state=DONE_BEFORE, run_id="run-0", nmse=0.25, reason="NMSE 0.25", commit="abc", step=7500
     )
-    ledger = Ledger(CONFIGS, UNTOUCHED | {CONFIGS[0].identity: done}, commit="def")
+    ledger = Ledger(CONFIGS, UNTOUCHED | {CONFIGS[0].identity: finished_before}, commit="def")
     assert ledger.counts == {"done": 1, "to do": 3}
     first, second, third = (config.identity for config in CONFIGS[1:])
     reason = "the loss must stay finite"

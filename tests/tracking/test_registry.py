@@ -102,9 +102,9 @@ def test_a_version_says_where_it_comes_from_and_holds_no_pickle(register, store)
         "task": "linear", "recipe": CONFIG.recipe_identity, "identity": CONFIG.identity,
     }  # fmt: skip
     folder = Path(run.info.artifact_uri.removeprefix("file://")) / "model"
-    held = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
-    assert {Path("artifacts") / name for name in (DESCRIPTION, WEIGHTS)} <= held
-    assert {path.suffix for path in held} <= {
+    files = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+    assert {Path("artifacts") / name for name in (DESCRIPTION, WEIGHTS)} <= files
+    assert {path.suffix for path in files} <= {
         *("", ".py", ".cpp", ".h", ".json", ".safetensors", ".yaml", ".txt")
     }
     pins = dict(line.split("==") for line in (folder / "requirements.txt").read_text().split())
@@ -222,7 +222,7 @@ def test_a_tampered_artifact_is_refused_by_every_way(register, store, name):
 
 
 @pytest.mark.parametrize(
-    ("reference", "said"),
+    ("reference", "start"),
     [
         ("0" * 32, "a run must be one that "),
         ("nothing", "a run must be one that "),
@@ -237,12 +237,12 @@ def test_a_tampered_artifact_is_refused_by_every_way(register, store, name):
         ("", "a model must be given as "),
     ],
 )
-def test_an_unknown_model_is_said_in_one_line(register, reference, said):
+def test_an_unknown_model_is_said_in_one_line(register, reference, start):
     register(0.5)
     with pytest.raises(UnknownModelError) as caught:
         registry.load_with_facts(reference)
     message = str(caught.value)
-    assert message.startswith(said)
+    assert message.startswith(start)
     assert message.endswith(f"got {reference}")
     assert "\n" not in message
 
@@ -287,17 +287,17 @@ assert loaded == expected, loaded
 def test_a_served_model_answers_over_http(register, prompts, tmp_path):
     register(0.5)
     arrays, tensors = prompts
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     words = ["-m", "mlflow", "models", "serve", "-m", BEST, "--env-manager", "local"]
     server = run_elsewhere(tmp_path, *words, "--host", "127.0.0.1", "--port", str(port))
     url = f"http://127.0.0.1:{port}"
     try:
         wait_until_it_answers(server, f"{url}/ping")
-        asked = {"inputs": {name: part.tolist() for name, part in arrays.items()}}
+        request_inputs = {"inputs": {name: part.tolist() for name, part in arrays.items()}}
         for n_loops, params in [(3, {"params": {"n_loops": 3}}), (CONFIG.b, {})]:
-            content = json.dumps(asked | params).encode()
+            content = json.dumps(request_inputs | params).encode()
             headers = {"Content-Type": "application/json"}
             request = urllib.request.Request(f"{url}/invocations", content, headers)
             with urllib.request.urlopen(request, timeout=30) as answer:
