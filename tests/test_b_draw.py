@@ -10,7 +10,7 @@ MANY = 20_000
 
 
 def plain(name, b, size):
-    """Draws as the laws are stated, from NumPy's generator."""
+    """Draws as the distributions are stated, from NumPy's generator."""
     generator = np.random.default_rng(b)
     if name == "uniform":
         return generator.integers(1, 2 * b, size=size)
@@ -26,7 +26,7 @@ def ours(name, b, size=MANY):
 
 
 @given(st.sampled_from(b_draw.DISTRIBUTIONS), st.integers(1, 40), steps)
-def test_a_draw_lies_in_its_law_and_depends_on_its_arguments_alone(name, b, step):
+def test_a_draw_lies_in_its_distribution_and_depends_on_its_arguments_alone(name, b, step):
     n_loops = b_draw.draw(name, b, step)
     most = {"fixed": b, "uniform": 2 * b - 1, "poisson_lognormal": 4 * b}[name]
     assert b == n_loops if name == "fixed" or b == 1 else 1 <= n_loops <= most
@@ -36,10 +36,10 @@ def test_a_draw_lies_in_its_law_and_depends_on_its_arguments_alone(name, b, step
 
 @pytest.mark.parametrize("name", b_draw.DISTRIBUTIONS)
 @pytest.mark.parametrize("b", [1, 2, 5, 15, 40])
-def test_a_law_is_one_of_mean_b(name, b):
-    law = b_draw.distribution(name, b)
-    assert sum(law.values()) == pytest.approx(1)
-    mean = sum(n_loops * share for n_loops, share in law.items())
+def test_a_distribution_is_one_of_mean_b(name, b):
+    distribution = b_draw.distribution(name, b)
+    assert sum(distribution.values()) == pytest.approx(1)
+    mean = sum(n_loops * share for n_loops, share in distribution.items())
     if name == "poisson_lognormal":
         assert 0.995 * b < mean <= b
     else:
@@ -49,9 +49,9 @@ def test_a_law_is_one_of_mean_b(name, b):
 @pytest.mark.parametrize("name", ["uniform", "poisson_lognormal"])
 @pytest.mark.parametrize("b", [2, 10, 40])
 def test_draws_are_distributed_as_those_of_the_plain_twin(name, b):
-    """Both are held against the law: mean, spread and every cumulative share, within chance."""
-    law = b_draw.distribution(name, b)
-    counts, shares = np.array(list(law)), np.array(list(law.values()))
+    """Both are held against the distribution: mean, spread and every cumulative share, within chance."""
+    distribution = b_draw.distribution(name, b)
+    counts, shares = np.array(list(distribution)), np.array(list(distribution.values()))
     mean = (counts * shares).sum()
     for sample in (ours(name, b), plain(name, b, MANY)):
         assert len(sample) == MANY

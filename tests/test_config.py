@@ -273,9 +273,9 @@ def test_a_drawn_b_has_a_window_recipe_and_name_of_its_own(b, window, distributi
     config = TrainConfig(b=b, b_draw=distribution, loop_window=window)
     assert config.window == (window or 15)
     fixed = replace(config, b_draw="fixed", loop_window=None)
-    assert config.name == f"{fixed.name}-{law}"
+    assert config.name == f"{fixed.name}-{distribution}"
     assert "b_draw" not in fixed.recipe
-    assert config.recipe["b_draw"] == law
+    assert config.recipe["b_draw"] == distribution
     variants = (
         fixed,
         *(replace(config, b_draw=name) for name in DISTRIBUTIONS[1:] if name != distribution),
