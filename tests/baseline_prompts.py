@@ -30,7 +30,7 @@ def errors_of(baseline, xs, ys):
     return (baseline(xs, ys)[-1, :, 0] - ys[:, -1]).square().double()
 
 
-def clearly_less(errors, others):
+def clearly_less(errors, rival_errors):
     """Whether the mean over the same prompts is less by more than chance allows."""
-    gains = others - errors
+    gains = rival_errors - errors
     return (gains.mean() / gains.std() * math.sqrt(len(gains))).item() > CHANCE

@@ -45,10 +45,10 @@ def encoder_layer(block, size):
         norm_first=True,
     ).double()
     weights = {
-        (theirs if theirs.endswith("_") else f"{theirs}.") + kind: getattr(
-            getattr(block, ours), kind
+        (their_name if their_name.endswith("_") else f"{their_name}.") + kind: getattr(
+            getattr(block, our_name), kind
         )
-        for theirs, ours in ENCODER_LAYER.items()
+        for their_name, our_name in ENCODER_LAYER.items()
         for kind in ("weight", "bias")
     }
     assert weights.keys() == dict(layer.named_parameters()).keys()

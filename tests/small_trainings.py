@@ -44,10 +44,10 @@ def train_in(root, config, **options):
     """Train in a folder; return the model and the samples of its curve."""
     folder = RunFolder(root, resolve.resolve(config))
     try:
-        trained = loop.train(config, folder, **options)
+        training = loop.train(config, folder, **options)
     finally:
         folder.close()
-    return trained, samples(folder)
+    return training, samples(folder)
 
 
 def samples(folder):

@@ -40,7 +40,9 @@ def task_configs(draw, names=tuple(TASK_OPTIONS)):
         "tree_depth": st.integers(1, 5),
         "n_hidden": st.integers(1, 8),
     }
-    return TaskConfig(name, n_dims, **{own: draw(options[own]) for own in TASK_OPTIONS[name]})
+    return TaskConfig(
+        name, n_dims, **{option: draw(options[option]) for option in TASK_OPTIONS[name]}
+    )
 
 
 @st.composite

@@ -45,10 +45,12 @@ def test_many_loops_are_the_plain_loop(prompted, n_loops):
 def test_gradients_are_those_of_the_loop_detached_before_its_window(prompted, loops):
     model, xs, ys = prompted
     expected = torch.stack(looped_predictions(model, xs, ys, *loops))
-    came = model(xs, ys, *loops)
-    torch.testing.assert_close(came, expected)
-    for mine, its in zip(gradients(model, came), gradients(model, expected), strict=True):
-        torch.testing.assert_close(mine, its, rtol=1e-6, atol=1e-9)
+    predictions = model(xs, ys, *loops)
+    torch.testing.assert_close(predictions, expected)
+    for gradient, expected_gradient in zip(
+        gradients(model, predictions), gradients(model, expected), strict=True
+    ):
+        torch.testing.assert_close(gradient, expected_gradient, rtol=1e-6, atol=1e-9)
 
 
 @given(prompted_models(), loops_and_windows())
@@ -116,9 +118,9 @@ def test_the_full_context_query_sees_every_example(prompted, n_loops, data):
     example = data.draw(st.integers(0, model.config.n_points - 2))
     before = model(*prompts, n_loops)
     for part in (0, 1):
-        other = [numbers.clone() for numbers in prompts]
-        other[part][:, example] += 1
-        assert (model(*other, n_loops)[..., -1] != before[..., -1]).all()
+        changed = [numbers.clone() for numbers in prompts]
+        changed[part][:, example] += 1
+        assert (model(*changed, n_loops)[..., -1] != before[..., -1]).all()
 
 
 @given(prompted_models(), loops)
@@ -156,10 +158,10 @@ def test_weights_start_normal_with_the_stated_spread(size, init, prompt):
             std = fan_in**-0.5 if init == "lecun" else 0.02
             if re.search("attention_out|mlp_out", name):
                 std /= (2 * SIZES[size].n_layer) ** 0.5
-            drawn = weight.detach().flatten() / std
-            assert standard_errors_off(drawn, 0.0) < 5
-            assert standard_errors_off(drawn**2, 1.0) < 5
-            assert len(drawn) < 1000 or standard_errors_off(drawn**4, 3.0) < 5
+            units = weight.detach().flatten() / std
+            assert standard_errors_off(units, 0.0) < 5
+            assert standard_errors_off(units**2, 1.0) < 5
+            assert len(units) < 1000 or standard_errors_off(units**4, 3.0) < 5
 
 
 @given(model_configs(), seeds)

@@ -46,8 +46,8 @@ def functions(config, seed, batch_size=3, n_points=4):
     return xs, from_config(config).draw(draws, batch_size)
 
 
-def same(one, other):
-    return all(torch.equal(mine, its) for mine, its in zip(one, other, strict=True))
+def same(first, second):
+    return all(torch.equal(part, its) for part, its in zip(first, second, strict=True))
 
 
 @given(task_configs(), st.lists(st.tuples(seeds, steps, st.booleans()), max_size=4), st.data())
@@ -65,14 +65,14 @@ def test_another_seed_step_or_held_out_draws_other_prompts(config, streams):
 
 
 def test_no_two_streams_share_a_number():
-    drawn = [set(Draws(*stream).normal(10).tolist()) for stream in STREAMS]
-    assert all(one.isdisjoint(other) for one, other in combinations(drawn, 2))
+    draws = [set(Draws(*stream).normal(10).tolist()) for stream in STREAMS]
+    assert all(first.isdisjoint(second) for first, second in combinations(draws, 2))
 
 
-@pytest.mark.parametrize("other", [(3, 8, False), (4, 7, False), (3, 7, True), (2, 7, True)])
-def test_neighbouring_streams_are_uncorrelated(other):
+@pytest.mark.parametrize("stream", [(3, 8, False), (4, 7, False), (3, 7, True), (2, 7, True)])
+def test_neighbouring_streams_are_uncorrelated(stream):
     xs, ys = batch(TaskConfig("linear", 3), (3, 7, False), 20_000, 1)
-    other_xs, other_ys = batch(TaskConfig("linear", 3), other, 20_000, 1)
+    other_xs, other_ys = batch(TaskConfig("linear", 3), stream, 20_000, 1)
     assert standard_errors_off(xs * other_xs, 0.0) < CHANCE
     assert standard_errors_off(ys * other_ys, 0.0) < CHANCE
 
@@ -106,11 +106,13 @@ def test_a_batch_is_float32_of_the_shape_asked_for(config, batch_size, n_points)
 
 
 TWINS = {
-    "linear": lambda config, *drawn: reference.linear(*drawn),
-    "noisy_linear": lambda config, *drawn: reference.noisy_linear(config.noise_std, *drawn),
-    "sparse_linear": lambda config, *drawn: reference.linear(*drawn),
-    "decision_tree": lambda config, *drawn: reference.decision_tree(*drawn),
-    "relu_network": lambda config, *drawn: reference.relu_network(*drawn),
+    "linear": lambda config, *function_and_x: reference.linear(*function_and_x),
+    "noisy_linear": lambda config, *function_and_x: reference.noisy_linear(
+        config.noise_std, *function_and_x
+    ),
+    "sparse_linear": lambda config, *function_and_x: reference.linear(*function_and_x),
+    "decision_tree": lambda config, *function_and_x: reference.decision_tree(*function_and_x),
+    "relu_network": lambda config, *function_and_x: reference.relu_network(*function_and_x),
 }
 
 
@@ -142,9 +144,11 @@ def test_sparse_functions_choose_every_weight_equally_often():
 
 
 def test_trees_ask_about_every_coordinate_equally_often():
-    _, (asked, _) = functions(TaskConfig("decision_tree", 3, tree_depth=2), 0, batch_size=20_000)
+    _, (coordinates, _) = functions(
+        TaskConfig("decision_tree", 3, tree_depth=2), 0, batch_size=20_000
+    )
     for coordinate in range(3):
-        assert standard_errors_off(asked == coordinate, 1 / 3) < CHANCE
+        assert standard_errors_off(coordinates == coordinate, 1 / 3) < CHANCE
 
 
 @pytest.mark.parametrize("noise_std", [0.1, 0.25, 1.0, 3.0])
@@ -152,10 +156,10 @@ def test_least_squares_leaves_the_noise(noise_std):
     n_dims, n_points = 3, 9
     task = make_task("noisy_linear", n_dims, noise_std=noise_std)
     xs, ys = task.batch(0, 0, 20_000, n_points)
-    fitted = xs @ torch.linalg.lstsq(xs, ys.unsqueeze(2)).solution
-    left = (ys - fitted.squeeze(2)).square().sum(dim=1) / (n_points - n_dims)
+    predictions = xs @ torch.linalg.lstsq(xs, ys.unsqueeze(2)).solution
+    variances = (ys - predictions.squeeze(2)).square().sum(dim=1) / (n_points - n_dims)
     assert task.noise_variance == pytest.approx(noise_std**2 / (1 + noise_std**2))
-    assert standard_errors_off(left, task.noise_variance) < CHANCE
+    assert standard_errors_off(variances, task.noise_variance) < CHANCE
 
 
 @pytest.mark.parametrize("name", sorted(set(TASKS) - {"noisy_linear"}))

@@ -32,14 +32,14 @@ def score_baselines(
     """
     path = cache / f"baselines-{baselines_identity(task, n_examples, n_loops, n_prompts)}.json"
     if path.exists():
-        kept: Scores = json.loads(path.read_bytes())
-        return kept
+        scores_kept: Scores = json.loads(path.read_bytes())
+        return scores_kept
     errors: dict[str, list[torch.Tensor]] = {}
     predictors = baselines_for(from_config(task), n_loops)
     for xs, ys in held_out_batches(from_config(task), n_examples + 1, n_prompts):
         for name, predict in predictors.items():
-            missed = (predict(xs, ys) - ys[:, -1:]).square().squeeze(-1).double()  # (loop, B)
-            errors.setdefault(name, []).append(missed)
+            squares = (predict(xs, ys) - ys[:, -1:]).square().squeeze(-1).double()  # (loop, B)
+            errors.setdefault(name, []).append(squares)
     scores = {name: _score(torch.cat(parts, dim=1)) for name, parts in errors.items()}
     cache.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(scores).encode())

@@ -37,14 +37,14 @@ def extrapolation(
     )  # fmt: skip
     floor = min(loops["nmse_median"]) / 30
     for style, (name, score) in zip(BASELINE_STYLES, baselines.items(), strict=False):
-        label, shown = name.replace("_", " "), list(score["nmse"][:n_loops])
-        if len(shown) > 1:
+        label, curve = name.replace("_", " "), list(score["nmse"][:n_loops])
+        if len(curve) > 1:
             label += ", a step per loop"
         else:
-            shown *= n_loops
-        if shown[0] < floor:  # it would press the model's curve against the top
-            label, shown = f"{label}: {shown[0]:.1g}, below the axis", []
-        upper.plot(steps[: len(shown)], shown, color=GREY, linestyle=style, label=label)
+            curve *= n_loops
+        if curve[0] < floor:  # it would press the model's curve against the top
+            label, curve = f"{label}: {curve[0]:.1g}, below the axis", []
+        upper.plot(steps[: len(curve)], curve, color=GREY, linestyle=style, label=label)
     top = max(2.0, *(1.3 * value for value in loops["nmse"]))
     upper.set(yscale="log", ylim=(floor, top), ylabel="squared error / Var(y)", title=title)
     lower.plot(steps[1:], loops["state_change"], color=BLUE)

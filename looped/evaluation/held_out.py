@@ -80,8 +80,8 @@ class Evaluation:
 
     def by_examples(self, b: int) -> list[float]:
         """Return the NMSE after ``b`` loops with 0, 1, 2, ... examples (one query: empty)."""
-        points = self.point_nmse[b - 1]
-        return [float(value) for value in points] if len(points) > 1 else []
+        by_query = self.point_nmse[b - 1]
+        return [float(value) for value in by_query] if len(by_query) > 1 else []
 
     def summary(self, b: int) -> dict[str, float]:
         """Say in a few numbers how a model trained at ``b`` extrapolates.
@@ -129,11 +129,11 @@ def held_out_batches(
     at_once = n_draws * PROMPTS_PER_BATCH
     for start in range(0, n_prompts, at_once):
         steps = range(start // PROMPTS_PER_BATCH, (start + at_once) // PROMPTS_PER_BATCH)
-        drawn = [
+        batches = [
             task.batch(HELD_OUT_SEED, step, PROMPTS_PER_BATCH, n_points, held_out=True)
             for step in steps
         ]
-        xs, ys = (torch.cat(parts)[: n_prompts - start] for parts in zip(*drawn, strict=True))
+        xs, ys = (torch.cat(parts)[: n_prompts - start] for parts in zip(*batches, strict=True))
         yield xs, ys
 
 
@@ -143,7 +143,7 @@ def evaluate(
     task: Task,
     n_loops: int,
     n_prompts: int,
-    on_batch: Callable[[int], None] = lambda done: None,
+    on_batch: Callable[[int], None] = lambda prompts_done: None,
     kernels: str = "auto",
 ) -> Evaluation:
     """Run held-out prompts through ``n_loops`` loops; memory does not grow with ``n_loops``.
@@ -164,7 +164,7 @@ def evaluate(
     query_errors = np.empty((n_loops, n_prompts), dtype=np.float32)
     point_sums = np.zeros((n_loops, model.config.n_queries))
     change_sums = np.zeros(n_loops - 1)
-    done = 0
+    prompts_done = 0
     n_draws = DRAWS_ON_GPU if device.type == "cuda" else 1
     flops = n_prompts * model.config.forward_flops(n_loops)
     is_fused = kernels != "off" and device.type == "cpu" and library.serves(flops)
@@ -175,11 +175,11 @@ def evaluate(
         p = model.embed(xs, ys)
         predictions, changes = follow(p, n_loops)
         errors = (predictions - targets).square()  # (loop, B, Q)
-        query_errors[:, done : done + len(xs)] = errors[:, :, -1].cpu().numpy()
+        query_errors[:, prompts_done : prompts_done + len(xs)] = errors[:, :, -1].cpu().numpy()
         point_sums += errors.sum(dim=1).cpu().numpy()
         change_sums += changes.sum(dim=1).cpu().numpy()
-        done += len(xs)
-        on_batch(done)
+        prompts_done += len(xs)
+        on_batch(prompts_done)
     return Evaluation(query_errors, point_sums / n_prompts, change_sums / n_prompts)
 
 

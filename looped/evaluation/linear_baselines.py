@@ -75,8 +75,8 @@ def ridge(
 ) -> Float[Tensor, "1 batch 1"]:
     """Predict with the w that minimises |Xw - y|^2 + penalty |w|^2."""
     predictions, eigenvalues = _modes(xs, ys)
-    kept = eigenvalues / (eigenvalues + penalty)
-    return as_answer((kept * predictions).sum(dim=1), xs)
+    shares = eigenvalues / (eigenvalues + penalty)
+    return as_answer((shares * predictions).sum(dim=1), xs)
 
 
 def ridge_penalty(config: TaskConfig) -> float:
@@ -154,8 +154,8 @@ def best_step(config: TaskConfig, n_examples: int, t: int) -> float:
     low, high = first / 1000, first * 2
     for _ in range(4):
         sizes = torch.logspace(math.log10(low), math.log10(high), 17, dtype=torch.float64)
-        kept = 1 - (1 - sizes[:, None, None] * eigenvalues / n_examples) ** t  # (size, B, mode)
-        errors = ((kept * predictions).sum(dim=2) - target).square().mean(dim=1)
+        shares = 1 - (1 - sizes[:, None, None] * eigenvalues / n_examples) ** t  # (size, B, mode)
+        errors = ((shares * predictions).sum(dim=2) - target).square().mean(dim=1)
         best = int(errors.nan_to_num(nan=math.inf).argmin())
         low, high = float(sizes[max(best - 1, 0)]), float(sizes[min(best + 1, 16)])
     return float(sizes[best])

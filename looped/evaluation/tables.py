@@ -159,8 +159,8 @@ def table_prompts(
     parts = []
     for start in range(0, n_prompts, PROMPTS_PER_BATCH):
         batch = min(PROMPTS_PER_BATCH, n_prompts - start)
-        rows, chosen = draw(generator, batch, *features.shape)
-        columns = np.column_stack([chosen[:, :n_dims], np.full(batch, features.shape[1])])
+        rows, order = draw(generator, batch, *features.shape)
+        columns = np.column_stack([order[:, :n_dims], np.full(batch, features.shape[1])])
         prompts = table[rows[:, :n_points, None], columns[:, None, :]]  # (B, point, dim + 1)
         prompts -= prompts[:, :1]  # what is constant is now exactly 0
         mean, std = (f(prompts[:, :-1], axis=1, keepdims=True) for f in (np.mean, np.std))
@@ -282,5 +282,5 @@ def evaluate_table(
         "model": lambda x, y: model(x.to(device), y.to(device), n_loops).cpu(),
     }
     squared = {key: _squared_errors(predict, xs, ys) for key, predict in predictors.items()}
-    errors = {key: QueryErrors(one, squared["mean"][0]) for key, one in squared.items()}
+    errors = {key: QueryErrors(squares, squared["mean"][0]) for key, squares in squared.items()}
     return TableEvaluation(errors.pop("model"), errors, penalty)

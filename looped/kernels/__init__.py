@@ -1,5 +1,6 @@
-"""Fused GPU kernels: a faster way to the same numbers, never needed for correctness.
+"""Fused kernels: a faster way to the same numbers, never needed for correctness.
 
-``chain`` runs all loops of a program and its gradient through two Triton kernels (``block``),
-whose plain twin is ``replicas``.
+``gpu`` runs all loops of a program and its gradient in Triton, ``cpu`` in C++ compiled on the
+spot. Both take the weights as ``folding`` prepares them, in the padded shapes of ``shape``; their
+plain twin is ``looped.training.stacked_model``.
 """

@@ -60,16 +60,16 @@ def fold(weights: Mapping[str, Tensor], shape: PaddedShape, dtype: torch.dtype) 
     gain, bias = weights["final_norm.weight"], weights["final_norm.bias"]
     read = weights["read_out.weight"].squeeze(1)
     return Folded(
-        wqkv.to(dtype),
-        wo.to(dtype),
-        functional.pad(w1, (0, wide, 0, long)).to(dtype),
-        functional.pad(layers("mlp_out.weight"), (0, long, 0, wide)).to(dtype),
-        bqkv,
-        functional.pad(layers("attention_out.bias"), (0, wide)),
-        functional.pad(b1, (0, long)),
-        functional.pad(layers("mlp_out.bias"), (0, wide)),
-        functional.pad(gain, (0, wide)),
-        functional.pad(bias, (0, wide)),
-        functional.pad(gain * read, (0, wide)),
-        (bias * read).sum(-1, keepdim=True) + weights["read_out.bias"],
+        wqkv=wqkv.to(dtype),
+        wo=wo.to(dtype),
+        w1=functional.pad(w1, (0, wide, 0, long)).to(dtype),
+        w2=functional.pad(layers("mlp_out.weight"), (0, long, 0, wide)).to(dtype),
+        bqkv=bqkv,
+        bo=functional.pad(layers("attention_out.bias"), (0, wide)),
+        b1=functional.pad(b1, (0, long)),
+        b2=functional.pad(layers("mlp_out.bias"), (0, wide)),
+        gain=functional.pad(gain, (0, wide)),
+        bias=functional.pad(bias, (0, wide)),
+        v=functional.pad(gain * read, (0, wide)),
+        c=(bias * read).sum(-1, keepdim=True) + weights["read_out.bias"],
     )

@@ -17,7 +17,7 @@ MOST_WIDTH = 128
 
 @dataclass(frozen=True)
 class PaddedShape:
-    """Sizes of one block in a kernel; see ``block`` for the letters.
+    """Sizes of one block in a kernel; see ``gpu.block`` for the letters.
 
     A GPU's tensor cores multiply tiles whose sides are powers of two from 16 on; the CPU's
     kernels work on 16 columns at a time.

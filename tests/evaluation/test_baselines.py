@@ -84,13 +84,13 @@ class TestEveryBaseline:
         task = task_of(name)
         xs, ys = prompts_of(task, 5000, n_examples)
         errors = {
-            other: errors_of(baseline, xs, ys)
-            for other, baseline in baselines_for(task, N_LOOPS).items()
+            rival: errors_of(baseline, xs, ys)
+            for rival, baseline in baselines_for(task, N_LOOPS).items()
         }
         least = errors.pop(BAYES[name])
         assert least.mean() > task.noise_variance
-        for other in errors.values():
-            assert not clearly_less(other, least)
+        for rival_errors in errors.values():
+            assert not clearly_less(rival_errors, least)
 
     def test_scikit_learn_waits_until_it_is_needed(self):
         code = "import sys, looped.evaluation.baselines; sys.exit('sklearn' in sys.modules)"
@@ -142,13 +142,13 @@ class TestNetwork:
         xs, ys = prompts_of(task, 256, 63)
         errors = {name: errors_of(f, xs, ys) for name, f in baselines_for(task).items()}
         least = errors.pop("network")
-        assert all(clearly_less(least, other) for other in errors.values())
+        assert all(clearly_less(least, rival) for rival in errors.values())
 
     def test_equals_a_network_of_pytorch(self):
         xs, ys = prompts_of(task_of("relu_network"), 2, 7)
         start = network(xs[:1], ys[:1], n_hidden=4, steps=0)
         assert torch.equal(start, network(xs[:1], ys[1:], n_hidden=4, steps=0))
-        trained = network(xs, ys, n_hidden=4, steps=9, learning_rate=0.1)
+        predicted = network(xs, ys, n_hidden=4, steps=9, learning_rate=0.1)
         for i in range(2):
             plain = torch.nn.Sequential(
                 torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1)
@@ -158,15 +158,15 @@ class TestNetwork:
                 for layer in (plain[0], plain[2]):
                     bound = layer.in_features**-0.5
                     for weights in (layer.weight.T, layer.bias):
-                        drawn = torch.rand(weights.shape, generator=generator)
-                        weights.copy_((2 * drawn - 1) * bound)
+                        uniform = torch.rand(weights.shape, generator=generator)
+                        weights.copy_((2 * uniform - 1) * bound)
             optimiser = torch.optim.Adam(plain.parameters(), lr=0.1)
             for _ in range(9):
                 optimiser.zero_grad()
                 loss = torch.nn.functional.mse_loss(plain(xs[i, :-1])[:, 0], ys[i, :-1])
                 loss.backward()
                 optimiser.step()
-            torch.testing.assert_close(trained[0, i], plain(xs[i, -1]).detach())
+            torch.testing.assert_close(predicted[0, i], plain(xs[i, -1]).detach())
 
     def test_has_as_many_hidden_units_as_the_task(self):
         task = task_of("relu_network", n_hidden=3)

@@ -86,11 +86,11 @@ class TestRidge:
         task = task_of("noisy_linear", noise_std=1.0)
         best = ridge_penalty(task.config)
         xs, ys = prompts_of(task, 40_000, 5)
-        least, *others = (
+        least, *rivals = (
             errors_of(partial(ridge, penalty=best * factor), xs, ys)
             for factor in (1.0, 0.0, 0.5, 0.7, 1.4, 2.0)
         )
-        assert all(clearly_less(least, other) for other in others)
+        assert all(clearly_less(least, rival) for rival in rivals)
 
 
 class TestAveraging:
@@ -153,11 +153,11 @@ class TestGradientDescent:
         task = task_of("noisy_linear")
         best = best_step(task.config, 20, t)
         xs, ys = prompts_of(task, 20_000, 20)
-        least, *others = (
+        least, *rivals = (
             errors_of(partial(gradient_descent, steps=[best * factor] * t), xs, ys)
             for factor in (1.0, 0.7, 1.3)
         )
-        assert all(clearly_less(least, other) for other in others)
+        assert all(clearly_less(least, rival) for rival in rivals)
 
 
 class TestLasso:
@@ -171,8 +171,8 @@ class TestLasso:
 
     def test_finds_the_support(self, planted):
         x, y, w = planted
-        found = fitted_weights(lasso, x, y, penalty=0.1)
-        assert torch.equal(found.sign(), w.sign())
+        weights = fitted_weights(lasso, x, y, penalty=0.1)
+        assert torch.equal(weights.sign(), w.sign())
 
     @pytest.mark.parametrize("n_examples", [12, 40])
     @pytest.mark.parametrize("penalty", [1e-4, 0.01, 1.0])

@@ -32,7 +32,7 @@ def small_model(prompt="joint", n_dims=3, n_points=12):
     return LoopedTransformer(SMALL, n_dims, n_points, prompt)
 
 
-def drawn(name, n_dims, n_points, n_prompts, seed=0):
+def rows_and_features(name, n_dims, n_points, n_prompts, seed=0):
     """The rows and features of prompts that fit in one batch."""
     generator = np.random.Generator(np.random.Philox(key=seed))
     rows, features = draw(generator, n_prompts, *TABLES[name]()[0].shape)
@@ -69,9 +69,9 @@ class TestEveryTable:
         xs, ys = table_prompts(name, n_dims, n_examples + 1, 50)
         predicted = least_squares(xs, ys)[0, :, 0].tolist()
         features, target = TABLES[name]()
-        rows, chosen = drawn(name, n_dims, n_examples + 1, 50)
+        rows, features_of = rows_and_features(name, n_dims, n_examples + 1, 50)
         for i in range(50):
-            x, y = features[rows[i]][:, chosen[i]], target[rows[i]]
+            x, y = features[rows[i]][:, features_of[i]], target[rows[i]]
             if np.ptp(x[:-1], axis=0).min() == 0:  # no unique solution
                 continue
             design = np.column_stack([np.ones(n_examples + 1), x])
@@ -93,25 +93,26 @@ class TestPrompts:
     def test_only_the_querys_own_y_knows_the_querys_y(self, toy):
         target = toy[1]
         before_xs, before_ys = table_prompts("toy", 2, 6, 200)
-        rows, _ = drawn("toy", 2, 6, 200)
+        rows, _ = rows_and_features("toy", 2, 6, 200)
         target[7] += 100
         xs, ys = table_prompts("toy", 2, 6, 200)
-        asked, told = rows[:, -1] == 7, (rows[:, :-1] == 7).any(axis=1)
-        assert asked.any() and told.any() and not (asked & told).any()
+        is_query, is_example = rows[:, -1] == 7, (rows[:, :-1] == 7).any(axis=1)
+        assert is_query.any() and is_example.any() and not (is_query & is_example).any()
         assert torch.equal(xs, before_xs)
-        assert torch.equal(ys[~told, :-1], before_ys[~told, :-1])
-        assert torch.equal(ys[~told & ~asked], before_ys[~told & ~asked])
-        assert (ys[asked, -1] > before_ys[asked, -1] + 1).all()
+        assert torch.equal(ys[~is_example, :-1], before_ys[~is_example, :-1])
+        is_neither = ~is_example & ~is_query
+        assert torch.equal(ys[is_neither], before_ys[is_neither])
+        assert (ys[is_query, -1] > before_ys[is_query, -1] + 1).all()
 
     def test_examples_do_not_know_the_querys_x(self, toy):
         features, _ = toy
         before_xs, before_ys = table_prompts("toy", 2, 6, 200)
-        asked = drawn("toy", 2, 6, 200)[0][:, -1] == 7
+        is_query = rows_and_features("toy", 2, 6, 200)[0][:, -1] == 7
         features[7] *= -3
         xs, ys = table_prompts("toy", 2, 6, 200)
-        assert torch.equal(xs[asked, :-1], before_xs[asked, :-1])
+        assert torch.equal(xs[is_query, :-1], before_xs[is_query, :-1])
         assert torch.equal(ys, before_ys)
-        assert not torch.equal(xs[asked, -1], before_xs[asked, -1])
+        assert not torch.equal(xs[is_query, -1], before_xs[is_query, -1])
 
     def test_units_do_not_matter(self, toy):
         features, target = toy
@@ -125,10 +126,10 @@ class TestPrompts:
             column[:] = 0.1  # whose mean over a few is not always 0.1
             column[7] = 5.1
         xs, ys = table_prompts("toy", 1, 8, 256)
-        rows, chosen = drawn("toy", 1, 8, 256)
+        rows, features = rows_and_features("toy", 1, 8, 256)
         constant = ~(rows[:, :-1] == 7).any(axis=1)
         deviation = 5 / toy[1].std() * (rows[:, -1] == 7)
-        for values, which in ((ys, constant), (xs[:, :, 0], constant & (chosen[:, 0] == 0))):
+        for values, which in ((ys, constant), (xs[:, :, 0], constant & (features[:, 0] == 0))):
             assert deviation[which].any()
             assert (values[which, :-1] == 0).all()
             np.testing.assert_allclose(values[which, -1], deviation[which], rtol=1e-6)
@@ -140,9 +141,9 @@ class TestPrompts:
 
     def test_a_seed_draws_the_same_and_leaves_no_trace(self):
         states = torch.get_rng_state(), np.random.get_state()[1].copy()
-        first, again, other = (table_prompts("iris", 2, 9, 20, seed) for seed in (3, 3, 4))
+        first, again, with_4 = (table_prompts("iris", 2, 9, 20, seed) for seed in (3, 3, 4))
         assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-        assert not torch.equal(first[0], other[0])
+        assert not torch.equal(first[0], with_4[0])
         assert torch.equal(torch.get_rng_state(), states[0])
         assert np.array_equal(np.random.get_state()[1], states[1])
 
@@ -235,16 +236,16 @@ class TestEvaluation:
         assert all(error(best) <= error(penalty) for penalty in RIDGE_PENALTIES)
 
     def test_the_penalty_never_sees_the_prompts_that_are_measured(self, monkeypatch):
-        drawn = []
+        prompts = []
 
-        def noted(*arguments):
-            drawn.append(table_prompts(*arguments))
-            return drawn[-1]
+        def noting(*arguments):
+            prompts.append(table_prompts(*arguments))
+            return prompts[-1]
 
-        monkeypatch.setattr(tables, "table_prompts", noted)
+        monkeypatch.setattr(tables, "table_prompts", noting)
         evaluate_table(small_model(), "iris", 1, 2560)
-        (measured, _), (tuning, _) = drawn
-        assert not (measured[:, None, 0] == tuning[None, :, 0]).all(dim=2).any()
+        (evaluation_xs, _), (tuning_xs, _) = prompts
+        assert not (evaluation_xs[:, None, 0] == tuning_xs[None, :, 0]).all(dim=2).any()
 
     def test_scikit_learn_waits_until_it_is_needed(self):
         code = "import sys, looped.evaluation.tables; sys.exit('sklearn' in sys.modules)"

@@ -28,12 +28,14 @@ def programs(monkeypatch, size, bs, batch=2, dtype=torch.float32, **settings):
     """The same models twice, plain and fused, and prompts for them; no weight is 0 or 1."""
     monkeypatch.setattr("looped.config.SIZES", {**SIZES, "tiny": size})
     settings = {"loop_window": None, "n_examples": 6, "precision": "fp32", **settings}
+    settings["kernels"] = "off"  # else a CPU would take its own, and neither be the plain twin
     base = replace(TINY, b=max(bs), device=DEVICE, batch_size=batch, **settings)
     configs = [resolve(replace(base, b=b, seed=seed)) for seed, b in enumerate(bs)]
     generator = torch.Generator().manual_seed(0)
     pair = []
     for is_fused in (False, True):
         model = StackedModel([seeded_model(config) for config in configs], configs)
+        assert model.cpu_chain is None
         model.uses_triton, model.dtype = is_fused, dtype if is_fused else torch.float32
         pair.append(model)
     noise = 0.1 * torch.randn(pair[0].flat.shape, generator=generator)

@@ -29,23 +29,23 @@ def test_resume_equals_no_interruption(whole, tmp_path_factory, stops):
         except loop.Stopped:
             continue
         break  # it was through before the stop came
-    trained, curve = train_in(root, TINY)
-    assert same_weights(trained.model, whole[0].model)
+    training, curve = train_in(root, TINY)
+    assert same_weights(training.model, whole[0].model)
     assert curve == whole[1]
-    assert trained.outcome == whole[0].outcome
-    assert trained.tags == whole[0].tags
+    assert training.outcome == whole[0].outcome
+    assert training.tags == whole[0].tags
 
 
 @pytest.fixture(scope="module", params=["uniform", "poisson_lognormal"])
-def drawn(request, tmp_path_factory):
+def drawn_training(request, tmp_path_factory):
     config = replace(DRAWN, b_draw=request.param)
     return config, *train_in(tmp_path_factory.mktemp("drawn"), config)
 
 
 @settings(max_examples=3)
 @given(stop=st.integers(1, 22))
-def test_a_drawn_b_resumes_to_the_bit(drawn, tmp_path_factory, stop):
-    config, whole, curve = drawn
+def test_a_drawn_b_resumes_to_the_bit(drawn_training, tmp_path_factory, stop):
+    config, whole, curve = drawn_training
     root = tmp_path_factory.mktemp("stopped")
     with pytest.raises(loop.Stopped):
         train_in(root, config, watcher=Witness(stop))
@@ -54,10 +54,10 @@ def test_a_drawn_b_resumes_to_the_bit(drawn, tmp_path_factory, stop):
     assert (again_curve, again.outcome) == (curve, whole.outcome)
 
 
-@pytest.mark.parametrize("law", ["uniform", "poisson_lognormal"])
-def test_a_drawn_b_trains_as_a_plain_loop_does(law):
+@pytest.mark.parametrize("distribution", ["uniform", "poisson_lognormal"])
+def test_a_drawn_b_trains_as_a_plain_loop_does(distribution):
     """Every step's own loops, the last four of them in the loss, the query after the last one."""
-    config = resolve.resolve(replace(DRAWN, b_draw=law, log_every=1))
+    config = resolve.resolve(replace(DRAWN, b_draw=distribution, log_every=1))
     witness = Witness()
     loop.train(config, watcher=witness)
     model, task = loop.seeded_model(config), tasks.from_config(config.task_config)
@@ -77,15 +77,15 @@ def test_a_drawn_b_trains_as_a_plain_loop_does(law):
     assert {config.loops_of_step(step) > 4 for step in range(config.steps)} == {True, False}
 
 
-def test_a_law_of_one_loop_trains_as_a_fixed_one():
+def test_a_distribution_of_one_loop_trains_as_a_fixed_one():
     fixed = loop.train(replace(TINY, b=1))
-    for law in ("uniform", "poisson_lognormal"):
-        trained = loop.train(replace(TINY, b=1, b_draw=law))
-        assert same_weights(trained.model, fixed.model)
+    for distribution in ("uniform", "poisson_lognormal"):
+        training = loop.train(replace(TINY, b=1, b_draw=distribution))
+        assert same_weights(training.model, fixed.model)
 
 
 def test_a_crash_between_checkpoints_loses_and_doubles_nothing(whole, tmp_path):
-    """The points beyond the last checkpoint are computed again and stand once."""
+    """The samples beyond the last checkpoint are computed again and stand once."""
 
     class PowerCut(Watcher):
         def sampled(self, config, step, values):
@@ -94,8 +94,8 @@ def test_a_crash_between_checkpoints_loses_and_doubles_nothing(whole, tmp_path):
 
     with pytest.raises(OSError, match="power cut"):
         train_in(tmp_path, replace(TINY, checkpoint_seconds=1e-9), watcher=PowerCut())
-    trained, curve = train_in(tmp_path, TINY)
-    assert same_weights(trained.model, whole[0].model)
+    training, curve = train_in(tmp_path, TINY)
+    assert same_weights(training.model, whole[0].model)
     assert curve == whole[1]
 
 
@@ -105,18 +105,18 @@ def test_a_damaged_checkpoint_costs_steps_not_correctness(whole, tmp_path, caplo
         train_in(tmp_path, often, watcher=Witness(stop_at=13))
     newest = max(tmp_path.glob("*/checkpoints/*.safetensors"))
     newest.write_bytes(newest.read_bytes()[:-1])
-    trained, curve = train_in(tmp_path, TINY)
+    training, curve = train_in(tmp_path, TINY)
     assert "is damaged" in caplog.text
-    assert same_weights(trained.model, whole[0].model)
+    assert same_weights(training.model, whole[0].model)
     assert curve == whole[1]
 
 
 def test_a_finished_training_is_not_done_again(whole, tmp_path):
     train_in(tmp_path, TINY)
     witness = Witness()
-    trained, curve = train_in(tmp_path, TINY, watcher=witness)
+    training, curve = train_in(tmp_path, TINY, watcher=witness)
     assert witness.samples == []
-    assert same_weights(trained.model, whole[0].model)
+    assert same_weights(training.model, whole[0].model)
     assert curve == whole[1]
 
 
@@ -134,21 +134,21 @@ def test_a_training_stopped_while_it_is_evaluated_trains_no_more(whole, tmp_path
     with pytest.raises(loop.Stopped, match="stopped while evaluating, 512 prompts done"):
         train_in(tmp_path, TINY, watcher=Witness(stop_at=TINY.steps + 2))
     witness = Witness()
-    trained, _ = train_in(tmp_path, TINY, watcher=witness)
+    training, _ = train_in(tmp_path, TINY, watcher=witness)
     assert witness.samples == []
-    assert trained.outcome == whole[0].outcome
+    assert training.outcome == whole[0].outcome
 
 
 def test_memory_alone_does_as_well(whole):
-    trained = loop.train(TINY)
-    assert same_weights(trained.model, whole[0].model)
-    assert trained.outcome == whole[0].outcome
+    training = loop.train(TINY)
+    assert same_weights(training.model, whole[0].model)
+    assert training.outcome == whole[0].outcome
 
 
-@pytest.mark.parametrize(("asked", "taken"), [(None, 640), (300, 300)])
-def test_as_many_prompts_are_held_out_as_are_asked_for(asked, taken):
-    trained = loop.train(replace(TINY, steps=1), b_max=3, n_prompts=asked)
-    assert trained.outcome["held_out/prompts"] == taken
+@pytest.mark.parametrize(("n_prompts", "n_evaluated"), [(None, 640), (300, 300)])
+def test_as_many_prompts_are_held_out_as_are_asked_for(n_prompts, n_evaluated):
+    training = loop.train(replace(TINY, steps=1), b_max=3, n_prompts=n_prompts)
+    assert training.outcome["held_out/prompts"] == n_evaluated
 
 
 @given(b=st.integers(1, 20), seed=st.integers(0, 2**31 - 1))
@@ -161,7 +161,7 @@ def test_the_seed_alone_decides_where_training_starts(b, seed):
     assert torch.equal(global_state, torch.get_rng_state())
 
 
-def test_points_lie_at_the_first_the_last_and_every_few_steps(whole):
+def test_samples_lie_at_the_first_the_last_and_every_few_steps(whole):
     assert [step for step, _ in whole[1]] == [1, 5, 10, 15, 20, 23]
 
 
@@ -176,15 +176,15 @@ def test_the_rate_warms_up_and_stays():
 def test_training_learns():
     """NMSE of this problem was 0.14 to 0.20 over ten seeds; chance is 1."""
     config = replace(TINY, n_examples=15, batch_size=16, steps=400, learning_rate=3e-3)
-    trained = loop.train(config)
-    assert trained.outcome["held_out/nmse"] < 0.5
-    assert trained.tags["plateau"] == "false"
+    training = loop.train(config)
+    assert training.outcome["held_out/nmse"] < 0.5
+    assert training.tags["plateau"] == "false"
 
 
 def test_a_run_that_cannot_learn_is_tagged_so():
     """A rate of almost nothing leaves the model where it began."""
-    trained = loop.train(replace(TINY, learning_rate=1e-12, steps=150))
-    assert trained.tags == {"escape_step": "never", "plateau": "true", "unconverged": "false"}
+    training = loop.train(replace(TINY, learning_rate=1e-12, steps=150))
+    assert training.tags == {"escape_step": "never", "plateau": "true", "unconverged": "false"}
 
 
 def test_a_loss_that_is_no_number_ends_the_training():
@@ -200,10 +200,10 @@ def test_every_task_trains_with_either_prompt(task, prompt):
 
 
 def test_bf16_trains_close_to_fp32(whole):
-    trained = loop.train(replace(TINY, precision="bf16"))
+    training = loop.train(replace(TINY, precision="bf16"))
     expected = whole[0].outcome["held_out/nmse"]
-    assert trained.outcome["held_out/nmse"] == pytest.approx(expected, rel=0.05)
-    assert all(p.dtype == torch.float32 for p in trained.model.parameters())
+    assert training.outcome["held_out/nmse"] == pytest.approx(expected, rel=0.05)
+    assert all(p.dtype == torch.float32 for p in training.model.parameters())
 
 
 def test_a_journal_holds_the_resolved_configuration(tmp_path):

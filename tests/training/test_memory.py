@@ -12,12 +12,12 @@ MIB = 2**20
 
 
 def test_it_is_what_was_added_at_most_even_if_freed_since():
-    kept = torch.ones(20 * MIB // 4)
+    before = torch.ones(20 * MIB // 4)
     memory = PeakMemory("cpu")
     torch.ones(64 * MIB // 4)  # freed at once
     more = torch.ones(8 * MIB // 4)
     assert memory.peak_mib() == pytest.approx(64, abs=12)
-    assert len(kept) > len(more)
+    assert len(before) > len(more)
 
 
 def test_what_was_freed_before_counts_when_it_is_taken_again():

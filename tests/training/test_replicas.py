@@ -31,26 +31,30 @@ BASE = resolve.resolve(replace(TINY, precision="fp32"))
         ({"precision": "bf16"}, False),
     ],
 )
-def test_only_cells_of_one_program_share_it(change, expected):
-    other = resolve.resolve(replace(BASE, **{"loop_window": None, "kernels": "auto", **change}))
-    assert can_share(BASE, other) is expected
-    assert can_share(other, BASE) is expected
+def test_only_trainings_of_one_program_share_it(change, expected):
+    changed_config = resolve.resolve(
+        replace(BASE, **{"loop_window": None, "kernels": "auto", **change})
+    )
+    assert can_share(BASE, changed_config) is expected
+    assert can_share(changed_config, BASE) is expected
 
 
-@pytest.mark.parametrize("law", ["uniform", "poisson_lognormal"])
-def test_cells_of_a_drawn_b_share_a_program_with_their_own_b_and_law_alone(law):
+@pytest.mark.parametrize("distribution", ["uniform", "poisson_lognormal"])
+def test_a_drawn_b_shares_a_program_with_its_own_b_and_distribution_alone(distribution):
     """At b = 15 the window is b, as it is for a fixed b that may join any other."""
-    base = resolve.resolve(replace(BASE, b=15, b_draw=law, loop_window=None))
-    other_law = {"uniform": "poisson_lognormal", "poisson_lognormal": "uniform"}[law]
+    base = resolve.resolve(replace(BASE, b=15, b_draw=distribution, loop_window=None))
+    second_distribution = {"uniform": "poisson_lognormal", "poisson_lognormal": "uniform"}[
+        distribution
+    ]
     for change, expected in [
         ({"seed": 7}, True),
         ({"b": 14}, False),
         ({"b_draw": "fixed"}, False),
-        ({"b_draw": other_law}, False),
+        ({"b_draw": second_distribution}, False),
         ({"loop_window": 3}, False),
     ]:
-        other = resolve.resolve(replace(base, **change))
-        assert can_share(base, other) is can_share(other, base) is expected
+        changed_config = resolve.resolve(replace(base, **change))
+        assert can_share(base, changed_config) is can_share(changed_config, base) is expected
 
 
 @given(
@@ -58,7 +62,7 @@ def test_cells_of_a_drawn_b_share_a_program_with_their_own_b_and_law_alone(law):
     sizes=st.sampled_from([("tiny",), ("tiny", "small")]),
     replicas=st.sampled_from(["auto", "off", "1", "2", "9"]),
 )
-def test_groups_hold_every_cell_once_and_only_what_may_share(bs, sizes, replicas):
+def test_groups_hold_every_training_once_and_only_what_may_share(bs, sizes, replicas):
     configs = [
         resolve.resolve(replace(BASE, b=b, size=size, loop_window=None, learning_rate=None))
         for size in sizes
@@ -73,11 +77,11 @@ def test_groups_hold_every_cell_once_and_only_what_may_share(bs, sizes, replicas
         assert len(groups) == len(sizes)
 
 
-def test_automatic_groups_are_all_that_may_share_on_a_gpu_and_single_cells_on_a_cpu():
-    cells = [replace(BASE, b=b, seed=s, loop_window=None) for b in (1, 2) for s in (1, 2, 3)]
-    on_cpu = [cell.resolved("cpu", "fp32") for cell in cells]
+def test_automatic_groups_are_all_that_may_share_on_a_gpu_and_single_ones_on_a_cpu():
+    configs = [replace(BASE, b=b, seed=s, loop_window=None) for b in (1, 2) for s in (1, 2, 3)]
+    on_cpu = [config.resolved("cpu", "fp32") for config in configs]
     assert [len(group) for group in replica_groups(on_cpu, "auto")] == [1] * 6
-    on_gpu = [cell.resolved("cuda", "bf16") for cell in cells]
+    on_gpu = [config.resolved("cuda", "bf16") for config in configs]
     assert [len(group) for group in replica_groups(on_gpu, "auto")] == [6]
     assert [len(group) for group in replica_groups(on_gpu, "off")] == [1] * 6
 
@@ -92,27 +96,27 @@ def weights_that_matter(model):
         yield weight[keeps]
 
 
-def assert_close_to_solo(trained, config):
+def assert_close_to_solo(training, config):
     alone = loop.train(config)
-    pairs = zip(weights_that_matter(trained.model), weights_that_matter(alone.model), strict=True)
-    for ours, expected in pairs:
-        torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-4)
-    assert trained.outcome == pytest.approx(alone.outcome, rel=1e-2)
-    assert trained.config.identity == alone.config.identity
+    pairs = zip(weights_that_matter(training.model), weights_that_matter(alone.model), strict=True)
+    for weight, expected in pairs:
+        torch.testing.assert_close(weight, expected, rtol=1e-3, atol=1e-4)
+    assert training.outcome == pytest.approx(alone.outcome, rel=1e-2)
+    assert training.config.identity == alone.config.identity
 
 
 def test_seeds_of_a_drawn_b_train_together_as_each_does_alone(tmp_path):
     configs = [replace(DRAWN, seed=seed) for seed in (1, 2)]
     result, _ = together(tmp_path, configs)
-    for trained, config in zip(result, configs, strict=True):
-        assert_close_to_solo(trained, config)
+    for training, config in zip(result, configs, strict=True):
+        assert_close_to_solo(training, config)
 
 
 def test_training_together_equals_training_alone(tmp_path):
     """In the order given, each with its own journal, curve and checkpoints."""
     result, folders = together(tmp_path)
-    for trained, config, folder in zip(result, SEVERAL, folders, strict=True):
-        assert_close_to_solo(trained, config)
+    for training, config, folder in zip(result, SEVERAL, folders, strict=True):
+        assert_close_to_solo(training, config)
         assert [step for step, _ in samples(folder)] == [1, 5, 10, 15, 20, 23]
 
 
@@ -128,11 +132,11 @@ def test_the_journal_tells_which_trainings_ran_as_one_program(tmp_path):
     _, pair = together(tmp_path, SEVERAL[:2])
     _, single = together(tmp_path, SEVERAL[2:3])
     _, (alone,) = together(tmp_path / "apart", [SEVERAL[3]])
-    first, *others = [programs_of(folder) for folder in (*pair, *single)]
-    program, n_replicas = first[0]
+    of_trainings = [programs_of(folder) for folder in (*pair, *single)]
+    program, n_replicas = of_trainings[0][0]
     assert n_replicas == len(SEVERAL)
-    assert all(programs[0] == (program, n_replicas) for programs in others)
-    resumed = [programs[1] for programs in (first, *others)]
+    assert all(programs[0] == (program, n_replicas) for programs in of_trainings)
+    resumed = [programs[1] for programs in of_trainings]
     assert [replicas for _, replicas in resumed] == [2, 2, 1]
     assert resumed[0] == resumed[1]
     assert len({program, *dict(resumed), *dict(programs_of(alone))}) == 4
@@ -150,15 +154,15 @@ def test_a_stopped_group_goes_on_as_if_it_had_not_stopped(stops, tmp_path_factor
             continue
         break
     again, folders = together(root)
-    for ours, expected in zip(again, whole, strict=True):
-        assert same_weights(ours.model, expected.model)
-        assert ours.outcome == expected.outcome
+    for training, expected in zip(again, whole, strict=True):
+        assert same_weights(training.model, expected.model)
+        assert training.outcome == expected.outcome
     assert [samples(f) for f in folders] == [samples(f) for f in whole_folders]
 
 
-def test_cells_that_stopped_at_different_steps_all_go_on(tmp_path):
-    """One was trained alone to its end, one half-way, the others not at all: none begins anew."""
-    (done,), _ = together(tmp_path, SEVERAL[:1])
+def test_trainings_that_stopped_at_different_steps_all_go_on(tmp_path):
+    """One was training alone to its end, one half-way, the others not at all: none begins anew."""
+    (complete,), _ = together(tmp_path, SEVERAL[:1])
     with pytest.raises(loop.Stopped):
         together(tmp_path, SEVERAL[1:2], watcher=Witness(stop_at=12))
     witness = Witness()
@@ -166,14 +170,14 @@ def test_cells_that_stopped_at_different_steps_all_go_on(tmp_path):
     steps = {config: [] for config in map(resolve.resolve, SEVERAL)}
     for config, step, _ in witness.samples:
         steps[config].append(step)
-    assert same_weights(result[0].model, done.model)
+    assert same_weights(result[0].model, complete.model)
     assert [min(of_config, default=None) for of_config in steps.values()] == [None, 15, 1, 1]
-    for trained, config, folder in zip(result, SEVERAL, folders, strict=True):
-        assert_close_to_solo(trained, config)
+    for training, config, folder in zip(result, SEVERAL, folders, strict=True):
+        assert_close_to_solo(training, config)
         assert [step for step, _ in samples(folder)] == [1, 5, 10, 15, 20, 23]
 
 
-def test_a_group_may_lose_one_checkpoint_of_one_cell(tmp_path):
+def test_a_group_may_lose_one_checkpoint_of_one_training(tmp_path):
     """Killed between two saves of one step: all go on from the step that all have."""
     together(tmp_path, [replace(c, checkpoint_seconds=0.0) for c in SEVERAL])
     newest = max(tmp_path.glob(f"*{SEVERAL[2].name}*/checkpoints/*.json"))
@@ -181,18 +185,18 @@ def test_a_group_may_lose_one_checkpoint_of_one_cell(tmp_path):
     witness = Witness()
     result, _ = together(tmp_path, watcher=witness)
     assert {step for _, step, _ in witness.samples} == {23}
-    for trained, config in zip(result, SEVERAL, strict=True):
-        assert_close_to_solo(trained, config)
+    for training, config in zip(result, SEVERAL, strict=True):
+        assert_close_to_solo(training, config)
 
 
 def test_a_replica_that_diverges_takes_no_other_along(tmp_path, monkeypatch):
     step = Replicas.step
 
-    def poisoned(self, *given):
-        measured = step(self, *given)
+    def poisoned(self, *prompts_and_loops):
+        measurements = step(self, *prompts_and_loops)
         with torch.no_grad():
             self.flat[1] = torch.nan
-        return measured
+        return measurements
 
     monkeypatch.setattr(Replicas, "step", poisoned)
     result, folders = together(tmp_path, [replace(c, b=2) for c in SEVERAL[1:3]])
@@ -205,24 +209,24 @@ def test_a_replica_that_diverges_takes_no_other_along(tmp_path, monkeypatch):
 def test_too_little_memory_halves_the_group(tmp_path, monkeypatch):
     errors, sizes = StackedModel.errors, []
 
-    def small_card(self, xs, *given):
+    def small_card(self, xs, *ys_and_loops):
         sizes.append(len(xs))
         if len(xs) > 1:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return errors(self, xs, *given)
+        return errors(self, xs, *ys_and_loops)
 
     monkeypatch.setattr(StackedModel, "errors", small_card)
     result, _ = together(tmp_path)
     assert sizes[:3] == [4, 2, 1]
-    for trained, config in zip(result, SEVERAL, strict=True):
-        assert_close_to_solo(trained, config)
+    for training, config in zip(result, SEVERAL, strict=True):
+        assert_close_to_solo(training, config)
 
 
 def test_configs_of_a_group_may_come_in_any_order():
     config = TrainConfig(size="tiny", steps=2, n_examples=3, batch_size=2)
     configs = [replace(config, b=b) for b in (1, 3, 2)]
     result = loop.train_together(configs, [None] * 3)
-    assert [trained.config.b for trained in result] == [1, 3, 2]
+    assert [training.config.b for training in result] == [1, 3, 2]
 
 
 def test_it_moves_as_pytorchs_adam_does():

@@ -122,15 +122,15 @@ class CpuChain:
         tiles = [part.new_zeros(_threads(), *part.shape) for part in weights]
 
         def share(first: int, end: int, thread: int, memory: Tensor) -> None:
-            own = _Pointed(Folded(*(part[thread] for part in tiles)))
+            thread_tiles = _Pointed(Folded._make(part[thread] for part in tiles))
             self._call(
-                "train", shape, folded, forward, back, own, inject, targets, first, end,
+                "train", shape, folded, forward, back, thread_tiles, inject, targets, first, end,
                 errors, last, dinject, memory,
             )  # fmt: skip
 
         self._in_shares(shape, n_prompts, share)
-        sums = Folded(*(part.sum(dim=0) for part in tiles))
-        gradients = _Pointed(Folded(*map(torch.clone, sums)))  # vectors are in order already
+        sums = Folded._make(part.sum(dim=0) for part in tiles)
+        gradients = _Pointed(Folded._make(map(torch.clone, sums)))  # vectors are in order already
         self._call("unpack_gradients", shape, _Pointed(sums), gradients)
         return errors.sum() * scale, last.mean(), dinject, gradients.parts
 
@@ -142,17 +142,26 @@ class CpuChain:
         shape, tracked = self.shape, n_loops - untracked
         is_joint = self.config.prompt == "joint"
         return _Shape(
-            shape.n_layer, shape.n_head, shape.tokens, shape.width, shape.padded_width,
-            shape.padded_head, shape.padded_mlp, n_loops, untracked,
-            shape.tokens - 1 if is_joint else 0,
-            1 if is_joint else 2,
-            segment_loops(tracked) if self.checkpoint_loops else tracked,
-            (shape.width // shape.n_head) ** -0.5,
-            loss_scale,
-        )  # fmt: skip
+            n_layer=shape.n_layer,
+            n_head=shape.n_head,
+            L=shape.tokens,
+            e=shape.width,
+            E=shape.padded_width,
+            D=shape.padded_head,
+            F=shape.padded_mlp,
+            n_loops=n_loops,
+            untracked=untracked,
+            query_from=shape.tokens - 1 if is_joint else 0,
+            query_by=1 if is_joint else 2,
+            segment=segment_loops(tracked) if self.checkpoint_loops else tracked,
+            score_scale=(shape.width // shape.n_head) ** -0.5,
+            loss_scale=loss_scale,
+        )
 
     def _packed(self, shape: _Shape, folded: "_Pointed") -> "tuple[_Pointed, _Pointed]":
-        forward, back = (_Pointed(Folded(*map(torch.empty_like, folded.parts))) for _ in range(2))
+        forward, back = (
+            _Pointed(Folded._make(map(torch.empty_like, folded.parts))) for _ in range(2)
+        )
         self._call("pack_weights", shape, folded, forward, back)
         return forward, back
 
@@ -172,6 +181,7 @@ class CpuChain:
             list(_pool(threads).map(lambda call: work(*call), calls))
 
     def _call(self, name: str, *arguments: "_Shape | _Pointed | Tensor | int") -> None:
+        """Call a function of ``chain.cpp``, which knows its arguments by their order alone."""
         getattr(self.functions, name)(*map(_as_c, arguments))
 
 
@@ -179,8 +189,10 @@ class _Pointed:
     """Weights that C can find."""
 
     def __init__(self, folded: Folded) -> None:
-        self.parts = Folded(*(part.detach().contiguous() for part in folded))
-        self.pointers = _Weights(*(part.data_ptr() for part in self.parts))
+        self.parts = Folded._make(part.detach().contiguous() for part in folded)
+        self.pointers = _Weights(
+            **{name: part.data_ptr() for name, part in self.parts._asdict().items()}
+        )
 
 
 def _as_c(argument: "_Shape | _Pointed | Tensor | int") -> Any:
@@ -216,7 +228,7 @@ class _Errors(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         results = [
             chain.one(
-                inject[row], targets[row], n_loops, untracked, Folded(*(p[row] for p in folded))
+                inject[row], targets[row], n_loops, untracked, Folded._make(p[row] for p in folded)
             )
             for row, n_loops in enumerate(loops)
         ]

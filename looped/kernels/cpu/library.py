@@ -54,8 +54,8 @@ def _warn(reason: str) -> None:
 
 @cache
 def _compiler() -> str | None:
-    named = os.environ.get("CXX")
-    return next((c for c in ([named] if named else COMPILERS) if shutil.which(c)), None)
+    wish = os.environ.get("CXX")
+    return next((c for c in ([wish] if wish else COMPILERS) if shutil.which(c)), None)
 
 
 @cache
@@ -92,10 +92,10 @@ def _build(compiler: str, path: Path) -> None:
     """Compile beside the place and move there, so that nobody loads half a library."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        made = Path(folder) / path.name
-        command = [compiler, *FLAGS, *_target(), *LIBRARY, "-o", str(made), str(SOURCES[0])]
+        target = Path(folder) / path.name
+        command = [compiler, *FLAGS, *_target(), *LIBRARY, "-o", str(target), str(SOURCES[0])]
         subprocess.run(command, capture_output=True, text=True, check=True)
-        made.replace(path)
+        target.replace(path)
 
 
 if __name__ == "__main__":

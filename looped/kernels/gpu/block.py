@@ -6,7 +6,7 @@ never reach memory in the forward pass. Shapes are padded: head size to ``DP``, 
 MLP to ``HP``, all by zeros, which stay zeros; rows beyond the last token are neither read nor
 written. ``A`` is the width of all heads together.
 
-The norms' gains and biases are folded into the products that follow (see ``chain``), so a norm
+The norms' gains and biases are folded into the products that follow (see ``folding``), so a norm
 here only centres and scales. Matrix products take operands of type ``DT`` and add up in float32;
 the residual stream is float32.
 

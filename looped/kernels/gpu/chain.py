@@ -75,12 +75,12 @@ class _Chain(torch.autograd.Function):
         checkpoint_loops: bool,
         *folded: Tensor,
     ) -> Tensor:
-        launcher = Launcher(inject, shape, Folded(*folded))
+        launcher = Launcher(inject, shape, Folded._make(folded))
         tracked = loops[0] - untracked
         read = launcher.new(tracked, *inject.shape[:3]).zero_()
         most = segment_loops(tracked) if checkpoint_loops else SEGMENT_LOOPS
         u = _run_untracked(launcher, inject, untracked) if untracked else inject
-        kept: list[tuple[Stretch, Tensor, Segment | None]] = []
+        forward_passes: list[tuple[Stretch, Tensor, Segment | None]] = []
         for stretch in _stretches(loops, untracked, min(most, SEGMENT_LOOPS)):
             first, n_loops, running = stretch
             start, at = u[:running], first - untracked - 1
@@ -88,8 +88,10 @@ class _Chain(torch.autograd.Function):
             u = torch.empty_like(start)
             _run(launcher, segment, start, inject, read[at : at + n_loops], u)
             is_last = first + n_loops > loops[0]  # its backward pass comes at once
-            kept.append((stretch, start, segment if is_last or not checkpoint_loops else None))
-        ctx.launcher, ctx.kept, ctx.inject, ctx.untracked = launcher, kept, inject, untracked
+            keeps_all = is_last or not checkpoint_loops
+            forward_passes.append((stretch, start, segment if keeps_all else None))
+        ctx.launcher, ctx.inject, ctx.untracked = launcher, inject, untracked
+        ctx.forward_passes = forward_passes
         return read
 
     @staticmethod
@@ -97,13 +99,13 @@ class _Chain(torch.autograd.Function):
         launcher, inject = ctx.launcher, ctx.inject
         shape = launcher.shape
         dread = dread.contiguous()
-        gradients = Folded(
-            *(torch.zeros_like(part, dtype=torch.float32) for part in launcher.folded)
+        gradients = Folded._make(
+            torch.zeros_like(part, dtype=torch.float32) for part in launcher.folded
         )
         gradient = torch.zeros_like(inject)
         dinject = torch.zeros_like(inject)
-        while ctx.kept:
-            (first, n_loops, running), start, segment = ctx.kept.pop()
+        while ctx.forward_passes:
+            (first, n_loops, running), start, segment = ctx.forward_passes.pop()
             begin = first - ctx.untracked - 1
             if segment is None:
                 segment = Segment.empty(first, n_loops, running, launcher)
@@ -113,7 +115,13 @@ class _Chain(torch.autograd.Function):
             for at in reversed(range(segment.n_loops)):
                 for layer in reversed(range(shape.n_layer)):
                     launcher.backward(
-                        segment, at, layer, work, gradient, dread[begin + at], dinject
+                        segment=segment,
+                        at=at,
+                        layer=layer,
+                        work=work,
+                        gradient=gradient,
+                        dread=dread[begin + at],
+                        dinject=dinject,
                     )
             work.add_to(gradients, segment)
         gradients.c.copy_(dread.sum(dim=(0, 2, 3)).unsqueeze(1))

@@ -40,7 +40,7 @@ def _tuning(shape: PaddedShape, n_tiles: int) -> dict[str, dict[str, int]]:
     }
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Segment:
     """A stretch of loops and what its forward pass keeps, each (replica, layer, loop, ...)."""
 
@@ -54,7 +54,7 @@ class Segment:
     x_end: Tensor
 
     @property
-    def kept(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def activations(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What every block keeps."""
         return self.u, self.x_mid, self.qkv, self.att
 
@@ -63,14 +63,14 @@ class Segment:
         s, new = like.shape, like.new
         place = (running, s.n_layer, n_loops, like.batch, s.tokens)
         return cls(
-            first,
-            n_loops,
-            running,
-            new(*place, s.padded_width),
-            new(*place, s.padded_width),
-            new(*place, 3 * s.attention_width, dtype=like.dtype),
-            new(*place, s.attention_width, dtype=like.dtype),
-            new(running, n_loops, like.batch, s.tokens, s.padded_width),
+            first=first,
+            n_loops=n_loops,
+            running=running,
+            u=new(*place, s.padded_width),
+            x_mid=new(*place, s.padded_width),
+            qkv=new(*place, 3 * s.attention_width, dtype=like.dtype),
+            att=new(*place, s.attention_width, dtype=like.dtype),
+            x_end=new(running, n_loops, like.batch, s.tokens, s.padded_width),
         )
 
 
@@ -94,8 +94,8 @@ class Launcher:
     def new(self, *sizes: int, dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.empty(sizes, dtype=dtype, device=self.device)
 
-    def weights(self, layer: int, *names: str) -> list[Tensor]:
-        return [getattr(self.folded, name)[:, layer] for name in names]
+    def weights(self, layer: int, names: tuple[str, ...]) -> dict[str, Tensor]:
+        return {name: getattr(self.folded, name)[:, layer] for name in names}
 
     def tuning(self, running: int) -> dict[str, dict[str, int]]:
         return _tuning(self.shape, running * self.tiles)
@@ -112,19 +112,22 @@ class Launcher:
         self, segment: Segment, at: int, layer: int, out: Tensor, inject: Tensor, read: Tensor
     ) -> None:
         """Run one block of the segment's loop ``at``; ``out`` is the next block's input."""
-        u, x_mid, qkv, att = (part[:, layer, at] for part in segment.kept)
+        u, x_mid, qkv, att = (part[:, layer, at] for part in segment.activations)
         rows, running, tune = self.rows(segment), segment.running, self.tuning(segment.running)
         heads = self.shape.n_head // tune["attention_forward"]["HEADS"]
         attention_forward[(self.batch, running, heads)](
-            u, rows, *self.weights(layer, "wqkv", "bqkv"), qkv, att, self.shape.tokens,
+            u=u, rows=rows, qkv=qkv, att=att, L=self.shape.tokens,
+            **self.weights(layer, ("wqkv", "bqkv")),
             **self.layered, **self.attention, **self.typed, **tune["attention_forward"],
         )  # fmt: skip
         mlp_forward[(self.tiles, running)](
-            u, att, rows, *self.weights(layer, "wo", "bo", "w1", "b1", "w2", "b2"),
-            x_mid, out, out.stride(0) // self.shape.padded_width,
-            segment.x_end[:, at], segment.n_loops * self.n_tokens,
-            self.folded.gain, self.folded.bias, inject, self.folded.v, self.folded.c, read,
-            self.n_tokens, ENDS_LOOP=layer == self.shape.n_layer - 1,
+            u=u, att=att, rows=rows, x_mid=x_mid,
+            **self.weights(layer, ("wo", "bo", "w1", "b1", "w2", "b2")),
+            out=out, out_rows=out.stride(0) // self.shape.padded_width,
+            x_end=segment.x_end[:, at], end_rows=segment.n_loops * self.n_tokens,
+            gain=self.folded.gain, bias=self.folded.bias, inject=inject,
+            v=self.folded.v, c=self.folded.c, predictions=read,
+            n_tokens=self.n_tokens, ENDS_LOOP=layer == self.shape.n_layer - 1,
             **self.layered, **self.mlp, **self.typed, **tune["mlp_forward"],
         )  # fmt: skip
 
@@ -133,32 +136,38 @@ class Launcher:
         gradient: Tensor, dread: Tensor, dinject: Tensor,
     ) -> None:  # fmt: skip
         """Carry ``gradient`` back through the same block."""
-        u, x_mid, qkv, att = (part[:, layer, at] for part in segment.kept)
+        u, x_mid, qkv, att = (part[:, layer, at] for part in segment.activations)
         rows, shape, running = self.rows(segment), self.shape, segment.running
         tiles, tune = self.tiles, self.tuning(running)
         xhat_1, dqkv, dmid, xhat_2, hidden, dpre, dout = (
             part[:, layer, at] for part in work.operands
         )
         sum_qkv, sum_o, sum_1, sum_2 = (part[:, layer, at] for part in work.sums)
+        sum_gain, sum_bias, sum_v = (part[:, at] for part in work.end_sums)
         mlp_backward[(tiles, running)](
-            gradient, x_mid, rows, *self.weights(layer, "wo", "w1", "b1", "w2"),
-            work.datt, dmid, xhat_2, hidden, dpre, dout,
-            sum_o, sum_1, sum_2, shape.n_layer * segment.n_loops * tiles,
-            segment.x_end[:, at], segment.n_loops * self.n_tokens,
-            self.folded.gain, self.folded.v, dread,
-            *(part[:, at] for part in work.end_sums), segment.n_loops * tiles,
-            self.n_tokens, ENDS_LOOP=layer == shape.n_layer - 1,
+            gradient=gradient, x_mid=x_mid, rows=rows,
+            **self.weights(layer, ("wo", "w1", "b1", "w2")),
+            datt=work.datt, dmid=dmid, xhat_2=xhat_2, hidden=hidden, dpre=dpre, dout=dout,
+            sum_o=sum_o, sum_1=sum_1, sum_2=sum_2,
+            sum_rows=shape.n_layer * segment.n_loops * tiles,
+            x_end=segment.x_end[:, at], end_rows=segment.n_loops * self.n_tokens,
+            gain=self.folded.gain, v=self.folded.v, dpredictions=dread,
+            sum_gain=sum_gain, sum_bias=sum_bias, sum_v=sum_v,
+            end_sum_rows=segment.n_loops * tiles,
+            n_tokens=self.n_tokens, ENDS_LOOP=layer == shape.n_layer - 1,
             **self.layered, **self.mlp, **self.typed, **tune["mlp_backward"],
         )  # fmt: skip
         heads = shape.n_head // tune["attention_backward"]["HEADS"]
         attention_backward[(self.batch, running, heads)](
-            qkv, att, rows, work.datt, dqkv,
-            sum_qkv, shape.n_layer * segment.n_loops * self.batch, self.n_tokens, shape.tokens,
+            qkv=qkv, att=att, rows=rows, datt=work.datt, dqkv=dqkv,
+            sum_qkv=sum_qkv, sum_rows=shape.n_layer * segment.n_loops * self.batch,
+            n_tokens=self.n_tokens, L=shape.tokens,
             **self.attention, **self.typed, **tune["attention_backward"],
         )  # fmt: skip
         input_backward[(tiles, running)](
-            gradient, u, dqkv, rows, *self.weights(layer, "wqkv"), xhat_1, dinject,
-            self.n_tokens, BEGINS_LOOP=layer == 0, A=shape.attention_width,
+            gradient=gradient, u=u, dqkv=dqkv, rows=rows, **self.weights(layer, ("wqkv",)),
+            xhat_1=xhat_1, dinject=dinject, n_tokens=self.n_tokens,
+            BEGINS_LOOP=layer == 0, A=shape.attention_width,
             **self.layered, **self.typed, **tune["input_backward"],
         )  # fmt: skip
 
