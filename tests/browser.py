@@ -20,32 +20,32 @@ FLAGS = [
 ]  # fmt: skip
 NOWHERE = "--host-resolver-rules=MAP * ~NOTFOUND"  # the browser's own calls go nowhere as well
 PROBE = """<script>addEventListener("load", () => {
-  const seen = getComputedStyle(document.body);
-  const said = {
+  const style = getComputedStyle(document.body);
+  const observations = {
     pictures: [...document.images].map(image => image.complete ? image.naturalWidth : 0),
     asked: performance.getEntriesByType("resource").map(entry => entry.name)
       .filter(name => !name.startsWith("data:")),
-    ink: seen.color, paper: seen.backgroundColor,
+    ink: style.color, paper: style.backgroundColor,
     overflow: document.documentElement.scrollWidth - innerWidth,
   };
-  const told = document.createElement("pre");
-  told.id = "probe";
-  told.textContent = JSON.stringify(said);
-  document.body.append(told);
+  const element = document.createElement("pre");
+  element.id = "probe";
+  element.textContent = JSON.stringify(observations);
+  document.body.append(element);
 })</script>"""
 
 
 def look(page, folder, is_dark=False):
     """Open a page; return the console's lines and what a probe in it found."""
     policy = "script-src 'unsafe-inline'; default-src"
-    probed = folder / "probed.html"
+    probe_path = folder / "probed.html"
     text = page.replace("default-src", policy, 1).replace("</body>", f"{PROBE}</body>")
-    probed.write_text(text, encoding="utf-8")
+    probe_path.write_text(text, encoding="utf-8")
     scheme = f"--blink-settings=preferredColorScheme={0 if is_dark else 1}"
-    own = [f"--user-data-dir={folder / 'profile'}", NOWHERE, scheme, probed.as_uri()]
-    done = subprocess.run(
-        [BINARY, *FLAGS, *own], capture_output=True, text=True, timeout=120, check=True
+    flags = [*FLAGS, f"--user-data-dir={folder / 'profile'}", NOWHERE, scheme, probe_path.as_uri()]
+    process = subprocess.run(
+        [BINARY, *flags], capture_output=True, text=True, timeout=120, check=True
     )
-    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    (told,) = re.findall(r'<pre id="probe">(.*?)</pre>', done.stdout)
-    return console, json.loads(unescape(told))
+    console = [line for line in process.stderr.splitlines() if "CONSOLE" in line]
+    (observations,) = re.findall(r'<pre id="probe">(.*?)</pre>', process.stdout)
+    return console, json.loads(unescape(observations))

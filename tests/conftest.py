@@ -110,9 +110,9 @@ def call(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["command", *argv])
         try:
             code = command.main()
-        except SystemExit as refused:
-            code = refused.code
-        said = capsys.readouterr()
-        return code, (said.err if code else said.out).splitlines()
+        except SystemExit as refusal:
+            code = refusal.code
+        output = capsys.readouterr()
+        return code, (output.err if code else output.out).splitlines()
 
     return call

@@ -49,7 +49,7 @@ def test_a_distribution_is_one_of_mean_b(name, b):
 @pytest.mark.parametrize("name", ["uniform", "poisson_lognormal"])
 @pytest.mark.parametrize("b", [2, 10, 40])
 def test_draws_are_distributed_as_those_of_the_plain_twin(name, b):
-    """Both are held against the distribution: mean, spread and every cumulative share, within chance."""
+    """Both are held to mean, spread and every cumulative share of it, within chance."""
     distribution = b_draw.distribution(name, b)
     counts, shares = np.array(list(distribution)), np.array(list(distribution.values()))
     mean = (counts * shares).sum()

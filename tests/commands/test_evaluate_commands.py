@@ -18,25 +18,26 @@ def run(call, store, tmp_path):
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def run(command, *argv):
-        own = () if command is evaluate_tables else ("--runs_dir", str(tmp_path / "runs"))
-        return call(command, *argv, *own)
+        keeps_nothing = command is evaluate_tables
+        runs_dir = () if keeps_nothing else ("--runs_dir", str(tmp_path / "runs"))
+        return call(command, *argv, *runs_dir)
 
     yield run
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
 
-def run_id_in(said):
-    (line,) = (line for line in said if line.startswith("look at it"))
+def run_id_in(lines):
+    (line,) = (line for line in lines if line.startswith("look at it"))
     return line.rsplit("/", 1)[-1]
 
 
 @pytest.fixture
-def trained(run, store):
+def trained_id(run, store):
     """The id of a finished training run whose model is registered and not evaluated."""
-    code, said = run(train, *SMALL)
-    assert code == 0, said
-    return run_id_in(said)
+    code, lines = run(train, *SMALL)
+    assert code == 0, lines
+    return run_id_in(lines)
 
 
 FEW = ("--b_max", "4", "--n_prompts", "64")
@@ -46,68 +47,70 @@ def steps(store, run_id, name):
     return [metric.step for metric in store.get_metric_history(run_id, name)]
 
 
-def test_a_run_is_evaluated_beyond_its_b(run, store, trained):
-    code, (said,) = run(evaluate_extrapolation, "--run_id", trained, *FEW)
+def test_a_run_is_evaluated_beyond_its_b(run, store, trained_id):
+    code, (line,) = run(evaluate_extrapolation, "--run_id", trained_id, *FEW)
     assert code == 0
-    assert said.startswith("tiny-b2-s42: NMSE ")
-    assert " after 4 loops" in said
-    assert steps(store, trained, "loops/nmse") == [1, 2, 3, 4]
-    assert steps(store, trained, "loops/state_change") == [2, 3, 4]
-    metrics = store.get_run(trained).data.metrics
+    assert line.startswith("tiny-b2-s42: NMSE ")
+    assert " after 4 loops" in line
+    assert steps(store, trained_id, "loops/nmse") == [1, 2, 3, 4]
+    assert steps(store, trained_id, "loops/state_change") == [2, 3, 4]
+    metrics = store.get_run(trained_id).data.metrics
     assert metrics["extrapolation/prompts"] == 64
     ratio = metrics["extrapolation/nmse_at_b_max"] / metrics["extrapolation/nmse_at_b"]
     assert metrics["extrapolation/ratio_b_max_to_b"] == pytest.approx(ratio)
-    files = {file.path for file in store.list_artifacts(trained, "evaluation")}
+    files = {file.path for file in store.list_artifacts(trained_id, "evaluation")}
     names = ("loops.csv", "baselines.csv", "extrapolation.svg", "extrapolation.png")
     assert files == {f"evaluation/{name}" for name in names}
 
 
-def test_a_registered_model_is_evaluated_to_the_run_that_trained_it(run, store, trained):
-    code, said = run(evaluate_extrapolation, "--model", "models:/looped-linear-tiny-n7@best", *FEW)
-    assert code == 0, said
-    assert steps(store, trained, "loops/nmse") == [1, 2, 3, 4]
+def test_a_registered_model_is_evaluated_to_the_run_that_trained_it(run, store, trained_id):
+    code, lines = run(evaluate_extrapolation, "--model", "models:/looped-linear-tiny-n7@best", *FEW)
+    assert code == 0, lines
+    assert steps(store, trained_id, "loops/nmse") == [1, 2, 3, 4]
 
 
-def test_the_run_that_launched_it_says_what_came(run, store, trained, monkeypatch):
-    launched = store.create_run(store.get_run(trained).info.experiment_id).info.run_id
-    monkeypatch.setenv("MLFLOW_RUN_ID", launched)
-    _, (said,) = run(evaluate_extrapolation, "--run_id", trained, *FEW)
-    after = store.get_run(launched)
-    assert after.info.run_name == "evaluate_extrapolation"
-    assert after.data.tags["mlflow.note.content"] == f"- {said}"
-    assert not after.data.metrics
+def test_the_run_that_launched_it_says_what_came(run, store, trained_id, monkeypatch):
+    launcher_id = store.create_run(store.get_run(trained_id).info.experiment_id).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", launcher_id)
+    _, (line,) = run(evaluate_extrapolation, "--run_id", trained_id, *FEW)
+    launcher = store.get_run(launcher_id)
+    assert launcher.info.run_name == "evaluate_extrapolation"
+    assert launcher.data.tags["mlflow.note.content"] == f"- {line}"
+    assert not launcher.data.metrics
 
 
-def test_without_a_choice_every_run_is_evaluated_once(run, store, trained):
-    code, said = run(evaluate_extrapolation, *FEW)
-    assert (code, len(said)) == (0, 1)
-    assert steps(store, trained, "loops/nmse") == [1, 2, 3, 4]
-    code, (said,) = run(evaluate_extrapolation, *FEW)
+def test_without_a_choice_every_run_is_evaluated_once(run, store, trained_id):
+    code, lines = run(evaluate_extrapolation, *FEW)
+    assert (code, len(lines)) == (0, 1)
+    assert steps(store, trained_id, "loops/nmse") == [1, 2, 3, 4]
+    code, (line,) = run(evaluate_extrapolation, *FEW)
     assert code == 0
-    assert said.startswith("every finished training of this experiment is evaluated")
-    code, (said,) = run(evaluate_extrapolation, "--b_max", "5", "--n_prompts", "64")
-    assert said.startswith("tiny-b2-s42: NMSE ")
+    assert line.startswith("every finished training of this experiment is evaluated")
+    code, (line,) = run(evaluate_extrapolation, "--b_max", "5", "--n_prompts", "64")
+    assert line.startswith("tiny-b2-s42: NMSE ")
 
 
-def test_baselines_are_logged_once_however_many_models(run, store, trained):
-    experiment = store.get_run(trained).info.experiment_id
+def test_baselines_are_logged_once_however_many_models(run, store, trained_id):
+    experiment = store.get_run(trained_id).info.experiment_id
     for _ in range(2):
-        run(evaluate_extrapolation, "--run_id", trained, *FEW)
+        run(evaluate_extrapolation, "--run_id", trained_id, *FEW)
     runs = store.search_runs([experiment], "tags.`looped.kind` = 'baseline'")
-    names = [found.data.tags["baseline"] for found in runs]
+    names = [baseline.data.tags["baseline"] for baseline in runs]
     expected = ["averaging", "gradient_descent", "least_squares", "nearest_neighbours"]
     assert sorted(names) == expected
-    assert all(steps(store, found.info.run_id, "loops/nmse") == [1, 2, 3, 4] for found in runs)
+    assert all(
+        steps(store, baseline.info.run_id, "loops/nmse") == [1, 2, 3, 4] for baseline in runs
+    )
 
 
-def test_tables_are_predicted_beside_least_squares(run, store, trained):
-    code, said = run(evaluate_tables, "--run_id", trained, *FEW)
-    assert code == 0, said
-    assert "iris is left out: " in "\n".join(said)
+def test_tables_are_predicted_beside_least_squares(run, store, trained_id):
+    code, lines = run(evaluate_tables, "--run_id", trained_id, *FEW)
+    assert code == 0, lines
+    assert "iris is left out: " in "\n".join(lines)
     for table in ("diabetes", "wine", "breast_cancer"):
-        assert steps(store, trained, f"tables/{table}") == [1, 2, 3, 4]
-        assert any(line.startswith(table) and "least squares" in line for line in said)
-    files = {file.path for file in store.list_artifacts(trained, "tables")}
+        assert steps(store, trained_id, f"tables/{table}") == [1, 2, 3, 4]
+        assert any(line.startswith(table) and "least squares" in line for line in lines)
+    files = {file.path for file in store.list_artifacts(trained_id, "tables")}
     assert files == {"tables/tables.csv", "tables/tables.svg", "tables/tables.png"}
 
 
@@ -131,9 +134,9 @@ def test_bad_input_is_refused_in_one_line(run, command, argv, rule):
     assert ", got " in line
 
 
-def test_a_run_that_is_no_training_is_refused(run, store, trained):
-    other = store.create_run(store.get_run(trained).info.experiment_id).info.run_id
-    code, (line,) = run(evaluate_extrapolation, "--run_id", other)
+def test_a_run_that_is_no_training_is_refused(run, store, trained_id):
+    empty_id = store.create_run(store.get_run(trained_id).info.experiment_id).info.run_id
+    code, (line,) = run(evaluate_extrapolation, "--run_id", empty_id)
     assert code == 1
     assert "must be a training" in line
 
@@ -142,15 +145,16 @@ def test_a_run_that_is_no_training_is_refused(run, store, trained):
     ("table", "rule"),
     [("iris", "n_dims must lie in [1, 3]"), ("titanic", "table must be one of diabetes")],
 )
-def test_a_table_that_does_not_fit_the_model_is_refused(run, trained, table, rule):
-    code, (line,) = run(evaluate_tables, "--run_id", trained, "--table", table, *FEW)
+def test_a_table_that_does_not_fit_the_model_is_refused(run, trained_id, table, rule):
+    code, (line,) = run(evaluate_tables, "--run_id", trained_id, "--table", table, *FEW)
     assert code == 1
     assert rule in line
 
 
 def test_a_model_of_another_task_is_refused(run, store):
-    code, said = run(train, *SMALL, "--task", "decision_tree")
-    run_id = run_id_in(said)
+    code, lines = run(train, *SMALL, "--task", "decision_tree")
+    assert code == 0, lines
+    run_id = run_id_in(lines)
     code, (line,) = run(evaluate_tables, "--run_id", run_id, "--table", "diabetes")
     assert code == 1
     assert line.endswith("got decision_tree")

@@ -57,7 +57,7 @@ def start(runs_dir, **changes):
     )  # fmt: skip
 
 
-def begun(root):
+def folders_in_training(root):
     """Folders of cells that are being trained, by what their journals say."""
     return {
         path.parent.name
@@ -69,13 +69,13 @@ def begun(root):
 def lose(cluster, node):
     """Kill a node with all that runs on it, as the loss of a machine does."""
     (raylet,) = (process.process.pid for process in node.all_processes["raylet"])
-    family = [raylet]
+    pids = [raylet]
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
             _, _, after = stat.read_text().rpartition(")")
             if int(after.split()[1]) == raylet:
-                family.append(int(stat.parent.name))
-    for pid in family:
+                pids.append(int(stat.parent.name))
+    for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     cluster.remove_node(node, allow_graceful=False)
@@ -90,14 +90,14 @@ def test_a_node_is_lost_and_nothing_else(cluster, store_uri, tmp_path, monkeypat
     root = tmp_path / "runs"
     process = start(root, engine="ray", ray_address=cluster.address)
     deadline = time.monotonic() + 180
-    while not begun(root):  # the grid has joined the first node
+    while not folders_in_training(root):  # the grid has joined the first node
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.1)
     second = cluster.add_node(num_cpus=1)
-    while len(begun(root)) < 2 and time.monotonic() < deadline:
+    while len(folders_in_training(root)) < 2 and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.05)
-    assert len(begun(root)) == 2
+    assert len(folders_in_training(root)) == 2
     lose(cluster, second)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
@@ -105,17 +105,17 @@ def test_a_node_is_lost_and_nothing_else(cluster, store_uri, tmp_path, monkeypat
 
     client = MlflowClient(store_uri)
     trainings = client.search_runs(["0"], "tags.`looped.kind` = 'training'")
-    finished = [run for run in trainings if run.info.status == "FINISHED"]
-    assert Counter(run.data.tags["identity"] for run in finished).most_common()[0][1] == 1
-    assert len(finished) == 6
-    lost = [run for run in trainings if run.info.status != "FINISHED"]
-    assert len(lost) >= 1
-    assert {run.info.status for run in lost} == {"KILLED"}
-    ids = {run.info.run_id for run in finished}
-    assert all(run.data.tags["superseded_by"] in ids for run in lost)
-    for run in finished:
+    finished_runs = [run for run in trainings if run.info.status == "FINISHED"]
+    assert Counter(run.data.tags["identity"] for run in finished_runs).most_common()[0][1] == 1
+    assert len(finished_runs) == 6
+    lost_runs = [run for run in trainings if run.info.status != "FINISHED"]
+    assert len(lost_runs) >= 1
+    assert {run.info.status for run in lost_runs} == {"KILLED"}
+    ids = {run.info.run_id for run in finished_runs}
+    assert all(run.data.tags["superseded_by"] in ids for run in lost_runs)
+    for run in finished_runs:
         history = client.get_metric_history(run.info.run_id, "train/loss")
-        assert [m.step for m in history] == [1, *range(10, 1501, 10)]
+        assert [sample.step for sample in history] == [1, *range(10, 1501, 10)]
     (parent,) = client.search_runs(["0"], "tags.`looped.kind` = 'grid'")
     assert parent.info.status == "FINISHED"
     assert {run.data.tags["mlflow.parentRunId"] for run in trainings} == {parent.info.run_id}
@@ -126,19 +126,23 @@ def test_a_node_is_lost_and_nothing_else(cluster, store_uri, tmp_path, monkeypat
     local = start(tmp_path / "local", tracking="offline", register="false", evaluate="false")
     output, _ = local.communicate(timeout=300)
     assert local.returncode == 0, output
-    for path in (tmp_path / "local").glob("tiny-*/model/weights.safetensors"):
+    models = list((tmp_path / "local").glob("tiny-*/model/weights.safetensors"))
+    assert len(models) == 6
+    for path in models:
         here, there = load_file(path), load_file(root / path.relative_to(tmp_path / "local"))
         assert all((here[name] == there[name]).all() for name in here)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "localhost:99999"])
 def test_an_unreachable_cluster_is_one_line_quickly(address):
-    begin = time.monotonic()
-    with pytest.raises(ValueError, match="ray_address must be that of a running Ray cluster") as no:
+    start_time = time.monotonic()
+    with pytest.raises(
+        ValueError, match="ray_address must be that of a running Ray cluster"
+    ) as refusal:
         RayEngine(GridOptions(engine="ray", ray_address=address))
-    assert f"got {address}: " in str(no.value)
-    assert "\n" not in str(no.value)
-    assert time.monotonic() - begin < 20
+    assert f"got {address}: " in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert time.monotonic() - start_time < 20
 
 
 def test_a_store_of_one_machine_is_refused(store, monkeypatch):

@@ -1,22 +1,48 @@
+import shutil
 import socket
+import subprocess
+
+import pytest
 
 from looped.records import origin
 from looped.records.origin import Origin
 
 
-def test_git_state_names_a_commit_and_a_checkout_without_git_is_unknown(tmp_path, monkeypatch):
-    commit, is_dirty = origin.git_state()
-    assert commit == "unknown" or (len(commit) == 40 and isinstance(is_dirty, bool))
-    monkeypatch.setattr(origin, "__file__", str(tmp_path / "looped" / "origin.py"))
+def git(folder, *words):
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+    command = ["git", "-C", str(folder), *identity, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_git_state_names_the_commit_and_whether_changes_lie_on_it(tmp_path, monkeypatch):
+    code = tmp_path / "looped" / "origin.py"
+    code.parent.mkdir()
+    code.write_text("")
+    monkeypatch.setattr(origin, "__file__", str(code))
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert origin.git_state() == ("unknown", None)  # no checkout yet
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "--message", "first")
+    commit = git(tmp_path, "rev-parse", "HEAD")
+    assert len(commit) == 40
+    assert origin.git_state() == (commit, False)
+    code.write_text("changed")
+    assert origin.git_state() == (commit, True)
+
+
+def test_without_git_the_commit_is_unknown(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
     assert origin.git_state() == ("unknown", None)
 
 
 def test_an_origin_is_kept_in_its_folder_and_given_as_tags(tmp_path):
     assert Origin.read(tmp_path) is None
     Origin("abc", True, "here", "grid-1").write(tmp_path)
-    again = Origin.read(tmp_path)
-    assert again == Origin("abc", True, "here", "grid-1")
-    assert again.tags == {
+    stored_origin = Origin.read(tmp_path)
+    assert stored_origin == Origin("abc", True, "here", "grid-1")
+    assert stored_origin.tags == {
         "git.commit": "abc", "git.dirty": "true", "looped.host": "here", "grid": "grid-1"
     }  # fmt: skip
     assert Origin.here().tags["looped.host"] == socket.gethostname()
