@@ -5,6 +5,17 @@ print(fit.report())
 fit.predict({"size": ["small"], "b": [30]}), fit.interval({"E_M": [2.5], "b": [30]})
 """
 
-from analysis.scaling.fit import FORMS, FitStatus, FormFit, PointsError, ScalingFit, fit_scaling
+from analysis.scaling.fit import FORMS, FitStatus, FormFit, RunTableError, ScalingFit, fit_scaling
 
-__all__ = ["FORMS", "FitStatus", "FormFit", "PointsError", "ScalingFit", "fit_scaling"]
+__all__ = [
+    "FORMS",
+    "FitStatus",
+    "FormFit",
+    "PointsError",
+    "RunTableError",
+    "ScalingFit",
+    "fit_scaling",
+]
+
+PointsError = RunTableError
+"""Its older name."""

@@ -116,8 +116,8 @@ class Form:
     @property
     def least_bs(self) -> int:
         """How many values of b, 1 among them, it takes to tell the parameters of one curve."""
-        of_a_curve = [parameter for parameter in self.parameters if parameter.name != "slope"]
-        return 1 + len(of_a_curve)
+        curve_parameters = [parameter for parameter in self.parameters if parameter.name != "slope"]
+        return 1 + len(curve_parameters)
 
     def ceiling(self, E_M: npt.ArrayLike, *parameters: npt.ArrayLike) -> Floats:  # noqa: N803
         """Return what E_LM tends to as b grows: infinity where there is no ceiling."""
@@ -186,9 +186,11 @@ _SLOPE = Parameter("slope", -5, 5, (-1.0, 0.0, 0.5), "per bit of E_M")
 def _with_one_gain(shape: Shape, gain: Parameter, variant: str) -> Form:
     """Give a shape a gain that E_M has no part in."""
 
-    def jacobian(e_m: Floats, b: Floats, gain: Floats, *own: Floats) -> Sequence[Floats]:
-        slopes = [gain * slope for slope in shape.slopes(b, *own)]
-        return np.ones_like(e_m), shape.rise(b, *own), *slopes
+    def jacobian(
+        e_m: Floats, b: Floats, gain: Floats, *shape_parameters: Floats
+    ) -> Sequence[Floats]:
+        slopes = [gain * slope for slope in shape.slopes(b, *shape_parameters)]
+        return np.ones_like(e_m), shape.rise(b, *shape_parameters), *slopes
 
     return Form(
         name=f"{shape.name}/{variant}",
@@ -196,7 +198,9 @@ def _with_one_gain(shape: Shape, gain: Parameter, variant: str) -> Form:
         formula=f"E_M + gain ({shape.formula})",
         parameters=(gain, *shape.parameters),
         has_ceiling=shape.has_ceiling,
-        _value=lambda e_m, b, gain, *own: e_m + gain * shape.rise(b, *own),
+        _value=lambda e_m, b, gain, *shape_parameters: (
+            e_m + gain * shape.rise(b, *shape_parameters)
+        ),
         _jacobian=jacobian,
     )
 
@@ -204,12 +208,16 @@ def _with_one_gain(shape: Shape, gain: Parameter, variant: str) -> Form:
 def _with_one_ceiling(shape: Shape) -> Form:
     """Give a bounded shape the gain that leads every model to one ceiling, or none above it."""
 
-    def value(e_m: Floats, b: Floats, ceiling: Floats, *own: Floats) -> Floats:
-        return np.asarray(e_m + np.maximum(ceiling - e_m, 0) * shape.rise(b, *own))
+    def value(e_m: Floats, b: Floats, ceiling: Floats, *shape_parameters: Floats) -> Floats:
+        return np.asarray(e_m + np.maximum(ceiling - e_m, 0) * shape.rise(b, *shape_parameters))
 
-    def jacobian(e_m: Floats, b: Floats, ceiling: Floats, *own: Floats) -> Sequence[Floats]:
-        rise, is_below = shape.rise(b, *own), ceiling > e_m
-        slopes = [np.maximum(ceiling - e_m, 0) * slope for slope in shape.slopes(b, *own)]
+    def jacobian(
+        e_m: Floats, b: Floats, ceiling: Floats, *shape_parameters: Floats
+    ) -> Sequence[Floats]:
+        rise, is_below = shape.rise(b, *shape_parameters), ceiling > e_m
+        slopes = [
+            np.maximum(ceiling - e_m, 0) * slope for slope in shape.slopes(b, *shape_parameters)
+        ]
         return 1 - is_below * rise, is_below * rise, *slopes
 
     return Form(
@@ -229,17 +237,19 @@ def _with_gain_of_e_m(shape: Shape) -> Form:
     def factor(e_m: Floats, slope: Floats) -> Floats:
         return np.asarray(np.exp(np.clip(slope * (e_m - REFERENCE_BITS), -50, 50)))
 
-    def value(e_m: Floats, b: Floats, gain: Floats, slope: Floats, *own: Floats) -> Floats:
-        return np.asarray(e_m + gain * factor(e_m, slope) * shape.rise(b, *own))
+    def value(
+        e_m: Floats, b: Floats, gain: Floats, slope: Floats, *shape_parameters: Floats
+    ) -> Floats:
+        return np.asarray(e_m + gain * factor(e_m, slope) * shape.rise(b, *shape_parameters))
 
     def jacobian(
-        e_m: Floats, b: Floats, gain: Floats, slope: Floats, *own: Floats
+        e_m: Floats, b: Floats, gain: Floats, slope: Floats, *shape_parameters: Floats
     ) -> Sequence[Floats]:
-        per_gain, rise = factor(e_m, slope), shape.rise(b, *own)
-        whole = gain * per_gain
-        slopes = [whole * each for each in shape.slopes(b, *own)]
-        by_slope = whole * (e_m - REFERENCE_BITS) * rise
-        return 1 + whole * slope * rise, per_gain * rise, by_slope, *slopes
+        per_gain, rise = factor(e_m, slope), shape.rise(b, *shape_parameters)
+        gain_at_e_m = gain * per_gain
+        slopes = [gain_at_e_m * shape_slope for shape_slope in shape.slopes(b, *shape_parameters)]
+        by_slope = gain_at_e_m * (e_m - REFERENCE_BITS) * rise
+        return 1 + gain_at_e_m * slope * rise, per_gain * rise, by_slope, *slopes
 
     return Form(
         name=f"{shape.name}/of_E_M",

@@ -17,22 +17,23 @@ NEEDED = ("size", "b", "seed", "expressivity")
 ONE_OF = ("task", "recipe")
 """Columns that may hold a single value: runs that differ in them do not compare."""
 
-
 SHARED_RUNS = 6
+"""As many runs the common scale counts for beside those of a size."""
+
 LEAST_SCALE = 1e-3
 """In bits: no measurement of expressivity is better."""
 
 
-class PointsError(ValueError):
+class RunTableError(ValueError):
     """A table that no law can be fitted to; the message states the rule, then what came."""
 
 
-@dataclass(frozen=True)
-class Points:
+@dataclass(frozen=True, kw_only=True)
+class RunTable:
     """Runs in a fixed order, whatever order they came in.
 
     Attributes:
-        table: the rows that are used.
+        rows: the rows that are used.
         sizes: names, by rising expressivity at b = 1.
         size: index into ``sizes``, of shape (n,).
         b: loops trained at, of shape (n,).
@@ -44,7 +45,7 @@ class Points:
         n_duplicates: rows left out because they say again what another says.
     """
 
-    table: pd.DataFrame
+    rows: pd.DataFrame
     sizes: tuple[str, ...]
     size: Indices
     b: Floats
@@ -73,72 +74,74 @@ class Points:
         """
         if kind == "run":
             return np.arange(len(self.values))
-        pairs = list(zip(self.size, self.table["seed"], strict=True))
+        pairs = list(zip(self.size, self.rows["seed"], strict=True))
         order = {pair: index for index, pair in enumerate(dict.fromkeys(pairs))}
         return np.array([order[pair] for pair in pairs], dtype=np.intp)
 
 
-def read_points(points: Mapping[str, Any] | pd.DataFrame) -> Points:
-    """Check a table and put it in order.
+def read_run_table(table: Mapping[str, Any] | pd.DataFrame) -> RunTable:
+    """Check a table of runs and put it in order.
 
     Args:
-        points: columns ``size``, ``b``, ``seed`` and ``expressivity`` (bits); and, where known,
+        table: columns ``size``, ``b``, ``seed`` and ``expressivity`` (bits); and, where known,
             ``standard_error`` (over prompts, bits), ``task`` and ``recipe``.
 
     Raises:
-        PointsError: the table breaks a rule.
+        RunTableError: the table breaks a rule.
     """
-    table = pd.DataFrame(dict(points)).reset_index(drop=True)
-    missing = [name for name in NEEDED if name not in table]
-    _rule(not missing, f"points must have the columns {', '.join(NEEDED)}", list(table.columns))
-    _rule(len(table) > 0, "points must have rows", "none")
-    for name in ONE_OF:
-        if name in table:
-            kinds = sorted(map(str, table[name].unique()))
-            _rule(len(kinds) == 1, f"points of one law must share their {name}", ", ".join(kinds))
-    table["size"] = table["size"].astype(str)
-    for name in ("b", "expressivity", "standard_error"):
-        if name in table:
-            table[name] = _numbers(table[name], name)
-    _rule(bool((table["b"] >= 1).all()), "b must be at least 1", table["b"].min())
-    n_rows = len(table)
-    table = table.drop_duplicates(list(NEEDED))
-    twice = table[table.duplicated(["size", "b", "seed"])]
+    rows = pd.DataFrame(dict(table)).reset_index(drop=True)
+    missing_columns = [name for name in NEEDED if name not in rows]
     _rule(
-        twice.empty,
-        "each size, b and seed may have one expressivity",
-        "several of " + "; ".join(f"{row.size_}, b={row.b:g}, seed {row.seed}"
-                                  for row in twice.rename(columns={"size": "size_"}).itertuples()),
-    )  # fmt: skip
-    return _in_order(table, n_rows - len(table))
-
-
-def _in_order(table: pd.DataFrame, n_duplicates: int) -> Points:
-    at_one = table[table["b"] == 1].groupby("size")["expressivity"].mean()
-    without = sorted(set(table["size"]) - set(at_one.index))
-    _rule(
-        not without,
-        "every size must have runs at b = 1, which measure its E_M",
-        f"none of {', '.join(without)}",
+        not missing_columns,
+        f"the table must have the columns {', '.join(NEEDED)}",
+        list(rows.columns),
     )
-    _rule(table["b"].nunique() > 1, "points must have b beyond 1", "b = 1 alone")
+    _rule(len(rows) > 0, "the table must have rows", "none")
+    for name in ONE_OF:
+        if name in rows:
+            kinds = sorted(map(str, rows[name].unique()))
+            _rule(len(kinds) == 1, f"runs of one law must share their {name}", ", ".join(kinds))
+    rows["size"] = rows["size"].astype(str)
+    for name in ("b", "expressivity", "standard_error"):
+        if name in rows:
+            rows[name] = _numbers(rows[name], name)
+    _rule(bool((rows["b"] >= 1).all()), "b must be at least 1", rows["b"].min())
+    n_rows = len(rows)
+    rows = rows.drop_duplicates(list(NEEDED))
+    conflicts = rows[rows.duplicated(["size", "b", "seed"])].rename(columns={"size": "size_"})
+    _rule(
+        conflicts.empty,
+        "each size, b and seed may have one expressivity",
+        "several of "
+        + "; ".join(f"{row.size_}, b={row.b:g}, seed {row.seed}" for row in conflicts.itertuples()),
+    )
+    return _in_order(rows, n_rows - len(rows))
+
+
+def _in_order(rows: pd.DataFrame, n_duplicates: int) -> RunTable:
+    at_one = rows[rows["b"] == 1].groupby("size")["expressivity"].mean()
+    sizes_without = sorted(set(rows["size"]) - set(at_one.index))
+    _rule(
+        not sizes_without,
+        "every size must have runs at b = 1, which measure its E_M",
+        f"none of {', '.join(sizes_without)}",
+    )
+    _rule(rows["b"].nunique() > 1, "the table must have b beyond 1", "b = 1 alone")
     sizes = tuple(sorted(at_one.index, key=lambda name: (at_one[name], name)))
-    table = table.assign(_size=[sizes.index(name) for name in table["size"]])
-    table = table.sort_values(["_size", "b", "expressivity"]).reset_index(drop=True)
-    size = table.pop("_size").to_numpy(np.intp)
-    b = table["b"].to_numpy(float)
+    rows = rows.assign(_size=[sizes.index(name) for name in rows["size"]])
+    rows = rows.sort_values(["_size", "b", "expressivity"]).reset_index(drop=True)
+    size = rows.pop("_size").to_numpy(np.intp)
+    b = rows["b"].to_numpy(float)
     is_new = np.r_[True, (np.diff(size) != 0) | (np.diff(b) != 0)]
     errors = (
-        table["standard_error"].to_numpy(float)
-        if "standard_error" in table
-        else np.zeros(len(table))
+        rows["standard_error"].to_numpy(float) if "standard_error" in rows else np.zeros(len(rows))
     )
-    return Points(
-        table=table,
+    return RunTable(
+        rows=rows,
         sizes=sizes,
         size=size,
         b=b,
-        values=table["expressivity"].to_numpy(float),
+        values=rows["expressivity"].to_numpy(float),
         errors=errors,
         cells=np.cumsum(is_new) - 1,
         cell_size=size[is_new],
@@ -147,7 +150,7 @@ def _in_order(table: pd.DataFrame, n_duplicates: int) -> Points:
     )
 
 
-def seed_scales(points: Points) -> Floats | None:
+def seed_scales(run_table: RunTable) -> Floats | None:
     """Standard deviation of a run about its cell, in bits, of shape (sizes,).
 
     From the median difference of two runs of a cell, so that a few outliers do not widen it;
@@ -157,23 +160,23 @@ def seed_scales(points: Points) -> Floats | None:
     Returns:
         None where no cell has two runs.
     """
-    shared = pair_scale(points.values, points.cells)
-    if shared is None:
+    scale_of_all = pair_scale(run_table.values, run_table.cells)
+    if scale_of_all is None:
         return None
     scales = []
-    for size in range(len(points.sizes)):
-        mine = points.size == size
-        own = pair_scale(points.values[mine], points.cells[mine])
-        spare = mine.sum() - len(np.unique(points.cells[mine]))
-        squares = spare * (own or 0.0) ** 2 + SHARED_RUNS * shared**2
-        scales.append(np.sqrt(squares / (spare + SHARED_RUNS)))
+    for size in range(len(run_table.sizes)):
+        is_of_size = run_table.size == size
+        scale_of_size = pair_scale(run_table.values[is_of_size], run_table.cells[is_of_size])
+        n_spare = is_of_size.sum() - len(np.unique(run_table.cells[is_of_size]))
+        squares = n_spare * (scale_of_size or 0.0) ** 2 + SHARED_RUNS * scale_of_all**2
+        scales.append(np.sqrt(squares / (n_spare + SHARED_RUNS)))
     return np.array(scales)
 
 
-def run_scales(points: Points) -> Floats | None:
+def run_scales(run_table: RunTable) -> Floats | None:
     """Standard deviation that each run is weighed by, of shape (n,); None without any pair."""
-    scales = seed_scales(points)
-    return None if scales is None else np.maximum(scales[points.size], points.errors)
+    scales = seed_scales(run_table)
+    return None if scales is None else np.maximum(scales[run_table.size], run_table.errors)
 
 
 def pair_scale(values: Floats, cells: Indices) -> float | None:
@@ -183,9 +186,9 @@ def pair_scale(values: Floats, cells: Indices) -> float | None:
     """
     differences = [np.empty(0)]
     for cell in np.unique(cells):
-        own = values[cells == cell]
-        first, second = np.triu_indices(len(own), 1)
-        differences.append(np.abs(own[first] - own[second]))
+        cell_values = values[cells == cell]
+        first, second = np.triu_indices(len(cell_values), 1)
+        differences.append(np.abs(cell_values[first] - cell_values[second]))
     pairs = np.concatenate(differences)
     if not len(pairs):
         return None
@@ -195,8 +198,10 @@ def pair_scale(values: Floats, cells: Indices) -> float | None:
 
 def _numbers(column: pd.Series, name: str) -> pd.Series:
     values = pd.to_numeric(column, errors="coerce").astype(float)
-    bad = column[~np.isfinite(values)]
-    _rule(bad.empty, f"{name} must be finite numbers", ", ".join(map(str, bad.head(3))))
+    bad_values = column[~np.isfinite(values)]
+    _rule(
+        bad_values.empty, f"{name} must be finite numbers", ", ".join(map(str, bad_values.head(3)))
+    )
     return values
 
 
@@ -204,4 +209,4 @@ def _rule(holds: bool, rule: str, came: object) -> None:
     try:
         require(holds, rule, came)
     except ValueError as error:
-        raise PointsError(str(error)) from None
+        raise RunTableError(str(error)) from None
