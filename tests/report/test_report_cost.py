@@ -31,7 +31,26 @@ def test_memory_that_nobody_logged_is_said():
     assert len(exhibit.figure.axes) == 4
 
 
+def in_program(run, program):
+    return replace(run, tags={**run.tags, "looped.program": program})
+
+
 def test_runs_of_one_program_have_no_time_of_their_own():
+    # the speeds differ: the tag alone says that they trained together
+    runs = [in_program(run, f"program-{run.config.size}") for run in planted_report.runs()]
+    exhibit = cost.exhibit(subject_of(runs))
+    assert "trained as one program" in exhibit.lacks[0]
+    assert set(exhibit.table["clock"]) == {"shared"} and set(exhibit.table["sharing"]) == {9}
+
+
+def test_runs_of_other_programs_have_their_own_time_though_as_fast():
+    runs = [in_program(replace(run, speed=[50.0]), run.name) for run in planted_report.runs()]
+    exhibit = cost.exhibit(subject_of(runs))
+    assert not exhibit.lacks
+    assert set(exhibit.table["clock"]) == {"own"} and set(exhibit.table["sharing"]) == {1}
+
+
+def test_runs_older_than_the_tag_are_one_program_where_they_are_as_fast():
     runs = [replace(run, speed=[50.0]) for run in planted_report.runs()]
     exhibit = cost.exhibit(subject_of(runs))
     assert "trained as one program" in exhibit.lacks[0]
