@@ -20,7 +20,19 @@ _MOST_SEEDS = 30
 
 
 def why_not(form: Form, run_table: RunTable) -> str:
-    """Say what these runs lack for a form; empty if nothing."""
+    """Say what these runs lack for a form; empty if nothing.
+
+    Example:
+        >>> from analysis.scaling import FORMS
+        >>> from analysis.scaling.choice import why_not
+        >>> from analysis.scaling.example import example_runs
+        >>> from analysis.scaling.run_table import read_run_table
+        >>> runs = example_runs()
+        >>> why_not(FORMS["power"], read_run_table(runs))
+        ''
+        >>> why_not(FORMS["logarithmic/per_size"], read_run_table(runs[runs["size"] == "tiny"]))
+        'needs runs of 2 sizes or more (with one it is the shared gain), got 1'
+    """
     n_bs, n_sizes, n_cells = len(run_table.bs), len(run_table.sizes), len(run_table.cell_b)
     if n_bs < form.least_bs:
         return f"needs runs at {form.least_bs} values of b or more, got {n_bs}"
@@ -49,6 +61,14 @@ def compare(fits: Mapping[str, FormFit]) -> pd.DataFrame:
         ``leave_one_b_out`` and ``leave_one_size_out`` (root mean squares in bits; missing where
         a form cannot predict what is left out), ``rmse`` (of the cells' means that it is fitted
         to), ``lack_of_fit`` (chance of such means if the form holds) and ``status``.
+
+    Example:
+        >>> from analysis.scaling.choice import compare
+        >>> from analysis.scaling.example import example_fit
+        >>> compare(example_fit().fits)[["form", "weight", "status"]].round(2)
+                              form  weight status
+        0  logarithmic/shared_gain     1.0     OK
+        1                    power     0.0     OK
     """
     rows = []
     for name, fit in fits.items():
@@ -86,6 +106,15 @@ def held_out_errors(fit: FormFit) -> pd.DataFrame:
         A row per cell and fold: ``left_out`` (``b`` or ``size``), ``size``, ``b``, ``measured``,
         ``predicted`` and ``error``; missing where the form has a parameter of that size's own,
         or where what is left does not tell its parameters.
+
+    Example:
+        >>> from analysis.scaling.choice import held_out_errors
+        >>> from analysis.scaling.example import example_fit
+        >>> table = held_out_errors(example_fit().best)
+        >>> table[["left_out", "size", "b", "predicted"]].round(2).head(2)
+          left_out   size    b  predicted
+        0        b   tiny  2.0        1.5
+        1        b  small  2.0        2.5
     """
     run_table, sized_form = fit.run_table, fit.sized_form
     folds = [("b", np.flatnonzero(run_table.cell_b == b)) for b in run_table.bs[1:]]
@@ -138,6 +167,12 @@ def choose(comparison: pd.DataFrame) -> str:
     One whose search ended well goes before one that ended at a bound or undetermined. Where no
     such function comes within ``PLAUSIBLE_WITHIN`` of the least AICc, a form with a gain for
     each size predicts, and then for these sizes alone.
+
+    Example:
+        >>> from analysis.scaling.choice import choose
+        >>> from analysis.scaling.example import example_fit
+        >>> choose(example_fit().comparison)
+        'logarithmic/shared_gain'
     """
     is_ok = comparison["status"] == "OK"
     plausible = comparison["delta"] <= PLAUSIBLE_WITHIN
@@ -148,7 +183,15 @@ def choose(comparison: pd.DataFrame) -> str:
 
 
 def verdict(fits: Mapping[str, FormFit], comparison: pd.DataFrame, best_form: str) -> str:
-    """Say which form it is if one is far ahead, else what cannot be told apart and what would."""
+    """Say which form it is if one is far ahead, else what cannot be told apart and what would.
+
+    Example:
+        >>> from analysis.scaling.choice import verdict
+        >>> from analysis.scaling.example import example_fit
+        >>> fit = example_fit()
+        >>> verdict(fit.fits, fit.comparison, fit.best_form)
+        'The form is logarithmic/shared_gain: Akaike weight 1.00.'
+    """
     if len(fits) == 1:
         return f"{best_form} is the only form that was compared."
     first = comparison.iloc[0]

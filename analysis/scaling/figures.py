@@ -18,6 +18,13 @@ def law(fit: ScalingFit, bayes: float | None = None) -> Figure:
     Args:
         fit: the law.
         bayes: expressivity of the Bayes predictor, where the task has one.
+
+    Example:
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.figures import law
+        >>> figure = law(example_fit(), bayes=5.0)
+        >>> figure.axes[0].get_title()
+        'E_M + gain (log2(b))  (logarithmic/shared_gain)'
     """
     figure, axes = _panel(f"{fit.best.sized_form.form.formula}  ({fit.best_form})")
     run_table = fit.run_table
@@ -49,7 +56,14 @@ def law(fit: ScalingFit, bayes: float | None = None) -> Figure:
 
 
 def residuals(fit: ScalingFit) -> Figure:
-    """Draw what each run is above the law, beside how runs scatter."""
+    """Draw what each run is above the law, beside how runs scatter.
+
+    Example:
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.figures import residuals
+        >>> residuals(example_fit()).axes[0].get_ylabel()
+        'residual, bits'
+    """
     figure, axes = _panel(f"runs less the law ({fit.best_form})")
     run_table, spread = fit.run_table, fit.best.residual_sd
     values = run_table.values - fit.best.fitted_bits
@@ -70,7 +84,14 @@ def residuals(fit: ScalingFit) -> Figure:
 
 
 def held_out(fit: ScalingFit) -> Figure:
-    """Draw what the law says of cells that it was not fitted to against what was measured."""
+    """Draw what the law says of cells that it was not fitted to against what was measured.
+
+    Example:
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.figures import held_out
+        >>> [axes.get_title() for axes in held_out(example_fit()).axes]
+        ['one b left out: rms 0.000 bits', 'one size beyond b = 1 left out: rms 0.000 bits']
+    """
     table = choice.held_out_errors(fit.best)
     figure = Figure(figsize=(8.4, 4.2), layout="constrained")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
@@ -107,7 +128,14 @@ def held_out(fit: ScalingFit) -> Figure:
 
 
 def forms(fit: ScalingFit) -> Figure:
-    """Draw the forms' criteria side by side."""
+    """Draw the forms' criteria side by side.
+
+    Example:
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.figures import forms
+        >>> [label.get_text() for label in forms(example_fit()).axes[0].get_yticklabels()]
+        ['power', 'logarithmic/shared_gain']
+    """
     table = fit.comparison.iloc[::-1]
     figure = Figure(figsize=(8.4, 0.8 + 0.32 * len(table)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)

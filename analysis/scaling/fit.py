@@ -1,9 +1,4 @@
-"""Fits E_LM = b(E_M) to any table of runs: needs neither MLflow nor torch.
-
-fit = fit_scaling(points)        # columns size, b, seed, expressivity
-print(fit.report())
-fit.predict({"size": ["small"], "b": [30]}), fit.interval({"E_M": [2.5], "b": [30]})
-"""
+"""Fits E_LM = b(E_M) to any table of runs: needs neither MLflow nor torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +32,12 @@ class ScalingFit:
         best_form: name of the form that predicts; see ``choice.choose``.
         comparison: one row per form: criteria, held-out errors, status.
         verdict: in words, which form it is, or that they cannot be told apart.
+
+    Example:
+        >>> from analysis.scaling.example import example_fit
+        >>> fit = example_fit()
+        >>> fit.best_form, fit.status.name, sorted(fit.fits)
+        ('logarithmic/shared_gain', 'OK', ['logarithmic/shared_gain', 'power'])
     """
 
     run_table: RunTable
@@ -48,22 +49,50 @@ class ScalingFit:
 
     @property
     def best(self) -> FormFit:
-        """The fit that predicts."""
+        """The fit that predicts.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> example_fit().best.sized_form.form.formula
+            'E_M + gain (log2(b))'
+        """
         return self.fits[self.best_form]
 
     @property
     def status(self) -> FitStatus:
-        """How the fit that predicts ended."""
+        """How the fit that predicts ended.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> example_fit().status
+            <FitStatus.OK: 'the search converged inside its bounds'>
+        """
         return self.best.status
 
     def predict(self, table: Mapping[str, Any] | pd.DataFrame) -> Floats:
-        """Return E_LM in bits, one per row; see ``FormFit.predict``."""
+        """Return E_LM in bits, one per row; see ``FormFit.predict``.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> fit = example_fit()
+            >>> fit.predict({"size": ["tiny", "small"], "b": [16, 16]}).round(2)
+            array([3., 4.])
+            >>> fit.predict({"E_M": [2.5], "b": [16]}).round(2)
+            array([4.5])
+        """
         return self.best.predict(table)
 
     def interval(
         self, table: Mapping[str, Any] | pd.DataFrame, level: float = 0.95
     ) -> tuple[Floats, Floats]:
-        """Return the ends of an interval for each row; see ``FormFit.interval``."""
+        """Return the ends of an interval for each row; see ``FormFit.interval``.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> lower, upper = example_fit().interval({"size": ["tiny"], "b": [16]}, level=0.9)
+            >>> bool(lower[0] < 3.0 < upper[0])
+            True
+        """
         return self.best.interval(table, level)
 
     def between_forms(self, table: Mapping[str, Any] | pd.DataFrame) -> tuple[Floats, Floats]:
@@ -71,6 +100,12 @@ class ScalingFit:
 
         These are the one that predicts and those within ``choice.PLAUSIBLE_WITHIN`` of the least
         AICc, as far as they can predict the table.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> least, most = example_fit().between_forms({"size": ["tiny"], "b": [16]})
+            >>> least.round(2), most.round(2)
+            (array([3.]), array([3.]))
         """
         plausible = self.comparison["delta"] <= choice.PLAUSIBLE_WITHIN
         names = {self.best_form, *self.comparison.loc[plausible, "form"]}
@@ -84,6 +119,14 @@ class ScalingFit:
 
         ``least`` and ``most`` are of ``between_forms``; ``beyond`` says that b is larger than any
         trained.
+
+        Example:
+            >>> import pandas as pd
+            >>> from analysis.scaling.example import example_fit
+            >>> table = pd.DataFrame({"size": ["tiny"], "b": [16]})
+            >>> example_fit().tabulate(table)[["E_LM", "least", "most", "beyond"]].round(2)
+               E_LM  least  most  beyond
+            0   3.0    3.0   3.0    True
         """
         lower, upper = self.interval(table, level)
         least, most = self.between_forms(table)
@@ -92,7 +135,13 @@ class ScalingFit:
         return pd.DataFrame(columns, index=table.index)
 
     def report(self) -> str:
-        """Return everything as text, for a terminal."""
+        """Return everything as text, for a terminal.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> example_fit().report().splitlines()[1].strip()
+            'E_LM = E_M + gain (log2(b))    (logarithmic/shared_gain)'
+        """
         return text.describe(self)
 
 
@@ -122,6 +171,13 @@ def fit_scaling(
     Raises:
         RunTableError: no law can be fitted to the table; the message says what it takes.
         ValueError: an option breaks its rule.
+
+    Example:
+        >>> from analysis.scaling import fit_scaling
+        >>> from analysis.scaling.example import example_runs
+        >>> fit = fit_scaling(example_runs(), forms=["logarithmic/shared_gain"], resamples=100)
+        >>> fit.predict({"size": ["small"], "b": [32]}).round(2)
+        array([4.5])
     """
     require_one_of("loss", loss, LOSSES)
     require_one_of("clusters", clusters, CLUSTERS)

@@ -27,7 +27,14 @@ _SHUFFLES = 500
 
 
 class FitStatus(Enum):
-    """How a fit ended."""
+    """How a fit ended.
+
+    Example:
+        >>> from analysis.scaling import FitStatus
+        >>> from analysis.scaling.example import example_fit
+        >>> example_fit().status is FitStatus.OK
+        True
+    """
 
     OK = "the search converged inside its bounds"
     AT_BOUND = "a parameter ended at the edge of what was searched"
@@ -49,6 +56,12 @@ class FormFit:
         status: how the search ended.
         blamed_parameters: the parameters that ``status`` is about.
         options: ``loss``, ``clusters``, ``resamples`` and ``seed`` of ``fit_scaling``.
+
+    Example:
+        >>> from analysis.scaling.example import example_fit
+        >>> fit = example_fit().fits["power"]
+        >>> fit.sized_form.names, fit.theta.round(2)
+        (('E_M[tiny]', 'E_M[small]', 'phi'), array([1.26, 1.94, 0.3 ]))
     """
 
     sized_form: SizedForm
@@ -132,7 +145,16 @@ class FormFit:
         return float(correlations[0]), float((correlations >= correlations[0] - 1e-12).mean())
 
     def parameters(self, level: float = 0.95) -> pd.DataFrame:
-        """Return each parameter with its interval: ``name``, ``value``, ``lower``, ``upper``."""
+        """Return each parameter with its interval: ``name``, ``value``, ``lower``, ``upper``.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> example_fit().best.parameters()[["name", "value", "unit"]].round(2)
+                     name  value  unit
+            0   E_M[tiny]    1.0  bits
+            1  E_M[small]    2.0  bits
+            2        gain    0.5  bits
+        """
         lower, upper = self.uncertainty.interval(
             self.theta, self.uncertainty.draws, np.eye(len(self.theta)), level
         )
@@ -155,6 +177,11 @@ class FormFit:
 
         Args:
             table: column ``b``; and ``size``, one that was fitted, or ``E_M`` in bits.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> example_fit().best.predict({"size": ["tiny", "tiny"], "b": [1, 16]}).round(2)
+            array([1., 3.])
         """
         return np.asarray(self.evaluate(table, self.theta[None])[0][0])
 
@@ -164,6 +191,12 @@ class FormFit:
         """Return the ends of an interval for each row's E_LM, the mean over seeds.
 
         An ``E_M`` given in the table is taken as exact.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> lower, upper = example_fit().best.interval({"E_M": [2.5], "b": [16]})
+            >>> bool(lower[0] < 4.5 < upper[0])
+            True
         """
         values, gradients = self.evaluate(table, self.theta[None])
         resampled, _ = self.evaluate(table, self.uncertainty.draws)
@@ -173,6 +206,12 @@ class FormFit:
         """Return lower end, value and upper end of what each size's E_LM tends to, in bits.
 
         Infinity where the form has no ceiling.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> lower, value, upper = example_fit().best.ceilings()
+            >>> value  # a logarithm has none
+            array([inf, inf])
         """
         value = self.sized_form.ceilings(self.theta[None])[0]
         if not self.sized_form.form.has_ceiling:
@@ -191,6 +230,13 @@ class FormFit:
 
         Raises:
             ValueError: the table lacks a column, or names a size that was not fitted.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> fit = example_fit().best
+            >>> values, slopes = fit.evaluate({"size": ["tiny"], "b": [16]}, fit.theta[None])
+            >>> values.round(2), slopes.round(2)
+            (array([[3.]]), array([[[1., 0., 4.]]]))
         """
         frame = pd.DataFrame(dict(table))
         require("b" in frame, "the table must have a column b", list(frame.columns))
@@ -214,6 +260,11 @@ def aicc(loss: float, n_runs: int, n_parameters: int) -> float:
     """Akaike's criterion for small samples, from a sum of losses.
 
     With a Gaussian's sum of squares it is the usual one; with Huber's it is its robust cousin.
+
+    Example:
+        >>> from analysis.scaling.form_fit import aicc
+        >>> round(aicc(loss=16.0, n_runs=16, n_parameters=3), 2)
+        8.0
     """
     per_run = max(loss / n_runs, 1e-12)
     spare = n_runs - n_parameters - 1

@@ -25,6 +25,13 @@ def search(
 
     Each start first has its linear parameters (E_M, gains) projected out: solved for with the
     others held.
+
+    Example:
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.form_search import search
+        >>> fit = example_fit().best
+        >>> search(fit.sized_form, fit.run_table, fit.observations, "huber").theta.round(2)
+        array([[1. , 2. , 0.5]])
     """
     model = sized_form.model(run_table.cell_size, run_table.cell_b)
     is_linear = np.array([parameter.is_linear for parameter in sized_form.parameters])
@@ -44,6 +51,15 @@ def fit_form(
 
     Where the form misses the cells' means by more than seeds explain, a run's standard deviation
     is widened to what is left over: else every run would be an outlier of a robust loss.
+
+    Example:
+        >>> from analysis.scaling import FORMS
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.form_search import fit_form
+        >>> fit = example_fit().best
+        >>> form = FORMS["logarithmic/of_E_M"]
+        >>> fit_form(form, fit.run_table, fit.observations, fit.options).status
+        <FitStatus.OK: 'the search converged inside its bounds'>
     """
     sized_form, loss = SizedForm(form, run_table.sizes), options["loss"]
     model = sized_form.model(run_table.cell_size, run_table.cell_b)

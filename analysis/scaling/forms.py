@@ -78,6 +78,13 @@ class Form:
         formula: for people.
         parameters: what has to be known besides E_M.
         has_ceiling: whether E_LM stays below a ceiling as b grows.
+
+    Example:
+        >>> from analysis.scaling import FORMS
+        >>> FORMS["power"].formula
+        'E_M b^phi'
+        >>> [parameter.name for parameter in FORMS["power"].parameters]
+        ['phi']
     """
 
     name: str
@@ -95,6 +102,11 @@ class Form:
             E_M: expressivity at b = 1, in bits.
             b: loops, 1 or more; need not be whole.
             parameters: in the order of ``self.parameters``.
+
+        Example:
+            >>> from analysis.scaling import FORMS
+            >>> FORMS["logarithmic/shared_gain"](1.5, [1, 2, 4], 0.5)
+            array([1.5, 2. , 2.5])
         """
         return self._value(*(np.asarray(part, float) for part in (E_M, b, *parameters)))
 
@@ -104,7 +116,13 @@ class Form:
         b: npt.ArrayLike,
         *parameters: npt.ArrayLike,
     ) -> Floats:
-        """Return dE_LM / d(E_M, parameters), of shape (..., 1 + parameters)."""
+        """Return dE_LM / d(E_M, parameters), of shape (..., 1 + parameters).
+
+        Example:
+            >>> from analysis.scaling import FORMS
+            >>> FORMS["logarithmic/shared_gain"].jacobian(1.5, 4, 0.5)
+            array([1., 2.])
+        """
         parts = [np.asarray(part, float) for part in (E_M, b, *parameters)]
         return np.stack(np.broadcast_arrays(*self._jacobian(*parts)), axis=-1)
 
@@ -120,7 +138,13 @@ class Form:
         return 1 + len(curve_parameters)
 
     def ceiling(self, E_M: npt.ArrayLike, *parameters: npt.ArrayLike) -> Floats:  # noqa: N803
-        """Return what E_LM tends to as b grows: infinity where there is no ceiling."""
+        """Return what E_LM tends to as b grows: infinity where there is no ceiling.
+
+        Example:
+            >>> from analysis.scaling import FORMS
+            >>> float(FORMS["saturating_power/shared_gain"].ceiling(1.5, 2.0, 0.7))
+            3.5
+        """
         if self.has_ceiling:
             return self(E_M, np.inf, *parameters)
         return np.full(np.broadcast_shapes(*map(np.shape, (E_M, *parameters))), np.inf)

@@ -23,7 +23,18 @@ STORED = {*NEEDED, "standard_error", "task", "recipe"}
 
 
 def save_law(folder: Path, fit: ScalingFit) -> None:
-    """Write a fit to a folder, which is made."""
+    """Write a fit to a folder, which is made.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.law_file import save_law
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_law(Path(folder), example_fit())
+        ...     [path.name for path in Path(folder).iterdir()]
+        ['law.json']
+    """
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         "points": {
@@ -49,7 +60,18 @@ def save_law(folder: Path, fit: ScalingFit) -> None:
 
 
 def load_law(folder: Path) -> ScalingFit:
-    """Read what ``save_law`` wrote, without fitting again."""
+    """Read what ``save_law`` wrote, without fitting again.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.law_file import load_law, save_law
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_law(Path(folder), example_fit())
+        ...     load_law(Path(folder)).predict({"size": ["tiny"], "b": [16]}).round(2)
+        array([3.])
+    """
     content: dict[str, Any] = json.loads((folder / LAW).read_text(encoding="utf-8"))
     run_table = read_run_table(content["points"])
     observations = Observations(

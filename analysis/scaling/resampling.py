@@ -106,6 +106,23 @@ def resample(
         clusters: runs that err together, of shape (n,).
         n_resamples: R.
         seed: of the random signs.
+
+    Example:
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.resampling import resample
+        >>> fit = example_fit().best
+        >>> uncertainty = resample(
+        ...     fit.sized_form.model(fit.run_table.cell_size, fit.run_table.cell_b),
+        ...     fit.observations,
+        ...     fit.theta,
+        ...     bounds=(fit.sized_form.lower, fit.sized_form.upper),
+        ...     loss="huber",
+        ...     clusters=fit.run_table.clusters("run"),
+        ...     n_resamples=100,
+        ...     seed=0,
+        ... )
+        >>> uncertainty.draws.shape
+        (100, 3)
     """
     expected, jacobian = model(theta[None])
     z = ((observations.values - expected[:, observations.cells]) / observations.scale)[0]

@@ -25,7 +25,16 @@ LEAST_SCALE = 1e-3
 
 
 class RunTableError(ValueError):
-    """A table that no law can be fitted to; the message states the rule, then what came."""
+    """A table that no law can be fitted to; the message states the rule, then what came.
+
+    Example:
+        >>> from analysis.scaling.run_table import read_run_table
+        >>> runs = {"size": ["tiny"], "b": [2], "seed": [1], "expressivity": [1.5]}
+        >>> read_run_table(runs)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        analysis.scaling.run_table.RunTableError: every size must have runs at b = 1, ...
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +97,13 @@ def read_run_table(table: Mapping[str, Any] | pd.DataFrame) -> RunTable:
 
     Raises:
         RunTableError: the table breaks a rule.
+
+    Example:
+        >>> from analysis.scaling.example import example_runs
+        >>> from analysis.scaling.run_table import read_run_table
+        >>> runs = read_run_table(example_runs())
+        >>> runs.sizes, runs.bs, runs.cell_means()[:4].round(2)
+        (('tiny', 'small'), array([1., 2., 4., 8.]), array([1. , 1.5, 2. , 2.5]))
     """
     rows = pd.DataFrame(dict(table)).reset_index(drop=True)
     missing_columns = [name for name in NEEDED if name not in rows]
@@ -159,6 +175,12 @@ def seed_scales(run_table: RunTable) -> Floats | None:
 
     Returns:
         None where no cell has two runs.
+
+    Example:
+        >>> from analysis.scaling.example import example_runs
+        >>> from analysis.scaling.run_table import read_run_table, seed_scales
+        >>> seed_scales(read_run_table(example_runs())).round(3)  # one per size
+        array([0.105, 0.105])
     """
     scale_of_all = pair_scale(run_table.values, run_table.cells)
     if scale_of_all is None:
@@ -174,7 +196,14 @@ def seed_scales(run_table: RunTable) -> Floats | None:
 
 
 def run_scales(run_table: RunTable) -> Floats | None:
-    """Standard deviation that each run is weighed by, of shape (n,); None without any pair."""
+    """Standard deviation that each run is weighed by, of shape (n,); None without any pair.
+
+    Example:
+        >>> from analysis.scaling.example import example_runs
+        >>> from analysis.scaling.run_table import read_run_table, run_scales
+        >>> run_scales(read_run_table(example_runs())).shape
+        (16,)
+    """
     scales = seed_scales(run_table)
     return None if scales is None else np.maximum(scales[run_table.size], run_table.errors)
 
@@ -183,6 +212,14 @@ def pair_scale(values: Floats, cells: Indices) -> float | None:
     """Standard deviation of values about their cell's mean, from the median difference of two.
 
     At least ``LEAST_SCALE``; None where no cell has two values.
+
+    Example:
+        >>> import numpy as np
+        >>> from analysis.scaling.run_table import pair_scale
+        >>> pair_scale(np.array([1.0, 1.2]), np.array([0, 1])) is None
+        True
+        >>> round(pair_scale(np.array([1.0, 1.2]), np.array([0, 0])), 3)
+        0.21
     """
     differences = [np.empty(0)]
     for cell in np.unique(cells):

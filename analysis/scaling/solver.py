@@ -73,6 +73,13 @@ def losses(z: Floats, loss: str) -> tuple[Floats, Floats]:
 
     All are z^2 near 0. Huber's goes on as a straight line from ``HUBER_CORNER``; ``soft_l1``
     is its smooth relative, 2 c^2 (sqrt(1 + z^2 / c^2) - 1).
+
+    Example:
+        >>> import numpy as np
+        >>> from analysis.scaling.solver import losses
+        >>> loss, weight = losses(np.array([0.5, 2.0, 10.0]), "huber")
+        >>> loss, weight
+        (array([ 0.25,  4.  , 36.  ]), array([1. , 1. , 0.2]))
     """
     if loss == "squared":
         return z * z, np.ones_like(z)
@@ -86,7 +93,15 @@ def losses(z: Floats, loss: str) -> tuple[Floats, Floats]:
 
 
 def total_loss(expected: Floats, observations: Observations, loss: str) -> Floats:
-    """Sum the losses of problems whose expected values are (R, C); returns (R,)."""
+    """Sum the losses of problems whose expected values are (R, C); returns (R,).
+
+    Example:
+        >>> import numpy as np
+        >>> from analysis.scaling.solver import Observations, total_loss
+        >>> lone_run = Observations(np.array([[1.0]]), np.ones((1, 1)), np.ones(1), np.array([0]))
+        >>> total_loss(np.array([[1.5]]), lone_run, "squared")
+        array([0.25])
+    """
     z = (observations.values - expected[:, observations.cells]) / observations.scale
     return np.asarray((observations.weights * losses(z, loss)[0]).sum(axis=1))
 
@@ -119,6 +134,19 @@ def solve(
         free: which parameters may move, of shape (P,) or (R, P); all if left out.
         max_steps: after which a problem counts as not converged.
         tolerance: relative.
+
+    Example:
+        >>> import numpy as np
+        >>> from analysis.scaling.solver import Observations, solve
+        >>> def line(theta):  # through the origin, at x = 1 and 2
+        ...     x = np.array([1.0, 2.0])
+        ...     return theta * x, np.repeat(x[None, :, None], len(theta), axis=0)
+        >>> values = np.array([[1.0, 2.0], [3.0, 6.0]])  # two problems
+        >>> observations = Observations(values, np.ones((1, 2)), np.ones(2), np.arange(2))
+        >>> start, bound = np.zeros((2, 1)), np.array([9.0])
+        >>> solve(line, observations, start, -bound, bound, loss="squared").theta.round(3)
+        array([[1.],
+               [3.]])
     """
     theta = np.clip(start, lower, upper)
     n_problems = len(theta)
@@ -162,7 +190,14 @@ def solve(
 
 
 def curvature_parts(z: Floats, loss: str) -> Floats:
-    """Return half the second derivative of the loss at standardised residuals: 1 near 0."""
+    """Return half the second derivative of the loss at standardised residuals: 1 near 0.
+
+    Example:
+        >>> import numpy as np
+        >>> from analysis.scaling.solver import curvature_parts
+        >>> curvature_parts(np.array([0.5, 10.0]), "huber")
+        array([1., 0.])
+    """
     if loss == "squared":
         return np.ones_like(z)
     if loss == "soft_l1":

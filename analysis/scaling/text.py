@@ -54,7 +54,14 @@ class DescribedFit(Protocol):
 
 
 def describe(fit: DescribedFit) -> str:
-    """Say which law was fitted to what, how well, and how sure that is."""
+    """Say which law was fitted to what, how well, and how sure that is.
+
+    Example:
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.text import describe
+        >>> describe(example_fit()).splitlines()[1].strip()
+        'E_LM = E_M + gain (log2(b))    (logarithmic/shared_gain)'
+    """
     best = fit.best
     parts = [
         section("Law", [f"E_LM = {best.sized_form.form.formula}    ({fit.best_form})"]),
@@ -76,7 +83,14 @@ def describe(fit: DescribedFit) -> str:
 
 
 def section(title: str, lines: Sequence[str], wrap: bool = False) -> str:
-    """Set lines under a title; running text is wrapped."""
+    """Set lines under a title; running text is wrapped.
+
+    Example:
+        >>> from analysis.scaling.text import section
+        >>> print(section("Law", ["E_LM = E_M b^phi"]))
+        [[Law]]
+            E_LM = E_M b^phi
+    """
     wrapped_lines = [
         part for line in lines for part in (textwrap.wrap(line, WIDTH) if wrap else [line])
     ]
@@ -84,7 +98,13 @@ def section(title: str, lines: Sequence[str], wrap: bool = False) -> str:
 
 
 def number(value: float) -> str:
-    """Write a value to four significant digits."""
+    """Write a value to four significant digits.
+
+    Example:
+        >>> from analysis.scaling.text import number
+        >>> number(0.123456), number(float("nan"))
+        ('0.1235', '-')
+    """
     return "-" if np.isnan(value) else f"{value:.4g}"
 
 
