@@ -15,7 +15,7 @@ from looped.rules import check_choices, require_whole, setting
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-    from analysis.answers.answers import Study
+    from analysis.answers.answers import Answers
     from analysis.runs.logged_run import LoggedRun
     from analysis.runs.selection import Selection
 
@@ -50,14 +50,15 @@ class FitOptions:
 
 
 def main() -> int:
-    """Fit, answer, record; return the exit code."""
+    """Fit, answer, log; return the exit code."""
     (options,) = arguments.parse("fit_scaling", __doc__, FitOptions)
     logging.basicConfig(format="%(message)s")
     # MLflow and pandas take seconds to load: only once the arguments are known to be good
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
-    from analysis.answers import answers, text
+    from analysis.answers.answers import answer
+    from analysis.answers.text import describe
     from analysis.runs import load
     from analysis.scaling.fit import fit_scaling
     from looped.tracking.launcher import current_experiment, fail_launcher
@@ -68,16 +69,16 @@ def main() -> int:
         runs = load.read_runs(client, experiment_id)
         selection = _select(client, experiment_id, runs, options)
         fit = fit_scaling(
-            selection.points.assign(expressivity=selection.points[_column(options)]),
+            selection.table.assign(expressivity=selection.table[_column(options)]),
             form=options.form,
             loss=options.loss,
             clusters=options.clusters,
             resamples=options.resamples,
             seed=options.seed,
         )
-        found = answers.examine(selection, fit, runs, options.resamples)
-        print(text.describe(found), end="")
-        for line in _record(client, experiment_id, found, options):
+        answers = answer(selection, fit, runs, options.resamples)
+        print(describe(answers), end="")
+        for line in _log(client, experiment_id, answers, options):
             print(line)
     except (ValueError, MlflowException) as error:
         fail_launcher(client, str(error))
@@ -105,10 +106,10 @@ def _select(
     )
 
 
-def _record(
-    client: "MlflowClient", experiment_id: str, found: "Study", options: FitOptions
+def _log(
+    client: "MlflowClient", experiment_id: str, answers: "Answers", options: FitOptions
 ) -> list[str]:
-    """Log the study to the run that ``mlflow run`` made or to a new one; say where it is."""
+    """Log the fit to the run that ``mlflow run`` made or to a new one; say where it is."""
     from analysis.answers import files
     from analysis.publish import answers_log, law_registry
     from looped.tracking.packaging import quietly
@@ -116,24 +117,26 @@ def _record(
     launched = os.environ.get("MLFLOW_RUN_ID")
     run_id = launched or str(client.create_run(experiment_id).info.run_id)
     client.update_run(run_id, name="fit_scaling")
-    said = []
+    lines = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "scaling"
-        files.write(folder, found)
+        files.write(folder, answers)
         when = round(time.time() * 1000)
-        answers_log.log_study(client, run_id, found, asdict(options), folder, when)
+        answers_log.log_answers(client, run_id, answers, asdict(options), folder, when)
     if options.register:
-        first = found.selection.runs[0]
+        first = answers.selection.runs[0]
         name = law_registry.registered_name(first.task, first.config.prompt)
         tags = {"task": first.task, "recipe": first.config.recipe_identity}
         with quietly():
-            own, alias = law_registry.register(
-                client, run_id, found.fit, name, tags, found.selection.account
+            new_version, alias = law_registry.register(
+                client, run_id, answers.fit, name, tags, answers.selection.account
             )
-        said.append(f'load it: mlflow.pyfunc.load_model("models:/{name}/{own.version}"); {alias}')
+        lines.append(
+            f'load it: mlflow.pyfunc.load_model("models:/{name}/{new_version.version}"); {alias}'
+        )
     if not launched:
         client.set_terminated(run_id, "FINISHED")
-    return [f"tables and figures: artifacts scaling/ of run {run_id}", *said]
+    return [f"tables and figures: artifacts scaling/ of run {run_id}", *lines]
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ class PredictOptions:
 
     def __post_init__(self) -> None:
         require_whole("b", self.b, 1)
-        both = f"size={self.size} and E_M={self.E_M}"
-        require((self.size is None) != (self.E_M is None), "give size or E_M", both)
+        size_and_e_m = f"size={self.size} and E_M={self.E_M}"
+        require((self.size is None) != (self.E_M is None), "give size or E_M", size_and_e_m)
         require(0 < self.level < 1, "level must lie between 0 and 1", self.level)
 
 
@@ -36,8 +36,8 @@ def main() -> int:
     import pandas as pd
     from mlflow.exceptions import MlflowException
 
-    asked = {"size": options.size} if options.size else {"E_M": options.E_M}
-    table = pd.DataFrame([{**asked, "b": options.b}])
+    model = {"size": options.size} if options.size else {"E_M": options.E_M}
+    table = pd.DataFrame([{**model, "b": options.b}])
     try:
         law = mlflow.pyfunc.load_model(options.law)
         (row,) = law.predict(table, params={"level": options.level}).to_dict("records")
@@ -54,16 +54,16 @@ def say(options: PredictOptions, row: dict[str, Any]) -> str:
     """Say a prediction in a line."""
     what = options.size or f"E_M = {options.E_M:g} bits"
     nmse = [2.0 ** (-2 * row[name]) for name in ("E_LM", "upper", "lower")]
-    said = (
+    line = (
         f"{what} at b = {options.b}: {row['E_LM']:.3f} bits "
         f"[{row['lower']:.3f}, {row['upper']:.3f}] ({options.level:.0%} interval), "
         f"NMSE {nmse[0]:.3g} [{nmse[1]:.3g}, {nmse[2]:.3g}]"
     )
     if not math.isclose(row["least"], row["most"], abs_tol=5e-4):
-        said += f"; forms that the runs do not rule out: {row['least']:.3f} to {row['most']:.3f}"
+        line += f"; forms that the runs do not rule out: {row['least']:.3f} to {row['most']:.3f}"
     if row["beyond"]:
-        said += "; beyond every b that the law was fitted to"
-    return said
+        line += "; beyond every b that the law was fitted to"
+    return line
 
 
 if __name__ == "__main__":

@@ -41,14 +41,15 @@ class ReportOptions:
 
 
 def main() -> int:
-    """Read, draw, judge, record; return the exit code."""
+    """Read, draw, judge, log; return the exit code."""
     (options,) = arguments.parse("report", __doc__, ReportOptions)
     logging.basicConfig(format="%(message)s")
     # MLflow, pandas and matplotlib take seconds to load: only once the arguments are good
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
-    from analysis.report import content, subject
+    from analysis.report import content
+    from analysis.report.subject import choose
     from analysis.runs import load
     from looped.tracking.launcher import current_experiment, fail_launcher
 
@@ -57,7 +58,7 @@ def main() -> int:
     try:
         experiment_id = current_experiment(client)
         runs = load.read_runs(client, experiment_id, with_training=True)
-        subjects = subject.choose(
+        subjects = choose(
             runs,
             load.baseline_nmse(client, experiment_id, runs),
             task=options.task,
@@ -65,12 +66,12 @@ def main() -> int:
             sizes=arguments.words("sizes", options.sizes),
             bs=arguments.loop_counts("bs", options.bs),
         )
-        for each in subjects:
-            print(f"{each.task}: {each.account}")
+        for subject in subjects:
+            print(f"{subject.task}: {subject.account}")
         report = content.make(subjects, options.resamples)
-        for reason in report.missing:
+        for reason in report.lacks:
             print(f"missing: {reason}")
-        for line in _record(client, experiment_id, report, options):
+        for line in _log(client, experiment_id, report, options):
             print(line)
     except (ValueError, OSError, MlflowException) as error:
         fail_launcher(client, str(error))
@@ -78,7 +79,7 @@ def main() -> int:
     return 0
 
 
-def _record(
+def _log(
     client: "MlflowClient", experiment_id: str, report: "Report", options: ReportOptions
 ) -> list[str]:
     """Log the report to the run that ``mlflow run`` made or to a new one; say where it is."""
@@ -103,8 +104,8 @@ def _record(
         for name, count in report_log.counts(report).items()
         if name.startswith("claims/")
     )
-    said = [f"claims: {counted}", f"page, figures and tables: artifacts report/ of run {run_id}"]
-    return said + ([f"and in {Path(options.out).resolve()}"] if options.out else [])
+    lines = [f"claims: {counted}", f"page, figures and tables: artifacts report/ of run {run_id}"]
+    return lines + ([f"and in {Path(options.out).resolve()}"] if options.out else [])
 
 
 if __name__ == "__main__":

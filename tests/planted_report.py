@@ -29,16 +29,16 @@ def config(size="tiny", b=5, seed=2, **settings):
 
 def run(size="tiny", b=5, seed=2, bits=None, n_loops=N_LOOPS, plateau=False, **settings):
     """One run; ``bits`` is E after b loops."""
-    own = config(size, b, seed, **settings)
+    resolved_config = config(size, b, seed, **settings)
     bits = BITS[size][b] + 0.1 * (seed - 2) if bits is None else bits
     loops = np.arange(1, n_loops + 1)
     curve = np.where(loops < b, bits * loops / b, np.where(loops > b, bits - LOST[size], bits))
     nmse = [float(value) for value in 0.25**curve]
     training = {"step": list(STEPS), "loss": [FACTOR[b] * 0.99**step for step in STEPS]}
     return LoggedRun(
-        run_id=f"{own.name}-{own.recipe_identity}-{own.task}",
-        name=own.name,
-        config=own,
+        run_id=f"{resolved_config.name}-{resolved_config.recipe_identity}-{resolved_config.task}",
+        name=resolved_config.name,
+        config=resolved_config,
         tags={"plateau": str(plateau).lower(), "unconverged": "false"},
         loops={"nmse": nmse, "nmse_se": [0.01 * x for x in nmse], "nmse_median": nmse},
         prompts=12_800,
@@ -52,21 +52,24 @@ def run(size="tiny", b=5, seed=2, bits=None, n_loops=N_LOOPS, plateau=False, **s
 def runs(**settings):
     """The whole study: 2 sizes, 3 b, 3 seeds."""
     return [
-        run(size, b, seed, **settings) for size, own in BITS.items() for b in own for seed in SEEDS
+        run(size, b, seed, **settings)
+        for size, bits_by_b in BITS.items()
+        for b in bits_by_b
+        for seed in SEEDS
     ]
 
 
-def stripped(planted, **changes):
+def runs_without(planted, **changes):
     """The same runs without something."""
-    return [replace(each, **changes) for each in planted]
+    return [replace(logged_run, **changes) for logged_run in planted]
 
 
-def study(planted=None, baselines=BASELINES, **choice):
+def subject_of(planted=None, baselines=BASELINES, **choice):
     """The only subject of some runs."""
     planted = runs() if planted is None else planted
-    scores = {each.run_id: baselines for each in planted}
-    (only,) = subject.choose(planted, scores, **choice)
-    return only
+    scores = {logged_run.run_id: baselines for logged_run in planted}
+    (only_subject,) = subject.choose(planted, scores, **choice)
+    return only_subject
 
 
 def lines(axes):
@@ -74,18 +77,18 @@ def lines(axes):
     return {line.get_label(): line for line in axes.get_lines()}
 
 
-def drawn(axes, label):
+def xs_and_ys(axes, label):
     line = lines(axes)[label]
     return list(line.get_xdata()), list(line.get_ydata())
 
 
 def bands(axes):
     """By colour, the two ends of each band at each x."""
-    found = {}
+    ends_by_colour = {}
     for band in axes.collections:
         ends = {}
         for x, y in band.get_paths()[0].vertices:
             ends.setdefault(float(x), []).append(float(y))
         colour = tuple(band.get_facecolor()[0][:3])
-        found[colour] = {x: (min(ys), max(ys)) for x, ys in ends.items()}
-    return found
+        ends_by_colour[colour] = {x: (min(ys), max(ys)) for x, ys in ends.items()}
+    return ends_by_colour

@@ -29,9 +29,9 @@ def base_lost(config):
     return {"tiny": -0.1, "small": 0.05}.get(config.size, 0.8 - 0.03 * config.b)
 
 
-def steep(done):
+def steep(share_done):
     """The share of the loss's fall that is there when a share of the steps is done."""
-    return 1 - np.exp(-20 * done)
+    return 1 - np.exp(-20 * share_done)
 
 
 @dataclass(frozen=True)
@@ -73,16 +73,22 @@ class World:
         rising = first + (bits - first) * np.minimum((loops - 1) / max(b - 1, 1), 1)
         curve = np.where(loops < b, rising, bits - lost * beyond + hump * np.sin(np.pi * beyond))
         steps = np.linspace(1, config.steps, 101).round()
-        done = steps / config.steps
-        after = np.maximum(done, 0.05)
-        parted = np.clip((done - 0.01) / 0.04, 0, 1) * (gap + drift * np.log2(after))
-        slow = self.noise * rng.normal() * done
-        loss = start + 4 * self.fall(done) + slow + parted
+        share_done = steps / config.steps
+        late_share = np.maximum(share_done, 0.05)
+        gap_opened = np.clip((share_done - 0.01) / 0.04, 0, 1) * (gap + drift * np.log2(late_share))
+        slow_noise = self.noise * rng.normal() * share_done
+        loss = start + 4 * self.fall(share_done) + slow_noise + gap_opened
         loops = {name: list(4.0**-curve) for name in ("nmse", "nmse_se", "nmse_median")}
         training = {"step": list(steps), "loss": list(4.0**-loss), "query_error": [1.0] * 101}
         tags = {"plateau": "false"}
         return LoggedRun(
-            config.identity, config.name, config, tags, loops, 12_800, training=training
+            run_id=config.identity,
+            name=config.name,
+            config=config,
+            tags=tags,
+            loops=loops,
+            prompts=12_800,
+            training=training,
         )
 
     def study(
@@ -111,7 +117,7 @@ class World:
 class Plant:
     """Worlds in which a claim holds and does not, and what of the runs to take away."""
 
-    missing: Callable
+    is_left: Callable
     counter: World
     holds: World = field(default_factory=World)
     study: dict = field(default_factory=dict)

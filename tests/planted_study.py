@@ -30,8 +30,14 @@ BS = (1, 5, 10, 15)
 SEEDS = (42, 451, 1984)
 
 
-def points(
-    form="saturating_power/of_E_M", truth=None, e_m=None, bs=BS, seeds=SEEDS, noise=0.05, rng=0
+def table_of_runs(
+    form="saturating_power/of_E_M",
+    truth=None,
+    e_m=None,
+    bs=BS,
+    seeds=SEEDS,
+    noise=0.05,
+    rng=0,
 ):
     """Runs of a planted law, with Gaussian noise of so many bits."""
     generator = np.random.default_rng(rng)
@@ -41,13 +47,16 @@ def points(
             "size": size,
             "b": b,
             "seed": seed,
-            "expressivity": float(FORMS[form](own, b, *truth)) + noise * generator.normal(),
+            "expressivity": float(FORMS[form](e_m_of_size, b, *truth)) + noise * generator.normal(),
         }
-        for size, own in (e_m or E_M).items()
+        for size, e_m_of_size in (e_m or E_M).items()
         for b in bs
         for seed in seeds
     ]
     return pd.DataFrame(rows)
+
+
+points = table_of_runs  # as conftest.py calls it
 
 
 def loop_curve(config, bits):

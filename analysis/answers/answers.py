@@ -1,4 +1,4 @@
-"""Everything that is asked of one study's runs: the law, the joint law, curves, costs."""
+"""What follows from the law of some runs: the joint law, exchange rates, costs, curves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,13 +11,13 @@ from analysis.answers.exchange import Crossing
 from analysis.answers.joint_law import JointFit
 from analysis.runs.expressivity import cells, expressivity
 from analysis.runs.logged_run import LoggedRun
-from analysis.runs.selection import Selection, points_of
+from analysis.runs.selection import Selection, tabulate_runs
 from analysis.scaling.fit import ScalingFit
-from analysis.scaling.points import PointsError
+from analysis.scaling.run_table import RunTableError
 
 
-@dataclass(frozen=True)
-class Study:
+@dataclass(frozen=True, kw_only=True)
+class Answers:
     """A fitted law with what follows from it.
 
     Attributes:
@@ -43,13 +43,13 @@ class Study:
     @property
     def bayes(self) -> float | None:
         """Expressivity of the Bayes predictor in bits, the mean over runs; None if unknown."""
-        points = self.selection.points
-        return float(points["bayes"].mean()) if "bayes" in points else None
+        table = self.selection.table
+        return float(table["bayes"].mean()) if "bayes" in table else None
 
 
-def examine(
+def answer(
     selection: Selection, fit: ScalingFit, runs: Sequence[LoggedRun], resamples: int
-) -> Study:
+) -> Answers:
     """Answer what a fitted law lets one ask.
 
     Args:
@@ -58,14 +58,14 @@ def examine(
         runs: all there are; those of other training lengths go into the joint law as well.
         resamples: of the joint law's bootstrap.
     """
-    sizes = fit.points.sizes
+    sizes = fit.run_table.sizes
     configs = {run.config.size: run.config for run in selection.runs}
-    bs = range(1, 2 * int(fit.points.bs[-1]) + 1)
+    bs = range(1, 2 * int(fit.run_table.bs[-1]) + 1)
     pairs = [(low, high) for j, high in enumerate(sizes) for low in sizes[:j]]
-    return Study(
+    return Answers(
         selection=selection,
         fit=fit,
-        cells=cells(selection.points),
+        cells=cells(selection.table),
         joint=_joint(selection, runs, resamples),
         exchange={pair: exchange.exchange_rate(fit.best, *pair) for pair in pairs},
         worthwhile={size: exchange.last_worthwhile(fit.best, size) for size in sizes},
@@ -86,8 +86,10 @@ def curves_of(runs: Sequence[LoggedRun], sizes: Sequence[str]) -> pd.DataFrame:
     """
     runs = sorted(runs, key=lambda r: (sizes.index(r.config.size), r.config.b, r.config.seed))
     curves = [expressivity(run.loops["nmse"]) for run in runs]
-    fitted = loop_curves.fit_curves([list(curve) for curve in curves], [r.config.b for r in runs])
-    named = pd.DataFrame(
+    fitted_curves = loop_curves.fit_curves(
+        [list(curve) for curve in curves], [r.config.b for r in runs]
+    )
+    identities = pd.DataFrame(
         {
             "run_id": [run.run_id for run in runs],
             "size": [run.config.size for run in runs],
@@ -95,18 +97,18 @@ def curves_of(runs: Sequence[LoggedRun], sizes: Sequence[str]) -> pd.DataFrame:
             "seed": [run.config.seed for run in runs],
         }
     )
-    return pd.concat([named, fitted], axis=1)
+    return pd.concat([identities, fitted_curves], axis=1)
 
 
-def shown_curves(study: Study) -> dict[tuple[str, int], list[float]]:
+def shown_curves(answers: Answers) -> dict[tuple[str, int], list[float]]:
     """Return E after every loop of the first seed of each (size, b), sizes as in the law."""
     by_cell: dict[tuple[str, int], list[float]] = {}
-    order = {size: index for index, size in enumerate(study.fit.points.sizes)}
-    ordered = sorted(
-        study.selection.runs,
+    order = {size: index for index, size in enumerate(answers.fit.run_table.sizes)}
+    runs = sorted(
+        answers.selection.runs,
         key=lambda run: (order[run.config.size], run.config.b, run.config.seed),
     )
-    for run in ordered:
+    for run in runs:
         curve = [float(value) for value in expressivity(run.loops["nmse"])]
         by_cell.setdefault((run.config.size, run.config.b), curve)
     return by_cell
@@ -117,7 +119,7 @@ def _joint(selection: Selection, runs: Sequence[LoggedRun], resamples: int) -> J
     kinds = {_but_for_steps(run) for run in selection.runs}
     sizes = {run.config.size for run in selection.runs}
     steps = {run.config.steps for run in selection.runs}
-    others = {
+    runs_of_other_lengths = {
         run.config.identity: run
         for run in runs
         if run.is_evaluated
@@ -126,10 +128,10 @@ def _joint(selection: Selection, runs: Sequence[LoggedRun], resamples: int) -> J
         and run.config.size in sizes
         and _but_for_steps(run) in kinds
     }
-    points = points_of([*selection.runs, *others.values()], {})
+    table = tabulate_runs([*selection.runs, *runs_of_other_lengths.values()], {})
     try:
-        return joint_law.fit_joint(points, resamples=resamples)
-    except PointsError as error:
+        return joint_law.fit_joint(table, resamples=resamples)
+    except RunTableError as error:
         return str(error)
 
 

@@ -77,7 +77,7 @@ def difference(
 
 
 def _first(bs: Floats, curve: Floats) -> float:
-    """Where a rising curve first reaches 0, between the points that were looked at."""
+    """Where a rising curve first reaches 0, between the b that were looked at."""
     reached = np.flatnonzero(curve >= 0)
     if not len(reached):
         return math.inf
@@ -90,10 +90,10 @@ def _first(bs: Floats, curve: Floats) -> float:
 
 def _last(bs: Floats, gains: Floats) -> float:
     """The first b beyond every b whose next loop still gains enough."""
-    enough = np.flatnonzero(gains >= WORTHWHILE_BITS)
-    if not len(enough):
+    worthwhile = np.flatnonzero(gains >= WORTHWHILE_BITS)
+    if not len(worthwhile):
         return float(bs[0])
-    return math.inf if enough[-1] == len(bs) - 1 else float(bs[enough[-1] + 1])
+    return math.inf if worthwhile[-1] == len(bs) - 1 else float(bs[worthwhile[-1] + 1])
 
 
 def costs(fit: FormFit, configs: Mapping[str, TrainConfig], bs: Sequence[int]) -> pd.DataFrame:
@@ -113,13 +113,13 @@ def costs(fit: FormFit, configs: Mapping[str, TrainConfig], bs: Sequence[int]) -
     table = pd.DataFrame([{"size": size, "b": b} for size in configs for b in bs])
     table["bits"] = fit.predict(table)
     table["lower"], table["upper"] = fit.interval(table)
-    cells = [
+    trainings = [
         replace(configs[size], b=int(b), loop_window=None)
         for size, b in zip(table["size"], table["b"], strict=True)
     ]
-    table["train_flops"] = [float(cell.steps * cell.step_flops) for cell in cells]
-    table["infer_flops"] = [float(cell.model_config.forward_flops(cell.b)) for cell in cells]
-    table["beyond"] = table["b"] > fit.points.bs[-1]
+    table["train_flops"] = [float(cell.steps * cell.step_flops) for cell in trainings]
+    table["infer_flops"] = [float(cell.model_config.forward_flops(cell.b)) for cell in trainings]
+    table["beyond"] = table["b"] > fit.run_table.bs[-1]
     for kind in ("train", "infer"):
         table[f"{kind}_front"] = front(table[f"{kind}_flops"], table["bits"])
     return table
@@ -129,9 +129,9 @@ def front(cost: "pd.Series", bits: "pd.Series") -> Floats:
     """Mark the Pareto front: cells that no cell of the same cost or less equals."""
     order = np.lexsort((-bits.to_numpy(), cost.to_numpy()))
     best = np.maximum.accumulate(np.r_[-np.inf, bits.to_numpy()[order][:-1]])
-    marked = np.zeros(len(order), dtype=bool)
-    marked[order] = bits.to_numpy()[order] > best
-    return np.asarray(marked)
+    is_on_front = np.zeros(len(order), dtype=bool)
+    is_on_front[order] = bits.to_numpy()[order] > best
+    return np.asarray(is_on_front)
 
 
 def best_for(table: pd.DataFrame, kind: str, budgets: Sequence[float]) -> pd.DataFrame:
@@ -146,10 +146,10 @@ def best_for(table: pd.DataFrame, kind: str, budgets: Sequence[float]) -> pd.Dat
     """
     cost, rows = f"{kind}_flops", []
     for budget in budgets:
-        within = table[table[cost] <= budget]
-        if len(within):
-            good = within[within["bits"] >= within["bits"].max() - WORTHWHILE_BITS]
-            best = good.loc[good[cost].idxmin()]
+        affordable = table[table[cost] <= budget]
+        if len(affordable):
+            near_best = affordable[affordable["bits"] >= affordable["bits"].max() - WORTHWHILE_BITS]
+            best = near_best.loc[near_best[cost].idxmin()]
             rows.append(
                 {"budget": budget, **best[["size", "b", "bits", "lower", "upper", "beyond"]]}
             )

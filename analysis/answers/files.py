@@ -1,61 +1,63 @@
-"""A study as files: tables, figures and the report."""
+"""Answers as files: tables, figures and text."""
 
 import json
 from dataclasses import asdict
 from pathlib import Path
 
 from analysis.answers import figures, loop_curves, text
-from analysis.answers.answers import Study, shown_curves
+from analysis.answers.answers import Answers, shown_curves
 from analysis.answers.joint_law import JointFit
 from analysis.scaling import choice
 from analysis.scaling import figures as law_figures
 from looped.drawing import GREY, save
 
 
-def write(folder: Path, study: Study) -> None:
-    """Write everything that was found.
+def write(folder: Path, answers: Answers) -> None:
+    """Write all answers.
 
     Args:
-        folder: is made; gets ``report.txt``, ``answers.json``, tables as csv and figures as svg
+        folder: is made; gets ``fit.txt``, ``answers.json``, tables as csv and figures as svg
             and png.
-        study: what was found.
+        answers: to write.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    fit, points = study.fit, study.selection.points
-    (folder / "report.txt").write_text(text.describe(study), encoding="utf-8")
-    (folder / "answers.json").write_text(json.dumps(_answers(study), indent=1), encoding="utf-8")
-    residuals = fit.points.table.assign(fitted=fit.best.fitted)
+    fit = answers.fit
+    (folder / "fit.txt").write_text(text.describe(answers), encoding="utf-8")
+    (folder / "answers.json").write_text(
+        json.dumps(_for_programs(answers), indent=1), encoding="utf-8"
+    )
+    residuals = fit.run_table.rows.assign(fitted=fit.best.fitted_bits)
     residuals["residual"] = residuals["expressivity"] - residuals["fitted"]
     tables = {
-        "points": points,
-        "cells": study.cells,
+        "points": answers.selection.table,
+        "cells": answers.cells,
         "parameters": fit.best.parameters(),
         "forms": fit.comparison,
         "residuals": residuals,
         "held_out": choice.held_out_errors(fit.best),
-        "costs": study.costs,
-        "loop_curves": study.curves,
+        "costs": answers.costs,
+        "loop_curves": answers.curves,
     }
-    if isinstance(study.joint, JointFit):
-        tables["joint_law"] = study.joint.parameters
+    if isinstance(answers.joint, JointFit):
+        tables["joint_law"] = answers.joint.parameters
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False)
-    curves = shown_curves(study)
-    fitted = loop_curves.fit_curves(list(curves.values()), [b for _, b in curves])
-    drawn = {
-        "law": law_figures.law(fit, study.bayes),
+    curves = shown_curves(answers)
+    fitted_curves = loop_curves.fit_curves(list(curves.values()), [b for _, b in curves])
+    figures_by_name = {
+        "law": law_figures.law(fit, answers.bayes),
         "residuals": law_figures.residuals(fit),
         "held_out": law_figures.held_out(fit),
         "forms": law_figures.forms(fit),
-        "costs": figures.costs(study.costs),
-        "loop_curves": figures.loop_curves_by_size(curves, fitted),
+        "costs": figures.costs(answers.costs),
+        "loop_curves": figures.loop_curves_by_size(curves, fitted_curves),
     }
-    for name, figure in drawn.items():
-        figure.suptitle(study.selection.short_account, fontsize=7, color=GREY)
+    for name, figure in figures_by_name.items():
+        figure.suptitle(answers.selection.short_account, fontsize=7, color=GREY)
         save(figure, folder / name)
 
 
-def _answers(study: Study) -> dict[str, object]:
+def _for_programs(answers: Answers) -> dict[str, object]:
     """Say the derived answers for a program; infinity, never, is null."""
 
     def plain(crossing: object) -> dict[str, float | None]:
@@ -63,14 +65,14 @@ def _answers(study: Study) -> dict[str, object]:
         return {name: None if value == float("inf") else value for name, value in values.items()}
 
     return {
-        "form": study.fit.chosen,
-        "status": study.fit.status.name,
-        "verdict": study.fit.verdict,
+        "form": answers.fit.best_form,
+        "status": answers.fit.status.name,
+        "verdict": answers.fit.verdict,
         "exchange": [
             {"size": size, "target": target, **plain(crossing)}
-            for (size, target), crossing in study.exchange.items()
+            for (size, target), crossing in answers.exchange.items()
         ],
         "worthwhile": [
-            {"size": size, **plain(crossing)} for size, crossing in study.worthwhile.items()
+            {"size": size, **plain(crossing)} for size, crossing in answers.worthwhile.items()
         ],
     }

@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.scaling import resampling
-from analysis.scaling.points import LEAST_SCALE, PointsError, pair_scale
 from analysis.scaling.resampling import Uncertainty
+from analysis.scaling.run_table import LEAST_SCALE, RunTableError, pair_scale
 from analysis.scaling.solver import Floats, Model, Observations, solve
 
 PUBLISHED_PHI = (0.46, 0.41, 0.53)
@@ -77,12 +77,12 @@ class JointFit:
 
 
 def fit_joint(
-    points: pd.DataFrame, loss: str = "huber", resamples: int = 1000, seed: int = 0
+    runs: pd.DataFrame, loss: str = "huber", resamples: int = 1000, seed: int = 0
 ) -> JointFit:
     """Fit the joint law.
 
     Args:
-        points: a row per run: ``n_once``, ``n_rec``, ``b``, ``seed``, ``expressivity`` (bits)
+        runs: a row per run: ``n_once``, ``n_rec``, ``b``, ``seed``, ``expressivity`` (bits)
             and, where it varies, ``steps``.
         loss: as in ``fit_scaling``.
         resamples: of the bootstrap over runs.
@@ -91,48 +91,58 @@ def fit_joint(
     Raises:
         PointsError: too few sizes, b or runs; the message says how many it takes.
     """
-    missing = [name for name in NEEDED if name not in points]
-    if missing:
-        raise PointsError(f"the joint law needs the columns {', '.join(NEEDED)}, got no {missing}")
-    order = [name for name in ("n_rec", "n_once", "b", "steps", "expressivity") if name in points]
-    table = points.sort_values(order).reset_index(drop=True)
+    missing_columns = [name for name in NEEDED if name not in runs]
+    if missing_columns:
+        rule = f"the joint law needs the columns {', '.join(NEEDED)}"
+        raise RunTableError(f"{rule}, got no {missing_columns}")
+    order = [name for name in ("n_rec", "n_once", "b", "steps", "expressivity") if name in runs]
+    table = runs.sort_values(order).reset_index(drop=True)
     with_steps = "steps" in table and table["steps"].nunique() > 1
     keys = table[[name for name in order if name != "expressivity"]].to_numpy(float)
     is_new = np.r_[True, (np.diff(keys, axis=0) != 0).any(axis=1)]
     cells, firsts = np.cumsum(is_new) - 1, np.flatnonzero(is_new)
     n_parameters = 6 if with_steps else 4
-    for rule, came, least in (
+    for rule, count, least in (
         ("sizes", table["n_rec"].nunique(), 2),
         ("values of b", table["b"].nunique(), 2),
         ("cells", len(firsts), n_parameters),
         ("runs", len(table), n_parameters + 2),
     ):
-        if came < least:
-            raise PointsError(f"the joint law needs {least} {rule} or more, got {came}")
+        if count < least:
+            raise RunTableError(f"the joint law needs {least} {rule} or more, got {count}")
     terms = _Terms(table.iloc[firsts], with_steps)
     values = table["expressivity"].to_numpy(float)
     scale = pair_scale(values, cells)
     lower, upper = terms.bounds
     if scale is None:
         unit = Observations(values[None], np.ones((1, len(table))), np.ones(len(table)), cells)
-        rough = solve(terms.model, unit, terms.starts, lower, upper, "squared").loss.min()
+        rough = solve(terms.model, unit, terms.starts, lower, upper, loss="squared").loss.min()
         scale = max(float(np.sqrt(rough / (len(table) - n_parameters))), LEAST_SCALE)
-    ones, scales = np.ones((1, len(table))), np.full(len(table), scale)
-    seen = Observations(values[None], ones, scales, cells)
-    found = solve(terms.model, seen, terms.starts, lower, upper, loss, max_steps=300)
-    best = int(np.argmin(found.loss))
-    theta = found.theta[best]
-    sure = resampling.resample(
-        terms.model, seen, theta, (lower, upper), loss, np.arange(len(table)), resamples, seed
+    weights, scales = np.ones((1, len(table))), np.full(len(table), scale)
+    observations = Observations(values[None], weights, scales, cells)
+    solution = solve(
+        terms.model, observations, terms.starts, lower, upper, loss=loss, max_steps=300
+    )
+    best = int(np.argmin(solution.loss))
+    theta = solution.theta[best]
+    uncertainty = resampling.resample(
+        terms.model,
+        observations,
+        theta,
+        bounds=(lower, upper),
+        loss=loss,
+        clusters=np.arange(len(table)),
+        n_resamples=resamples,
+        seed=seed,
     )
     expected = terms.model(theta[None])[0][0][cells]
     return JointFit(
-        parameters=_tabulate(terms, theta, sure),
+        parameters=_tabulate(terms, theta, uncertainty),
         n_reference=terms.n_reference,
         steps_reference=terms.steps_reference if with_steps else None,
         rmse=float(np.sqrt(((values - expected) ** 2).mean())),
         n_runs=len(table),
-        converged=bool(found.converged[best]),
+        converged=bool(solution.converged[best]),
     )
 
 
@@ -199,9 +209,9 @@ class _Terms:
         return model
 
 
-def _tabulate(terms: _Terms, theta: Floats, sure: Uncertainty) -> pd.DataFrame:
+def _tabulate(terms: _Terms, theta: Floats, uncertainty: Uncertainty) -> pd.DataFrame:
     least, most = terms.bounds
-    lower, upper = sure.interval(theta, sure.draws, np.eye(len(theta)), 0.95)
+    lower, upper = uncertainty.interval(theta, uncertainty.draws, np.eye(len(theta)), 0.95)
     ends = [theta, np.maximum(lower, least), np.minimum(upper, most)]
     value, lower, upper = (np.where(terms.is_log, np.exp(end), end) for end in ends)
     edge = np.minimum(theta - least, most - theta) < 1e-3 * (most - least)

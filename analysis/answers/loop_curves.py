@@ -43,9 +43,9 @@ def fit_curves(curves: Sequence[Sequence[float]], bs: Sequence[int]) -> pd.DataF
     rows: list[dict[str, float]] = [{"rmse": math.nan} for _ in curves]
     lengths = np.array([len(curve) for curve in curves])
     for length in np.unique(lengths[lengths >= _FEWEST_LOOPS]):
-        same = [int(index) for index in np.flatnonzero(lengths == length)]
-        values = np.array([list(curves[i]) for i in same], dtype=np.float64)
-        for index, row in zip(same, _fit(values, [bs[i] for i in same]), strict=True):
+        indices = [int(index) for index in np.flatnonzero(lengths == length)]
+        values = np.array([list(curves[i]) for i in indices], dtype=np.float64)
+        for index, row in zip(indices, _fit(values, [bs[i] for i in indices]), strict=True):
             rows[index] = row
     columns = [*PARAMETERS, "rmse", "peak_loop", "peak_bits", "plateau_from", "lost", "half_life"]
     return pd.DataFrame(rows, columns=columns)
@@ -65,18 +65,18 @@ def _model(loops: Floats) -> Model:
         power = scaled**stretch
         left = np.exp(-power)
         since = np.maximum(loops - onset, 0)
-        kept = np.exp(-decay * since)
+        share_kept = np.exp(-decay * since)
         slopes = [
             np.ones_like(left),
             1 - left,
             rise * left * power * stretch,
             rise * left * power * stretch * np.log(np.where(scaled > 0, scaled, 1.0)),
-            kept - 1,
-            -fall * kept * decay * since,
-            np.where(since > 0, fall * kept * decay, 0.0),
+            share_kept - 1,
+            -fall * share_kept * decay * since,
+            np.where(since > 0, fall * share_kept * decay, 0.0),
         ]
         jacobian = np.stack(np.broadcast_arrays(*slopes), axis=-1)
-        return start + rise * (1 - left) - fall * (1 - kept), jacobian
+        return start + rise * (1 - left) - fall * (1 - share_kept), jacobian
 
     return model
 
@@ -98,40 +98,44 @@ def _fit(values: Floats, bs: Sequence[int]) -> list[dict[str, float]]:
         ]
     )  # fmt: skip
     per_model = len(starts) // n_models
-    seen = Observations(
+    observations = Observations(
         np.repeat(values, per_model, axis=0),
         np.ones((1, n_loops)),
         np.full(n_loops, _SCALE),
         np.arange(n_loops),
     )
-    found = solve(_model(loops), seen, starts, lower, upper, max_steps=300, tolerance=1e-7)
-    best = found.loss.reshape(n_models, per_model).argmin(axis=1)
-    theta = found.theta[np.arange(n_models) * per_model + best]
+    solution = solve(
+        _model(loops), observations, starts, lower, upper, max_steps=300, tolerance=1e-7
+    )
+    best = solution.loss.reshape(n_models, per_model).argmin(axis=1)
+    theta = solution.theta[np.arange(n_models) * per_model + best]
     natural = np.where(_LOGS, np.exp(np.where(_LOGS, theta, 0.0)), theta)
-    fitted = _model(loops)(theta)[0]
+    fitted_curves = _model(loops)(theta)[0]
     return [
         dict(zip(PARAMETERS, map(float, row), strict=True))
-        | {"rmse": float(np.sqrt(((own - value) ** 2).mean()))}
-        | _landmarks(row, own)
-        for row, own, value in zip(natural, fitted, values, strict=True)
+        | {"rmse": float(np.sqrt(((fitted_curve - value) ** 2).mean()))}
+        | _landmarks(row, fitted_curve)
+        for row, fitted_curve, value in zip(natural, fitted_curves, values, strict=True)
     ]
 
 
-def _landmarks(parameters: Floats, fitted: Floats) -> dict[str, float]:
+def _landmarks(parameters: Floats, fitted_curve: Floats) -> dict[str, float]:
     """Say where a fitted curve peaks and how it falls beyond that."""
-    peak = int(fitted.argmax())
+    peak = int(fitted_curve.argmax())
     start, rise, _, _, fall, _, _ = parameters
-    beyond = np.arange(peak + 1, 40 * len(fitted) + 1.0)
-    lost = fitted[peak] - (start + rise - fall)
+    later_loops = np.arange(peak + 1, 40 * len(fitted_curve) + 1.0)
+    bits_lost = fitted_curve[peak] - (start + rise - fall)
     half_life = math.inf
-    if lost >= LEAST_FALL:
-        lower = curve(beyond, parameters[None])[0] <= fitted[peak] - lost / 2
-        half_life = float(np.argmax(lower)) if lower.any() else math.inf
+    if bits_lost >= LEAST_FALL:
+        is_below_half = (
+            curve(later_loops, parameters[None])[0] <= fitted_curve[peak] - bits_lost / 2
+        )
+        half_life = float(np.argmax(is_below_half)) if is_below_half.any() else math.inf
     return {
         "peak_loop": peak + 1.0,
-        "peak_bits": float(fitted[peak]),
-        "plateau_from": float(np.argmax(fitted >= fitted[peak] - LEAST_FALL)) + 1,
-        "lost": max(float(lost), 0.0) if lost >= LEAST_FALL else 0.0,
+        "peak_bits": float(fitted_curve[peak]),
+        "plateau_from": float(np.argmax(fitted_curve >= fitted_curve[peak] - LEAST_FALL)) + 1,
+        "lost": max(float(bits_lost), 0.0) if bits_lost >= LEAST_FALL else 0.0,
         "half_life": half_life,
     }
 

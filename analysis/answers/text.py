@@ -1,35 +1,35 @@
-"""A study as text: its runs, the law and all that follows, in the manner of lmfit's reports."""
+"""Answers as text: the runs, the law and all that follows, in the manner of lmfit."""
 
 import pandas as pd
 
-from analysis.answers import answers, exchange, loop_curves
-from analysis.answers.answers import Study
+from analysis.answers import exchange, loop_curves
+from analysis.answers.answers import Answers, budgets
 from analysis.answers.joint_law import JointFit
 from analysis.scaling.text import number, section
 
 
-def describe(found: Study) -> str:
-    """Say what was found."""
-    joint = [str(found.joint)]
-    if isinstance(found.joint, JointFit):
-        law_of_b = f"(about the law of b above: {found.fit.best.residual_sd:.3g})"
-        joint = [*found.joint.describe(), law_of_b]
+def describe(answers: Answers) -> str:
+    """Say all of them."""
+    joint = [str(answers.joint)]
+    if isinstance(answers.joint, JointFit):
+        law_of_b = f"(about the law of b above: {answers.fit.best.residual_sd:.3g})"
+        joint = [*answers.joint.describe(), law_of_b]
     parts = [
-        section("Runs", [found.selection.account], wrap=True),
-        section("Expressivity", _cell_lines(found)),
-        found.fit.report(),
+        section("Runs", [answers.selection.account], wrap=True),
+        section("Expressivity", _cell_lines(answers)),
+        answers.fit.report(),
         section("Joint law of size and loops", joint),
-        section("Loops for size", _exchange_lines(found)),
+        section("Loops for size", _exchange_lines(answers)),
         section(f"The loop that gains less than {exchange.WORTHWHILE_BITS:g} bits",
-                [f"{size}: {crossing}" for size, crossing in found.worthwhile.items()]),
-        section("What to train, and what to run", _cost_lines(found)),
-        section("Beyond the trained b", _curve_lines(found)),
+                [f"{size}: {crossing}" for size, crossing in answers.worthwhile.items()]),
+        section("What to train, and what to run", _cost_lines(answers)),
+        section("Beyond the trained b", _curve_lines(answers)),
     ]  # fmt: skip
     return "\n".join(parts) + "\n"
 
 
-def _cell_lines(found: Study) -> list[str]:
-    table = found.cells
+def _cell_lines(answers: Answers) -> list[str]:
+    table = answers.cells
     lines = ["size        b  seeds   E, bits  s.e. seeds  s.e. prompts  E of the median prompt"]
     for row in table.to_dict("records"):
         lines.append(
@@ -37,35 +37,37 @@ def _cell_lines(found: Study) -> list[str]:
             f"  {number(row['se_seeds']):>10}  {number(row['se_prompts']):>12}"
             f"  {row['expressivity_median']:>22.3f}"
         )
-    if found.bayes is not None:
-        lines.append(f"Bayes predictor: {found.bayes:.3f} bits, which no model can pass on average")
+    if answers.bayes is not None:
+        lines.append(
+            f"Bayes predictor: {answers.bayes:.3f} bits, which no model can pass on average"
+        )
     return lines
 
 
-def _exchange_lines(found: Study) -> list[str]:
+def _exchange_lines(answers: Answers) -> list[str]:
     return [
         f"{size} reaches {target} at b = 1: {crossing}"
-        for (size, target), crossing in found.exchange.items()
+        for (size, target), crossing in answers.exchange.items()
     ] or ["one size has nothing to reach"]
 
 
-def _cost_lines(found: Study) -> list[str]:
+def _cost_lines(answers: Answers) -> list[str]:
     lines: list[str] = []
     for kind, what in (("train", "a training"), ("infer", "one prompt")):
-        best = exchange.best_for(found.costs, kind, answers.budgets(found.costs, kind))
+        best = exchange.best_for(answers.costs, kind, budgets(answers.costs, kind))
         for row in best.to_dict("records"):
             beyond = ", beyond what was trained" if row["beyond"] else ""
             lines.append(
                 f"{row['budget']:.0e} FLOPs for {what}: {row['size']} at b = {row['b']}, "
                 f"{row['bits']:.2f} bits [{row['lower']:.2f}, {row['upper']:.2f}]{beyond}"
             )
-        most = exchange.per_flop(found.costs, kind)
+        most = exchange.per_flop(answers.costs, kind)
         lines.append(f"most bits per FLOP of {what}: {most['size']} at b = {most['b']}")
     return lines
 
 
-def _curve_lines(found: Study) -> list[str]:
-    table = loop_curves.summarise(found.curves)
+def _curve_lines(answers: Answers) -> list[str]:
+    table = loop_curves.summarise(answers.curves)
     lines = [
         "size        b  peak at loop (of seeds)  peak, bits  lost  half-life, loops (of seeds)"
     ]
@@ -82,7 +84,7 @@ def _curve_lines(found: Study) -> list[str]:
 def _spread(middle: float, least: float, greatest: float) -> str:
     if pd.isna(middle):
         return "too few loops"
-    shown = [
+    words = [
         "keeps" if value == float("inf") else f"{value:g}" for value in (middle, least, greatest)
     ]
-    return shown[0] if len(set(shown)) == 1 else f"{shown[0]} ({shown[1]} to {shown[2]})"
+    return words[0] if len(set(words)) == 1 else f"{words[0]} ({words[1]} to {words[2]})"

@@ -68,14 +68,18 @@ def weakest(parts: Parts, sense: Sense) -> tuple[float, float, float]:
             {name: scaled(part, -1) for name, part in parts.items()}, Sense.BELOW
         )
         return -estimate, -high, -low
-    wider = 1 - (1 - LEVEL) / len(parts)
+    corrected_level = 1 - (1 - LEVEL) / len(parts)
     means = [mean(part) for part in parts.values()]
-    own = [interval(part) for part in parts.values()]
-    corrected = [interval(part, wider) for part in parts.values()]
+    intervals = [interval(part) for part in parts.values()]
+    corrected_intervals = [interval(part, corrected_level) for part in parts.values()]
     if sense is Sense.BELOW:
-        return max(means), max(low for low, _ in corrected), max(high for _, high in own)
-    from_zero = max(max(low, -high, 0.0) for low, high in corrected)
-    return max(map(abs, means)), from_zero, max(max(-low, high) for low, high in own)
+        return (
+            max(means),
+            max(low for low, _ in corrected_intervals),
+            max(high for _, high in intervals),
+        )
+    from_zero = max(max(low, -high, 0.0) for low, high in corrected_intervals)
+    return max(map(abs, means)), from_zero, max(max(-low, high) for low, high in intervals)
 
 
 def mean(part: BySeed) -> float:
@@ -88,13 +92,20 @@ def scaled(part: BySeed, factor: float) -> BySeed:
     return {seed: factor * value for seed, value in part.items()}
 
 
-def less(part: BySeed, other: BySeed) -> BySeed:
+def less(part: BySeed, other_part: BySeed) -> BySeed:
     """Return the difference within each seed that both have."""
-    return {seed: value - other[seed] for seed, value in part.items() if seed in other}
+    return {seed: value - other_part[seed] for seed, value in part.items() if seed in other_part}
 
 
 def mean_of(parts: Sequence[BySeed]) -> BySeed:
     """Average over the parts that have a seed, within each seed that all of those have."""
-    there = [part for part in parts if part]
-    shared = [seed for seed in there[0] if all(seed in part for part in there)] if there else []
-    return {seed: sum(part[seed] for part in there) / len(there) for seed in shared}
+    nonempty_parts = [part for part in parts if part]
+    common_seeds = (
+        [seed for seed in nonempty_parts[0] if all(seed in part for part in nonempty_parts)]
+        if nonempty_parts
+        else []
+    )
+    return {
+        seed: sum(part[seed] for part in nonempty_parts) / len(nonempty_parts)
+        for seed in common_seeds
+    }

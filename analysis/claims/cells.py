@@ -1,4 +1,4 @@
-"""What a claim is measured by: numbers per seed, paired by seed, and an interval over seeds.
+"""The runs that claims compare, by size, b and seed, and the numbers that they come to.
 
 Seeds are few, so intervals are Student's t on the per-seed numbers, on the scale of bits: half the
 binary logarithm of an error, so that a factor becomes a difference. Cells of one seed share their
@@ -63,17 +63,17 @@ class Cells:
         return list(pairwise(self.sizes))
 
     @property
-    def far(self) -> int:
+    def farthest_loop(self) -> int:
         """The farthest loop that the study looked at, or that there is."""
         return min(FARTHEST_LOOP, self.reach)
 
     def bs(self, size: str | None = None) -> list[int]:
         """Return the trained b of a size, or of all."""
-        return sorted({b for own, b in self._by_cell if size in (None, own)})
+        return sorted({b for cell_size, b in self._by_cell if size in (None, cell_size)})
 
     def beyond(self, size: str | None = None) -> list[int]:
         """Return the b from 2 on that were evaluated to twice their loops or more."""
-        return [b for b in self.bs(size) if 1 < b <= self.far // 2]
+        return [b for b in self.bs(size) if 1 < b <= self.farthest_loop // 2]
 
     def where(self, keep: Callable[[LoggedRun], bool]) -> "Cells":
         """Return those cells whose runs are to be kept."""
@@ -90,29 +90,29 @@ class Cells:
         """Return the runs of a cell by seed."""
         return self._by_cell.get((size, b), {})
 
-    def each(self, size: str, b: int, number: Callable[[LoggedRun], float]) -> BySeed:
-        """Return a number of each run of a cell by seed, without those that have none."""
-        own = {seed: number(run) for seed, run in self.of_cell(size, b).items()}
-        return {seed: value for seed, value in own.items() if not math.isnan(value)}
+    def numbers_by_seed(self, size: str, b: int, number: Callable[[LoggedRun], float]) -> BySeed:
+        """Return a number of each run of a cell, without those that have none."""
+        numbers = {seed: number(run) for seed, run in self.of_cell(size, b).items()}
+        return {seed: value for seed, value in numbers.items() if not math.isnan(value)}
 
     def bits(self, size: str, b: int, loop: int | None = None) -> BySeed:
         """Return the expressivity after some loops, b unless told, by seed."""
-        return self.each(size, b, lambda run: bits_after(run, loop or b))
+        return self.numbers_by_seed(size, b, lambda run: bits_after(run, loop or b))
 
-    def lost(self, size: str, b: int, loop: int | None = None) -> BySeed:
+    def bits_lost(self, size: str, b: int, loop: int | None = None) -> BySeed:
         """Return the bits lost from loop b to another, the farthest unless told, by seed.
 
         This is what extrapolation means in every claim: half the binary logarithm of the error
         there over that at b; below zero where the model improves.
         """
-        return less(self.bits(size, b), self.bits(size, b, loop or self.far))
+        return less(self.bits(size, b), self.bits(size, b, loop or self.farthest_loop))
 
-    def mean_lost(self, size: str) -> BySeed:
+    def mean_bits_lost(self, size: str) -> BySeed:
         """Return the mean of the bits lost over b, by seed."""
-        return mean_of([self.lost(size, b) for b in self.beyond(size)])
+        return mean_of([self.bits_lost(size, b) for b in self.beyond(size)])
 
     def loss(self, size: str, b: int, end: bool) -> BySeed:
-        """Return the training loss in bits at the first point or over the last tenth, by seed."""
+        """Return the training loss in bits at the first sample or over the last tenth, by seed."""
 
         def number(run: LoggedRun) -> float:
             curve = loss_bits(run)
@@ -120,7 +120,7 @@ class Cells:
                 return math.nan
             return float(curve[-max(len(curve) // 10, 1) :].mean() if end else curve[0])
 
-        return self.each(size, b, number)
+        return self.numbers_by_seed(size, b, number)
 
     def gap(self, size: str, low: int, high: int) -> BySeed:
         """Return the bits that a larger b adds to the loss at the end of training, by seed."""
@@ -140,9 +140,9 @@ class Cells:
             for seed, run in self.of_cell(size, b).items()
             if seed in base
         }
-        known = {seed: line for seed, line in lines.items() if line is not None}
-        slopes = {seed: slope for seed, (slope, _) in known.items()}
-        return slopes, {seed: scatter for seed, (_, scatter) in known.items()}
+        known_lines = {seed: line for seed, line in lines.items() if line is not None}
+        slopes = {seed: slope for seed, (slope, _) in known_lines.items()}
+        return slopes, {seed: scatter for seed, (_, scatter) in known_lines.items()}
 
 
 def bits_after(run: LoggedRun, loop: int) -> float:
@@ -157,22 +157,24 @@ def loss_bits(run: LoggedRun) -> Floats:
 
 
 def _bits(errors: float | Sequence[float]) -> Floats:
-    known = np.nan_to_num(np.asarray(errors, float), nan=_GREATEST_NMSE)
-    return expressivity(np.clip(known, _LEAST_NMSE, _GREATEST_NMSE))
+    finite_errors = np.nan_to_num(np.asarray(errors, float), nan=_GREATEST_NMSE)
+    return expressivity(np.clip(finite_errors, _LEAST_NMSE, _GREATEST_NMSE))
 
 
 def _line(run: LoggedRun, base: LoggedRun) -> tuple[float, float] | None:
     """Return slope and scatter of the ratio of two losses; None where too little is known."""
-    steps, own, of_base = np.intersect1d(
+    steps, run_indices, base_indices = np.intersect1d(
         run.training.get("step", ()), base.training.get("step", ()), return_indices=True
     )
     if not len(steps):
         return None
-    bits, base_bits = loss_bits(run)[own], loss_bits(base)[of_base]
-    fallen = [curve - curve[0] > 0.5 for curve in (bits, base_bits)]  # half the error
-    if not all(curve.any() for curve in fallen):
+    bits, base_bits = loss_bits(run)[run_indices], loss_bits(base)[base_indices]
+    has_fallen = [curve - curve[0] > 0.5 for curve in (bits, base_bits)]  # half the error
+    if not all(curve.any() for curve in has_fallen):
         return None
-    since = max(*(int(curve.argmax()) for curve in fallen), int((steps > steps[-1] / 10).argmax()))
+    since = max(
+        *(int(curve.argmax()) for curve in has_fallen), int((steps > steps[-1] / 10).argmax())
+    )
     if len(steps) - since < 10:
         return None
     doublings, ratio = np.log2(steps[since:]), (bits - base_bits)[since:]

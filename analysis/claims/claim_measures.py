@@ -78,7 +78,7 @@ def both_sides(cells: Cells) -> Parts:
         f"{small} over {large} at loop {loop}": mean_of(
             [less(cells.bits(large, b, loop), cells.bits(small, b, loop)) for b in cells.beyond()]
         )
-        for loop in (1, cells.far)
+        for loop in (1, cells.farthest_loop)
         for small, large in cells.pairs
     }
 
@@ -94,41 +94,45 @@ def _of_size(cells: Cells, size: str) -> list[int]:
 def lost_by_loop(cells: Cells, loop: int) -> Parts:
     """Return the bits that small trained at 10 and 15 has lost by a loop, per b."""
     bs = _of_size(cells, "small")
-    named = [b for b in bs if b in _NAMED_BS] or bs[-2:]
-    return {f"small, trained at {b}, loop {loop}": cells.lost("small", b, loop) for b in named}
+    studied_bs = [b for b in bs if b in _NAMED_BS] or bs[-2:]
+    return {
+        f"small, trained at {b}, loop {loop}": cells.bits_lost("small", b, loop) for b in studied_bs
+    }
 
 
 def mean_later_loss(cells: Cells) -> Parts:
     """Return the bits that tiny at its largest b loses on average over the loops beyond."""
     b = _of_size(cells, "tiny")[-1]
-    lost = [cells.lost("tiny", b, loop) for loop in range(b + 1, cells.far + 1)]
-    return {f"tiny, trained at {b}, loops {b + 1} to {cells.far}": mean_of(lost)}
+    bits_lost = [cells.bits_lost("tiny", b, loop) for loop in range(b + 1, cells.farthest_loop + 1)]
+    return {f"tiny, trained at {b}, loops {b + 1} to {cells.farthest_loop}": mean_of(bits_lost)}
 
 
 def lost_beyond(cells: Cells, size: str) -> Parts:
     """Return the bits that a size loses by the farthest loop, the mean over b."""
     bs = _of_size(cells, size)
-    return {f"{size}, trained at {_listed(bs)}, loop {cells.far}": cells.mean_lost(size)}
+    return {
+        f"{size}, trained at {_listed(bs)}, loop {cells.farthest_loop}": cells.mean_bits_lost(size)
+    }
 
 
 def lost_by_b(cells: Cells) -> Parts:
     """Return the slope on b of the bits that medium loses by the farthest loop."""
-    lost = {b: cells.lost("medium", b) for b in _of_size(cells, "medium")}
-    bs = [b for b, part in lost.items() if part]
+    bits_lost = {b: cells.bits_lost("medium", b) for b in _of_size(cells, "medium")}
+    bs = [b for b, part in bits_lost.items() if part]
     needs(len(bs) > 1, "medium at two b > 1")
     slope = {
-        seed: float(np.polyfit(bs, [lost[b][seed] for b in bs], 1)[0])
-        for seed in lost[bs[0]]
-        if all(seed in lost[b] for b in bs)
+        seed: float(np.polyfit(bs, [bits_lost[b][seed] for b in bs], 1)[0])
+        for seed in bits_lost[bs[0]]
+        if all(seed in bits_lost[b] for b in bs)
     }
-    return {f"medium, trained at {_listed(bs)}, loop {cells.far}": slope}
+    return {f"medium, trained at {_listed(bs)}, loop {cells.farthest_loop}": slope}
 
 
 def excess_of_larger(cells: Cells) -> Parts:
     """Return the bits that the larger loses beyond b more than the smaller, per pair."""
     return {
-        f"{large} over {small}, loop {cells.far}": mean_of(
-            [less(cells.lost(large, b), cells.lost(small, b)) for b in cells.beyond()]
+        f"{large} over {small}, loop {cells.farthest_loop}": mean_of(
+            [less(cells.bits_lost(large, b), cells.bits_lost(small, b)) for b in cells.beyond()]
         )
         for small, large in cells.pairs
     }
@@ -136,7 +140,7 @@ def excess_of_larger(cells: Cells) -> Parts:
 
 def loss_of_sizes(cells: Cells) -> Parts:
     """Return the bits that each size loses by the farthest loop, the mean over b."""
-    return {f"lost by {size}": cells.mean_lost(size) for size in cells.sizes}
+    return {f"lost by {size}": cells.mean_bits_lost(size) for size in cells.sizes}
 
 
 def starts(cells: Cells) -> Parts:
@@ -162,7 +166,8 @@ def early_fall(cells: Cells) -> Parts:
         return float((bits[steps <= steps[-1] / 5][-1] - bits[0]) / fall)
 
     return {
-        size: mean_of([cells.each(size, b, share) for b in cells.bs(size)]) for size in cells.sizes
+        size: mean_of([cells.numbers_by_seed(size, b, share) for b in cells.bs(size)])
+        for size in cells.sizes
     }
 
 

@@ -35,134 +35,204 @@ _WORDS = "the claim says which is the larger, not by how much"
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(
-        "order-of-magnitude",
-        "More loops lower the error by an order of magnitude, whatever the size.",
-        "NMSE at b = 1 over NMSE at the largest b, of the size that gains least",
-        ABOVE, 10, "an order of magnitude is a factor of 10",
-        measures.gain, ratio=True,
+        slug="order-of-magnitude",
+        statement="More loops lower the error by an order of magnitude, whatever the size.",
+        statistic="NMSE at b = 1 over NMSE at the largest b, of the size that gains least",
+        sense=ABOVE,
+        threshold=10,
+        reason="an order of magnitude is a factor of 10",
+        measure=measures.gain,
+        ratio=True,
     ),
     Claim(
-        "smaller-passes-larger",
-        "A smaller model trained at a larger b reaches and passes the next larger one at b = 1.",
-        "bits of the smaller at its largest b less those of the larger at b = 1, of the worst pair",
-        ABOVE, 0, "to pass is to be above; the largest b is taken, not the best, which would be "
-        "picked by the same seeds",
-        measures.lead_over_larger,
+        slug="smaller-passes-larger",
+        statement=(
+            "A smaller model trained at a larger b reaches and passes the next larger one at b = 1."
+        ),
+        statistic=(
+            "bits of the smaller at its largest b less those of the larger at b = 1, of the worst "
+            "pair"
+        ),
+        sense=ABOVE,
+        threshold=0,
+        reason=(
+            "to pass is to be above; the largest b is taken, not the best, which would be picked "
+            "by the same seeds"
+        ),
+        measure=measures.lead_over_larger,
     ),
     Claim(
-        "plateau",
-        "Quality reaches a plateau in b.",
-        "bits gained from the last b but one to the last, per doubling of b, of the size that "
-        "gains most",
-        BELOW, NOTABLE_BITS, f"{_NOTABLE}; here it would cost twice the loops",
-        measures.last_gain, beside=measures.first_gain,
+        slug="plateau",
+        statement="Quality reaches a plateau in b.",
+        statistic=(
+            "bits gained from the last b but one to the last, per doubling of b, of the size that "
+            "gains most"
+        ),
+        sense=BELOW,
+        threshold=NOTABLE_BITS,
+        reason=f"{_NOTABLE}; here it would cost twice the loops",
+        measure=measures.last_gain,
+        beside=measures.first_gain,
     ),
     Claim(
-        "quality-grows-with-size",
-        "At equal b the larger model is better: medium > small > tiny.",
-        "bits of the larger less those of the smaller at equal b, mean over b, of the worst pair",
-        ABOVE, 0, _WORDS,
-        measures.lead_of_larger,
+        slug="quality-grows-with-size",
+        statement="At equal b the larger model is better: medium > small > tiny.",
+        statistic=(
+            "bits of the larger less those of the smaller at equal b, mean over b, of the worst "
+            "pair"
+        ),
+        sense=ABOVE,
+        threshold=0,
+        reason=_WORDS,
+        measure=measures.lead_of_larger,
     ),
     Claim(
-        "pressed-from-both-sides",
-        "The larger the model, the lower its error at the first loop and far beyond b.",
-        "NMSE of the smaller over NMSE of the larger at loop 1 and at the farthest loop, mean over "
-        "trained b > 1, of the worst pair and side",
-        ABOVE, 1, _WORDS,
-        measures.both_sides, ratio=True,
+        slug="pressed-from-both-sides",
+        statement="The larger the model, the lower its error at the first loop and far beyond b.",
+        statistic=(
+            "NMSE of the smaller over NMSE of the larger at loop 1 and at the farthest loop, mean "
+            "over trained b > 1, of the worst pair and side"
+        ),
+        sense=ABOVE,
+        threshold=1,
+        reason=_WORDS,
+        measure=measures.both_sides,
+        ratio=True,
     ),
     Claim(
-        "small-improves-beyond",
-        "Small trained at 10 and 15 improves when run for more loops, up to about 35.",
-        f"NMSE at loop {BEST_AT_ABOUT} (or the farthest) over NMSE at b, of the worse b",
-        BELOW, 1, "to improve is to fall below the error at b",
-        lambda cells: measures.lost_by_loop(cells, min(BEST_AT_ABOUT, cells.far)), ratio=True,
+        slug="small-improves-beyond",
+        statement="Small trained at 10 and 15 improves when run for more loops, up to about 35.",
+        statistic=f"NMSE at loop {BEST_AT_ABOUT} (or the farthest) over NMSE at b, of the worse b",
+        sense=BELOW,
+        threshold=1,
+        reason="to improve is to fall below the error at b",
+        measure=lambda cells: measures.lost_by_loop(cells, min(BEST_AT_ABOUT, cells.farthest_loop)),
+        ratio=True,
     ),
     Claim(
-        "small-keeps-quality",
-        "Small trained at 10 and 15 is no worse at 50 loops than at b.",
-        "NMSE at loop 50 (or the farthest) over NMSE at b, of the worse b",
-        BELOW, NOTABLE_RATIO, f"{_NOTABLE}, and no worse means worse by less",
-        lambda cells: measures.lost_by_loop(cells, cells.far), ratio=True,
+        slug="small-keeps-quality",
+        statement="Small trained at 10 and 15 is no worse at 50 loops than at b.",
+        statistic="NMSE at loop 50 (or the farthest) over NMSE at b, of the worse b",
+        sense=BELOW,
+        threshold=NOTABLE_RATIO,
+        reason=f"{_NOTABLE}, and no worse means worse by less",
+        measure=lambda cells: measures.lost_by_loop(cells, cells.farthest_loop),
+        ratio=True,
     ),
     Claim(
-        "small-loses-little",
-        "Small loses little beyond b.",
-        "NMSE at the farthest loop over NMSE at b, mean over b > 1",
-        BELOW, 2, "little is less than the error itself: it does not double",
-        lambda cells: measures.lost_beyond(cells, "small"), ratio=True,
+        slug="small-loses-little",
+        statement="Small loses little beyond b.",
+        statistic="NMSE at the farthest loop over NMSE at b, mean over b > 1",
+        sense=BELOW,
+        threshold=2,
+        reason="little is less than the error itself: it does not double",
+        measure=lambda cells: measures.lost_beyond(cells, "small"),
+        ratio=True,
     ),
     Claim(
-        "medium-degrades",
-        "Medium degrades beyond b and its error grows.",
-        "NMSE at the farthest loop over NMSE at b, mean over b > 1",
-        ABOVE, NOTABLE_RATIO, f"{_NOTABLE}; what grows by less is kept",
-        lambda cells: measures.lost_beyond(cells, "medium"), ratio=True,
+        slug="medium-degrades",
+        statement="Medium degrades beyond b and its error grows.",
+        statistic="NMSE at the farthest loop over NMSE at b, mean over b > 1",
+        sense=ABOVE,
+        threshold=NOTABLE_RATIO,
+        reason=f"{_NOTABLE}; what grows by less is kept",
+        measure=lambda cells: measures.lost_beyond(cells, "medium"),
+        ratio=True,
     ),
     Claim(
-        "medium-degrades-less-with-b",
-        "Medium degrades less beyond b, the larger its b.",
-        "slope on b of the bits lost from b to the farthest loop, bits per loop",
-        BELOW, 0, _WORDS,
-        measures.lost_by_b,
+        slug="medium-degrades-less-with-b",
+        statement="Medium degrades less beyond b, the larger its b.",
+        statistic="slope on b of the bits lost from b to the farthest loop, bits per loop",
+        sense=BELOW,
+        threshold=0,
+        reason=_WORDS,
+        measure=measures.lost_by_b,
     ),
     Claim(
-        "tiny-improves-beyond",
-        "Tiny even improves beyond its largest b.",
-        "mean NMSE (geometric) over the loops beyond b over NMSE at b, at the largest b",
-        BELOW, 1, "to improve is to fall below the error at b",
-        measures.mean_later_loss, ratio=True,
+        slug="tiny-improves-beyond",
+        statement="Tiny even improves beyond its largest b.",
+        statistic="mean NMSE (geometric) over the loops beyond b over NMSE at b, at the largest b",
+        sense=BELOW,
+        threshold=1,
+        reason="to improve is to fall below the error at b",
+        measure=measures.mean_later_loss,
+        ratio=True,
     ),
     Claim(
-        "larger-extrapolates-worse",
-        "The larger the model, the more it loses beyond b: medium more than small, small more than "
-        "tiny.",
-        "bits lost from b to the farthest loop, the larger less the smaller at equal b, mean over "
-        "b > 1, of the worst pair",
-        ABOVE, 0, _WORDS,
-        measures.excess_of_larger, beside=measures.loss_of_sizes,
+        slug="larger-extrapolates-worse",
+        statement=(
+            "The larger the model, the more it loses beyond b: medium more than small, small more "
+            "than tiny."
+        ),
+        statistic=(
+            "bits lost from b to the farthest loop, the larger less the smaller at equal b, mean "
+            "over b > 1, of the worst pair"
+        ),
+        sense=ABOVE,
+        threshold=0,
+        reason=_WORDS,
+        measure=measures.excess_of_larger,
+        beside=measures.loss_of_sizes,
     ),
     Claim(
-        "loss-starts-equal",
-        "The training loss starts equal at every b.",
-        "ratio of the first logged loss to that at b = 1, in bits, of the size and b where it is "
-        "farthest from none",
-        WITHIN, NOTABLE_BITS, _NOTABLE,
-        measures.starts,
+        slug="loss-starts-equal",
+        statement="The training loss starts equal at every b.",
+        statistic=(
+            "ratio of the first logged loss to that at b = 1, in bits, of the size and b where it "
+            "is farthest from none"
+        ),
+        sense=WITHIN,
+        threshold=NOTABLE_BITS,
+        reason=_NOTABLE,
+        measure=measures.starts,
     ),
     Claim(
-        "loss-falls-sharply",
-        "The training loss falls sharply at first.",
-        "share of the whole fall, in bits, that the first fifth of the steps brings, mean over b, "
-        "of the slowest size",
-        ABOVE, 0.5, "most of it is more than half; an even fall would bring a fifth",
-        measures.early_fall,
+        slug="loss-falls-sharply",
+        statement="The training loss falls sharply at first.",
+        statistic=(
+            "share of the whole fall, in bits, that the first fifth of the steps brings, mean "
+            "over b, of the slowest size"
+        ),
+        sense=ABOVE,
+        threshold=0.5,
+        reason="most of it is more than half; an even fall would bring a fifth",
+        measure=measures.early_fall,
     ),
     Claim(
-        "loss-differs-by-a-factor",
-        "After the fall the loss at a b is that at b = 1 up to a factor.",
-        "slope of the ratio of the losses, bits per doubling of the steps, mean over b > 1, of the "
-        "size that drifts most",
-        WITHIN, NOTABLE_BITS, f"{_NOTABLE}, and a factor alone would not change",
-        measures.drifts, beside=measures.scatters,
+        slug="loss-differs-by-a-factor",
+        statement="After the fall the loss at a b is that at b = 1 up to a factor.",
+        statistic=(
+            "slope of the ratio of the losses, bits per doubling of the steps, mean over b > 1, "
+            "of the size that drifts most"
+        ),
+        sense=WITHIN,
+        threshold=NOTABLE_BITS,
+        reason=f"{_NOTABLE}, and a factor alone would not change",
+        measure=measures.drifts,
+        beside=measures.scatters,
     ),
     Claim(
-        "loss-gaps-shrink",
-        "At the end of training each gap between the losses of neighbouring b is smaller than the "
-        "one before.",
-        "a gap in bits less the next one, mean over sizes, of the worst pair of gaps",
-        ABOVE, 0, _WORDS,
-        measures.shrinking_gaps,
+        slug="loss-gaps-shrink",
+        statement=(
+            "At the end of training each gap between the losses of neighbouring b is smaller than "
+            "the one before."
+        ),
+        statistic="a gap in bits less the next one, mean over sizes, of the worst pair of gaps",
+        sense=ABOVE,
+        threshold=0,
+        reason=_WORDS,
+        measure=measures.shrinking_gaps,
     ),
     Claim(
-        "last-loss-gap-invisible",
-        "At the end of training the last gap between the losses is hardly visible.",
-        "gap in bits between the losses at the last two b, mean over sizes",
-        WITHIN, NOTABLE_BITS, _NOTABLE,
-        measures.last_gap,
+        slug="last-loss-gap-invisible",
+        statement="At the end of training the last gap between the losses is hardly visible.",
+        statistic="gap in bits between the losses at the last two b, mean over sizes",
+        sense=WITHIN,
+        threshold=NOTABLE_BITS,
+        reason=_NOTABLE,
+        measure=measures.last_gap,
     ),
-)  # fmt: skip
+)
 
 
 def judge(runs: Sequence[LoggedRun], claims: Sequence[Claim] = CLAIMS) -> list[Finding]:
@@ -175,5 +245,7 @@ def judge(runs: Sequence[LoggedRun], claims: Sequence[Claim] = CLAIMS) -> list[F
         runs: of one task.
         claims: what to judge.
     """
-    chosen = {varies: comparable(runs, varies) for varies in {claim.varies for claim in claims}}
-    return [weigh(*chosen[claim.varies], claim) for claim in claims]
+    comparables = {
+        varies: comparable(runs, varies) for varies in {claim.varies for claim in claims}
+    }
+    return [weigh(*comparables[claim.varies], claim) for claim in claims]

@@ -46,7 +46,7 @@ class Premise:
     least: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """A statement about a study that runs can support or contradict.
 
@@ -80,15 +80,17 @@ class Claim:
     @property
     def rule(self) -> str:
         """How the verdict follows from the interval, in words."""
-        shown = f"{self.threshold:.4g}"
+        threshold = f"{self.threshold:.4g}"
         if self.sense is Sense.WITHIN:
-            shown = f"{shown} in absolute value"
-        other = "below" if self.sense is Sense.ABOVE else "above"
-        mine = "above" if self.sense is Sense.ABOVE else "below"
-        rule = f"supported if the interval lies {mine} {shown}, contradicted if {other} it"
+            threshold = f"{threshold} in absolute value"
+        opposite_side = "below" if self.sense is Sense.ABOVE else "above"
+        side = "above" if self.sense is Sense.ABOVE else "below"
+        rule = (
+            f"supported if the interval lies {side} {threshold}, contradicted if {opposite_side} it"
+        )
         return rule if self.premise is None else f"{rule}, undecided where {self.premise.failing}"
 
-    def shown(self, bits: float) -> float:
+    def in_unit(self, bits: float) -> float:
         """Return a number of bits in the unit of the statistic."""
         if not self.ratio:
             return bits
@@ -104,7 +106,7 @@ class Claim:
         return Verdict.UNDECIDED
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """What the runs say of one claim.
 
@@ -135,7 +137,7 @@ class Finding:
 
 def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:
     """Tabulate findings, a row each."""
-    columns = [declared.name for declared in fields(Finding)]
+    columns = [field.name for field in fields(Finding)]
     rows = [asdict(finding) | {"verdict": str(finding.verdict)} for finding in findings]
     return pd.DataFrame(rows, columns=columns)
 
@@ -154,18 +156,18 @@ def comparable(runs: Sequence[LoggedRun], varies: tuple[str, ...]) -> tuple[Cell
         return Cells.of([]), []
 
     def merit(recipe: Hashable) -> tuple[int, int, str]:
-        own = [run for run in groups[recipe] if _measured(run)]
-        return len({_values(run, varies) for run in own}), len(own), repr(recipe)
+        usable_runs = [run for run in groups[recipe] if _is_usable(run)]
+        return len({_values(run, varies) for run in usable_runs}), len(usable_runs), repr(recipe)
 
-    chosen = groups[max(groups, key=merit)]
-    plateaued = sum(run.is_plateau for run in chosen)
-    kept = [run for run in chosen if _measured(run)]
+    group = groups[max(groups, key=merit)]
+    plateaued = sum(run.is_plateau for run in group)
+    usable_runs = [run for run in group if _is_usable(run)]
     counts = {
         "plateaued left out": plateaued,
-        "not evaluated": len(chosen) - plateaued - len(kept),
-        "of other recipes left out": sum(map(len, groups.values())) - len(chosen),
+        "not evaluated": len(group) - plateaued - len(usable_runs),
+        "of other recipes left out": sum(map(len, groups.values())) - len(group),
     }
-    return Cells.of(kept), [f"{count} {what}" for what, count in counts.items() if count]
+    return Cells.of(usable_runs), [f"{count} {what}" for what, count in counts.items() if count]
 
 
 def weigh(cells: Cells, left_out: Sequence[str], claim: Claim) -> Finding:
@@ -176,44 +178,57 @@ def weigh(cells: Cells, left_out: Sequence[str], claim: Claim) -> Finding:
         left_out: what to say of the others.
         claim: what to judge.
     """
-    said: list[str] = []
+    remarks: list[str] = []
     try:
         needs(cells.runs, "runs that learned and are evaluated")
-        measured = claim.measure(cells)
-        parts = {name: part for name, part in measured.items() if part}
+        all_parts = claim.measure(cells)
+        parts = {name: part for name, part in all_parts.items() if part}
         needs(parts, "runs of the same seed in the cells that it compares")
         if claim.premise is not None:
-            explained = claim.premise.measure(cells)
-            if interval(explained)[1] < claim.premise.least:
-                said = [f"{claim.premise.failing}: {_numbers(explained, float)} bits"]
+            explained_bits = claim.premise.measure(cells)
+            if interval(explained_bits)[1] < claim.premise.least:
+                remarks = [f"{claim.premise.failing}: {_numbers(explained_bits, float)} bits"]
     except MissingRunsError as error:
-        nothing = (math.nan, math.nan, math.nan)
-        return _finding(claim, nothing, Verdict.MISSING, "; ".join([str(error), *left_out]))
-    estimate, low, high = map(claim.shown, weakest(parts, claim.sense))
-    verdict = Verdict.UNDECIDED if said else claim.verdict(low, high)
+        no_numbers = (math.nan, math.nan, math.nan)
+        return _finding(claim, no_numbers, Verdict.MISSING, "; ".join([str(error), *left_out]))
+    estimate, low, high = map(claim.in_unit, weakest(parts, claim.sense))
+    verdict = Verdict.UNDECIDED if remarks else claim.verdict(low, high)
     if all(len(part) < 2 for part in parts.values()):
         low = high = math.nan
-        said.append("an interval needs 2 seeds")
-    lines = [f"{name} {_numbers(part, claim.shown)}" for name, part in measured.items()]
+        remarks.append("an interval needs 2 seeds")
+    lines = [f"{name} {_numbers(part, claim.in_unit)}" for name, part in all_parts.items()]
     if claim.beside is not None:
-        told = claim.beside(cells).items()
-        lines += [f"beside it, {name} {_numbers(part, float)} bits" for name, part in told if part]
-    return _finding(claim, (estimate, low, high), verdict, "; ".join([*said, *lines, *left_out]))
+        side_parts = claim.beside(cells).items()
+        lines += [
+            f"beside it, {name} {_numbers(part, float)} bits" for name, part in side_parts if part
+        ]
+    return _finding(claim, (estimate, low, high), verdict, "; ".join([*remarks, *lines, *left_out]))
 
 
 def _finding(
     claim: Claim, numbers: tuple[float, float, float], verdict: Verdict, detail: str
 ) -> Finding:
-    said = (claim.slug, claim.statement, claim.statistic, claim.rule, claim.reason)
-    return Finding(*said, *numbers, verdict, detail)
+    estimate, low, high = numbers
+    return Finding(
+        claim=claim.slug,
+        statement=claim.statement,
+        statistic=claim.statistic,
+        rule=claim.rule,
+        reason=claim.reason,
+        estimate=estimate,
+        low=low,
+        high=high,
+        verdict=verdict,
+        detail=detail,
+    )
 
 
 def _distinct(runs: Sequence[LoggedRun]) -> list[LoggedRun]:
     """Keep one run of each configuration, in an order of their own: ids and order say nothing."""
     best: dict[str, LoggedRun] = {}
     for run in runs:
-        of_same = best.get(run.config.identity)
-        if of_same is None or _rank(run) > _rank(of_same):
+        best_of_same = best.get(run.config.identity)
+        if best_of_same is None or _rank(run) > _rank(best_of_same):
             best[run.config.identity] = run
     return [best[identity] for identity in sorted(best)]
 
@@ -224,7 +239,7 @@ def _rank(run: LoggedRun) -> tuple[bool, int, list[float], list[float]]:
     return not run.is_plateau, len(nmse), nmse, loss
 
 
-def _measured(run: LoggedRun) -> bool:
+def _is_usable(run: LoggedRun) -> bool:
     return bool(run.loops) and run.is_evaluated and not run.is_plateau
 
 
@@ -237,11 +252,11 @@ def _values(run: LoggedRun, varies: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(repr(getattr(run.config, name)) for name in varies)
 
 
-def _numbers(part: BySeed, shown: Callable[[float], float]) -> str:
+def _numbers(part: BySeed, in_unit: Callable[[float], float]) -> str:
     if not part:
         return "has no seed in common"
     if len(part) < 2:
-        return f"{shown(mean(part)):.4g} (seed {next(iter(part))})"
-    low, high = map(shown, interval(part))
-    seeds = ", ".join(f"{shown(value):.4g}" for value in part.values())
-    return f"{shown(mean(part)):.4g} [{low:.4g}, {high:.4g}] (seeds: {seeds})"
+        return f"{in_unit(mean(part)):.4g} (seed {next(iter(part))})"
+    low, high = map(in_unit, interval(part))
+    seeds = ", ".join(f"{in_unit(value):.4g}" for value in part.values())
+    return f"{in_unit(mean(part)):.4g} [{low:.4g}, {high:.4g}] (seeds: {seeds})"

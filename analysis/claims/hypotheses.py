@@ -7,6 +7,7 @@ and long draws cost more.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from analysis.claims import hypothesis_measures as measures
 from analysis.claims.by_seed import NOTABLE_BITS, BySeed, Sense
@@ -26,81 +27,129 @@ ABOVE, BELOW = Sense.ABOVE, Sense.BELOW
 
 HYPOTHESES: tuple[Claim, ...] = (
     Claim(
-        "more-data-equal-loops",
-        "1. The largest size extrapolates badly because it saw too little data: with more steps "
-        "it loses less beyond b.",
-        "change in the bits lost from b to the farthest loop, fewest to most steps, mean over "
-        "b > 1",
-        BELOW, -NOTABLE_BITS, _BETTER,
-        measures.change_with_steps, varies=("steps",), beside=measures.quality_with_steps,
+        slug="more-data-equal-loops",
+        statement=(
+            "1. The largest size extrapolates badly because it saw too little data: with more "
+            "steps it loses less beyond b."
+        ),
+        statistic=(
+            "change in the bits lost from b to the farthest loop, fewest to most steps, mean over "
+            "b > 1"
+        ),
+        sense=BELOW,
+        threshold=-NOTABLE_BITS,
+        reason=_BETTER,
+        measure=measures.change_with_steps,
+        varies=("steps",),
+        beside=measures.quality_with_steps,
         premise=_loses(measures.shortest_loss),
     ),
     Claim(
-        "more-data-equal-flops",
-        "1. The same at equal training FLOPs: more steps at a smaller b lose less than fewer at a "
-        "larger.",
-        "bits lost from b to the farthest loop, more steps at a smaller b less fewest steps",
-        BELOW, -NOTABLE_BITS, _BETTER,
-        measures.change_at_flops, varies=("steps",), premise=_loses(measures.shortest_loss),
+        slug="more-data-equal-flops",
+        statement=(
+            "1. The same at equal training FLOPs: more steps at a smaller b lose less than fewer "
+            "at a larger."
+        ),
+        statistic=(
+            "bits lost from b to the farthest loop, more steps at a smaller b less fewest steps"
+        ),
+        sense=BELOW,
+        threshold=-NOTABLE_BITS,
+        reason=_BETTER,
+        measure=measures.change_at_flops,
+        varies=("steps",),
+        premise=_loses(measures.shortest_loss),
     ),
     Claim(
-        "larger-b-quality-equal-steps",
-        f"2. A larger model works better at larger b: beyond {STUDIED_B} the largest size gains "
-        "more quality than the smaller ones.",
-        "bits gained by larger b, the largest size less a smaller one, of the worst pair",
-        ABOVE, 0, _MORE,
-        measures.gain_at_larger_b, varies=("steps",),
+        slug="larger-b-quality-equal-steps",
+        statement=(
+            f"2. A larger model works better at larger b: beyond {STUDIED_B} the largest size "
+            "gains more quality than the smaller ones."
+        ),
+        statistic="bits gained by larger b, the largest size less a smaller one, of the worst pair",
+        sense=ABOVE,
+        threshold=0,
+        reason=_MORE,
+        measure=measures.gain_at_larger_b,
+        varies=("steps",),
     ),
     Claim(
-        "larger-b-extrapolation-equal-steps",
-        f"2. Beyond b = {STUDIED_B} the largest size loses less and less after b, more so than the "
-        "smaller ones.",
-        "fall of the bits lost by equally many loops after b, the largest size less a smaller one, "
-        "of the worst pair",
-        ABOVE, 0, _MORE,
-        measures.relief_at_larger_b, varies=("steps",),
+        slug="larger-b-extrapolation-equal-steps",
+        statement=(
+            f"2. Beyond b = {STUDIED_B} the largest size loses less and less after b, more so than "
+            "the smaller ones."
+        ),
+        statistic=(
+            "fall of the bits lost by equally many loops after b, the largest size less a smaller "
+            "one, of the worst pair"
+        ),
+        sense=ABOVE,
+        threshold=0,
+        reason=_MORE,
+        measure=measures.relief_at_larger_b,
+        varies=("steps",),
         premise=_loses(measures.loss_at_studied_b),
     ),
     Claim(
-        "larger-b-quality-equal-flops",
-        "2. At equal training FLOPs larger b serve the largest size better, against more steps, "
-        "than they serve the smaller ones.",
-        f"bits at b > {STUDIED_B} less those of more steps at b <= {STUDIED_B}, the largest size "
-        "less a smaller one, of the worst pair",
-        ABOVE, 0, _MORE,
-        measures.gain_against_steps, varies=("steps",),
+        slug="larger-b-quality-equal-flops",
+        statement=(
+            "2. At equal training FLOPs larger b serve the largest size better, against more "
+            "steps, than they serve the smaller ones."
+        ),
+        statistic=(
+            f"bits at b > {STUDIED_B} less those of more steps at b <= {STUDIED_B}, the largest "
+            "size less a smaller one, of the worst pair"
+        ),
+        sense=ABOVE,
+        threshold=0,
+        reason=_MORE,
+        measure=measures.gain_against_steps,
+        varies=("steps",),
     ),
     Claim(
-        "larger-b-extrapolation-equal-flops",
-        "2. At equal training FLOPs larger b keep what the largest size has after b better, "
-        "against more steps, than they do for the smaller ones.",
-        f"bits lost after b by more steps at b <= {STUDIED_B} less those by b > {STUDIED_B}, the "
-        "largest size less a smaller one, of the worst pair",
-        ABOVE, 0, _MORE,
-        measures.relief_against_steps, varies=("steps",),
+        slug="larger-b-extrapolation-equal-flops",
+        statement=(
+            "2. At equal training FLOPs larger b keep what the largest size has after b better, "
+            "against more steps, than they do for the smaller ones."
+        ),
+        statistic=(
+            f"bits lost after b by more steps at b <= {STUDIED_B} less those by b > {STUDIED_B}, "
+            "the largest size less a smaller one, of the worst pair"
+        ),
+        sense=ABOVE,
+        threshold=0,
+        reason=_MORE,
+        measure=measures.relief_against_steps,
+        varies=("steps",),
         premise=_loses(measures.loss_at_studied_b),
     ),
     *(
         Claim(
-            f"random-b-{law.replace('_', '-')}-equal-{what}",
-            f"3. Expressive models overfit to b: drawing b ({law}) makes the largest size lose "
-            f"less beyond b, at equal {shown}.",
-            "change in the bits lost from the mean b to the farthest loop, fixed to drawn, mean "
-            "over b > 1",
-            BELOW, -NOTABLE_BITS, _BETTER,
-            lambda cells, law=law, measure=measure: measure(cells, law),  # type: ignore[misc]
+            slug=f"random-b-{distribution.replace('_', '-')}-equal-{what}",
+            statement=(
+                f"3. Expressive models overfit to b: drawing b ({distribution}) makes the largest "
+                f"size lose less beyond b, at equal {cost_words}."
+            ),
+            statistic=(
+                "change in the bits lost from the mean b to the farthest loop, fixed to drawn, "
+                "mean over b > 1"
+            ),
+            sense=BELOW,
+            threshold=-NOTABLE_BITS,
+            reason=_BETTER,
+            measure=partial(measure, distribution=distribution),
             varies=("b_draw",),
-            beside=lambda cells, law=law: measures.quality_with_draw(cells, law),  # type: ignore[misc]
+            beside=partial(measures.quality_with_draw, distribution=distribution),
             premise=_loses(measures.fixed_loss),
         )
-        for law in DISTRIBUTIONS
-        if law != "fixed"
-        for what, shown, measure in (
+        for distribution in DISTRIBUTIONS
+        if distribution != "fixed"
+        for what, cost_words, measure in (
             ("steps", "steps", measures.change_with_draw),
             ("flops", "expected training FLOPs", measures.draw_at_flops),
         )
     ),
-)  # fmt: skip
+)
 
 
 def joint_reading(findings: Sequence[Finding]) -> str:
@@ -109,23 +158,29 @@ def joint_reading(findings: Sequence[Finding]) -> str:
         _together([f.verdict for f in findings if f.claim.startswith(prefix)])
         for prefix in ("more-data", "larger-b", "random-b")
     )
-    said = (
+    reading = (
         f"Too little data: {first}. Larger models work better at larger b: {second}. "
         f"Expressive models overfit to b: {third}. "
     )
     if second is third is Verdict.CONTRADICTED:
-        return said + "The last two are false, which supports the first, whatever its own runs say."
+        return (
+            reading + "The last two are false, which supports the first, whatever its own runs say."
+        )
     if Verdict.SUPPORTED in (second, third):
-        return said + "The first is not needed to explain the loss, though all may hold together."
-    return said + "The last two are not both false, so that nothing follows for the first."
+        return (
+            reading + "The first is not needed to explain the loss, though all may hold together."
+        )
+    return reading + "The last two are not both false, so that nothing follows for the first."
 
 
 def _together(verdicts: Sequence[Verdict]) -> Verdict:
     """Join what is said of one hypothesis at equal steps and at equal FLOPs."""
-    measured = set(verdicts) - {Verdict.MISSING}
-    if not measured:
+    measured_verdicts = set(verdicts) - {Verdict.MISSING}
+    if not measured_verdicts:
         return Verdict.MISSING
-    if measured == {Verdict.CONTRADICTED}:
+    if measured_verdicts == {Verdict.CONTRADICTED}:
         return Verdict.CONTRADICTED
-    supported = Verdict.SUPPORTED in measured and Verdict.CONTRADICTED not in measured
+    supported = (
+        Verdict.SUPPORTED in measured_verdicts and Verdict.CONTRADICTED not in measured_verdicts
+    )
     return Verdict.SUPPORTED if supported else Verdict.UNDECIDED

@@ -19,12 +19,12 @@ OfCell = Callable[[str, int], BySeed]
 
 def _at_flops(cells: Cells, size: str, bs: Sequence[int], number: OfCell, flops: float) -> BySeed:
     """Interpolate a number of a size's cells to some FLOPs of training; empty where they end."""
-    known = sorted((_flops(cells, size, b), b) for b in bs)
-    for (low, b), (high, next_b) in pairwise(known):
+    bs_by_flops = sorted((_flops(cells, size, b), b) for b in bs)
+    for (low, b), (high, next_b) in pairwise(bs_by_flops):
         if low <= flops <= high:
             share = math.log(flops / low) / math.log(high / low)
             return less(scaled(number(size, b), 1 - share), scaled(number(size, next_b), -share))
-    distance, b = min((abs(math.log(flops / cost)), b) for cost, b in known)
+    distance, b = min((abs(math.log(flops / cost)), b) for cost, b in bs_by_flops)
     return number(size, b) if distance <= _TOLERANCE else {}
 
 
@@ -48,12 +48,12 @@ def _of_larger_b(cells: Cells) -> tuple[Cells, Cells]:
     needs(beyond, f"b beyond {STUDIED_B}")
     steps = min(config.steps for config in beyond)
     sizes = {config.size for config in beyond if config.steps == steps}
-    own = cells.where(lambda run: run.config.size in sizes)
-    return own, _of_steps(own, steps)
+    cells_of_sizes = cells.where(lambda run: run.config.size in sizes)
+    return cells_of_sizes, _of_steps(cells_of_sizes, steps)
 
 
-def _of_law(cells: Cells, law: str) -> Cells:
-    return cells.where(lambda run: run.config.b_draw == law)
+def _of_distribution(cells: Cells, distribution: str) -> Cells:
+    return cells.where(lambda run: run.config.b_draw == distribution)
 
 
 # 1: too little data
@@ -61,7 +61,7 @@ def _of_law(cells: Cells, law: str) -> Cells:
 
 def shortest_loss(cells: Cells) -> BySeed:
     """Return the bits that the largest size loses beyond b with the fewest steps."""
-    return _of_steps(cells, _steps(cells)[0]).mean_lost(cells.largest)
+    return _of_steps(cells, _steps(cells)[0]).mean_bits_lost(cells.largest)
 
 
 def change_with_steps(cells: Cells) -> Parts:
@@ -69,8 +69,8 @@ def change_with_steps(cells: Cells) -> Parts:
     size, steps = cells.largest, _steps(cells)
     needs(len(steps) > 1, "two lengths of training")
     short, long = _of_steps(cells, steps[0]), _of_steps(cells, steps[-1])
-    change = [less(long.lost(size, b), short.lost(size, b)) for b in cells.beyond(size)]
-    return {f"{size}, {steps[0]} to {steps[-1]} steps, loop {cells.far}": mean_of(change)}
+    change = [less(long.bits_lost(size, b), short.bits_lost(size, b)) for b in cells.beyond(size)]
+    return {f"{size}, {steps[0]} to {steps[-1]} steps, loop {cells.farthest_loop}": mean_of(change)}
 
 
 def quality_with_steps(cells: Cells) -> Parts:
@@ -89,14 +89,18 @@ def change_at_flops(cells: Cells) -> Parts:
     changes = {}
     for long in (_of_steps(cells, more) for more in steps[1:]):
         for b in short.beyond(size):
-            cheaper = [other for other in long.beyond(size) if other < b]
-            if cheaper:
-                equal = _at_flops(long, size, cheaper, long.lost, _flops(short, size, b))
-                changes[_steps(long)[0], b] = less(equal, short.lost(size, b))
-    matched = [key for key, part in changes.items() if part]
-    needs(matched, f"longer trainings of {size} that cost what shorter ones do")
-    shown = ", ".join(f"{more} for b = {b}" for more, b in matched)
-    name = f"{size}, more steps than {steps[0]} at a smaller b: {shown}, loop {cells.far}"
+            cheaper_bs = [smaller_b for smaller_b in long.beyond(size) if smaller_b < b]
+            if cheaper_bs:
+                at_equal_flops = _at_flops(
+                    long, size, cheaper_bs, long.bits_lost, _flops(short, size, b)
+                )
+                changes[_steps(long)[0], b] = less(at_equal_flops, short.bits_lost(size, b))
+    matched_keys = [key for key, part in changes.items() if part]
+    needs(matched_keys, f"longer trainings of {size} that cost what shorter ones do")
+    matches = ", ".join(f"{more} for b = {b}" for more, b in matched_keys)
+    name = (
+        f"{size}, more steps than {steps[0]} at a smaller b: {matches}, loop {cells.farthest_loop}"
+    )
     return {name: mean_of(list(changes.values()))}
 
 
@@ -105,62 +109,63 @@ def change_at_flops(cells: Cells) -> Parts:
 
 def _larger_bs(cells: Cells) -> tuple[int, list[int]]:
     """Return the study's largest b that every size has, and those beyond it."""
-    shared = [b for b in cells.bs() if all(b in cells.bs(size) for size in cells.sizes)]
-    studied = [b for b in shared if 1 < b <= STUDIED_B]
-    larger = [b for b in shared if b > STUDIED_B]
+    shared_bs = [b for b in cells.bs() if all(b in cells.bs(size) for size in cells.sizes)]
+    studied_bs = [b for b in shared_bs if 1 < b <= STUDIED_B]
+    larger_bs = [b for b in shared_bs if b > STUDIED_B]
     needs(len(cells.sizes) > 1, "2 sizes")
-    needs(studied and larger, f"every size at a b up to {STUDIED_B} and at one beyond")
-    return studied[-1], larger
+    needs(studied_bs and larger_bs, f"every size at a b up to {STUDIED_B} and at one beyond")
+    return studied_bs[-1], larger_bs
 
 
-def _lost_after(cells: Cells, larger: Sequence[int]) -> tuple[OfCell, int]:
+def _lost_after(cells: Cells, larger_bs: Sequence[int]) -> tuple[OfCell, int]:
     """Return the bits lost so many loops after b, as many as the largest b was run for."""
-    loops = cells.reach - max(larger)
-    needs(loops >= _LEAST_BEYOND, f"runs evaluated to loop {max(larger) + _LEAST_BEYOND}")
-    return (lambda size, b: cells.lost(size, b, b + loops)), loops
+    loops = cells.reach - max(larger_bs)
+    needs(loops >= _LEAST_BEYOND, f"runs evaluated to loop {max(larger_bs) + _LEAST_BEYOND}")
+    return (lambda size, b: cells.bits_lost(size, b, b + loops)), loops
 
 
 def _over_smaller(cells: Cells, number: Callable[[str], BySeed], what: str) -> Parts:
-    own = number(cells.largest)
+    of_largest = number(cells.largest)
     return {
-        f"{cells.largest} over {size}, {what}": less(own, number(size)) for size in cells.sizes[:-1]
+        f"{cells.largest} over {size}, {what}": less(of_largest, number(size))
+        for size in cells.sizes[:-1]
     }
 
 
 def gain_at_larger_b(cells: Cells) -> Parts:
     """Return the bits gained by larger b, the largest size's less each smaller one's."""
     _, cells = _of_larger_b(cells)
-    base, larger = _larger_bs(cells)
+    base, larger_bs = _larger_bs(cells)
 
     def gain(size: str) -> BySeed:
-        return mean_of([less(cells.bits(size, b), cells.bits(size, base)) for b in larger])
+        return mean_of([less(cells.bits(size, b), cells.bits(size, base)) for b in larger_bs])
 
-    return _over_smaller(cells, gain, f"b = {base} to {_listed(larger)}")
+    return _over_smaller(cells, gain, f"b = {base} to {_listed(larger_bs)}")
 
 
 def relief_at_larger_b(cells: Cells) -> Parts:
     """Return how the loss after b falls with b, the largest size's less the others'."""
     _, cells = _of_larger_b(cells)
-    base, larger = _larger_bs(cells)
-    lost, loops = _lost_after(cells, larger)
+    base, larger_bs = _larger_bs(cells)
+    bits_lost, loops = _lost_after(cells, larger_bs)
 
     def relief(size: str) -> BySeed:
-        return mean_of([less(lost(size, base), lost(size, b)) for b in larger])
+        return mean_of([less(bits_lost(size, base), bits_lost(size, b)) for b in larger_bs])
 
-    return _over_smaller(cells, relief, f"b = {base} to {_listed(larger)}, {loops} loops on")
+    return _over_smaller(cells, relief, f"b = {base} to {_listed(larger_bs)}, {loops} loops on")
 
 
 def loss_at_studied_b(cells: Cells) -> BySeed:
     """Return the bits that the largest size loses after the study's largest b."""
     _, short = _of_larger_b(cells)
-    base, larger = _larger_bs(short)
-    return _lost_after(short, larger)[0](cells.largest, base)
+    base, larger_bs = _larger_bs(short)
+    return _lost_after(short, larger_bs)[0](cells.largest, base)
 
 
 def _against_steps(cells: Cells, number: Callable[[Cells], OfCell], what: str) -> Parts:
     """Compare larger b with more steps at the studied b, by the larger size over the smaller."""
     cells, short = _of_larger_b(cells)
-    _, larger = _larger_bs(short)
+    _, larger_bs = _larger_bs(short)
     steps = [more for more in _steps(cells) if more > short.runs[0].config.steps]
     needs(steps, "longer trainings at the studied b")
     of_short = number(short)
@@ -169,31 +174,31 @@ def _against_steps(cells: Cells, number: Callable[[Cells], OfCell], what: str) -
         differences = []
         for long in (_of_steps(cells, more) for more in steps):
             bs = [b for b in long.bs(size) if 1 < b <= STUDIED_B]
-            for b in larger if bs else []:
-                equal = _at_flops(long, size, bs, number(long), _flops(short, size, b))
-                differences.append(less(of_short(size, b), equal))
+            for b in larger_bs if bs else []:
+                at_equal_flops = _at_flops(long, size, bs, number(long), _flops(short, size, b))
+                differences.append(less(of_short(size, b), at_equal_flops))
         return mean_of(differences)
 
-    found = _over_smaller(cells, advantage, f"b = {_listed(larger)} against more steps{what}")
-    needs(any(map(len, found.values())), "longer trainings that cost what larger b do")
-    return found
+    parts = _over_smaller(cells, advantage, f"b = {_listed(larger_bs)} against more steps{what}")
+    needs(any(map(len, parts.values())), "longer trainings that cost what larger b do")
+    return parts
 
 
 def gain_against_steps(cells: Cells) -> Parts:
     """Return the bits of larger b over more steps, the largest size less the others."""
-    return _against_steps(cells, lambda own: own.bits, "")
+    return _against_steps(cells, lambda some_cells: some_cells.bits, "")
 
 
 def relief_against_steps(cells: Cells) -> Parts:
     """Return the bits that larger b keep over more steps, largest size less others."""
     _, short = _of_larger_b(cells)
-    _, larger = _larger_bs(short)
-    _, loops = _lost_after(short, larger)
+    _, larger_bs = _larger_bs(short)
+    _, loops = _lost_after(short, larger_bs)
 
-    def kept(own: Cells) -> OfCell:
-        return lambda size, b: scaled(own.lost(size, b, b + loops), -1)
+    def bits_kept(some_cells: Cells) -> OfCell:
+        return lambda size, b: scaled(some_cells.bits_lost(size, b, b + loops), -1)
 
-    return _against_steps(cells, kept, f", {loops} loops on")
+    return _against_steps(cells, bits_kept, f", {loops} loops on")
 
 
 # 3: overfitting to b
@@ -201,46 +206,62 @@ def relief_against_steps(cells: Cells) -> Parts:
 
 def fixed_loss(cells: Cells) -> BySeed:
     """Return the bits that the largest size loses beyond b where b is fixed."""
-    return _of_law(cells, "fixed").mean_lost(cells.largest)
+    return _of_distribution(cells, "fixed").mean_bits_lost(cells.largest)
 
 
-def _drawn(cells: Cells, law: str) -> tuple[Cells, Cells]:
-    size, fixed, drawn = cells.largest, _of_law(cells, "fixed"), _of_law(cells, law)
-    needs(fixed.runs and drawn.runs, f"runs of b fixed and of b drawn ({law})")
-    needs(drawn.beyond(size) and fixed.beyond(size), f"{size} at b > 1, fixed and drawn ({law})")
-    return fixed, drawn
+def _fixed_and_drawn(cells: Cells, distribution: str) -> tuple[Cells, Cells]:
+    size = cells.largest
+    fixed_cells = _of_distribution(cells, "fixed")
+    drawn_cells = _of_distribution(cells, distribution)
+    needs(fixed_cells.runs and drawn_cells.runs, f"runs of b fixed and of b drawn ({distribution})")
+    needs(
+        drawn_cells.beyond(size) and fixed_cells.beyond(size),
+        f"{size} at b > 1, fixed and drawn ({distribution})",
+    )
+    return fixed_cells, drawn_cells
 
 
-def change_with_draw(cells: Cells, law: str) -> Parts:
+def change_with_draw(cells: Cells, distribution: str) -> Parts:
     """Return the change of that loss where b is drawn, at equal mean b."""
-    size, (fixed, drawn) = cells.largest, _drawn(cells, law)
-    change = [less(drawn.lost(size, b), fixed.lost(size, b)) for b in drawn.beyond(size)]
-    return {f"{size}, b drawn ({law}) against fixed, loop {cells.far}": mean_of(change)}
+    size, (fixed_cells, drawn_cells) = cells.largest, _fixed_and_drawn(cells, distribution)
+    change = [
+        less(drawn_cells.bits_lost(size, b), fixed_cells.bits_lost(size, b))
+        for b in drawn_cells.beyond(size)
+    ]
+    return {_draw_name(cells, distribution): mean_of(change)}
 
 
-def quality_with_draw(cells: Cells, law: str) -> Parts:
+def quality_with_draw(cells: Cells, distribution: str) -> Parts:
     """Return the bits gained by drawing b, at the mean b and at the farthest loop."""
-    size, (fixed, drawn) = cells.largest, _drawn(cells, law)
-    bs = drawn.beyond(size)
+    size, (fixed_cells, drawn_cells) = cells.largest, _fixed_and_drawn(cells, distribution)
+
+    def gain(b: int, loop: int) -> BySeed:
+        return less(drawn_cells.bits(size, b, loop), fixed_cells.bits(size, b, loop))
+
+    bs, farthest = drawn_cells.beyond(size), cells.farthest_loop
     return {
-        "gained at b": mean_of([less(drawn.bits(size, b), fixed.bits(size, b)) for b in bs]),
-        f"gained at loop {cells.far}": mean_of(
-            [less(drawn.bits(size, b, cells.far), fixed.bits(size, b, cells.far)) for b in bs]
-        ),
+        "gained at b": mean_of([gain(b, b) for b in bs]),
+        f"gained at loop {farthest}": mean_of([gain(b, farthest) for b in bs]),
     }
 
 
-def draw_at_flops(cells: Cells, law: str) -> Parts:
+def draw_at_flops(cells: Cells, distribution: str) -> Parts:
     """Return the change of that loss where b is drawn, at equal expected FLOPs."""
-    size, (fixed, drawn) = cells.largest, _drawn(cells, law)
+    size, (fixed_cells, drawn_cells) = cells.largest, _fixed_and_drawn(cells, distribution)
+    fixed_bs, lost_if_fixed = fixed_cells.beyond(size), fixed_cells.bits_lost
     change = [
         less(
-            drawn.lost(size, b),
-            _at_flops(fixed, size, fixed.beyond(size), fixed.lost, _flops(drawn, size, b)),
+            drawn_cells.bits_lost(size, b),
+            _at_flops(fixed_cells, size, fixed_bs, lost_if_fixed, _flops(drawn_cells, size, b)),
         )
-        for b in drawn.beyond(size)
+        for b in drawn_cells.beyond(size)
     ]
-    return {f"{size}, b drawn ({law}) against fixed, loop {cells.far}": mean_of(change)}
+    return {_draw_name(cells, distribution): mean_of(change)}
+
+
+def _draw_name(cells: Cells, distribution: str) -> str:
+    largest, loop = cells.largest, cells.farthest_loop
+    return f"{largest}, b drawn ({distribution}) against fixed, loop {loop}"
 
 
 def _listed(bs: Sequence[int]) -> str:

@@ -34,7 +34,7 @@ NEEDS = ("mlflow", "numpy", "pandas", "scipy")
 
 
 def registered_name(task: str, prompt: str) -> str:
-    """Name the registered law of a study: ``looped-scaling-law`` for the default problem.
+    """Name the registered law of a problem: ``looped-scaling-law`` for the default one.
 
     Args:
         task: with those of its settings that are not the defaults, as ``linear n_dims=10``.
@@ -65,7 +65,7 @@ def save_for_serving(path: Path, fit: ScalingFit, run_id: str, account: str) -> 
             mlflow_model=Model(artifact_path=path.name, run_id=run_id),
             signature=_signature(),
             input_example=(
-                pd.DataFrame({"size": [fit.points.sizes[0]], "b": [10]}),
+                pd.DataFrame({"size": [fit.run_table.sizes[0]], "b": [10]}),
                 {"level": 0.9},
             ),
             pip_requirements=[f"{name}=={version(name)}" for name in NEEDS],
@@ -77,7 +77,7 @@ def register(
     run_id: str,
     fit: ScalingFit,
     name: str,
-    study: Mapping[str, str],
+    task_and_recipe: Mapping[str, str],
     account: str = "",
 ) -> tuple[ModelVersion, str]:
     """Register a law and let ``champion`` point to it if it predicts held-out cells better.
@@ -87,7 +87,7 @@ def register(
         run_id: the run of the fit.
         fit: the law.
         name: of the registered law.
-        study: ``task`` and ``recipe``; laws of other recipes do not compare.
+        task_and_recipe: ``task`` and ``recipe``; laws of other recipes do not compare.
         account: which runs it was fitted to, in words; kept in the version's metadata.
 
     Returns:
@@ -105,57 +105,67 @@ def register(
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     source = f"{client.get_run(run_id).info.artifact_uri}/{ARTIFACT}"
-    tags = {**study, "form": fit.chosen, "status": fit.status.name}
-    own = client.create_model_version(name, source, run_id, tags, await_creation_for=0)
-    return own, _let_the_better_lead(client, own, held_out, study)
+    tags = {**task_and_recipe, "form": fit.best_form, "status": fit.status.name}
+    new_version = client.create_model_version(name, source, run_id, tags, await_creation_for=0)
+    return new_version, _let_the_better_lead(client, new_version, held_out, task_and_recipe)
 
 
 def _let_the_better_lead(
-    client: MlflowClient, own: ModelVersion, held_out: pd.DataFrame, study: Mapping[str, str]
+    client: MlflowClient,
+    new_version: ModelVersion,
+    held_out: pd.DataFrame,
+    task_and_recipe: Mapping[str, str],
 ) -> str:
-    leader = client.get_registered_model(own.name).aliases.get(ALIAS)
+    leader = client.get_registered_model(new_version.name).aliases.get(ALIAS)
     if leader is None:
-        client.set_registered_model_alias(own.name, ALIAS, own.version)
-        return f"{ALIAS} is version {own.version}, the first"
-    now = client.get_model_version(own.name, leader)
-    if now.tags.get("recipe") != study["recipe"]:
+        client.set_registered_model_alias(new_version.name, ALIAS, new_version.version)
+        return f"{ALIAS} is version {new_version.version}, the first"
+    leading_version = client.get_model_version(new_version.name, leader)
+    leading_recipe = leading_version.tags.get("recipe")
+    if leading_recipe != task_and_recipe["recipe"]:
         return (
-            f"{ALIAS} stays version {leader}, whose recipe {now.tags.get('recipe')} does not "
-            f"compare; delete the alias to begin anew"
+            f"{ALIAS} stays version {leader}, whose recipe {leading_recipe} does not compare; "
+            "delete the alias to begin anew"
         )
     with tempfile.TemporaryDirectory() as temporary:
-        file = client.download_artifacts(str(now.run_id), f"{ARTIFACT}/{HELD_OUT}", temporary)
-        theirs = pd.read_csv(file)
-    errors = compare_on_same_cells(held_out, theirs)
+        file = client.download_artifacts(
+            str(leading_version.run_id), f"{ARTIFACT}/{HELD_OUT}", temporary
+        )
+        leader_held_out = pd.read_csv(file)
+    errors = compare_on_same_cells(held_out, leader_held_out)
     if errors is None:
         return f"{ALIAS} stays version {leader}: no cell was held out from both"
-    mine, other, cells = errors
-    said = f"held-out error {mine:.4g} against {other:.4g} bits on the same {cells} cells"
-    if mine < other - LEAST_FALL:
-        client.set_registered_model_alias(own.name, ALIAS, own.version)
-        return f"{ALIAS} moves from version {leader} to {own.version}: {said}"
-    return f"{ALIAS} stays version {leader}: {said}"
+    new_error, leader_error, cells = errors
+    comparison = (
+        f"held-out error {new_error:.4g} against {leader_error:.4g} bits on the same {cells} cells"
+    )
+    if new_error < leader_error - LEAST_FALL:
+        client.set_registered_model_alias(new_version.name, ALIAS, new_version.version)
+        return f"{ALIAS} moves from version {leader} to {new_version.version}: {comparison}"
+    return f"{ALIAS} stays version {leader}: {comparison}"
 
 
 def compare_on_same_cells(
-    mine: pd.DataFrame, theirs: pd.DataFrame
+    held_out: pd.DataFrame, leader_held_out: pd.DataFrame
 ) -> tuple[float, float, int] | None:
     """Compare two laws by what they say of cells left out of both.
 
     Args:
-        mine: ``choice.held_out_errors`` of the newer law, whose measurements are the truth.
-        theirs: the same of the other.
+        held_out: ``choice.held_out_errors`` of the newer law, whose measurements are the truth.
+        leader_held_out: the same of the other.
 
     Returns:
         Root mean squared errors in bits, and the number of cells; None if there is no such cell.
     """
     keys = ["left_out", "size", "b"]
-    both = mine.merge(theirs, on=keys, suffixes=("", "_theirs")).dropna()
-    if both.empty:
+    merged_cells = held_out.merge(leader_held_out, on=keys, suffixes=("", "_leader")).dropna()
+    if merged_cells.empty:
         return None
-    errors = [both[name] - both["measured"] for name in ("predicted", "predicted_theirs")]
+    errors = [
+        merged_cells[name] - merged_cells["measured"] for name in ("predicted", "predicted_leader")
+    ]
     first, second = (float((error**2).mean() ** 0.5) for error in errors)
-    return first, second, len(both)
+    return first, second, len(merged_cells)
 
 
 def _signature() -> ModelSignature:

@@ -38,7 +38,9 @@ def log_report(
     tags = {
         "looped.kind": KIND,
         "task": ",".join(sorted({subject.runs[0].config.task for subject in subjects})),
-        "recipe": ",".join(sorted({each.runs[0].config.recipe_identity for each in subjects})),
+        "recipe": ",".join(
+            sorted({subject.runs[0].config.recipe_identity for subject in subjects})
+        ),
         "mlflow.note.content": note(report),
     }
     for section in report.sections:
@@ -63,7 +65,7 @@ def counts(report: Report) -> dict[str, float]:
         "report/tasks": float(len(report.sections)),
         "report/runs": float(len(runs)),
         "report/plateaued": float(sum(run.is_plateau for run in runs)),
-        "report/missing": float(len(report.missing)),
+        "report/missing": float(len(report.lacks)),
     } | {
         f"{name}/{verdict.value.replace(' ', '_')}": float(verdicts[kind, verdict.value])
         for kind, name in (("claim", "claims"), ("hypothesis", "hypotheses"))
@@ -76,11 +78,13 @@ def note(report: Report) -> str:
     tasks = [section.subject.task for section in report.sections]
     lines = ["The whole: `report/report.html`.", ""]
     lines += [f"| claim | {' | '.join(tasks)} |", "|---" * (1 + len(tasks)) + "|"]
-    for found in zip(*(section.findings for section in report.sections), strict=True):
-        said = [f"{each.verdict.value}, {page.interval(each)}" for each in found]
-        lines.append(f"| {found[0].statement} | {' | '.join(said)} |")
+    for findings_of_tasks in zip(*(section.findings for section in report.sections), strict=True):
+        columns = [
+            f"{finding.verdict.value}, {page.interval(finding)}" for finding in findings_of_tasks
+        ]
+        lines.append(f"| {findings_of_tasks[0].statement} | {' | '.join(columns)} |")
     for section in report.sections:
         lines += ["", f"**{section.subject.task}**: {section.subject.account}"]
         lines.append(joint_reading(section.hypotheses))
-    lines += ["", *(f"- Missing: {reason}" for reason in report.missing)]
+    lines += ["", *(f"- Missing: {reason}" for reason in report.lacks)]
     return "\n".join(lines)

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from analysis.answers.exchange import difference
 from analysis.report import drawing, seeds
 from analysis.report.exhibit import Exhibit
-from analysis.report.law import Law
+from analysis.report.law import FitOrReason
 from analysis.report.subject import Subject
+from analysis.scaling.fit import ScalingFit
 
 LOOK_FOR = (
     "What looping adds: E trained at b less E_M, the same seed's E at b = 1, in bits, one line per "
@@ -19,37 +20,46 @@ LOOK_FOR = (
 )
 
 
-def exhibit(studied: Mapping[str, tuple[Subject, Law]]) -> Exhibit:
+def exhibit(subjects_and_fits: Mapping[str, tuple[Subject, FitOrReason]]) -> Exhibit:
     """Draw the gain of loops on every task; by task, its runs and its law."""
-    gains = [measured(subject) for subject, _ in studied.values()]
+    gains = [measured_gains(subject) for subject, _ in subjects_and_fits.values()]
     table = pd.concat([gain for gain in gains if len(gain)] or [pd.DataFrame()], ignore_index=True)
     if not len(table):
         lacks = ("b across tasks: no size has evaluated runs at b = 1 and beyond",)
-        return Exhibit("across_tasks", "b across tasks", LOOK_FOR, missing=lacks)
-    laws = [_fitted(task, law) for task, (_, law) in studied.items() if law.fit is not None]
+        return Exhibit(name="across_tasks", title="b across tasks", look_for=LOOK_FOR, lacks=lacks)
+    laws = [
+        _law_curve(task, fit_or_reason.fit)
+        for task, (_, fit_or_reason) in subjects_and_fits.items()
+        if fit_or_reason.fit is not None
+    ]
     curves = pd.concat(laws, ignore_index=True) if laws else pd.DataFrame()
-    absent = tuple(
+    lacks_of_tasks = tuple(
         f"b across tasks: {task} has no size with evaluated runs at b = 1 and beyond"
-        for task, gain in zip(studied, gains, strict=True)
+        for task, gain in zip(subjects_and_fits, gains, strict=True)
         if not len(gain)
     )
     return Exhibit(
-        "across_tasks", "b across tasks", LOOK_FOR, _found(table), _joined(table, curves),
-        draw(table, curves), absent,
-    )  # fmt: skip
+        name="across_tasks",
+        title="b across tasks",
+        look_for=LOOK_FOR,
+        result=_result(table),
+        table=_joined(table, curves),
+        figure=draw(table, curves),
+        lacks=lacks_of_tasks,
+    )
 
 
-def measured(subject: Subject) -> pd.DataFrame:
+def measured_gains(subject: Subject) -> pd.DataFrame:
     """Tabulate ``task``, ``size``, ``b`` and the gain over b = 1, paired by seed."""
-    points = subject.learned
-    if not len(points):
+    rows = subject.learned_rows
+    if not len(rows):
         return pd.DataFrame()
-    base = points[points["b"] == 1].set_index(["size", "seed"])["expressivity"]
-    paired = points[points["b"] > 1].join(base.rename("own"), on=["size", "seed"], how="inner")
-    if not len(paired):
+    base = rows[rows["b"] == 1].set_index(["size", "seed"])["expressivity"]
+    paired_rows = rows[rows["b"] > 1].join(base.rename("base"), on=["size", "seed"], how="inner")
+    if not len(paired_rows):
         return pd.DataFrame()
-    paired = paired.assign(gain=paired["expressivity"] - paired["own"])
-    means = seeds.over_seeds(paired, ["size", "b"], "gain")
+    paired_rows = paired_rows.assign(gain=paired_rows["expressivity"] - paired_rows["base"])
+    means = seeds.over_seeds(paired_rows, ["size", "b"], "gain")
     return means.assign(task=subject.task, what="measured")
 
 
@@ -64,18 +74,18 @@ def draw(table: pd.DataFrame, laws: pd.DataFrame) -> Figure:
     panels = drawing.panels_of(figure, sizes, sharex=True, sharey=True)
     looks = drawing.marks(tasks)
     bs = sorted({1, *table["b"]})
-    for (size, task), own in table.groupby(["size", "task"], sort=False):
+    for (size, task), rows in table.groupby(["size", "task"], sort=False):
         (axes,), look = panels[size], looks[task]
-        bars = [own["mean"] - own["lower"], own["upper"] - own["mean"]]
+        bars = [rows["mean"] - rows["lower"], rows["upper"] - rows["mean"]]
         has_law = len(laws) and ((laws["size"] == size) & (laws["task"] == task)).any()
-        axes.errorbar(own["b"], own["mean"], bars, color=look["color"], marker=look["marker"],
+        axes.errorbar(rows["b"], rows["mean"], bars, color=look["color"], marker=look["marker"],
                       linestyle="none" if has_law else look["linestyle"], elinewidth=0.8,
                       label=task)  # fmt: skip
         if has_law:
-            law = laws[(laws["size"] == size) & (laws["task"] == task)]
-            axes.fill_between(law["b"], law["lower"], law["upper"], color=look["color"],
+            curve = laws[(laws["size"] == size) & (laws["task"] == task)]
+            axes.fill_between(curve["b"], curve["lower"], curve["upper"], color=look["color"],
                               **drawing.BAND)  # fmt: skip
-            axes.plot(law["b"], law["mean"], color=look["color"], linestyle=look["linestyle"],
+            axes.plot(curve["b"], curve["mean"], color=look["color"], linestyle=look["linestyle"],
                       linewidth=1, label=f"_{task}, law")  # fmt: skip
     for (axes,) in panels.values():
         axes.axhline(0, color="black", linewidth=0.8)
@@ -86,12 +96,11 @@ def draw(table: pd.DataFrame, laws: pd.DataFrame) -> Figure:
     return figure
 
 
-def _fitted(task: str, law: Law) -> pd.DataFrame:
-    assert law.fit is not None
-    points = law.fit.points
-    bs = np.geomspace(1, points.bs[-1], 40)
-    cells = pd.DataFrame([{"size": size, "b": b} for size in points.sizes for b in bs])
-    mean, lower, upper = difference(law.fit.best, cells, cells.assign(b=1.0), seeds.LEVEL)
+def _law_curve(task: str, fit: ScalingFit) -> pd.DataFrame:
+    run_table = fit.run_table
+    bs = np.geomspace(1, run_table.bs[-1], 40)
+    cells = pd.DataFrame([{"size": size, "b": b} for size in run_table.sizes for b in bs])
+    mean, lower, upper = difference(fit.best, cells, cells.assign(b=1.0), seeds.LEVEL)
     return cells.assign(mean=mean, lower=lower, upper=upper, task=task, what="law")
 
 
@@ -101,13 +110,13 @@ def _joined(table: pd.DataFrame, laws: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).reindex(columns=columns)
 
 
-def _found(table: pd.DataFrame) -> str:
-    last = table.loc[table.groupby(["task", "size"], sort=False)["b"].idxmax()]
-    said = [
-        f"{row.task}, {row.size}: {seeds.shown(row.mean, row.lower, row.upper, 3)} bits "
+def _result(table: pd.DataFrame) -> str:
+    last_rows = table.loc[table.groupby(["task", "size"], sort=False)["b"].idxmax()]
+    gains = [
+        f"{row.task}, {row.size}: {seeds.with_interval(row.mean, row.lower, row.upper, 3)} bits "
         f"at b = {row.b}"
-        for row in last.itertuples()
+        for row in last_rows.itertuples()
     ]
     tasks = table["task"].nunique()
-    lone = " One task alone: nothing to compare it with yet." if tasks == 1 else ""
-    return f"Gain over b = 1: {'; '.join(said)}.{lone}"
+    remark = " One task alone: nothing to compare it with yet." if tasks == 1 else ""
+    return f"Gain over b = 1: {'; '.join(gains)}.{remark}"

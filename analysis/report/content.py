@@ -20,7 +20,7 @@ from analysis.report.exhibit import Exhibit
 from analysis.report.subject import Subject
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Section:
     """What is shown of one task.
 
@@ -37,14 +37,14 @@ class Section:
     hypotheses: Sequence[Finding]
 
     @property
-    def missing(self) -> list[str]:
+    def lacks(self) -> list[str]:
         """What the runs do not allow to be shown or judged."""
-        unjudged = {"claims": self.findings, "hypotheses": self.hypotheses}
+        findings_by_kind = {"claims": self.findings, "hypotheses": self.hypotheses}
         counts = {
-            name: (sum(each.verdict is Verdict.MISSING for each in findings), len(findings))
-            for name, findings in unjudged.items()
+            name: (sum(finding.verdict is Verdict.MISSING for finding in findings), len(findings))
+            for name, findings in findings_by_kind.items()
         }
-        return [reason for each in self.exhibits for reason in each.missing] + [
+        return [reason for exhibit in self.exhibits for reason in exhibit.lacks] + [
             f"{name}: {count} of {total} are not measured by these runs"
             for name, (count, total) in counts.items()
             if count
@@ -66,12 +66,12 @@ class Report:
     @property
     def captions(self) -> dict[str, str]:
         """Captions by the name of the figure's files."""
-        named = {
-            f"{section.subject.slug}/{each.name}": each.caption
+        captions = {
+            f"{section.subject.slug}/{exhibit.name}": exhibit.caption
             for section in self.sections
-            for each in section.exhibits
+            for exhibit in section.exhibits
         }
-        return named | {self.across.name: self.across.caption}
+        return captions | {self.across.name: self.across.caption}
 
     @property
     def claims(self) -> pd.DataFrame:
@@ -85,14 +85,14 @@ class Report:
         return table[["task", "kind", *table.columns.drop(["task", "kind"])]]
 
     @property
-    def missing(self) -> list[str]:
+    def lacks(self) -> list[str]:
         """What could not be shown, each with its task."""
-        of_tasks = [
+        lacks_of_tasks = [
             f"{section.subject.task}: {reason}"
             for section in self.sections
-            for reason in section.missing
+            for reason in section.lacks
         ]
-        return [*of_tasks, *self.across.missing]
+        return [*lacks_of_tasks, *self.across.lacks]
 
 
 def make(subjects: Sequence[Subject], resamples: int) -> Report:
@@ -102,22 +102,25 @@ def make(subjects: Sequence[Subject], resamples: int) -> Report:
         subjects: one per task.
         resamples: of the laws' bootstrap.
     """
-    laws = {subject.task: law.fit(subject, resamples) for subject in subjects}
+    fits = {subject.task: law.fit(subject, resamples) for subject in subjects}
     sections = [
         Section(
-            each, _exhibits(each, laws[each.task]), judge(each.runs), judge(each.every, HYPOTHESES)
+            subject=subject,
+            exhibits=_exhibits(subject, fits[subject.task]),
+            findings=judge(subject.runs),
+            hypotheses=judge(subject.runs_of_task, HYPOTHESES),
         )
-        for each in subjects
+        for subject in subjects
     ]
-    studied = {each.task: (each, laws[each.task]) for each in subjects}
-    return Report(sections, across_tasks.exhibit(studied))
+    subjects_and_fits = {subject.task: (subject, fits[subject.task]) for subject in subjects}
+    return Report(sections, across_tasks.exhibit(subjects_and_fits))
 
 
-def _exhibits(subject: Subject, fitted: law.Law) -> list[Exhibit]:
+def _exhibits(subject: Subject, fit_or_reason: law.FitOrReason) -> list[Exhibit]:
     exhibits = [performance.exhibit(subject)]
-    if len(subject.points):
-        exhibits += [*extrapolation.exhibits(subject), law.exhibit(subject, fitted)]
+    if len(subject.table):
+        exhibits += [*extrapolation.exhibits(subject), law.exhibit(subject, fit_or_reason)]
     exhibits.append(cost.exhibit(subject))
-    if len(subject.points):
+    if len(subject.table):
         exhibits.append(pareto.exhibit(subject))
     return exhibits + loss.exhibits(subject)

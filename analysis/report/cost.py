@@ -1,6 +1,7 @@
 """What a further loop costs - time, arithmetic, memory - and the error that it buys."""
 
 from collections import defaultdict
+from collections.abc import Hashable
 from dataclasses import dataclass
 from statistics import median
 
@@ -13,6 +14,7 @@ from matplotlib.ticker import NullLocator
 from analysis.report import drawing, performance
 from analysis.report.exhibit import Exhibit
 from analysis.report.subject import Subject
+from analysis.runs.logged_run import LoggedRun
 
 
 @dataclass(frozen=True)
@@ -40,48 +42,60 @@ def exhibit(subject: Subject) -> Exhibit:
         "is the better buy. FLOPs are those of one run's matrix products; seconds and memory are "
         "measured, the median over the training and over seeds."
     )
-    found = []
-    shared = table[table["clock"] == "shared"]
-    if len(shared):
-        found.append(
+    sentences = []
+    shared_rows = table[table["clock"] == "shared"]
+    if len(shared_rows):
+        sentences.append(
             "Runs that trained as one program have their seconds and memory together, which say "
             "nothing of a single b: "
             + ", ".join(
-                f"{size} {own['seconds'].iloc[0]:.2g} s a step for {own['sharing'].iloc[0]} runs"
-                for size, own in shared.groupby("size", sort=False)
+                f"{size} {rows['seconds'].iloc[0]:.2g} s a step for {rows['sharing'].iloc[0]} runs"
+                for size, rows in shared_rows.groupby("size", sort=False)
             )
             + "."
         )
-    for size, own in table.groupby("size", sort=False):
-        first, last = own.iloc[0], own.iloc[-1]
+    for size, rows_of_size in table.groupby("size", sort=False):
+        first, last = rows_of_size.iloc[0], rows_of_size.iloc[-1]
         if first["b"] != last["b"]:
             factor = last["flops"] / first["flops"]
-            found.append(f"{size}: b = {last['b']} takes {factor:.3g} times the FLOPs of "
+            sentences.append(f"{size}: b = {last['b']} takes {factor:.3g} times the FLOPs of "
                          f"b = {first['b']}{_bought(first, last)}.")  # fmt: skip
-    missing = []
+    lacks = []
     if table["seconds"].isna().all():
-        missing.append("time of a step: no run logged its speed")
+        lacks.append("time of a step: no run logged its speed")
     elif (table["clock"] != "own").all():
-        missing.append("time and memory of a step at each b: the runs trained as one program")
+        lacks.append("time and memory of a step at each b: the runs trained as one program")
     if table["peak_mib"].isna().all():
-        missing.append("memory: no run logged memory/peak_mib (runs of older versions did not)")
-    return Exhibit("cost", "Cost of raising b", look_for, " ".join(found), table, draw(table),
-                   tuple(missing))  # fmt: skip
+        lacks.append("memory: no run logged memory/peak_mib (runs of older versions did not)")
+    return Exhibit(
+        name="cost",
+        title="Cost of raising b",
+        look_for=look_for,
+        result=" ".join(sentences),
+        table=table,
+        figure=draw(table),
+        lacks=tuple(lacks),
+    )
 
 
 def costs(subject: Subject) -> pd.DataFrame:
     """Tabulate what a step of each (size, b) costs.
+
+    Runs of one program share their clock. Which program a run trained in is its tag
+    ``looped.program``; runs made before there was that tag are taken to be one program where they
+    have the same size and the same speed to the last digit, which no two programs have.
 
     Returns:
         ``size``, ``b``, ``runs``, ``flops``, ``seconds``, ``peak_mib``, ``clock`` (``own``, or
         ``shared`` where runs of several b trained as one program), ``sharing`` (how many runs
         had that clock), and ``nmse`` (geometric mean of the seeds that learned).
     """
-    clocks: dict[tuple[str, float], list[int]] = defaultdict(list)  # b of the runs that share one
-    rows = []
+    bs_by_program: dict[Hashable, list[int]] = defaultdict(list)
+    programs, rows = [], []
     for run in subject.runs:
         speed = median(run.speed) if run.speed else run.metrics.get("speed/steps_per_s", np.nan)
-        clocks[run.config.size, speed].append(run.config.b)
+        programs.append(_program(run, speed))
+        bs_by_program[programs[-1]].append(run.config.b)
         rows.append(
             {
                 "size": run.config.size,
@@ -89,23 +103,28 @@ def costs(subject: Subject) -> pd.DataFrame:
                 "flops": float(run.config.step_flops),
                 "seconds": 1 / speed,
                 "peak_mib": run.metrics.get("memory/peak_mib", np.nan),
-                "speed": speed,
             }
         )
     table = pd.DataFrame(rows)
-    # no two programs have the same speed to the last digit: runs that do were one program
-    used = [clocks[clock] for clock in zip(table["size"], table["speed"], strict=True)]
-    table["clock"] = ["shared" if len(set(bs)) > 1 else "own" for bs in used]
-    table["sharing"] = [len(bs) for bs in used]
+    bs_sharing = [[] if program is None else bs_by_program[program] for program in programs]
+    table["clock"] = ["shared" if len(set(bs)) > 1 else "own" for bs in bs_sharing]
+    table["sharing"] = [len(bs) for bs in bs_sharing]
     groups = table.groupby(["size", "b"], sort=False)
     cells = groups.agg(
         runs=("flops", "size"), flops=("flops", "first"), seconds=("seconds", "median"),
         peak_mib=("peak_mib", "median"), clock=("clock", "max"), sharing=("sharing", "max"),
     ).reset_index()  # fmt: skip
-    if not len(subject.learned):
+    if not len(subject.learned_rows):
         return cells.assign(nmse=np.nan)
-    errors = performance.cells(subject.points)[["size", "b", "nmse"]]
+    errors = performance.cells(subject.table)[["size", "b", "nmse"]]
     return cells.merge(errors, on=["size", "b"], how="left")
+
+
+def _program(run: LoggedRun, speed: float) -> Hashable | None:
+    """Say what identifies the program that a run trained in; None where nothing does."""
+    if run.program is not None:
+        return run.program
+    return None if np.isnan(speed) else (run.config.size, speed)
 
 
 @drawing.styled
@@ -122,9 +141,9 @@ def draw(table: pd.DataFrame) -> Figure:
     looks = drawing.marks(table["size"].unique())
     for kind in kinds:
         upper, lower = panels[kind.name]
-        for size, own in table.groupby("size", sort=False):
-            is_shared = kind.is_of_program and (own["clock"] == "shared").any()
-            _draw_size(upper, lower, own, kind.column, looks[size], is_shared)
+        for size, rows_of_size in table.groupby("size", sort=False):
+            is_shared = kind.is_of_program and (rows_of_size["clock"] == "shared").any()
+            _draw_size(upper, lower, rows_of_size, kind.column, looks[size], is_shared)
         drawing.trained_axis(upper, sorted(table["b"].unique()))
         drawing.error_axis(upper, kind.label)
         lower.set(xscale="log", xlabel=kind.label)
@@ -138,21 +157,21 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _draw_size(
-    upper: Axes, lower: Axes, own: pd.DataFrame, column: str, look: dict[str, object],
+    upper: Axes, lower: Axes, rows_of_size: pd.DataFrame, column: str, look: dict[str, object],
     is_shared: bool,
 ) -> None:  # fmt: skip
-    size = own["size"].iloc[0]
+    size = rows_of_size["size"].iloc[0]
     colour = look["color"]
     if is_shared:
-        upper.plot(own["b"], own[column], "--", color=colour, linewidth=1,
+        upper.plot(rows_of_size["b"], rows_of_size[column], "--", color=colour, linewidth=1,
                    label=f"{size}: one program for all b")  # fmt: skip
         return
-    upper.plot(own["b"], own[column], color=colour, marker=look["marker"],
+    upper.plot(rows_of_size["b"], rows_of_size[column], color=colour, marker=look["marker"],
                linestyle=look["linestyle"], label=size)  # fmt: skip
-    known = own.dropna(subset=[column, "nmse"])
-    if len(known):
-        lower.plot(known[column], known["nmse"], color=colour, marker=look["marker"],
-                   linestyle=look["linestyle"], label=size)  # fmt: skip
+    rows_with_error = rows_of_size.dropna(subset=[column, "nmse"])
+    if len(rows_with_error):
+        lower.plot(rows_with_error[column], rows_with_error["nmse"], color=colour,
+                   marker=look["marker"], linestyle=look["linestyle"], label=size)  # fmt: skip
 
 
 def _bought(first: pd.Series, last: pd.Series) -> str:

@@ -33,11 +33,11 @@ def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
     """Make a function draw in the report's style."""
 
     @wraps(draw)
-    def drawn(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
+    def draw_in_style(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
         with style():
             return draw(*args, **kwargs)
 
-    return drawn
+    return draw_in_style
 
 
 def marks(values: Iterable[Any]) -> dict[Any, dict[str, Any]]:
@@ -68,7 +68,7 @@ def loops_axis(axes: Axes, farthest: int) -> None:
     axes.set(xlabel="loops run", xlim=(0, farthest * 1.03))
 
 
-def _written(value: float, _: int | None = None) -> str:
+def _tick_text(value: float, _: int | None = None) -> str:
     """Write a tick: 0.002, and a power of ten only where the zeros would not be counted."""
     if 1e-4 <= value < 1e5:
         return f"{value:g}"
@@ -80,10 +80,10 @@ def error_axis(axes: Axes, label: str) -> None:
     """Make the y-axis logarithmic, with few enough ticks to read."""
     axes.set(yscale="log", ylabel=label)
     low, high = axes.get_ylim()
-    within = [subs for range_, subs in _TICKS.items() if high / low <= range_]
-    if within:
-        axes.yaxis.set_major_locator(LogLocator(subs=within[0]))
-        axes.yaxis.set_major_formatter(FuncFormatter(_written))
+    tick_choices = [subs for range_, subs in _TICKS.items() if high / low <= range_]
+    if tick_choices:
+        axes.yaxis.set_major_locator(LogLocator(subs=tick_choices[0]))
+        axes.yaxis.set_major_formatter(FuncFormatter(_tick_text))
     axes.yaxis.set_minor_locator(NullLocator())
 
 
@@ -108,10 +108,10 @@ def legend_below(
 
 
 def panels_of(
-    figure: Figure, titles: Sequence[str], rows: int = 1, **shared: Any
+    figure: Figure, titles: Sequence[str], rows: int = 1, **options: Any
 ) -> Mapping[str, list[Axes]]:
     """Make a column of panels for each title; return them by title, from the top."""
-    grid = figure.subplots(rows, len(titles), squeeze=False, **shared)
+    grid = figure.subplots(rows, len(titles), squeeze=False, **options)
     for axes, title in zip(grid[0], titles, strict=True):
         axes.set_title(title)
     return {title: list(grid[:, column]) for column, title in enumerate(titles)}

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Exhibit:
     """A figure, the table behind it, and what to see in it.
 
@@ -14,23 +14,23 @@ class Exhibit:
         name: of its files.
         title: a few words.
         look_for: what the figure shows, and how to read it.
-        found: what is there, computed from the table.
+        result: what is there, computed from the table.
         table: every number that the figure shows.
         figure: None where there is nothing to draw.
-        missing: why there is nothing to draw, or what the figure lacks.
+        lacks: why there is nothing to draw, or what the figure lacks.
         text: more, as preformatted text.
     """
 
     name: str
     title: str
     look_for: str
-    found: str = ""
+    result: str = ""
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
     figure: Figure | None = None
-    missing: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
     text: str = ""
 
     @property
     def caption(self) -> str:
         """What is to be seen, and what is there."""
-        return " ".join(part for part in (self.look_for, self.found) if part)
+        return " ".join(part for part in (self.look_for, self.result) if part)

@@ -30,27 +30,41 @@ def exhibits(subject: Subject) -> list[Exhibit]:
         "Compare the panels to see which size keeps its quality."
     )
     band = f" Bands: {seeds.WHAT}, of the logarithm, cut where they leave the panel."
-    missing = []
+    lacks: list[str] = []
     if table["state_change"].isna().all():
-        missing.append("fixed point: the state's change was not measured")
-    stuck = sum(run.is_plateau for run in subject.evaluated)
-    if stuck:
-        band += f" {stuck} plateaued runs are left out."
+        lacks.append("fixed point: the state's change was not measured")
+    n_plateaued = sum(run.is_plateau for run in subject.evaluated_runs)
+    if n_plateaued:
+        band += f" {n_plateaued} plateaued runs are left out."
     first = Exhibit(
-        "extrapolation", "Extrapolation 1: over evaluated loops", absolute + band,
-        _found_absolute(table), table, draw_absolute(table), tuple(missing),
-    )  # fmt: skip
-    further = beyond(table)
-    if not (further["loop"] > further["b"]).any():
-        lacks = ("extrapolation beyond b: no run was evaluated for more loops than its b",)
-        return [first, Exhibit("beyond", "Extrapolation 2: beyond b", relative, missing=lacks)]
+        name="extrapolation",
+        title="Extrapolation 1: over evaluated loops",
+        look_for=absolute + band,
+        result=_absolute_result(table),
+        table=table,
+        figure=draw_absolute(table),
+        lacks=tuple(lacks),
+    )
+    later_rows = rows_beyond(table)
+    if not (later_rows["loop"] > later_rows["b"]).any():
+        reason = "extrapolation beyond b: no run was evaluated for more loops than its b"
+        return [
+            first,
+            Exhibit(
+                name="beyond", title="Extrapolation 2: beyond b", look_for=relative, lacks=(reason,)
+            ),
+        ]
     return [
         first,
         Exhibit(
-            "beyond", "Extrapolation 2: beyond b, relative to b", relative + band,
-            _found_relative(further), further, draw_relative(further),
+            name="beyond",
+            title="Extrapolation 2: beyond b, relative to b",
+            look_for=relative + band,
+            result=_relative_result(later_rows),
+            table=later_rows,
+            figure=draw_relative(later_rows),
         ),
-    ]  # fmt: skip
+    ]
 
 
 def curves(subject: Subject) -> pd.DataFrame:
@@ -60,7 +74,7 @@ def curves(subject: Subject) -> pd.DataFrame:
     runs are left out.
     """
     rows = []
-    for run in subject.evaluated:
+    for run in subject.evaluated_runs:
         if not run.is_plateau:
             errors, b = run.loops["nmse"], run.config.b
             changes = dict(enumerate(run.state_change, 2))
@@ -73,7 +87,7 @@ def curves(subject: Subject) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).astype({"state_change": float})
 
 
-def beyond(table: pd.DataFrame) -> pd.DataFrame:
+def rows_beyond(table: pd.DataFrame) -> pd.DataFrame:
     """Keep what is at b or beyond it."""
     return table[table["loop"] >= table["b"]].drop(columns=["nmse", "state_change"])
 
@@ -111,17 +125,17 @@ def draw_relative(table: pd.DataFrame) -> Figure:
     more, below.
     """
     sizes = list(table["size"].unique())
-    looped = table[table["b"] > 1]
-    is_split = 0 < len(looped) < len(table)
+    looped_rows = table[table["b"] > 1]
+    is_split = 0 < len(looped_rows) < len(table)
     rows = 2 if is_split else 1
     figure = Figure(figsize=(max(5.0, 3.6 * len(sizes)), 6.0 if is_split else 4.2))
     panels = drawing.panels_of(figure, sizes, rows, sharex=True, sharey="row")
     bs = sorted(table["b"].unique())
-    for row, (shown, label) in enumerate(
-        [(table, "NMSE after t loops / after b"), (looped, "the same, b > 1 alone")][:rows]
+    for row, (panel_rows, label) in enumerate(
+        [(table, "NMSE after t loops / after b"), (looped_rows, "the same, b > 1 alone")][:rows]
     ):
-        _draw_means(panels, shown, "ratio", row, bs)
-        drawing.frame(panels[sizes[0]][row], shown["ratio"], 1.1)
+        _draw_means(panels, panel_rows, "ratio", row, bs)
+        drawing.frame(panels[sizes[0]][row], panel_rows["ratio"], 1.1)
         drawing.error_axis(panels[sizes[0]][row], label)
     for column in panels.values():
         for axes in column:
@@ -149,36 +163,38 @@ def _draw_means(
             axes.fill_between(mean["loop"], mean["lower"], mean["upper"], color=look["color"],
                               **drawing.BAND)  # fmt: skip
         else:
-            own = table[(table["size"] == size) & (table["b"] == b)]
-            for seed, curve in own.groupby("seed"):
+            rows_of_cell = table[(table["size"] == size) & (table["b"] == b)]
+            for seed, curve in rows_of_cell.groupby("seed"):
                 axes.plot(curve["loop"], curve[column], color=look["color"], linewidth=0.5,
                           alpha=0.5, label=f"_b = {b}, seed {seed}")  # fmt: skip
-        trained = [index for index, loop in enumerate(mean["loop"]) if loop == b]
+        mark_indices = [index for index, loop in enumerate(mean["loop"]) if loop == b]
         axes.plot(mean["loop"], mean["mean"], color=look["color"], linestyle=look["linestyle"],
-                  marker=look["marker"], markevery=trained, markersize=7,
+                  marker=look["marker"], markevery=mark_indices, markersize=7,
                   label=f"b = {b}")  # fmt: skip
 
 
-def _found_absolute(table: pd.DataFrame) -> str:
+def _absolute_result(table: pd.DataFrame) -> str:
     means = seeds.geometric_over_seeds(table, BY, "nmse")
-    said = []
-    for size, own in means.groupby("size", sort=False):
-        best = own.loc[own["mean"].idxmin()]
-        said.append(
+    sentences = []
+    for size, means_of_size in means.groupby("size", sort=False):
+        best = means_of_size.loc[means_of_size["mean"].idxmin()]
+        sentences.append(
             f"{size}: least {best['mean']:.2g}, trained at b = {best['b']}, "
             f"after {best['loop']} loops."
         )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
-def _found_relative(table: pd.DataFrame) -> str:
-    last = table[table["loop"] == table.groupby(["size", "b", "seed"])["loop"].transform("max")]
-    last = last[last["loop"] > last["b"]]
-    means = seeds.geometric_over_seeds(last, ["size", "b"], "ratio")
-    said = []
-    for size, own in means.groupby("size", sort=False):
-        ratios = ", ".join(f"{row.mean:#.3g} (b = {row.b})" for row in own.itertuples())
-        said.append(f"{size}: {ratios}.")
-    loops = sorted(last["loop"].unique())
+def _relative_result(table: pd.DataFrame) -> str:
+    last_rows = table[
+        table["loop"] == table.groupby(["size", "b", "seed"])["loop"].transform("max")
+    ]
+    last_rows = last_rows[last_rows["loop"] > last_rows["b"]]
+    means = seeds.geometric_over_seeds(last_rows, ["size", "b"], "ratio")
+    sentences = []
+    for size, means_of_size in means.groupby("size", sort=False):
+        ratios = ", ".join(f"{row.mean:#.3g} (b = {row.b})" for row in means_of_size.itertuples())
+        sentences.append(f"{size}: {ratios}.")
+    loops = sorted(last_rows["loop"].unique())
     after = f"{loops[0]}" if len(loops) == 1 else f"{loops[0]} to {loops[-1]}"
-    return f"After {after} loops the error is so many times that at b: " + " ".join(said)
+    return f"After {after} loops the error is so many times that at b: " + " ".join(sentences)

@@ -26,10 +26,10 @@ def write(folder: Path, report: Report, title: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pictures = {}
     for section in report.sections:
-        own = folder / section.subject.slug
-        own.mkdir(exist_ok=True)
+        section_folder = folder / section.subject.slug
+        section_folder.mkdir(exist_ok=True)
         for exhibit in section.exhibits:
-            pictures[f"{section.subject.slug}/{exhibit.name}"] = _write(own, exhibit)
+            pictures[f"{section.subject.slug}/{exhibit.name}"] = _write(section_folder, exhibit)
     pictures[report.across.name] = _write(folder, report.across)
     report.claims.to_csv(folder / "claims.csv", index=False)
     captions = json.dumps(report.captions, indent=1, ensure_ascii=False)

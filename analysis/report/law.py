@@ -7,7 +7,7 @@ from analysis.report.exhibit import Exhibit
 from analysis.report.subject import Subject
 from analysis.scaling import figures
 from analysis.scaling.fit import ScalingFit, fit_scaling
-from analysis.scaling.points import PointsError
+from analysis.scaling.run_table import RunTableError
 
 LOOK_FOR = (
     "The function b of E_LM = b(E_M), fitted to the runs (marks) that learned, with its 95 % band; "
@@ -15,29 +15,35 @@ LOOK_FOR = (
 )
 
 
-class Law(NamedTuple):
+class FitOrReason(NamedTuple):
     """A fitted law, or the reason why there is none."""
 
     fit: ScalingFit | None
     reason: str = ""
 
 
-def fit(subject: Subject, resamples: int) -> Law:
+def fit(subject: Subject, resamples: int) -> FitOrReason:
     """Fit the law to the runs that learned."""
-    if not len(subject.learned):
-        return Law(None, "a law needs evaluated runs that learned, got none")
+    if not len(subject.learned_rows):
+        return FitOrReason(None, "a law needs evaluated runs that learned, got none")
     try:
-        return Law(fit_scaling(subject.learned, resamples=resamples))
-    except PointsError as error:
-        return Law(None, str(error))
+        return FitOrReason(fit_scaling(subject.learned_rows, resamples=resamples))
+    except RunTableError as error:
+        return FitOrReason(None, str(error))
 
 
-def exhibit(subject: Subject, law: Law) -> Exhibit:
+def exhibit(subject: Subject, fit_or_reason: FitOrReason) -> Exhibit:
     """Draw the law."""
-    if law.fit is None:
-        return Exhibit("law", "Law", LOOK_FOR, missing=(f"law: {law.reason}",))
+    law, reason = fit_or_reason
+    if law is None:
+        return Exhibit(name="law", title="Law", look_for=LOOK_FOR, lacks=(f"law: {reason}",))
     draw = drawing.styled(figures.law)
     return Exhibit(
-        "law", "Law", LOOK_FOR, law.fit.verdict, law.fit.best.parameters(),
-        draw(law.fit, subject.ceiling_bits), text=law.fit.report(),
-    )  # fmt: skip
+        name="law",
+        title="Law",
+        look_for=LOOK_FOR,
+        result=law.verdict,
+        table=law.best.parameters(),
+        figure=draw(law, subject.ceiling_bits),
+        text=law.report(),
+    )

@@ -10,29 +10,42 @@ from analysis.report.exhibit import Exhibit
 from analysis.report.subject import Subject
 
 SHARE = 25
-"""A point of a smoothed curve is the geometric mean of one 25th of all points."""
+"""A sample of a smoothed curve is the geometric mean of one 25th of all samples."""
 
 
 def exhibits(subject: Subject) -> list[Exhibit]:
     """Draw the training curves of each size of a task."""
     table = curves(subject)
-    untold = sum(not run.training.get("step") for run in subject.runs)
-    lacks = (f"training curves: {untold} of {len(subject.runs)} runs have none",) if untold else ()
+    n_without_curve = sum(not run.training.get("step") for run in subject.runs)
+    lacks = (
+        (f"training curves: {n_without_curve} of {len(subject.runs)} runs have none",)
+        if n_without_curve
+        else ()
+    )
     look_for = (
         "Loss of the training (mean over the loops that it sees), a panel per seed, pale: as "
         "logged, full: smoothed. Curves of one seed start from the same weights. Below, the "
         "smoothed curves over that of b = 1: a level line differs from it by a factor alone."
     )
     if not len(table):
-        return [Exhibit("loss", "Loss", look_for, missing=lacks)]
-    shown: list[Exhibit] = []
-    for size, own in table.groupby("size", sort=False):
-        found = _found(own) + ("" if (own["b"] == 1).any() else " No run at b = 1 to compare with.")
-        shown.append(
-            Exhibit(f"loss-{size}", f"Loss: {size}", look_for, found, own, draw(own),
-                    lacks if not shown else ())
-        )  # fmt: skip
-    return shown
+        return [Exhibit(name="loss", title="Loss", look_for=look_for, lacks=lacks)]
+    exhibits_of_sizes: list[Exhibit] = []
+    for size, rows_of_size in table.groupby("size", sort=False):
+        result = _result(rows_of_size) + (
+            "" if (rows_of_size["b"] == 1).any() else " No run at b = 1 to compare with."
+        )
+        exhibits_of_sizes.append(
+            Exhibit(
+                name=f"loss-{size}",
+                title=f"Loss: {size}",
+                look_for=look_for,
+                result=result,
+                table=rows_of_size,
+                figure=draw(rows_of_size),
+                lacks=lacks if not exhibits_of_sizes else (),
+            )
+        )
+    return exhibits_of_sizes
 
 
 def curves(subject: Subject) -> pd.DataFrame:
@@ -74,14 +87,14 @@ def draw(table: pd.DataFrame) -> Figure:
         figure, titles, rows, sharex=True, sharey="row", height_ratios=heights
     )
     looks = drawing.marks(sorted(table["b"].unique()))
-    for (seed, b), own in table.groupby(["seed", "b"]):
+    for (seed, b), curve in table.groupby(["seed", "b"]):
         column, look = panels[f"seed {seed}"], looks[b]
         line = {"color": look["color"], "linestyle": look["linestyle"]}
-        column[0].plot(own["step"], own["loss"], color=look["color"], linewidth=0.5, alpha=0.35,
+        column[0].plot(curve["step"], curve["loss"], color=look["color"], linewidth=0.5, alpha=0.35,
                        label=f"_b = {b}, as logged")  # fmt: skip
-        column[0].plot(own["step"], own["smoothed"], **line, label=f"b = {b}")
+        column[0].plot(curve["step"], curve["smoothed"], **line, label=f"b = {b}")
         if has_ratio:
-            column[1].plot(own["step"], own["ratio"], **line, label=f"b = {b}")
+            column[1].plot(curve["step"], curve["ratio"], **line, label=f"b = {b}")
     drawing.error_axis(panels[titles[0]][0], "loss: squared error / Var(y)")
     if has_ratio:
         drawing.error_axis(panels[titles[0]][1], "loss / loss at b = 1")
@@ -101,13 +114,13 @@ def _smoothed(loss: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(np.exp(window.mean()), dtype=np.float64)
 
 
-def _found(table: pd.DataFrame) -> str:
-    last = table[table["step"] == table.groupby(["b", "seed"])["step"].transform("max")]
-    ends = np.exp(np.log(last["smoothed"]).groupby(last["b"]).mean())
-    ratios = np.exp(np.log(last["ratio"]).groupby(last["b"]).mean())
-    shown = ", ".join(
+def _result(table: pd.DataFrame) -> str:
+    last_rows = table[table["step"] == table.groupby(["b", "seed"])["step"].transform("max")]
+    ends = np.exp(np.log(last_rows["smoothed"]).groupby(last_rows["b"]).mean())
+    ratios = np.exp(np.log(last_rows["ratio"]).groupby(last_rows["b"]).mean())
+    end_values = ", ".join(
         f"{value:.2g} at b = {b}"
         + (f" ({ratios[b]:.2g} of that at b = 1)" if b != 1 and ratios[b] == ratios[b] else "")
         for b, value in ends.items()
     )
-    return f"At the end, geometric mean over seeds: {shown}."
+    return f"At the end, geometric mean over seeds: {end_values}."

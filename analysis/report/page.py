@@ -37,7 +37,7 @@ def render(report: Report, pictures: Mapping[str, bytes], title: str) -> str:
         f"<h1>{escape(title)}</h1>",
         f'<p class="faint">{escape(_account(report))}</p>',
         _contents(report),
-        _missing(report.missing),
+        _lacks(report.lacks),
         *(part for section in report.sections for part in _section(section, pictures)),
         f'<h2 id="across">{escape(report.across.title)}</h2>',
         _exhibit(report.across, report.across.name, pictures[report.across.name]),
@@ -70,11 +70,11 @@ def _account(report: Report) -> str:
 
 def _contents(report: Report) -> str:
     links = [(section.subject.slug, section.subject.task) for section in report.sections]
-    shown = [f'<a href="#{anchor}">{escape(name)}</a>' for anchor, name in links]
-    return f'<nav>{"".join(shown)}<a href="#across">{escape(report.across.title)}</a></nav>'
+    anchors = [f'<a href="#{anchor}">{escape(name)}</a>' for anchor, name in links]
+    return f'<nav>{"".join(anchors)}<a href="#across">{escape(report.across.title)}</a></nav>'
 
 
-def _missing(reasons: Sequence[str]) -> str:
+def _lacks(reasons: Sequence[str]) -> str:
     if not reasons:
         return '<p class="faint">Nothing is missing.</p>'
     items = "".join(f"<li>Missing: {escape(reason)}</li>" for reason in reasons)
@@ -92,9 +92,9 @@ def _section(section: Section, pictures: Mapping[str, bytes]) -> list[str]:
         f"<p>{escape(joint_reading(section.hypotheses))}</p>",
         _details("each at equal steps and equal FLOPs", _findings(section.hypotheses)),
         *(
-            f'<h3 id="{slug}-{each.name}">{escape(each.title)}</h3>\n'
-            + _exhibit(each, f"{slug}/{each.name}", pictures[f"{slug}/{each.name}"])
-            for each in section.exhibits
+            f'<h3 id="{slug}-{exhibit.name}">{escape(exhibit.title)}</h3>\n'
+            + _exhibit(exhibit, f"{slug}/{exhibit.name}", pictures[f"{slug}/{exhibit.name}"])
+            for exhibit in section.exhibits
         ),
     ]
 
@@ -103,19 +103,19 @@ def _exhibit(exhibit: Exhibit, name: str, picture: bytes) -> str:
     parts = []
     if picture:
         data = base64.b64encode(picture).decode()
-        alt = escape(f"{exhibit.title}. {exhibit.found}", quote=True)
+        alt = escape(f"{exhibit.title}. {exhibit.result}", quote=True)
         parts.append(f'<img src="data:image/svg+xml;base64,{data}" alt="{alt}">')
-    found = f'<p class="found">{escape(exhibit.found)}</p>' if exhibit.found else ""
-    parts.append(f"<figcaption><p>{escape(exhibit.look_for)}</p>{found}</figcaption>")
+    result = f'<p class="found">{escape(exhibit.result)}</p>' if exhibit.result else ""
+    parts.append(f"<figcaption><p>{escape(exhibit.look_for)}</p>{result}</figcaption>")
     lines = [f'<figure id="{name.replace("/", "-")}-figure">', *parts, "</figure>"]
-    lines += [f'<div class="missing">Missing: {escape(each)}</div>' for each in exhibit.missing]
+    lines += [f'<div class="missing">Missing: {escape(lack)}</div>' for lack in exhibit.lacks]
     if 0 < len(exhibit.table) <= MOST_ROWS:
         lines.append(_details("the numbers", _table(exhibit.table)))
     elif len(exhibit.table):
         rows = f"{len(exhibit.table):,}"
         lines.append(f'<p class="faint">The numbers, {rows} rows: {escape(name)}.csv</p>')
     if exhibit.text:
-        lines.append(_details("the whole report of the fit", f"<pre>{escape(exhibit.text)}</pre>"))
+        lines.append(_details("the whole text of the fit", f"<pre>{escape(exhibit.text)}</pre>"))
     return "\n".join(lines)
 
 
@@ -127,14 +127,14 @@ def _table(table: pd.DataFrame) -> str:
     head = "".join(f"<th>{escape(str(name))}</th>" for name in table)
     rows = "".join(
         "<tr>"
-        + "".join(f'<td class="number">{escape(_shown(value))}</td>' for value in row)
+        + "".join(f'<td class="number">{escape(_cell_text(value))}</td>' for value in row)
         + "</tr>"
         for row in table.itertuples(index=False)
     )
     return f'<div class="scroll"><table><tr>{head}</tr>{rows}</table></div>'
 
 
-def _shown(value: Any) -> str:
+def _cell_text(value: Any) -> str:
     if isinstance(value, float):
         return "" if pd.isna(value) else f"{value:.4g}"
     return str(value)
@@ -142,15 +142,16 @@ def _shown(value: Any) -> str:
 
 def _findings(findings: Sequence[Finding]) -> str:
     rows = []
-    for each in findings:
-        word = each.verdict.value
-        why = f"<p>Rule: {escape(each.rule)}</p><p>{escape(each.reason)}</p>"
-        why += "".join(f"<p>{escape(part)}</p>" for part in each.detail.split("; "))
+    for finding in findings:
+        word = finding.verdict.value
+        why = f"<p>Rule: {escape(finding.rule)}</p><p>{escape(finding.reason)}</p>"
+        why += "".join(f"<p>{escape(part)}</p>" for part in finding.detail.split("; "))
         rows.append(
-            f'<tr><td class="claim">{escape(each.statement)}{_details("rule and reason", why)}</td>'
-            f'<td class="verdict {word.replace(" ", "-")}">{MARKS[each.verdict]} '
-            f'{escape(word)}</td><td><span class="number">{escape(interval(each))}</span><br>'
-            f'<span class="faint">{escape(each.statistic)}</span></td></tr>'
+            f'<tr><td class="claim">{escape(finding.statement)}'
+            f"{_details('rule and reason', why)}</td>"
+            f'<td class="verdict {word.replace(" ", "-")}">{MARKS[finding.verdict]} '
+            f'{escape(word)}</td><td><span class="number">{escape(interval(finding))}</span><br>'
+            f'<span class="faint">{escape(finding.statistic)}</span></td></tr>'
         )
     head = "<tr><th>claim</th><th>verdict</th><th>statistic, 95 % interval over seeds</th></tr>"
     return f'<div class="scroll"><table>{head}{"".join(rows)}</table></div>'

@@ -25,21 +25,33 @@ def exhibit(subject: Subject) -> Exhibit:
         "as a cheaper one is as good. Means over seeds, bars their "
         f"{seeds.WHAT}; which of two near cells is on the front may be chance."
     )
-    if not len(subject.learned):
-        return Exhibit("pareto", "Pareto front", look_for, "No run left the plateau.")
-    table = cells(subject.points)
-    return Exhibit("pareto", "Pareto front", look_for, _found(table), table, draw(table))
+    if not len(subject.learned_rows):
+        return Exhibit(
+            name="pareto",
+            title="Pareto front",
+            look_for=look_for,
+            result="No run left the plateau.",
+        )
+    table = cells(subject.table)
+    return Exhibit(
+        name="pareto",
+        title="Pareto front",
+        look_for=look_for,
+        result=_result(table),
+        table=table,
+        figure=draw(table),
+    )
 
 
-def cells(points: pd.DataFrame) -> pd.DataFrame:
+def cells(table: pd.DataFrame) -> pd.DataFrame:
     """Tabulate cells: ``mean`` E with its interval, costs, and whether they are on the front."""
-    learned = points[~points["plateau"]]
-    means = seeds.over_seeds(learned, ["size", "b"], "expressivity")
-    paid = learned.groupby(["size", "b"], sort=False)[["train_flops", "infer_flops"]].first()
-    table = means.merge(paid.reset_index(), on=["size", "b"])
+    learned_rows = table[~table["plateau"]]
+    means = seeds.over_seeds(learned_rows, ["size", "b"], "expressivity")
+    costs = learned_rows.groupby(["size", "b"], sort=False)[["train_flops", "infer_flops"]].first()
+    averages = means.merge(costs.reset_index(), on=["size", "b"])
     for kind in KINDS:
-        table[f"{kind}_front"] = front(table[f"{kind}_flops"], table["mean"])
-    return table
+        averages[f"{kind}_front"] = front(averages[f"{kind}_flops"], averages["mean"])
+    return averages
 
 
 @drawing.styled
@@ -54,10 +66,11 @@ def draw(table: pd.DataFrame) -> Figure:
         on_front = table[table[f"{kind}_front"]].sort_values(cost)
         axes.step(on_front[cost], on_front["mean"], where="post", color="black", linewidth=1,
                   label="Pareto front")  # fmt: skip
-        for size, own in table.groupby("size", sort=False):
+        for size, rows_of_size in table.groupby("size", sort=False):
             look = looks[size]
-            bars = [own["mean"] - own["lower"], own["upper"] - own["mean"]]
-            axes.errorbar(own[cost], own["mean"], bars, color=look["color"], linewidth=0,
+            mean = rows_of_size["mean"]
+            bars = [mean - rows_of_size["lower"], rows_of_size["upper"] - mean]
+            axes.errorbar(rows_of_size[cost], mean, bars, color=look["color"], linewidth=0,
                           elinewidth=0.7, marker=look["marker"], label=size)  # fmt: skip
         _label(axes, table[~table[f"{kind}_front"]], cost, is_left=False)
         _label(axes, on_front.iloc[::2], cost, is_left=True)
@@ -71,7 +84,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _label(axes: Axes, table: pd.DataFrame, cost: str, is_left: bool) -> None:
-    """Write size:b above each point and to its left, or below and to its right."""
+    """Write size:b above each mark and to its left, or below and to its right."""
     for row in table.itertuples():
         axes.annotate(
             f"{row.size}:{row.b}", (getattr(row, cost), row.mean), (-4, 4) if is_left else (4, -9),
@@ -80,10 +93,10 @@ def _label(axes: Axes, table: pd.DataFrame, cost: str, is_left: bool) -> None:
         )  # fmt: skip
 
 
-def _found(table: pd.DataFrame) -> str:
-    said = []
+def _result(table: pd.DataFrame) -> str:
+    sentences = []
     for kind, name in (("train", "training"), ("infer", "inference")):
         on_front = table[table[f"{kind}_front"]].sort_values(f"{kind}_flops")
         listed = ", ".join(f"{row.size}:{row.b}" for row in on_front.itertuples())
-        said.append(f"On the front for {name}: {listed}.")
-    return " ".join(said)
+        sentences.append(f"On the front for {name}: {listed}.")
+    return " ".join(sentences)

@@ -22,41 +22,46 @@ def exhibit(subject: Subject) -> Exhibit:
     look_for = (
         "Error at the query after b loops against the b that a model was trained at: falling "
         "lines say that loops buy accuracy, a line that flattens has found the model's ceiling, "
-        "and a smaller model whose line comes below a larger one's first point has made up for "
+        "and a smaller model whose line comes below a larger one's first mark has made up for "
         "its size. Hollow marks are seeds; line and band are their mean and "
         f"{seeds.WHAT} in bits, so the line is the geometric mean of the errors."
     )
     if "gradient_descent" in subject.baselines:
         look_for += " Gradient descent is shown after its last step."
-    missing = []
-    if not len(subject.points):
-        return Exhibit("performance", "Performance", look_for, missing=(
+    lacks = []
+    if not len(subject.table):
+        return Exhibit(name="performance", title="Performance", look_for=look_for, lacks=(
             "performance, extrapolation, law, Pareto front: no run is evaluated "
             "(evaluate-extrapolation does it)",))  # fmt: skip
     if not subject.baselines:
-        missing.append("baselines: none are logged for these prompts")
-    untold = len(subject.runs) - len(subject.evaluated)
-    if untold:
-        missing.append(
-            f"errors: {untold} of {len(subject.runs)} runs are not evaluated "
+        lacks.append("baselines: none are logged for these prompts")
+    n_unevaluated = len(subject.runs) - len(subject.evaluated_runs)
+    if n_unevaluated:
+        lacks.append(
+            f"errors: {n_unevaluated} of {len(subject.runs)} runs are not evaluated "
             "(evaluate-extrapolation does it)"
         )
     if len(subject.sizes) < 2:
-        missing.append(f"more than one size: all runs are {subject.sizes[0]}")
+        lacks.append(f"more than one size: all runs are {subject.sizes[0]}")
     if len(subject.bs) < 2:
-        missing.append(f"more than one b: all runs were trained at b = {subject.bs[0]}")
-    lonely = int((subject.learned.groupby(["size", "b"]).size() < 2).sum())
-    if lonely:
-        missing.append(f"bands over seeds: {lonely} of the cells (size, b) have one seed")
+        lacks.append(f"more than one b: all runs were trained at b = {subject.bs[0]}")
+    n_lonely = int((subject.learned_rows.groupby(["size", "b"]).size() < 2).sum())
+    if n_lonely:
+        lacks.append(f"bands over seeds: {n_lonely} of the cells (size, b) have one seed")
     return Exhibit(
-        "performance", "Performance", look_for, _found(subject), subject.points[COLUMNS],
-        draw(subject.points, subject.baselines, subject.ceiling), tuple(missing),
-    )  # fmt: skip
+        name="performance",
+        title="Performance",
+        look_for=look_for,
+        result=_result(subject),
+        table=subject.table[COLUMNS],
+        figure=draw(subject.table, subject.baselines, subject.ceiling),
+        lacks=tuple(lacks),
+    )
 
 
-def cells(points: pd.DataFrame) -> pd.DataFrame:
+def cells(table: pd.DataFrame) -> pd.DataFrame:
     """Average the runs that learned over seeds: E in bits with its interval, and the NMSE."""
-    means = seeds.over_seeds(points[~points["plateau"]], ["size", "b"], "expressivity")
+    means = seeds.over_seeds(table[~table["plateau"]], ["size", "b"], "expressivity")
     return means.assign(
         nmse=0.25 ** means["mean"],
         nmse_lower=0.25 ** means["upper"],
@@ -65,37 +70,41 @@ def cells(points: pd.DataFrame) -> pd.DataFrame:
 
 
 @drawing.styled
-def draw(points: pd.DataFrame, baselines: Mapping[str, float], ceiling: str | None) -> Figure:
+def draw(table: pd.DataFrame, baselines: Mapping[str, float], ceiling: str | None) -> Figure:
     """Draw runs, their means over seeds, the baselines and the Bayes ceiling.
 
     Args:
-        points: columns ``COLUMNS``, a row per run.
+        table: columns ``COLUMNS``, a row per run.
         baselines: NMSE by name.
         ceiling: the baseline that no predictor can beat, if it makes an error.
     """
     figure = Figure(figsize=(7.6, 5.6))
     axes = figure.subplots()
-    means = cells(points)
-    for size, look in drawing.marks(points["size"].unique()).items():
-        own, mean = points[points["size"] == size], means[means["size"] == size]
-        learned, stuck = own[~own["plateau"]], own[own["plateau"]]
+    means = cells(table)
+    for size, look in drawing.marks(table["size"].unique()).items():
+        rows_of_size, mean = table[table["size"] == size], means[means["size"] == size]
+        learned_rows, plateaued_rows = (
+            rows_of_size[~rows_of_size["plateau"]],
+            rows_of_size[rows_of_size["plateau"]],
+        )
         axes.fill_between(mean["b"], mean["nmse_lower"], mean["nmse_upper"],
                           color=look["color"], **drawing.BAND)  # fmt: skip
         axes.plot(mean["b"], mean["nmse"], color=look["color"], linestyle=look["linestyle"],
                   marker=look["marker"], markersize=6, label=size)  # fmt: skip
-        axes.plot(learned["b"], learned["nmse"], look["marker"], color=look["color"],
+        axes.plot(learned_rows["b"], learned_rows["nmse"], look["marker"], color=look["color"],
                   markersize=4, fillstyle="none", label=f"_{size}, seeds")  # fmt: skip
-        axes.plot(stuck["b"], stuck["nmse"], "x", color=look["color"], markersize=7,
-                  label=f"{size}, plateaued" if len(stuck) else f"_{size}, plateaued")  # fmt: skip
-    drawing.trained_axis(axes, sorted(points["b"].unique()))
-    low, high = points["nmse"].min(), points["nmse"].max()
+        label = f"{size}, plateaued" if len(plateaued_rows) else f"_{size}, plateaued"
+        axes.plot(plateaued_rows["b"], plateaued_rows["nmse"], "x", color=look["color"],
+                  markersize=7, label=label)  # fmt: skip
+    drawing.trained_axis(axes, sorted(table["b"].unique()))
+    low, high = table["nmse"].min(), table["nmse"].max()
     if ceiling is not None:
         bayes = baselines[ceiling]
         label = f"Bayes predictor ({ceiling}), {expressivity(bayes):.2f} bits: the ceiling"
         axes.axhline(bayes, color="black", linewidth=1, label=label)
         low = min(low, bayes)
-    others = {name: nmse for name, nmse in baselines.items() if name != ceiling}
-    _draw_baselines(axes, others, low / FARTHEST, high * FARTHEST)
+    other_baselines = {name: nmse for name, nmse in baselines.items() if name != ceiling}
+    _draw_baselines(axes, other_baselines, low / FARTHEST, high * FARTHEST)
     drawing.error_axis(axes, "NMSE: squared error / Var(y)")
     axes.set_ylim(axes.get_ylim())  # from here on fixed
     bits = axes.twinx()  # the same axis in bits: linear where the other is logarithmic
@@ -117,24 +126,24 @@ def _draw_baselines(axes: Axes, baselines: Mapping[str, float], low: float, high
                       label=f"{label}: {nmse:.1g}, {where} the axis")  # fmt: skip
 
 
-def _found(subject: Subject) -> str:
-    if not len(subject.learned):
+def _result(subject: Subject) -> str:
+    if not len(subject.learned_rows):
         return "No run left the plateau."
-    means = cells(subject.points)
+    means = cells(subject.table)
     best = means.loc[means["nmse"].idxmin()]
-    own = subject.learned
-    least = own.loc[own["nmse"].idxmin()]
-    reached = seeds.shown(best["nmse"], best["nmse_lower"], best["nmse_upper"])
-    said = [
-        f"Lowest NMSE: {best['size']}, b = {best['b']}, {reached} over {best['seeds']} seeds "
-        f"({best['mean']:.2f} bits); of a single run {least['nmse']:.2g} "
-        f"({least['size']}, b = {least['b']}, seed {least['seed']})."
+    learned_rows = subject.learned_rows
+    best_run = learned_rows.loc[learned_rows["nmse"].idxmin()]
+    error_text = seeds.with_interval(best["nmse"], best["nmse_lower"], best["nmse_upper"])
+    sentences = [
+        f"Lowest NMSE: {best['size']}, b = {best['b']}, {error_text} over {best['seeds']} seeds "
+        f"({best['mean']:.2f} bits); of a single run {best_run['nmse']:.2g} "
+        f"({best_run['size']}, b = {best_run['b']}, seed {best_run['seed']})."
     ]
     for size, mean in means.groupby("size", sort=False):
         first, last = mean.iloc[0], mean.iloc[-1]
         if first["b"] != last["b"]:
-            said.append(
+            sentences.append(
                 f"{size}: {first['nmse']:.2g} at b = {first['b']}, {last['nmse']:.2g} at "
                 f"b = {last['b']} ({last['mean'] - first['mean']:+.2f} bits)."
             )
-    return " ".join(said)
+    return " ".join(sentences)

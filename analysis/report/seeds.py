@@ -32,7 +32,7 @@ def geometric_over_seeds(table: pd.DataFrame, by: Sequence[str], column: str) ->
     return means.assign(**{name: np.exp(means[name]) for name in ends})
 
 
-def shown(value: float, lower: float, upper: float, digits: int = 2) -> str:
+def with_interval(value: float, lower: float, upper: float, digits: int = 2) -> str:
     """Write a mean with its interval, if it has one: ``0.00078 [0.0005, 0.0011]``."""
     text = f"{value:.{digits}g}"
     return text if np.isnan(lower) else f"{text} [{lower:.{digits}g}, {upper:.{digits}g}]"

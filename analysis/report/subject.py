@@ -11,24 +11,24 @@ import pandas as pd
 
 from analysis.runs.expressivity import BAYES, EXACT_BELOW, expressivity
 from analysis.runs.logged_run import LoggedRun
-from analysis.runs.selection import SelectionError, points_of
+from analysis.runs.selection import SelectionError, tabulate_runs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Subject:
     """The runs of one task that compare with each other.
 
     Attributes:
         task: with those of its settings that are not the defaults.
         runs: of one recipe, one of each identity, the smallest model and b first.
-        every: all runs of the task, whatever their recipe.
+        runs_of_task: all of them of the task, whatever their recipe.
         baselines: NMSE by name, on the runs' prompts.
         account: which runs these are, and what was left out.
     """
 
     task: str
     runs: Sequence[LoggedRun]
-    every: Sequence[LoggedRun]
+    runs_of_task: Sequence[LoggedRun]
     baselines: Mapping[str, float]
     account: str
 
@@ -38,19 +38,19 @@ class Subject:
         return self.task.replace(" ", "-").replace("=", "")
 
     @cached_property
-    def evaluated(self) -> Sequence[LoggedRun]:
+    def evaluated_runs(self) -> Sequence[LoggedRun]:
         """Those whose error after b loops is known."""
         return [run for run in self.runs if run.is_evaluated]
 
     @cached_property
-    def points(self) -> pd.DataFrame:
-        """A row per evaluated run, plateaued ones too; see ``selection.points_of``."""
-        return points_of(self.evaluated, {})
+    def table(self) -> pd.DataFrame:
+        """A row per evaluated run, plateaued ones too; see ``selection.tabulate_runs``."""
+        return tabulate_runs(self.evaluated_runs, {})
 
     @cached_property
-    def learned(self) -> pd.DataFrame:
-        """The points of those that did not stay on the plateau."""
-        return self.points[~self.points["plateau"]] if len(self.points) else self.points
+    def learned_rows(self) -> pd.DataFrame:
+        """The rows of those that did not stay on the plateau."""
+        return self.table[~self.table["plateau"]] if len(self.table) else self.table
 
     @property
     def sizes(self) -> list[str]:
@@ -96,39 +96,56 @@ def choose(
         SelectionError: nothing is left; the message lists what there is.
     """
     _require(bool(runs), "the experiment must hold finished trainings", "none")
-    chosen = [run for run in runs if task in (None, run.task)]
-    chosen = chosen or [run for run in runs if task == run.config.task]
-    _require(bool(chosen), f"task must be one of {_listed(run.task for run in runs)}", task)
-    wanted: dict[str, Iterable[Any] | None] = {"sizes": sizes, "bs": bs}
-    for name, values in wanted.items():
+    matching_runs = [run for run in runs if task in (None, run.task)]
+    matching_runs = matching_runs or [run for run in runs if task == run.config.task]
+    _require(bool(matching_runs), f"task must be one of {_listed(run.task for run in runs)}", task)
+    allowed_values: dict[str, Iterable[Any] | None] = {"sizes": sizes, "bs": bs}
+    for name, values in allowed_values.items():
         if values is not None:
-            kept, held = set(values), [getattr(run.config, name[:-1]) for run in chosen]
-            pairs = zip(chosen, held, strict=True)
-            chosen = [run for run, value in pairs if value in kept]
-            _require(bool(chosen), f"{name} must be among {_listed(held)}", sorted(kept))
-    known = _listed(run.config.recipe_identity for run in chosen)
-    chosen = [run for run in chosen if run.config.recipe_identity.startswith(recipe or "")]
-    _require(bool(chosen), f"recipe must be one of {known}", recipe)
-    tasks = Counter(run.task for run in chosen)
+            allowed, values_there = (
+                set(values),
+                [getattr(run.config, name[:-1]) for run in matching_runs],
+            )
+            pairs = zip(matching_runs, values_there, strict=True)
+            matching_runs = [run for run, value in pairs if value in allowed]
+            _require(
+                bool(matching_runs),
+                f"{name} must be among {_listed(values_there)}",
+                sorted(allowed),
+            )
+    recipes = _listed(run.config.recipe_identity for run in matching_runs)
+    matching_runs = [
+        run for run in matching_runs if run.config.recipe_identity.startswith(recipe or "")
+    ]
+    _require(bool(matching_runs), f"recipe must be one of {recipes}", recipe)
+    tasks = Counter(run.task for run in matching_runs)
     return [
-        _subject(name, [run for run in chosen if run.task == name], runs, baselines)
+        _subject(name, [run for run in matching_runs if run.task == name], runs, baselines)
         for name, _ in sorted(tasks.items(), key=lambda item: (-item[1], item[0]))
     ]
 
 
 def _subject(
     task: str,
-    wanted: Sequence[LoggedRun],
+    matching_runs: Sequence[LoggedRun],
     runs: Sequence[LoggedRun],
     baselines: Mapping[str, Mapping[str, float]],
 ) -> Subject:
-    newest = {run.config.identity: run for run in wanted}
-    counts = Counter(run.config.recipe_identity for run in newest.values())
+    newest_by_identity = {run.config.identity: run for run in matching_runs}
+    counts = Counter(run.config.recipe_identity for run in newest_by_identity.values())
     recipe = max(counts, key=lambda name: (counts[name], name))
-    own = [run for run in newest.values() if run.config.recipe_identity == recipe]
-    own.sort(key=_place)
-    every = [run for run in runs if run.task == task]
-    return Subject(task, own, every, _level(own, baselines), _account(own, wanted, every))
+    runs_of_recipe = [
+        run for run in newest_by_identity.values() if run.config.recipe_identity == recipe
+    ]
+    runs_of_recipe.sort(key=_place)
+    runs_of_task = [run for run in runs if run.task == task]
+    return Subject(
+        task=task,
+        runs=runs_of_recipe,
+        runs_of_task=runs_of_task,
+        baselines=_level(runs_of_recipe, baselines),
+        account=_account(runs_of_recipe, matching_runs, runs_of_task),
+    )
 
 
 def _place(run: LoggedRun) -> tuple[int, str, int, int]:
@@ -148,26 +165,30 @@ def _level(
 
 
 def _account(
-    own: Sequence[LoggedRun], wanted: Sequence[LoggedRun], every: Sequence[LoggedRun]
+    runs_of_recipe: Sequence[LoggedRun],
+    matching_runs: Sequence[LoggedRun],
+    runs_of_task: Sequence[LoggedRun],
 ) -> str:
-    config = own[0].config
-    same = [run for run in wanted if run.config.recipe_identity == config.recipe_identity]
-    others = Counter(run.config.recipe_identity for run in wanted)
-    del others[config.recipe_identity]
-    plateaued = sum(run.is_plateau for run in own)
-    unconverged = sum(run.tags.get("unconverged") == "true" for run in own)
+    config = runs_of_recipe[0].config
+    runs_before_repeats = [
+        run for run in matching_runs if run.config.recipe_identity == config.recipe_identity
+    ]
+    other_recipes = Counter(run.config.recipe_identity for run in matching_runs)
+    del other_recipes[config.recipe_identity]
+    plateaued = sum(run.is_plateau for run in runs_of_recipe)
+    unconverged = sum(run.tags.get("unconverged") == "true" for run in runs_of_recipe)
     parts = [
-        f"{len(own)} runs of recipe {config.recipe_identity} ({config.prompt} prompt, "
+        f"{len(runs_of_recipe)} runs of recipe {config.recipe_identity} ({config.prompt} prompt, "
         f"{config.n_examples} examples, {config.steps:,} steps of {config.batch_size} prompts)",
         f"{plateaued} plateaued, drawn apart" if plateaued else "none plateaued",
         f"{unconverged} still learning when they ended (unconverged)",
     ]
-    left = [f"{count} runs of recipe {name}" for name, count in sorted(others.items())]
-    if len(same) > len(own):
-        left.append(f"{len(same) - len(own)} repeated")
-    if len(every) > len(wanted):
-        left.append(f"{len(every) - len(wanted)} not asked for")
-    return "; ".join(parts) + (f". Left out: {', '.join(left)}" if left else "") + "."
+    exclusions = [f"{count} runs of recipe {name}" for name, count in sorted(other_recipes.items())]
+    if len(runs_before_repeats) > len(runs_of_recipe):
+        exclusions.append(f"{len(runs_before_repeats) - len(runs_of_recipe)} repeated")
+    if len(runs_of_task) > len(matching_runs):
+        exclusions.append(f"{len(runs_of_task) - len(matching_runs)} not asked for")
+    return "; ".join(parts) + (f". Left out: {', '.join(exclusions)}" if exclusions else "") + "."
 
 
 def _listed(values: Iterable[object]) -> str:

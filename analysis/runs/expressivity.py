@@ -31,11 +31,11 @@ def standard_error(nmse: npt.ArrayLike, nmse_se: npt.ArrayLike) -> Floats:
     return np.asarray(relative / (2 * math.log(2)))
 
 
-def cells(points: pd.DataFrame) -> pd.DataFrame:
+def cells(table: pd.DataFrame) -> pd.DataFrame:
     """Average over seeds.
 
     Args:
-        points: ``size``, ``b``, ``expressivity`` and, where known, ``standard_error``.
+        table: ``size``, ``b``, ``expressivity`` and, where known, ``standard_error``.
 
     Returns:
         A row per (size, b): ``seeds``, ``expressivity`` (mean over seeds), ``se_seeds`` (missing
@@ -43,11 +43,11 @@ def cells(points: pd.DataFrame) -> pd.DataFrame:
         and the means of those of the columns ``expressivity_median``, ``bayes`` and
         ``below_bayes`` that there are.
     """
-    groups = points.groupby(["size", "b"], sort=False)
-    table = groups["expressivity"].agg(seeds="size", expressivity="mean", se_seeds="sem")
-    if "standard_error" in points:
-        table["se_prompts"] = groups["standard_error"].mean()
+    groups = table.groupby(["size", "b"], sort=False)
+    averages = groups["expressivity"].agg(seeds="size", expressivity="mean", se_seeds="sem")
+    if "standard_error" in table:
+        averages["se_prompts"] = groups["standard_error"].mean()
     for name in ("expressivity_median", "bayes", "below_bayes"):
-        if name in points:
-            table[name] = groups[name].mean()
-    return table.reset_index()
+        if name in table:
+            averages[name] = groups[name].mean()
+    return averages.reset_index()

@@ -28,8 +28,8 @@ def read_runs(
     """
     query = "attributes.status = 'FINISHED' and tags.`looped.kind` = 'training'"
     runs = _search(client, experiment_id, query)
-    kept = [run for run in runs if "superseded_by" not in run.data.tags]
-    return [_read(client, run, with_training) for run in kept]
+    latest_runs = [run for run in runs if "superseded_by" not in run.data.tags]
+    return [_read(client, run, with_training) for run in latest_runs]
 
 
 def bayes_nmse(
@@ -55,12 +55,14 @@ def baseline_nmse(
 
     That of gradient descent is the one after as many steps as the run was evaluated for loops.
     """
-    known: dict[str, dict[str, float]] = {}
-    for scored in _search(client, experiment_id, "tags.`looped.kind` = 'baseline'"):
-        tags, metrics = scored.data.tags, scored.data.metrics
+    nmse_by_content: dict[str, dict[str, float]] = {}
+    for baseline_run in _search(client, experiment_id, "tags.`looped.kind` = 'baseline'"):
+        tags, metrics = baseline_run.data.tags, baseline_run.data.metrics
         if "held_out/nmse" in metrics:
-            known.setdefault(tags["baselines"], {})[tags["baseline"]] = metrics["held_out/nmse"]
-    found = {}
+            nmse_by_content.setdefault(tags["baselines"], {})[tags["baseline"]] = metrics[
+                "held_out/nmse"
+            ]
+    nmse_by_run = {}
     for run in runs:
         content = {
             "task": run.config.task_config.content,
@@ -68,20 +70,20 @@ def baseline_nmse(
             "n_loops": len(run.loops["nmse"]),
             "n_prompts": run.prompts,
         }
-        found[run.run_id] = known.get(digest(content), {})
-    return found
+        nmse_by_run[run.run_id] = nmse_by_content.get(digest(content), {})
+    return nmse_by_run
 
 
 def _search(client: MlflowClient, experiment_id: str, query: str) -> list[Run]:
     order = ["attributes.start_time ASC"]
     page = client.search_runs([experiment_id], query, max_results=1000, order_by=order)
-    found = list(page)
+    runs = list(page)
     while page.token:
         page = client.search_runs(
             [experiment_id], query, max_results=1000, order_by=order, page_token=page.token
         )
-        found += page
-    return found
+        runs += page
+    return runs
 
 
 def _read(client: MlflowClient, run: Run, with_training: bool) -> LoggedRun:
@@ -94,16 +96,16 @@ def _read(client: MlflowClient, run: Run, with_training: bool) -> LoggedRun:
         training = {name: list(curve.values()) for name, curve in curves.items()}
         training["step"] = list(curves["loss"])
     return LoggedRun(
-        run_id,
-        run.info.run_name,
-        _config(run.data.params),
-        run.data.tags,
-        {name: _by_loop(client, run_id, name, 1) for name in CURVES},
-        round(metrics.get("extrapolation/prompts", 0)),
-        _by_loop(client, run_id, "state_change", 2),
-        metrics,
-        training,
-        speed,
+        run_id=run_id,
+        name=run.info.run_name,
+        config=_config(run.data.params),
+        tags=run.data.tags,
+        loops={name: _by_loop(client, run_id, name, 1) for name in CURVES},
+        prompts=round(metrics.get("extrapolation/prompts", 0)),
+        state_change=_by_loop(client, run_id, "state_change", 2),
+        metrics=metrics,
+        training=training,
+        speed=speed,
     )
 
 
@@ -111,26 +113,26 @@ def _config(params: Mapping[str, str]) -> TrainConfig:
     """Read what was trained from the parameters ``resolved.*``; older runs may lack some."""
     default = asdict(TrainConfig())
     values: dict[str, Any] = {}
-    for declared in fields(TrainConfig):
-        text = params.get(PREFIX + declared.name)
+    for setting in fields(TrainConfig):
+        text = params.get(PREFIX + setting.name)
         if text is not None:
-            values[declared.name] = _value(text, default[declared.name], str(declared.type))
+            values[setting.name] = _value(text, default[setting.name], str(setting.type))
     return TrainConfig(**values)
 
 
-def _value(text: str, default: Any, declared: str) -> Any:
+def _value(text: str, default: Any, type_name: str) -> Any:
     """Read a setting as it was written by ``str``."""
     if text in ("None", "True", "False"):
         return {"None": None, "True": True, "False": False}[text]
-    read = type(default) if default is not None else int if "int" in declared else float
-    return read(text)
+    cast = type(default) if default is not None else int if "int" in type_name else float
+    return cast(text)
 
 
 def _by_loop(client: MlflowClient, run_id: str, name: str, first: int) -> list[float]:
     """Return a curve over the loops from ``first`` on; empty if one is missing."""
     curve = _history(client, run_id, f"loops/{name}")
-    whole = list(curve) == list(range(first, first + len(curve)))
-    return list(curve.values()) if whole else []
+    is_complete = list(curve) == list(range(first, first + len(curve)))
+    return list(curve.values()) if is_complete else []
 
 
 def _history(client: MlflowClient, run_id: str, name: str) -> dict[int, float]:

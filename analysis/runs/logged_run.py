@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 
 from looped.config import TASK_OPTIONS, TrainConfig
 
+PROGRAM_TAG = "looped.program"
 CURVES = ("nmse", "nmse_se", "nmse_median")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LoggedRun:
     """A finished training.
 
@@ -23,7 +24,7 @@ class LoggedRun:
         state_change: |z_t+1 - z_t| / |z_t| from t = 1 on; empty where nobody measured it.
         metrics: the last value of each that has one value or more.
         training: ``step`` and the ``loss`` and ``query_error`` there; empty unless asked for.
-        speed: gradient steps a second, at each point of the training; empty unless asked for.
+        speed: gradient steps a second, a sample per record of the training; empty unless asked for.
     """
 
     run_id: str
@@ -41,9 +42,18 @@ class LoggedRun:
     def task(self) -> str:
         """The task and those of its settings that are not the defaults: ``linear n_dims=10``."""
         default, config = TrainConfig(), self.config
-        own = ("n_dims", *TASK_OPTIONS[config.task])
-        other = [name for name in own if getattr(config, name) != getattr(default, name)]
-        return " ".join([config.task, *(f"{name}={getattr(config, name):g}" for name in other)])
+        task_settings = ("n_dims", *TASK_OPTIONS[config.task])
+        changed_settings = [
+            name for name in task_settings if getattr(config, name) != getattr(default, name)
+        ]
+        return " ".join(
+            [config.task, *(f"{name}={getattr(config, name):g}" for name in changed_settings)]
+        )
+
+    @property
+    def program(self) -> str | None:
+        """What it trained in: runs of one program have it in common; None if older than the tag."""
+        return self.tags.get(PROGRAM_TAG)
 
     @property
     def is_evaluated(self) -> bool:

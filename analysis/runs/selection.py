@@ -13,49 +13,53 @@ from looped.config import TrainConfig
 
 
 class SelectionError(ValueError):
-    """The experiment's runs cannot be read as one study; the message says why."""
+    """No law can be fitted to the experiment's runs as chosen; the message says why."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Selection:
-    """The runs of one study, and how many were left aside.
+    """The runs of one law, and how many were left aside.
 
     Attributes:
-        points: a row per run; see ``points_of``.
+        table: a row per run; see ``tabulate_runs``.
         runs: the runs behind them.
-        plateaued: runs left out because they never learned.
-        repeated: runs left out because a later one has the same identity.
-        unconverged: runs that were still learning, which are kept.
-        unevaluated: runs left out because nobody evaluated them.
+        n_plateaued: runs left out because they never learned.
+        n_repeated: runs left out because a later one has the same identity.
+        n_unconverged: runs that were still learning, which are kept.
+        n_unevaluated: runs left out because nobody evaluated them.
     """
 
-    points: pd.DataFrame
+    table: pd.DataFrame
     runs: Sequence[LoggedRun]
-    plateaued: int
-    repeated: int
-    unconverged: int
-    unevaluated: int
+    n_plateaued: int
+    n_repeated: int
+    n_unconverged: int
+    n_unevaluated: int
 
     @property
     def short_account(self) -> str:
         """Say in a few words how many runs these are."""
-        return f"{len(self.runs)} runs, {self.plateaued} plateaued left out"
+        return f"{len(self.runs)} runs, {self.n_plateaued} plateaued left out"
 
     @property
     def account(self) -> str:
         """Say which runs these are and what was left out, in a line."""
         first = self.runs[0]
         prompts = sorted({run.prompts for run in self.runs})
-        shown = f"{prompts[0]:,}" if len(prompts) == 1 else f"{prompts[0]:,} to {prompts[-1]:,}"
-        left = f"{self.plateaued} plateaued left out" if self.plateaued else "none plateaued"
-        if self.repeated:
-            left += f", {self.repeated} repeated left out"
-        if self.unevaluated:
-            left += f", {self.unevaluated} not evaluated (evaluate-extrapolation does it)"
+        prompt_range = (
+            f"{prompts[0]:,}" if len(prompts) == 1 else f"{prompts[0]:,} to {prompts[-1]:,}"
+        )
+        exclusions = (
+            f"{self.n_plateaued} plateaued left out" if self.n_plateaued else "none plateaued"
+        )
+        if self.n_repeated:
+            exclusions += f", {self.n_repeated} repeated left out"
+        if self.n_unevaluated:
+            exclusions += f", {self.n_unevaluated} not evaluated (evaluate-extrapolation does it)"
         return (
             f"{len(self.runs)} runs of {first.task}, recipe {first.config.recipe_identity}, "
-            f"{first.config.prompt} prompt, {shown} held-out prompts; {left}; "
-            f"{self.unconverged} still learning (unconverged)"
+            f"{first.config.prompt} prompt, {prompt_range} held-out prompts; {exclusions}; "
+            f"{self.n_unconverged} still learning (unconverged)"
         )
 
 
@@ -83,46 +87,56 @@ def select(
         SelectionError: nothing is left, or tasks or recipes are mixed; the message lists what
             differs.
     """
-    evaluated = [run for run in runs if run.is_evaluated]
-    came = f"{len(runs)} finished, none evaluated (evaluate-extrapolation does it)"
+    evaluated_runs = [run for run in runs if run.is_evaluated]
+    what_there_is = f"{len(runs)} finished, none evaluated (evaluate-extrapolation does it)"
     rule = "the experiment must hold finished and evaluated trainings"
-    _check(bool(evaluated), rule, came if runs else "none")
-    chosen = [run for run in evaluated if task is None or run.task == task]
-    if task is not None and not chosen:
-        chosen = [run for run in evaluated if run.config.task == task]
-    _check(bool(chosen), f"task must be one of {_listed(r.task for r in evaluated)}", task)
-    kinds = _listed(run.task for run in chosen)
+    _check(bool(evaluated_runs), rule, what_there_is if runs else "none")
+    matching_runs = [run for run in evaluated_runs if task is None or run.task == task]
+    if task is not None and not matching_runs:
+        matching_runs = [run for run in evaluated_runs if run.config.task == task]
+    _check(
+        bool(matching_runs), f"task must be one of {_listed(r.task for r in evaluated_runs)}", task
+    )
+    tasks_there = _listed(run.task for run in matching_runs)
     rule = "runs of one law must share their task (choose with task)"
-    _check(len({run.task for run in chosen}) == 1, rule, kinds)
-    wanted, of_task = recipe or "", chosen
-    chosen = [run for run in chosen if run.config.recipe_identity.startswith(wanted)]
-    known = _listed(run.config.recipe_identity for run in of_task)
-    _check(bool(chosen), f"recipe must be one of {known}", recipe)
-    if len({run.config.recipe_identity for run in chosen}) > 1:
+    _check(len({run.task for run in matching_runs}) == 1, rule, tasks_there)
+    recipe_start, runs_of_task = recipe or "", matching_runs
+    matching_runs = [
+        run for run in matching_runs if run.config.recipe_identity.startswith(recipe_start)
+    ]
+    recipes = _listed(run.config.recipe_identity for run in runs_of_task)
+    _check(bool(matching_runs), f"recipe must be one of {recipes}", recipe)
+    if len({run.config.recipe_identity for run in matching_runs}) > 1:
         rule = "runs of one law must share their recipe (choose with recipe)"
-        raise SelectionError(f"{rule}, got {_differences(chosen)}")
+        raise SelectionError(f"{rule}, got {_differences(matching_runs)}")
     choices: dict[str, Iterable[Any] | None] = {"size": sizes, "b": bs}
     for name, values in choices.items():
         if values is not None:
-            kept = set(values)
-            held = _listed(getattr(run.config, name) for run in chosen)
-            chosen = [run for run in chosen if getattr(run.config, name) in kept]
-            _check(bool(chosen), f"{name}s must be among {held}", sorted(kept))
-    newest = {run.config.identity: run for run in chosen}
-    kept_runs = [run for run in newest.values() if with_plateaued or not run.is_plateau]
+            allowed_values = set(values)
+            values_there = _listed(getattr(run.config, name) for run in matching_runs)
+            matching_runs = [
+                run for run in matching_runs if getattr(run.config, name) in allowed_values
+            ]
+            _check(
+                bool(matching_runs), f"{name}s must be among {values_there}", sorted(allowed_values)
+            )
+    newest_by_identity = {run.config.identity: run for run in matching_runs}
+    selected_runs = [
+        run for run in newest_by_identity.values() if with_plateaued or not run.is_plateau
+    ]
     rule = "a law needs runs that learned"
-    _check(bool(kept_runs), rule, f"{len(newest)} plateaued")
+    _check(bool(selected_runs), rule, f"{len(newest_by_identity)} plateaued")
     return Selection(
-        points=points_of(kept_runs, bayes or {}),
-        runs=kept_runs,
-        plateaued=len(newest) - len(kept_runs),
-        repeated=len(chosen) - len(newest),
-        unevaluated=len(runs) - len(evaluated),
-        unconverged=sum(run.tags.get("unconverged") == "true" for run in kept_runs),
+        table=tabulate_runs(selected_runs, bayes or {}),
+        runs=selected_runs,
+        n_plateaued=len(newest_by_identity) - len(selected_runs),
+        n_repeated=len(matching_runs) - len(newest_by_identity),
+        n_unevaluated=len(runs) - len(evaluated_runs),
+        n_unconverged=sum(run.tags.get("unconverged") == "true" for run in selected_runs),
     )
 
 
-def points_of(runs: Sequence[LoggedRun], bayes: Mapping[str, float]) -> pd.DataFrame:
+def tabulate_runs(runs: Sequence[LoggedRun], bayes: Mapping[str, float]) -> pd.DataFrame:
     """Tabulate runs at the query after b loops, the smallest model first.
 
     Returns:
@@ -194,15 +208,15 @@ def _differences(runs: Sequence[LoggedRun]) -> str:
         recipes[name] = {"b_draw": run.config.b_draw, **run.config.recipe}
         counts[name] = counts.get(name, 0) + 1
     table = pd.DataFrame(recipes).T.astype(object)
-    differing = [name for name in table if len({repr(value) for value in table[name]}) > 1]
+    differing_settings = [name for name in table if len({repr(value) for value in table[name]}) > 1]
     return "; ".join(
         f"{name} ({counts[name]} runs: "
-        + ", ".join(f"{what}={_shown(table.loc[name, what])}" for what in differing)
+        + ", ".join(f"{what}={_setting_text(table.loc[name, what])}" for what in differing_settings)
         + ")"
         for name in sorted(recipes)
     )
 
 
-def _shown(value: object) -> object:
-    missing = value is None or (isinstance(value, float) and np.isnan(value))
-    return "the size's own" if missing else value
+def _setting_text(value: object) -> object:
+    is_missing = value is None or (isinstance(value, float) and np.isnan(value))
+    return "the size's own" if is_missing else value

@@ -18,50 +18,65 @@ def law(fit: ScalingFit, bayes: float | None = None) -> Figure:
     Args:
         fit: the law.
         bayes: expressivity of the Bayes predictor, where the task has one.
+
+    Example:
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.figures import law
+        >>> figure = law(example_fit(), bayes=5.0)
+        >>> figure.axes[0].get_title()
+        'E_M + gain (log2(b))  (logarithmic/shared_gain)'
     """
-    figure, axes = _panel(f"{fit.best.law.form.formula}  ({fit.chosen})")
-    points = fit.points
-    farthest = 2 * points.bs[-1]
+    figure, axes = _panel(f"{fit.best.sized_form.form.formula}  ({fit.best_form})")
+    run_table = fit.run_table
+    farthest = 2 * run_table.bs[-1]
     bs = np.geomspace(1, farthest, 200)
-    for index, size in enumerate(points.sizes):
-        colour, own = COLOURS[index % len(COLOURS)], points.size == index
+    for index, size in enumerate(run_table.sizes):
+        colour, is_of_size = COLOURS[index % len(COLOURS)], run_table.size == index
         marker = MARKERS[index % len(MARKERS)]
         cells = {"size": [size] * len(bs), "b": bs}
         lower, upper = fit.interval(cells)
         style = "-" if fit.status is FitStatus.OK else "--"
         axes.fill_between(bs, lower, upper, color=colour, alpha=0.18, linewidth=0)
         axes.plot(bs, fit.predict(cells), style, color=colour, linewidth=1.4)
-        axes.plot(points.b[own], points.values[own], marker, color=colour, markersize=4,
-                  fillstyle="none", label=size)  # fmt: skip
+        axes.plot(run_table.b[is_of_size], run_table.values[is_of_size], marker, color=colour,
+                  markersize=4, fillstyle="none", label=size)  # fmt: skip
     if bayes is not None:
         axes.axhline(bayes, color=GREY, linestyle=":", label="Bayes predictor")
-    axes.axvspan(points.bs[-1], farthest, color="0.96", zorder=0)
-    axes.annotate("nobody trained here", (points.bs[-1], 0.02), (4, 2), fontsize=8, color=GREY,
+    axes.axvspan(run_table.bs[-1], farthest, color="0.96", zorder=0)
+    axes.annotate("nobody trained here", (run_table.bs[-1], 0.02), (4, 2), fontsize=8, color=GREY,
                   textcoords="offset points", xycoords=("data", "axes fraction"))  # fmt: skip
     if fit.status is not FitStatus.OK:
-        axes.annotate(f"{fit.status.name}: {', '.join(fit.best.blamed)}", (0.02, 0.02), fontsize=8,
-                      xycoords="axes fraction", color="#d55e00")  # fmt: skip
-    _loops_axis(axes, [*points.bs, farthest])
+        warning = f"{fit.status.name}: {', '.join(fit.best.blamed_parameters)}"
+        axes.annotate(warning, (0.02, 0.02), fontsize=8, xycoords="axes fraction", color="#d55e00")
+    _loops_axis(axes, [*run_table.bs, farthest])
     axes.set(ylabel="expressivity E, bits", xlim=(0.93, farthest))
     figure.legend(*axes.get_legend_handles_labels(), frameon=False, loc="outside lower center",
-                  ncols=len(points.sizes) + 1, title="runs; line: law, band: 95 %")  # fmt: skip
+                  ncols=len(run_table.sizes) + 1, title="runs; line: law, band: 95 %")  # fmt: skip
     return figure
 
 
 def residuals(fit: ScalingFit) -> Figure:
-    """Draw what each run is above the law, beside how runs scatter."""
-    figure, axes = _panel(f"runs less the law ({fit.chosen})")
-    points, spread = fit.points, fit.best.residual_sd
+    """Draw what each run is above the law, beside how runs scatter.
+
+    Example:
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.figures import residuals
+        >>> residuals(example_fit()).axes[0].get_ylabel()
+        'residual, bits'
+    """
+    figure, axes = _panel(f"runs less the law ({fit.best_form})")
+    run_table, spread = fit.run_table, fit.best.residual_sd
+    values = run_table.values - fit.best.fitted_bits
     axes.axhspan(-2 * spread, 2 * spread, color="0.93")
     axes.axhline(0, color="black", linewidth=0.8)
-    n_sizes = len(points.sizes)
-    for index, size in enumerate(points.sizes):
-        own = points.size == index
+    n_sizes = len(run_table.sizes)
+    for index, size in enumerate(run_table.sizes):
+        is_of_size = run_table.size == index
         aside = 1 + 0.05 * (index - (n_sizes - 1) / 2)  # sizes side by side
-        axes.plot(points.b[own] * aside, (points.values - fit.best.fitted)[own],
+        axes.plot(run_table.b[is_of_size] * aside, values[is_of_size],
                   MARKERS[index % len(MARKERS)], color=COLOURS[index % len(COLOURS)],
                   markersize=4, fillstyle="none", label=size)  # fmt: skip
-    _loops_axis(axes, points.bs)
+    _loops_axis(axes, run_table.bs)
     axes.set(ylabel="residual, bits")
     figure.legend(*axes.get_legend_handles_labels(), frameon=False, ncols=n_sizes,
                   loc="outside lower center", title="band: ± 2 standard deviations")  # fmt: skip
@@ -69,33 +84,40 @@ def residuals(fit: ScalingFit) -> Figure:
 
 
 def held_out(fit: ScalingFit) -> Figure:
-    """Draw what the law says of cells that it was not fitted to against what was measured."""
+    """Draw what the law says of cells that it was not fitted to against what was measured.
+
+    Example:
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.figures import held_out
+        >>> [axes.get_title() for axes in held_out(example_fit()).axes]
+        ['one b left out: rms 0.000 bits', 'one size beyond b = 1 left out: rms 0.000 bits']
+    """
     table = choice.held_out_errors(fit.best)
     figure = Figure(figsize=(8.4, 4.2), layout="constrained")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     titles = {"b": "one b left out", "size": "one size beyond b = 1 left out"}
     for axes, (kind, title) in zip(panels, titles.items(), strict=True):
-        own = table[table["left_out"] == kind]
-        for index, size in enumerate(fit.points.sizes):
-            rows = own[(own["size"] == size) & own["predicted"].notna()]
+        fold = table[table["left_out"] == kind]
+        for index, size in enumerate(fit.run_table.sizes):
+            rows = fold[(fold["size"] == size) & fold["predicted"].notna()]
             marker, colour = MARKERS[index % len(MARKERS)], COLOURS[index % len(COLOURS)]
             axes.plot(rows["measured"], rows["predicted"], marker, color=colour,
                       fillstyle="none", label=size)  # fmt: skip
             for row in rows.itertuples():
                 axes.annotate(f"{row.b:g}", (row.measured, row.predicted), (4, -3), fontsize=7,
                               textcoords="offset points", color=GREY)  # fmt: skip
-        root = float(np.sqrt((own["error"] ** 2).mean()))
-        said = "cannot be predicted" if np.isnan(root) else f"rms {root:.3f} bits"
-        axes.set(title=f"{title}: {said}", xlabel="measured E, mean of a cell, bits")
-        axes.axline((own["measured"].mean(),) * 2, slope=1, color="black", linewidth=0.8)
+        root = float(np.sqrt((fold["error"] ** 2).mean()))
+        error_text = "cannot be predicted" if np.isnan(root) else f"rms {root:.3f} bits"
+        axes.set(title=f"{title}: {error_text}", xlabel="measured E, mean of a cell, bits")
+        axes.axline((fold["measured"].mean(),) * 2, slope=1, color="black", linewidth=0.8)
         axes.title.set_fontsize(9)
     # a law may go far astray where a size is left out: what was measured sets the scale
-    measured = table["measured"]
-    room = 0.4 * max(measured.max() - measured.min(), 0.5)
-    ends = (measured.min() - room, measured.max() + room)
+    measured_bits = table["measured"]
+    room = 0.4 * max(measured_bits.max() - measured_bits.min(), 0.5)
+    ends = (measured_bits.min() - room, measured_bits.max() + room)
     for axes, kind in zip(panels, titles, strict=True):
-        off = table[table["left_out"] == kind]["predicted"]
-        outside = int(((off < ends[0]) | (off > ends[1])).sum())
+        predicted_bits = table[table["left_out"] == kind]["predicted"]
+        outside = int(((predicted_bits < ends[0]) | (predicted_bits > ends[1])).sum())
         axes.set(xlim=ends, ylim=ends)
         if outside:
             axes.annotate(f"{outside} outside", (0.97, 0.03), xycoords="axes fraction",
@@ -106,7 +128,14 @@ def held_out(fit: ScalingFit) -> Figure:
 
 
 def forms(fit: ScalingFit) -> Figure:
-    """Draw the forms' criteria side by side."""
+    """Draw the forms' criteria side by side.
+
+    Example:
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.figures import forms
+        >>> [label.get_text() for label in forms(example_fit()).axes[0].get_yticklabels()]
+        ['power', 'logarithmic/shared_gain']
+    """
     table = fit.comparison.iloc[::-1]
     figure = Figure(figsize=(8.4, 0.8 + 0.32 * len(table)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)

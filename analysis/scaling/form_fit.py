@@ -13,9 +13,9 @@ from scipy import stats
 
 from analysis.scaling import resampling
 from analysis.scaling.forms import Floats
-from analysis.scaling.points import Points
 from analysis.scaling.resampling import Uncertainty
-from analysis.scaling.sized_form import Law
+from analysis.scaling.run_table import RunTable
+from analysis.scaling.sized_form import SizedForm
 from analysis.scaling.solver import Observations
 from looped.rules import require
 
@@ -27,7 +27,14 @@ _SHUFFLES = 500
 
 
 class FitStatus(Enum):
-    """How a fit ended."""
+    """How a fit ended.
+
+    Example:
+        >>> from analysis.scaling import FitStatus
+        >>> from analysis.scaling.example import example_fit
+        >>> example_fit().status is FitStatus.OK
+        True
+    """
 
     OK = "the search converged inside its bounds"
     AT_BOUND = "a parameter ended at the edge of what was searched"
@@ -35,62 +42,68 @@ class FitStatus(Enum):
     NOT_CONVERGED = "the search did not come to rest"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FormFit:
     """One form fitted to the runs.
 
     Attributes:
-        law: the form with the sizes fitted.
-        points: the runs.
-        seen: the runs as the solver takes them.
+        sized_form: the form with the sizes that it was fitted to.
+        run_table: the runs.
+        observations: the runs as the solver takes them.
         theta: the fit, of shape (P,).
         loss: sum of the runs' losses, in squares of what seeds scatter by.
-        widened: how many times wider than that runs lie about the law; at least 1.
+        widening: how many times wider than that runs lie about the law; at least 1.
         status: how the search ended.
-        blamed: the parameters that ``status`` is about.
+        blamed_parameters: the parameters that ``status`` is about.
         options: ``loss``, ``clusters``, ``resamples`` and ``seed`` of ``fit_scaling``.
+
+    Example:
+        >>> from analysis.scaling.example import example_fit
+        >>> fit = example_fit().fits["power"]
+        >>> fit.sized_form.names, fit.theta.round(2)
+        (('E_M[tiny]', 'E_M[small]', 'phi'), array([1.26, 1.94, 0.3 ]))
     """
 
-    law: Law
-    points: Points
-    seen: Observations
+    sized_form: SizedForm
+    run_table: RunTable
+    observations: Observations
     theta: Floats
     loss: float
-    widened: float
+    widening: float
     status: FitStatus
-    blamed: tuple[str, ...]
+    blamed_parameters: tuple[str, ...]
     options: Mapping[str, Any]
 
     @cached_property
     def uncertainty(self) -> Uncertainty:
         """Resamples of the fit, made when first asked for."""
         return resampling.resample(
-            self.law.model(self.points.cell_size, self.points.cell_b),
-            self.seen,
+            self.sized_form.model(self.run_table.cell_size, self.run_table.cell_b),
+            self.observations,
             self.theta,
-            (self.law.lower, self.law.upper),
-            self.options["loss"],
-            self.points.clusters(self.options["clusters"]),
-            self.options["resamples"],
-            self.options["seed"],
+            bounds=(self.sized_form.lower, self.sized_form.upper),
+            loss=self.options["loss"],
+            clusters=self.run_table.clusters(self.options["clusters"]),
+            n_resamples=self.options["resamples"],
+            seed=self.options["seed"],
         )
 
     @property
     def aicc(self) -> float:
         """Akaike's criterion for small samples; the scale counts as a parameter."""
-        return aicc(self.loss, len(self.points.values), len(self.theta) + 1)
+        return aicc(self.loss, len(self.run_table.values), len(self.theta) + 1)
 
     @property
-    def fitted(self) -> Floats:
+    def fitted_bits(self) -> Floats:
         """What the law says of each run, in bits, of shape (n,)."""
-        model = self.law.model(self.points.size, self.points.b)
+        model = self.sized_form.model(self.run_table.size, self.run_table.b)
         return np.asarray(model(self.theta[None])[0][0])
 
     @property
     def residual_sd(self) -> float:
         """How far single runs lie from the law: standard deviation in bits."""
-        spare = max(len(self.points.values) - len(self.theta), 1)
-        return float(np.sqrt(((self.points.values - self.fitted) ** 2).sum() / spare))
+        spare = max(len(self.run_table.values) - len(self.theta), 1)
+        return float(np.sqrt(((self.run_table.values - self.fitted_bits) ** 2).sum() / spare))
 
     @cached_property
     def lack_of_fit(self) -> float:
@@ -99,15 +112,15 @@ class FormFit:
         The classical test of the cells' means about the law against the runs about their means;
         NaN without runs to spare.
         """
-        points = self.points
-        means = points.cell_means()[points.cells]
-        spare = len(points.cell_b) - len(self.theta)
-        pure = len(points.values) - len(points.cell_b)
-        if spare < 1 or pure < 1:
+        run_table = self.run_table
+        means = run_table.cell_means()[run_table.cells]
+        spare = len(run_table.cell_b) - len(self.theta)
+        n_pure = len(run_table.values) - len(run_table.cell_b)
+        if spare < 1 or n_pure < 1:
             return math.nan
-        off = (((means - self.fitted) / self.seen.scale) ** 2).sum() / spare
-        noise = (((points.values - means) / self.seen.scale) ** 2).sum() / pure
-        return float(stats.f.sf(off / noise, spare, pure)) if noise > 0 else math.nan
+        misfit = (((means - self.fitted_bits) / self.observations.scale) ** 2).sum() / spare
+        noise = (((run_table.values - means) / self.observations.scale) ** 2).sum() / n_pure
+        return float(stats.f.sf(misfit / noise, spare, n_pure)) if noise > 0 else math.nan
 
     @cached_property
     def seed_correlation(self) -> tuple[float, float]:
@@ -117,35 +130,45 @@ class FormFit:
             The mean correlation of two such runs' residuals; and how often it is as high when
             the seeds of each cell are shuffled. NaN where no seed has runs at two b.
         """
-        points = self.points
-        groups = points.clusters("seed")
-        z = (points.values - self.fitted) / self.seen.scale
+        run_table = self.run_table
+        groups = run_table.clusters("seed")
+        z = (run_table.values - self.fitted_bits) / self.observations.scale
         counts = np.bincount(groups)
         pairs = (counts * (counts - 1)).sum()
         if pairs == 0 or not z.any():
             return math.nan, math.nan
         keys = np.random.default_rng(0).random((_SHUFFLES, len(z)))
         keys[0] = np.arange(len(z)) / len(z)  # the first is as it was
-        shuffled = z[np.argsort(points.cells + keys, axis=1)]
+        shuffled = z[np.argsort(run_table.cells + keys, axis=1)]
         sums = np.array([np.bincount(groups, row) for row in shuffled])
-        alike = ((sums**2).sum(axis=1) - (z**2).sum()) / pairs / (z**2).mean()
-        return float(alike[0]), float((alike >= alike[0] - 1e-12).mean())
+        correlations = ((sums**2).sum(axis=1) - (z**2).sum()) / pairs / (z**2).mean()
+        return float(correlations[0]), float((correlations >= correlations[0] - 1e-12).mean())
 
     def parameters(self, level: float = 0.95) -> pd.DataFrame:
-        """Return each parameter with its interval: ``name``, ``value``, ``lower``, ``upper``."""
+        """Return each parameter with its interval: ``name``, ``value``, ``lower``, ``upper``.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> example_fit().best.parameters()[["name", "value", "unit"]].round(2)
+                     name  value  unit
+            0   E_M[tiny]    1.0  bits
+            1  E_M[small]    2.0  bits
+            2        gain    0.5  bits
+        """
         lower, upper = self.uncertainty.interval(
             self.theta, self.uncertainty.draws, np.eye(len(self.theta)), level
         )
-        ends = (np.clip(end, self.law.lower, self.law.upper) for end in (lower, upper))
-        lower, upper = (self.law.natural(end) for end in ends)
-        own = self.law.parameters
+        ends = (
+            np.clip(end, self.sized_form.lower, self.sized_form.upper) for end in (lower, upper)
+        )
+        lower, upper = (self.sized_form.natural(end) for end in ends)
         return pd.DataFrame(
             {
-                "name": self.law.names,
-                "value": self.law.natural(self.theta),
+                "name": self.sized_form.names,
+                "value": self.sized_form.natural(self.theta),
                 "lower": lower,
                 "upper": upper,
-                "unit": [parameter.unit for parameter in own],
+                "unit": [parameter.unit for parameter in self.sized_form.parameters],
             }
         )
 
@@ -154,6 +177,11 @@ class FormFit:
 
         Args:
             table: column ``b``; and ``size``, one that was fitted, or ``E_M`` in bits.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> example_fit().best.predict({"size": ["tiny", "tiny"], "b": [1, 16]}).round(2)
+            array([1., 3.])
         """
         return np.asarray(self.evaluate(table, self.theta[None])[0][0])
 
@@ -163,6 +191,12 @@ class FormFit:
         """Return the ends of an interval for each row's E_LM, the mean over seeds.
 
         An ``E_M`` given in the table is taken as exact.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> lower, upper = example_fit().best.interval({"E_M": [2.5], "b": [16]})
+            >>> bool(lower[0] < 4.5 < upper[0])
+            True
         """
         values, gradients = self.evaluate(table, self.theta[None])
         resampled, _ = self.evaluate(table, self.uncertainty.draws)
@@ -172,14 +206,20 @@ class FormFit:
         """Return lower end, value and upper end of what each size's E_LM tends to, in bits.
 
         Infinity where the form has no ceiling.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> lower, value, upper = example_fit().best.ceilings()
+            >>> value  # a logarithm has none
+            array([inf, inf])
         """
-        value = self.law.ceilings(self.theta[None])[0]
-        if not self.law.form.has_ceiling:
+        value = self.sized_form.ceilings(self.theta[None])[0]
+        if not self.sized_form.form.has_ceiling:
             return value, value, value
         # far beyond any b the law's own derivatives are those of its ceiling
-        far = {"size": list(self.law.sizes), "b": [_FAR] * len(self.law.sizes)}
-        gradients = self.evaluate(far, self.theta[None])[1][0]
-        resampled = self.law.ceilings(self.uncertainty.draws)
+        far_table = {"size": list(self.sized_form.sizes), "b": [_FAR] * len(self.sized_form.sizes)}
+        gradients = self.evaluate(far_table, self.theta[None])[1][0]
+        resampled = self.sized_form.ceilings(self.uncertainty.draws)
         lower, upper = self.uncertainty.interval(value, resampled, gradients, level)
         return lower, value, upper
 
@@ -190,6 +230,13 @@ class FormFit:
 
         Raises:
             ValueError: the table lacks a column, or names a size that was not fitted.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> fit = example_fit().best
+            >>> values, slopes = fit.evaluate({"size": ["tiny"], "b": [16]}, fit.theta[None])
+            >>> values.round(2), slopes.round(2)
+            (array([[3.]]), array([[[1., 0., 4.]]]))
         """
         frame = pd.DataFrame(dict(table))
         require("b" in frame, "the table must have a column b", list(frame.columns))
@@ -197,22 +244,27 @@ class FormFit:
         require(bool((b >= 1).all()), "b must be at least 1", list(frame["b"]))
         if "size" in frame:
             names = frame["size"].astype(str)
-            rule = f"size must be one of {', '.join(self.law.sizes)} (or give E_M)"
-            unknown = sorted(set(names) - set(self.law.sizes))
+            rule = f"size must be one of {', '.join(self.sized_form.sizes)} (or give E_M)"
+            unknown = sorted(set(names) - set(self.sized_form.sizes))
             require(not unknown, rule, ", ".join(unknown))
-            index = np.array([self.law.sizes.index(name) for name in names], dtype=np.intp)
-            return self.law.model(index, b)(theta)
+            index = np.array([self.sized_form.sizes.index(name) for name in names], dtype=np.intp)
+            return self.sized_form.model(index, b)(theta)
         rule = "the table must have a column size or E_M"
         require("E_M" in frame, rule, list(frame.columns))
         rule = "a form with a parameter for each size predicts those sizes alone, not an E_M"
-        require(self.law.form.is_general, rule, self.law.form.name)
-        return self.law.model_given(frame["E_M"].to_numpy(float), b)(theta)
+        require(self.sized_form.form.is_general, rule, self.sized_form.form.name)
+        return self.sized_form.model_from_e_m(frame["E_M"].to_numpy(float), b)(theta)
 
 
 def aicc(loss: float, n_runs: int, n_parameters: int) -> float:
     """Akaike's criterion for small samples, from a sum of losses.
 
     With a Gaussian's sum of squares it is the usual one; with Huber's it is its robust cousin.
+
+    Example:
+        >>> from analysis.scaling.form_fit import aicc
+        >>> round(aicc(loss=16.0, n_runs=16, n_parameters=3), 2)
+        8.0
     """
     per_run = max(loss / n_runs, 1e-12)
     spare = n_runs - n_parameters - 1

@@ -78,6 +78,13 @@ class Form:
         formula: for people.
         parameters: what has to be known besides E_M.
         has_ceiling: whether E_LM stays below a ceiling as b grows.
+
+    Example:
+        >>> from analysis.scaling import FORMS
+        >>> FORMS["power"].formula
+        'E_M b^phi'
+        >>> [parameter.name for parameter in FORMS["power"].parameters]
+        ['phi']
     """
 
     name: str
@@ -95,6 +102,11 @@ class Form:
             E_M: expressivity at b = 1, in bits.
             b: loops, 1 or more; need not be whole.
             parameters: in the order of ``self.parameters``.
+
+        Example:
+            >>> from analysis.scaling import FORMS
+            >>> FORMS["logarithmic/shared_gain"](1.5, [1, 2, 4], 0.5)
+            array([1.5, 2. , 2.5])
         """
         return self._value(*(np.asarray(part, float) for part in (E_M, b, *parameters)))
 
@@ -104,7 +116,13 @@ class Form:
         b: npt.ArrayLike,
         *parameters: npt.ArrayLike,
     ) -> Floats:
-        """Return dE_LM / d(E_M, parameters), of shape (..., 1 + parameters)."""
+        """Return dE_LM / d(E_M, parameters), of shape (..., 1 + parameters).
+
+        Example:
+            >>> from analysis.scaling import FORMS
+            >>> FORMS["logarithmic/shared_gain"].jacobian(1.5, 4, 0.5)
+            array([1., 2.])
+        """
         parts = [np.asarray(part, float) for part in (E_M, b, *parameters)]
         return np.stack(np.broadcast_arrays(*self._jacobian(*parts)), axis=-1)
 
@@ -116,11 +134,17 @@ class Form:
     @property
     def least_bs(self) -> int:
         """How many values of b, 1 among them, it takes to tell the parameters of one curve."""
-        of_a_curve = [parameter for parameter in self.parameters if parameter.name != "slope"]
-        return 1 + len(of_a_curve)
+        curve_parameters = [parameter for parameter in self.parameters if parameter.name != "slope"]
+        return 1 + len(curve_parameters)
 
     def ceiling(self, E_M: npt.ArrayLike, *parameters: npt.ArrayLike) -> Floats:  # noqa: N803
-        """Return what E_LM tends to as b grows: infinity where there is no ceiling."""
+        """Return what E_LM tends to as b grows: infinity where there is no ceiling.
+
+        Example:
+            >>> from analysis.scaling import FORMS
+            >>> float(FORMS["saturating_power/shared_gain"].ceiling(1.5, 2.0, 0.7))
+            3.5
+        """
         if self.has_ceiling:
             return self(E_M, np.inf, *parameters)
         return np.full(np.broadcast_shapes(*map(np.shape, (E_M, *parameters))), np.inf)
@@ -186,9 +210,11 @@ _SLOPE = Parameter("slope", -5, 5, (-1.0, 0.0, 0.5), "per bit of E_M")
 def _with_one_gain(shape: Shape, gain: Parameter, variant: str) -> Form:
     """Give a shape a gain that E_M has no part in."""
 
-    def jacobian(e_m: Floats, b: Floats, gain: Floats, *own: Floats) -> Sequence[Floats]:
-        slopes = [gain * slope for slope in shape.slopes(b, *own)]
-        return np.ones_like(e_m), shape.rise(b, *own), *slopes
+    def jacobian(
+        e_m: Floats, b: Floats, gain: Floats, *shape_parameters: Floats
+    ) -> Sequence[Floats]:
+        slopes = [gain * slope for slope in shape.slopes(b, *shape_parameters)]
+        return np.ones_like(e_m), shape.rise(b, *shape_parameters), *slopes
 
     return Form(
         name=f"{shape.name}/{variant}",
@@ -196,7 +222,9 @@ def _with_one_gain(shape: Shape, gain: Parameter, variant: str) -> Form:
         formula=f"E_M + gain ({shape.formula})",
         parameters=(gain, *shape.parameters),
         has_ceiling=shape.has_ceiling,
-        _value=lambda e_m, b, gain, *own: e_m + gain * shape.rise(b, *own),
+        _value=lambda e_m, b, gain, *shape_parameters: (
+            e_m + gain * shape.rise(b, *shape_parameters)
+        ),
         _jacobian=jacobian,
     )
 
@@ -204,12 +232,16 @@ def _with_one_gain(shape: Shape, gain: Parameter, variant: str) -> Form:
 def _with_one_ceiling(shape: Shape) -> Form:
     """Give a bounded shape the gain that leads every model to one ceiling, or none above it."""
 
-    def value(e_m: Floats, b: Floats, ceiling: Floats, *own: Floats) -> Floats:
-        return np.asarray(e_m + np.maximum(ceiling - e_m, 0) * shape.rise(b, *own))
+    def value(e_m: Floats, b: Floats, ceiling: Floats, *shape_parameters: Floats) -> Floats:
+        return np.asarray(e_m + np.maximum(ceiling - e_m, 0) * shape.rise(b, *shape_parameters))
 
-    def jacobian(e_m: Floats, b: Floats, ceiling: Floats, *own: Floats) -> Sequence[Floats]:
-        rise, is_below = shape.rise(b, *own), ceiling > e_m
-        slopes = [np.maximum(ceiling - e_m, 0) * slope for slope in shape.slopes(b, *own)]
+    def jacobian(
+        e_m: Floats, b: Floats, ceiling: Floats, *shape_parameters: Floats
+    ) -> Sequence[Floats]:
+        rise, is_below = shape.rise(b, *shape_parameters), ceiling > e_m
+        slopes = [
+            np.maximum(ceiling - e_m, 0) * slope for slope in shape.slopes(b, *shape_parameters)
+        ]
         return 1 - is_below * rise, is_below * rise, *slopes
 
     return Form(
@@ -229,17 +261,19 @@ def _with_gain_of_e_m(shape: Shape) -> Form:
     def factor(e_m: Floats, slope: Floats) -> Floats:
         return np.asarray(np.exp(np.clip(slope * (e_m - REFERENCE_BITS), -50, 50)))
 
-    def value(e_m: Floats, b: Floats, gain: Floats, slope: Floats, *own: Floats) -> Floats:
-        return np.asarray(e_m + gain * factor(e_m, slope) * shape.rise(b, *own))
+    def value(
+        e_m: Floats, b: Floats, gain: Floats, slope: Floats, *shape_parameters: Floats
+    ) -> Floats:
+        return np.asarray(e_m + gain * factor(e_m, slope) * shape.rise(b, *shape_parameters))
 
     def jacobian(
-        e_m: Floats, b: Floats, gain: Floats, slope: Floats, *own: Floats
+        e_m: Floats, b: Floats, gain: Floats, slope: Floats, *shape_parameters: Floats
     ) -> Sequence[Floats]:
-        per_gain, rise = factor(e_m, slope), shape.rise(b, *own)
-        whole = gain * per_gain
-        slopes = [whole * each for each in shape.slopes(b, *own)]
-        by_slope = whole * (e_m - REFERENCE_BITS) * rise
-        return 1 + whole * slope * rise, per_gain * rise, by_slope, *slopes
+        per_gain, rise = factor(e_m, slope), shape.rise(b, *shape_parameters)
+        gain_at_e_m = gain * per_gain
+        slopes = [gain_at_e_m * shape_slope for shape_slope in shape.slopes(b, *shape_parameters)]
+        by_slope = gain_at_e_m * (e_m - REFERENCE_BITS) * rise
+        return 1 + gain_at_e_m * slope * rise, per_gain * rise, by_slope, *slopes
 
     return Form(
         name=f"{shape.name}/of_E_M",

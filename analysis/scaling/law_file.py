@@ -1,4 +1,4 @@
-"""A fitted law as a file, ``law.json``: points and parameters, which the rest is computed from.
+"""A fitted law as a file, ``law.json``: runs and parameters, which the rest is computed from.
 
 No pickle. Resamples are drawn again from the seed that is kept.
 """
@@ -14,8 +14,8 @@ from analysis.scaling import choice
 from analysis.scaling.fit import ScalingFit
 from analysis.scaling.form_fit import FitStatus, FormFit
 from analysis.scaling.forms import FORMS
-from analysis.scaling.points import NEEDED, read_points
-from analysis.scaling.sized_form import Law
+from analysis.scaling.run_table import NEEDED, read_run_table
+from analysis.scaling.sized_form import SizedForm
 from analysis.scaling.solver import Observations
 
 LAW = "law.json"
@@ -23,56 +23,82 @@ STORED = {*NEEDED, "standard_error", "task", "recipe"}
 
 
 def save_law(folder: Path, fit: ScalingFit) -> None:
-    """Write a fit to a folder, which is made."""
+    """Write a fit to a folder, which is made.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.law_file import save_law
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_law(Path(folder), example_fit())
+        ...     [path.name for path in Path(folder).iterdir()]
+        ['law.json']
+    """
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         "points": {
-            name: fit.points.table[name].tolist() for name in STORED if name in fit.points.table
+            name: fit.run_table.rows[name].tolist() for name in STORED if name in fit.run_table.rows
         },
-        "chosen": fit.chosen,
+        "chosen": fit.best_form,
         "verdict": fit.verdict,
-        "skipped": dict(fit.skipped),
+        "skipped": dict(fit.skipped_forms),
         "options": dict(fit.best.options),
-        "scale": (fit.best.seen.scale / fit.best.widened).tolist(),
+        "scale": (fit.best.observations.scale / fit.best.widening).tolist(),
         "fits": {
             name: {
-                "theta": each.theta.tolist(),
-                "loss": each.loss,
-                "widened": each.widened,
-                "status": each.status.name,
-                "blamed": list(each.blamed),
+                "theta": form_fit.theta.tolist(),
+                "loss": form_fit.loss,
+                "widened": form_fit.widening,
+                "status": form_fit.status.name,
+                "blamed": list(form_fit.blamed_parameters),
             }
-            for name, each in fit.fits.items()
+            for name, form_fit in fit.fits.items()
         },
     }
     (folder / LAW).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 def load_law(folder: Path) -> ScalingFit:
-    """Read what ``save_law`` wrote, without fitting again."""
+    """Read what ``save_law`` wrote, without fitting again.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.law_file import load_law, save_law
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_law(Path(folder), example_fit())
+        ...     load_law(Path(folder)).predict({"size": ["tiny"], "b": [16]}).round(2)
+        array([3.])
+    """
     content: dict[str, Any] = json.loads((folder / LAW).read_text(encoding="utf-8"))
-    points = read_points(content["points"])
-    seen = Observations(
-        points.values[None],
-        np.ones((1, len(points.values))),
+    run_table = read_run_table(content["points"])
+    observations = Observations(
+        run_table.values[None],
+        np.ones((1, len(run_table.values))),
         np.array(content["scale"]),
-        points.cells,
+        run_table.cells,
     )
     fits = {
         name: FormFit(
-            Law(FORMS[name], points.sizes),
-            points,
-            replace(seen, scale=seen.scale * kept["widened"]),
-            np.array(kept["theta"]),
-            kept["loss"],
-            kept["widened"],
-            FitStatus[kept["status"]],
-            tuple(kept["blamed"]),
-            content["options"],
+            sized_form=SizedForm(FORMS[name], run_table.sizes),
+            run_table=run_table,
+            observations=replace(observations, scale=observations.scale * stored_fit["widened"]),
+            theta=np.array(stored_fit["theta"]),
+            loss=stored_fit["loss"],
+            widening=stored_fit["widened"],
+            status=FitStatus[stored_fit["status"]],
+            blamed_parameters=tuple(stored_fit["blamed"]),
+            options=content["options"],
         )
-        for name, kept in content["fits"].items()
+        for name, stored_fit in content["fits"].items()
     }
-    comparison = choice.compare(fits)
     return ScalingFit(
-        points, fits, content["skipped"], content["chosen"], comparison, content["verdict"]
+        run_table=run_table,
+        fits=fits,
+        skipped_forms=content["skipped"],
+        best_form=content["chosen"],
+        comparison=choice.compare(fits),
+        verdict=content["verdict"],
     )

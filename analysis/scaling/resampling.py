@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from analysis.scaling.points import Indices
+from analysis.scaling.run_table import Indices
 from analysis.scaling.solver import Floats, Model, Observations, curvature_parts, solve
 
 FEW_CLUSTERS = 20
@@ -61,10 +61,10 @@ class Uncertainty:
             grouped = [
                 members.T @ (part[:, None] * self.remainder * part) @ members for part in parts.T
             ]
-            total = np.array([(each**2).sum() for each in grouped])
-            trace = np.array([np.trace(each) for each in grouped])
-        known = total > 0  # else a constant, which has no error to know
-        degrees = np.where(known, trace**2 / np.where(known, total, 1.0), np.inf)
+            total = np.array([(matrix**2).sum() for matrix in grouped])
+            trace = np.array([np.trace(matrix) for matrix in grouped])
+        is_varying = total > 0  # else a constant, which has no error to know
+        degrees = np.where(is_varying, trace**2 / np.where(is_varying, total, 1.0), np.inf)
         return np.asarray(np.maximum(degrees, 1.0))
 
     def interval(
@@ -86,8 +86,9 @@ class Uncertainty:
 
 def resample(
     model: Model,
-    seen: Observations,
+    observations: Observations,
     theta: Floats,
+    *,
     bounds: tuple[Floats, Floats],
     loss: str,
     clusters: Indices,
@@ -98,18 +99,35 @@ def resample(
 
     Args:
         model: the law at the runs' cells.
-        seen: the runs, one problem.
+        observations: the runs, one problem.
         theta: the fit, of shape (P,).
         bounds: least and greatest theta.
         loss: as in the fit.
         clusters: runs that err together, of shape (n,).
         n_resamples: R.
         seed: of the random signs.
+
+    Example:
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.resampling import resample
+        >>> fit = example_fit().best
+        >>> uncertainty = resample(
+        ...     fit.sized_form.model(fit.run_table.cell_size, fit.run_table.cell_b),
+        ...     fit.observations,
+        ...     fit.theta,
+        ...     bounds=(fit.sized_form.lower, fit.sized_form.upper),
+        ...     loss="huber",
+        ...     clusters=fit.run_table.clusters("run"),
+        ...     n_resamples=100,
+        ...     seed=0,
+        ... )
+        >>> uncertainty.draws.shape
+        (100, 3)
     """
     expected, jacobian = model(theta[None])
-    z = ((seen.values - expected[:, seen.cells]) / seen.scale)[0]
+    z = ((observations.values - expected[:, observations.cells]) / observations.scale)[0]
     root = np.sqrt(curvature_parts(z, loss))[:, None]
-    rows = jacobian[0][seen.cells] / seen.scale[:, None] * root
+    rows = jacobian[0][observations.cells] / observations.scale[:, None] * root
     inverse = np.linalg.pinv(rows.T @ rows)
     remainder = np.eye(len(z)) - rows @ inverse @ rows.T
     enlarged = _enlarge(remainder, z, clusters)
@@ -118,10 +136,10 @@ def resample(
     values = np.array([-1.0, 1.0]) if n_clusters >= FEW_CLUSTERS else _WEBB
     signs = generator.choice(values, size=(n_resamples, n_clusters))[:, clusters]
     resampled = Observations(
-        expected[:, seen.cells] + signs * enlarged.residuals * seen.scale,
-        seen.weights,
-        seen.scale,
-        seen.cells,
+        expected[:, observations.cells] + signs * enlarged.residuals * observations.scale,
+        observations.weights,
+        observations.scale,
+        observations.cells,
     )
     start = np.repeat(theta[None], n_resamples, axis=0)
     draws = solve(model, resampled, start, *bounds, loss=loss, tolerance=1e-6).theta
@@ -138,11 +156,11 @@ def _enlarge(remainder: Floats, z: Floats, clusters: Indices) -> _Enlarged:
     """Undo, cluster by cluster, what the fit took out of the residuals."""
     residuals, scaled = z.copy(), remainder.copy()
     for cluster in range(int(clusters.max()) + 1):
-        own = np.flatnonzero(clusters == cluster)
-        values, vectors = np.linalg.eigh(remainder[np.ix_(own, own)])
+        members = np.flatnonzero(clusters == cluster)
+        values, vectors = np.linalg.eigh(remainder[np.ix_(members, members)])
         # a direction that the fit follows wholly has no residual to enlarge
         factor = (vectors * np.maximum(values, 1e-3) ** -0.5) @ vectors.T
-        residuals[own] = factor @ residuals[own]
-        scaled[own] = factor @ scaled[own]
-        scaled[:, own] = scaled[:, own] @ factor
+        residuals[members] = factor @ residuals[members]
+        scaled[members] = factor @ scaled[members]
+        scaled[:, members] = scaled[:, members] @ factor
     return _Enlarged(residuals, scaled)

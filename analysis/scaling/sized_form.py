@@ -13,14 +13,14 @@ from functools import cached_property
 import numpy as np
 
 from analysis.scaling.forms import Floats, Form, Parameter
-from analysis.scaling.points import Indices, Points
+from analysis.scaling.run_table import Indices, RunTable
 from analysis.scaling.solver import Model
 
 _E_M = Parameter("E_M", -20, 60, (), "bits", is_linear=True, is_per_size=True)
 
 
 @dataclass(frozen=True)
-class Law:
+class SizedForm:
     """A form and the sizes whose E_M are among its parameters."""
 
     form: Form
@@ -38,8 +38,8 @@ class Law:
         """Name of each entry of theta: ``E_M[tiny]``, ..., ``gain``."""
         names: list[str] = []
         for part in self._parts:
-            own = [f"{part.name}[{size}]" for size in self.sizes]
-            names += own if part.is_per_size else [part.name]
+            names_by_size = [f"{part.name}[{size}]" for size in self.sizes]
+            names += names_by_size if part.is_per_size else [part.name]
         return tuple(names)
 
     @cached_property
@@ -78,25 +78,25 @@ class Law:
 
         return model
 
-    def model_given(self, e_m: Floats, b: Floats) -> Model:
+    def model_from_e_m(self, e_m: Floats, b: Floats) -> Model:
         """Predict models of known E_M, of any size.
 
         Args:
             e_m: expressivity at b = 1, taken as exact, of shape (C,).
             b: loops, of shape (C,).
         """
-        own = self._columns(np.zeros(len(b), dtype=np.intp))[1:]
+        form_columns = self._columns(np.zeros(len(b), dtype=np.intp))[1:]
 
         def model(theta: Floats) -> tuple[Floats, Floats]:
             natural = self.natural(theta)
-            parts = [natural[:, column] for column in own]
-            known = np.broadcast_to(e_m, (len(theta), len(b)))
-            slopes = self.form.jacobian(known, b, *parts)
+            parts = [natural[:, column] for column in form_columns]
+            e_m_of_cells = np.broadcast_to(e_m, (len(theta), len(b)))
+            slopes = self.form.jacobian(e_m_of_cells, b, *parts)
             jacobian = np.zeros((*slopes.shape[:2], theta.shape[1]))
-            for index, (part, column) in enumerate(zip(self._parts[1:], own, strict=True)):
+            for index, (part, column) in enumerate(zip(self._parts[1:], form_columns, strict=True)):
                 chain = parts[index] if part.is_log else 1.0
                 jacobian[:, np.arange(len(b)), column] += slopes[:, :, index + 1] * chain
-            return self.form(known, b, *parts), jacobian
+            return self.form(e_m_of_cells, b, *parts), jacobian
 
         return model
 
@@ -107,11 +107,11 @@ class Law:
         parts = [natural[:, column] for column in columns]
         return self.form.ceiling(parts[0], *parts[1:])
 
-    def starts(self, points: Points) -> Floats:
+    def starts(self, run_table: RunTable) -> Floats:
         """Return where to begin the search, of shape (starts, P)."""
-        means, is_one = points.cell_means(), points.cell_b == 1
+        means, is_one = run_table.cell_means(), run_table.cell_b == 1
         at_one = means[is_one]
-        highest = np.array([means[points.cell_size == i].max() for i in range(len(self.sizes))])
+        highest = np.array([means[run_table.cell_size == i].max() for i in range(len(self.sizes))])
         gains = np.maximum(highest - at_one, 0.05)
         choices: list[Sequence[Sequence[float]]] = [[list(at_one)]]
         for part in self._parts[1:]:

@@ -1,17 +1,15 @@
-"""A fitted law as text, in the manner of lmfit's reports."""
+"""A fitted law as text, in the manner of lmfit."""
 
 import textwrap
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
-from analysis.scaling.form_fit import UNLIKELY, FormFit
+from analysis.scaling.form_fit import UNLIKELY, FitStatus, FormFit
 from analysis.scaling.resampling import FEW_CLUSTERS
-
-if TYPE_CHECKING:
-    from analysis.scaling.fit import ScalingFit
+from analysis.scaling.run_table import RunTable
 
 LEVEL = 0.95
 CORRELATED = 0.8
@@ -19,11 +17,54 @@ SUSPICIOUS = 0.05
 WIDTH = 96
 
 
-def describe(fit: "ScalingFit") -> str:
-    """Say which law was fitted to what, how well, and how sure that is."""
+class DescribedFit(Protocol):
+    """What the text reads of a fit of all forms; ``fit.ScalingFit`` has it."""
+
+    @property
+    def run_table(self) -> RunTable:
+        """The runs."""
+
+    @property
+    def fits(self) -> Mapping[str, FormFit]:
+        """By form."""
+
+    @property
+    def skipped_forms(self) -> Mapping[str, str]:
+        """Forms that were not fitted, and why."""
+
+    @property
+    def best_form(self) -> str:
+        """Name of the form that predicts."""
+
+    @property
+    def best(self) -> FormFit:
+        """The fit that predicts."""
+
+    @property
+    def status(self) -> FitStatus:
+        """How it ended."""
+
+    @property
+    def comparison(self) -> pd.DataFrame:
+        """A row per form."""
+
+    @property
+    def verdict(self) -> str:
+        """Which form it is, in words."""
+
+
+def describe(fit: DescribedFit) -> str:
+    """Say which law was fitted to what, how well, and how sure that is.
+
+    Example:
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.text import describe
+        >>> describe(example_fit()).splitlines()[1].strip()
+        'E_LM = E_M + gain (log2(b))    (logarithmic/shared_gain)'
+    """
     best = fit.best
     parts = [
-        section("Law", [f"E_LM = {best.law.form.formula}    ({fit.chosen})"]),
+        section("Law", [f"E_LM = {best.sized_form.form.formula}    ({fit.best_form})"]),
         section("Fit", _fit_lines(fit)),
         section("Parameters", _parameter_lines(best)),
     ]
@@ -42,34 +83,49 @@ def describe(fit: "ScalingFit") -> str:
 
 
 def section(title: str, lines: Sequence[str], wrap: bool = False) -> str:
-    """Set lines under a title; running text is wrapped."""
-    shown = [part for line in lines for part in (textwrap.wrap(line, WIDTH) if wrap else [line])]
-    return "\n".join([f"[[{title}]]", *(f"    {line}" for line in shown)])
+    """Set lines under a title; running text is wrapped.
+
+    Example:
+        >>> from analysis.scaling.text import section
+        >>> print(section("Law", ["E_LM = E_M b^phi"]))
+        [[Law]]
+            E_LM = E_M b^phi
+    """
+    wrapped_lines = [
+        part for line in lines for part in (textwrap.wrap(line, WIDTH) if wrap else [line])
+    ]
+    return "\n".join([f"[[{title}]]", *(f"    {line}" for line in wrapped_lines)])
 
 
 def number(value: float) -> str:
-    """Write a value to four significant digits."""
+    """Write a value to four significant digits.
+
+    Example:
+        >>> from analysis.scaling.text import number
+        >>> number(0.123456), number(float("nan"))
+        ('0.1235', '-')
+    """
     return "-" if np.isnan(value) else f"{value:.4g}"
 
 
-def _fit_lines(fit: "ScalingFit") -> list[str]:
-    best, points = fit.best, fit.points
+def _fit_lines(fit: DescribedFit) -> list[str]:
+    best, run_table = fit.best, fit.run_table
     options = best.options
     kind = "run" if options["clusters"] == "run" else "(size, seed), all b together"
-    n_clusters = int(points.clusters(options["clusters"]).max()) + 1
-    bs = ", ".join(f"{b:g}" for b in points.bs)
-    seeds = np.bincount(points.cells)
-    seeds_said = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()}-{seeds.max()}"
+    n_clusters = int(run_table.clusters(options["clusters"]).max()) + 1
+    bs = ", ".join(f"{b:g}" for b in run_table.bs)
+    seeds = np.bincount(run_table.cells)
+    span = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()}-{seeds.max()}"
     lines = {
-        "runs": f"{len(points.values)}: {', '.join(points.sizes)} at b = {bs}, "
-        f"{seeds_said} seeds a cell",
-        "parameters": f"{len(best.theta)}, of them E_M {len(points.sizes)}",
+        "runs": f"{len(run_table.values)}: {', '.join(run_table.sizes)} at b = {bs}, "
+        f"{span} seeds a cell",
+        "parameters": f"{len(best.theta)}, of them E_M {len(run_table.sizes)}",
         "status": f"{fit.status.name}: {fit.status.value}"
-        + (f" ({', '.join(best.blamed)})" if best.blamed else ""),
+        + (f" ({', '.join(best.blamed_parameters)})" if best.blamed_parameters else ""),
         "loss": f"{best.loss:.4g} ({options['loss']}, in squares of what seeds scatter by)",
         "AICc": f"{best.aicc:.4g}",
         "a run scatters by": f"{best.residual_sd:.3g} bits about the law, "
-        f"{best.widened:.3g} times what seeds explain",
+        f"{best.widening:.3g} times what seeds explain",
         "lack of fit": _adequacy(best.lack_of_fit),
         "seeds": _alike(best),
         "intervals": f"{LEVEL:.0%}, wild cluster bootstrap, {options['resamples']:,} resamples, "
@@ -77,8 +133,8 @@ def _fit_lines(fit: "ScalingFit") -> list[str]:
     }
     if n_clusters < FEW_CLUSTERS:
         lines["few clusters"] = "intervals hang on little; more seeds would narrow them most"
-    if fit.points.n_duplicates:
-        lines["said twice"] = f"{fit.points.n_duplicates} rows, counted once"
+    if fit.run_table.n_duplicates:
+        lines["said twice"] = f"{fit.run_table.n_duplicates} rows, counted once"
     width = max(map(len, lines))
     return [f"{name:<{width}} = {value}" for name, value in lines.items()]
 
@@ -87,10 +143,10 @@ def _alike(fit: FormFit) -> str:
     correlation, chance = fit.seed_correlation
     if np.isnan(correlation):
         return "no seed at two b"
-    said = f"correlation {correlation:.2f} of a seed's runs at different b (chance {chance:.2g})"
+    line = f"correlation {correlation:.2f} of a seed's runs at different b (chance {chance:.2g})"
     if chance < SUSPICIOUS and fit.options["clusters"] == "run":
-        said += ": they err alike, take clusters=seed"
-    return said
+        line += ": they err alike, take clusters=seed"
+    return line
 
 
 def _adequacy(chance: float) -> str:
@@ -111,7 +167,7 @@ def _parameter_lines(fit: FormFit) -> list[str]:
 
 
 def _correlation_lines(fit: FormFit) -> list[str]:
-    draws, names = fit.uncertainty.draws, fit.law.names
+    draws, names = fit.uncertainty.draws, fit.sized_form.names
     moving = np.flatnonzero(draws.std(axis=0) > 0)
     if len(moving) < 2:
         return []
@@ -127,18 +183,18 @@ def _correlation_lines(fit: FormFit) -> list[str]:
 
 
 def _ceiling_lines(fit: FormFit) -> list[str]:
-    if not fit.law.form.has_ceiling:
+    if not fit.sized_form.form.has_ceiling:
         return []
     lower, value, upper = fit.ceilings(LEVEL)
     return [
         f"{size}: {number(value[i])}  [{number(lower[i])}, {number(upper[i])}] bits as b grows"
-        for i, size in enumerate(fit.law.sizes)
+        for i, size in enumerate(fit.sized_form.sizes)
     ]
 
 
-def _form_lines(fit: "ScalingFit") -> list[str]:
+def _form_lines(fit: DescribedFit) -> list[str]:
     table = fit.comparison
-    width = max(map(len, [*table["form"], *fit.skipped]))
+    width = max(map(len, [*table["form"], *fit.skipped_forms]))
     header = (
         f"{'form':<{width}}  par  delta AICc  weight  without a b  without a size  status   "
         "(held-out errors: rms, bits)"
@@ -149,12 +205,14 @@ def _form_lines(fit: "ScalingFit") -> list[str]:
             f"{row.form:<{width}}  {row.parameters:>3}  {row.delta:>10.2f}  {row.weight:>6.3f}  "
             f"{_bits(row.leave_one_b_out):>11}  {_bits(row.leave_one_size_out):>14}  {row.status}"
         )
-    lines += [f"{name:<{width}}  not fitted: {reason}" for name, reason in fit.skipped.items()]
+    lines += [
+        f"{name:<{width}}  not fitted: {reason}" for name, reason in fit.skipped_forms.items()
+    ]
     return lines
 
 
-def _identifiability(fit: "ScalingFit") -> list[str]:
-    n_bs = len(fit.points.bs)
+def _identifiability(fit: DescribedFit) -> list[str]:
+    n_bs = len(fit.run_table.bs)
     lines = [
         f"{n_bs} values of b give a size {n_bs} means, which is E_M and {n_bs - 1} more numbers "
         "at most, with none to spare to test them by. So exponents and rates are shared by all "
@@ -163,9 +221,10 @@ def _identifiability(fit: "ScalingFit") -> list[str]:
     ]
     doubtful = fit.comparison[fit.comparison["status"] != "OK"]
     for name in doubtful["form"]:
-        each = fit.fits[name]
-        blamed = f" ({', '.join(each.blamed)})" if each.blamed else ""
-        lines.append(f"{name}: {each.status.value}{blamed}.")
+        form_fit = fit.fits[name]
+        names = form_fit.blamed_parameters
+        suffix = f" ({', '.join(names)})" if names else ""
+        lines.append(f"{name}: {form_fit.status.value}{suffix}.")
     return lines
 
 

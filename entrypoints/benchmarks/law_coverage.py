@@ -8,7 +8,7 @@ holds the planted truth. The standard error of a share near 0.95 is 0.7 % at 1,0
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,35 +40,35 @@ class Scenario:
     clusters: str = "run"
 
 
-def _gaussian(generator: np.random.Generator, cells: pd.DataFrame) -> Floats:
-    return generator.normal(size=len(cells))
+def _gaussian(generator: np.random.Generator, runs: pd.DataFrame) -> Floats:
+    return generator.normal(size=len(runs))
 
 
-def _heavy(generator: np.random.Generator, cells: pd.DataFrame) -> Floats:
-    return generator.standard_t(4, size=len(cells)) / 2**0.5
+def _heavy(generator: np.random.Generator, runs: pd.DataFrame) -> Floats:
+    return generator.standard_t(4, size=len(runs)) / 2**0.5
 
 
-def _by_size(generator: np.random.Generator, cells: pd.DataFrame) -> Floats:
-    deviations = cells["size"].map({"tiny": 2.0, "small": 1.0, "medium": 0.5})
-    return np.asarray(_gaussian(generator, cells) * deviations.to_numpy(float))
+def _by_size(generator: np.random.Generator, runs: pd.DataFrame) -> Floats:
+    deviations = runs["size"].map({"tiny": 2.0, "small": 1.0, "medium": 0.5})
+    return np.asarray(_gaussian(generator, runs) * deviations.to_numpy(float))
 
 
-def _by_b(generator: np.random.Generator, cells: pd.DataFrame) -> Floats:
-    deviations = cells["b"].map(dict(zip(BS, (0.5, 1, 1, 2), strict=True)))
-    return np.asarray(_gaussian(generator, cells) * deviations.to_numpy(float))
+def _by_b(generator: np.random.Generator, runs: pd.DataFrame) -> Floats:
+    deviations = runs["b"].map(dict(zip(BS, (0.5, 1, 1, 2), strict=True)))
+    return np.asarray(_gaussian(generator, runs) * deviations.to_numpy(float))
 
 
-def _by_seed(generator: np.random.Generator, cells: pd.DataFrame) -> Floats:
+def _by_seed(generator: np.random.Generator, runs: pd.DataFrame) -> Floats:
     """Half of the variance is common to all b of a size and seed."""
-    keys = cells["size"] + cells["seed"].astype(str)
+    keys = runs["size"] + runs["seed"].astype(str)
     common = dict(zip(sorted(set(keys)), generator.normal(size=keys.nunique()), strict=True))
-    return np.asarray((keys.map(common).to_numpy(float) + _gaussian(generator, cells)) / 2**0.5)
+    return np.asarray((keys.map(common).to_numpy(float) + _gaussian(generator, runs)) / 2**0.5)
 
 
-def _failures(generator: np.random.Generator, cells: pd.DataFrame) -> Floats:
+def _failures(generator: np.random.Generator, runs: pd.DataFrame) -> Floats:
     """One run of the study ends a whole bit below what it should reach."""
-    noise = _gaussian(generator, cells)
-    noise[generator.integers(len(cells))] -= 1 / NOISE
+    noise = _gaussian(generator, runs)
+    noise[generator.integers(len(runs))] -= 1 / NOISE
     return noise
 
 
@@ -98,49 +98,57 @@ def main() -> None:
     print(f"| noise and law | {' | '.join(header)} |")
     print("|---" * (len(header) + 1) + "|")
     for number, scenario in enumerate(SCENARIOS):
-        held, plain = zip(*(_study(scenario, [number, i]) for i in range(n_studies)), strict=True)
-        shares = np.mean(held, axis=0)
-        named = [*shares[: len(TABLES)], shares[len(TABLES) :].mean(), shares.mean()]
-        cells = [f"{share:.1%}" for share in (*named, np.mean(plain))]
-        print(f"| {scenario.title} | {' | '.join(cells)} |", flush=True)
+        holds, plain_holds = zip(
+            *(_study(scenario, [number, i]) for i in range(n_studies)), strict=True
+        )
+        shares = np.mean(holds, axis=0)
+        shown_shares = [*shares[: len(TABLES)], shares[len(TABLES) :].mean(), shares.mean()]
+        fields = [f"{share:.1%}" for share in (*shown_shares, np.mean(plain_holds))]
+        print(f"| {scenario.title} | {' | '.join(fields)} |", flush=True)
 
 
 def _study(scenario: Scenario, seed: list[int]) -> tuple[list[bool], list[bool]]:
     generator = np.random.default_rng(seed)
     form, truth = FORMS[scenario.form], LAWS[scenario.form]
-    cells = pd.DataFrame(
+    runs = pd.DataFrame(
         [{"size": s, "b": b, "seed": k} for s in E_M for b in BS for k in range(SEEDS)]
     )
-    expected = form(cells["size"].map(E_M), cells["b"], *truth)
-    cells["expressivity"] = expected + NOISE * np.asarray(scenario.noise(generator, cells))
+    expected = form(runs["size"].map(E_M), runs["b"], *truth)
+    runs["expressivity"] = expected + NOISE * np.asarray(scenario.noise(generator, runs))
     fit = fit_scaling(
-        cells, forms=[scenario.form], clusters=scenario.clusters, resamples=RESAMPLES
+        runs, forms=[scenario.form], clusters=scenario.clusters, resamples=RESAMPLES
     ).best
     table = fit.parameters().set_index("name")
-    held, plain, draws = [], [], _pairs(fit, generator)
-    for asked in TABLES.values():
-        start = [E_M[size] for size in asked["size"]] if "size" in asked else asked["E_M"]
-        answer = float(form(start, asked["b"], *truth)[0])
-        lower, upper = fit.interval(asked)
-        held.append(bool(lower[0] <= answer <= upper[0]))
-        low, high = np.quantile(fit.evaluate(asked, draws)[0], [0.025, 0.975])
-        plain.append(bool(low <= answer <= high))
+    holds, plain_holds, draws = [], [], _pairs(fit, generator)
+    for question in TABLES.values():
+        start = [E_M[size] for size in question["size"]] if "size" in question else question["E_M"]
+        answer = float(form(start, question["b"], *truth)[0])
+        lower, upper = fit.interval(question)
+        holds.append(bool(lower[0] <= answer <= upper[0]))
+        low, high = np.quantile(fit.evaluate(question, draws)[0], [0.025, 0.975])
+        plain_holds.append(bool(low <= answer <= high))
     for parameter, answer in zip(form.parameters, truth, strict=True):
         row = table.loc[parameter.name]
-        held.append(bool(row["lower"] <= answer <= row["upper"]))
-    return held, plain
+        holds.append(bool(row["lower"] <= answer <= row["upper"]))
+    return holds, plain_holds
 
 
 def _pairs(fit: FormFit, generator: np.random.Generator, count: int = 300) -> Floats:
     """Draw each cell's runs with replacement and fit: the plain bootstrap, for comparison."""
-    weights = np.zeros((count, len(fit.points.values)))
-    for cell in range(len(fit.points.cell_b)):
-        own = np.flatnonzero(fit.points.cells == cell)
-        weights[:, own] = generator.multinomial(len(own), np.full(len(own), 1 / len(own)), count)
-    seen = type(fit.seen)(fit.seen.values, weights, fit.seen.scale, fit.seen.cells)
-    model = fit.law.model(fit.points.cell_size, fit.points.cell_b)
-    start = np.repeat(fit.theta[None], count, axis=0)
-    return solve(model, seen, start, fit.law.lower, fit.law.upper, tolerance=1e-6).theta
+    run_table, sized_form, observations = fit.run_table, fit.sized_form, fit.observations
+    weights = np.zeros((count, len(run_table.values)))
+    for cell in range(len(run_table.cell_b)):
+        indices = np.flatnonzero(run_table.cells == cell)
+        shares = np.full(len(indices), 1 / len(indices))
+        weights[:, indices] = generator.multinomial(len(indices), shares, count)
+    return solve(
+        sized_form.model(run_table.cell_size, run_table.cell_b),
+        replace(observations, weights=weights),
+        np.repeat(fit.theta[None], count, axis=0),
+        sized_form.lower,
+        sized_form.upper,
+        tolerance=1e-6,
+    ).theta
 
 
 if __name__ == "__main__":

@@ -28,15 +28,15 @@ def main() -> None:
         for b in range(1, N_BS + 1)
         for seed in range(N_SEEDS)
     ]
-    begun = time.perf_counter()
+    start = time.perf_counter()
     fit = fit_scaling(pd.DataFrame(rows), resamples=1000)
-    chosen = time.perf_counter()
-    for each in fit.fits.values():
-        each.parameters()
+    time_of_forms = time.perf_counter()
+    for form_fit in fit.fits.values():
+        form_fit.parameters()
     print(
         f"{len(rows):,} runs: {len(fit.fits)} forms and their held-out errors in "
-        f"{chosen - begun:.1f} s, 1,000 resamples of each form in "
-        f"{time.perf_counter() - chosen:.1f} s"
+        f"{time_of_forms - start:.1f} s, 1,000 resamples of each form in "
+        f"{time.perf_counter() - time_of_forms:.1f} s"
     )
 
 

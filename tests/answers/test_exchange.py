@@ -18,55 +18,61 @@ EXPONENTIAL = "saturating_exponential/shared_gain"
 @pytest.fixture(scope="module")
 def fit():
     """E_LM = E_M + 1.8 (1 - exp(-0.25 (b - 1))), nearly without noise."""
-    table = planted_study.points(EXPONENTIAL, noise=0.002)
+    table = planted_study.table_of_runs(EXPONENTIAL, noise=0.002)
     return fit_scaling(table, forms=[EXPONENTIAL]).best
 
 
 def test_the_exchange_rate_is_where_the_law_crosses(fit):
-    found = exchange.exchange_rate(fit, "tiny", "small")
+    crossing = exchange.exchange_rate(fit, "tiny", "small")
     true = 1 - math.log(1 - (2.9 - 1.85) / 1.8) / 0.25
-    assert found.b == pytest.approx(true, rel=0.01)
-    assert found.lower < true < found.upper
-    assert str(found).startswith(f"b = {found.b:.3g} [")
+    assert crossing.b == pytest.approx(true, rel=0.01)
+    assert crossing.lower < true < crossing.upper
+    assert str(crossing).startswith(f"b = {crossing.b:.3g} [")
 
 
 def test_a_ceiling_below_the_target_is_never():
     e_m = {"tiny": 1.0, "medium": 3.4}
-    table = planted_study.points(EXPONENTIAL, e_m=e_m, noise=0.02)
-    found = exchange.exchange_rate(fit_scaling(table, forms=[EXPONENTIAL]).best, "tiny", "medium")
-    assert math.isinf(found.b) and math.isinf(found.upper)
-    assert str(found) == "never"
+    table = planted_study.table_of_runs(EXPONENTIAL, e_m=e_m, noise=0.02)
+    crossing = exchange.exchange_rate(
+        fit_scaling(table, forms=[EXPONENTIAL]).best, "tiny", "medium"
+    )
+    assert math.isinf(crossing.b) and math.isinf(crossing.upper)
+    assert str(crossing) == "never"
 
 
 def test_a_ceiling_that_may_reach_the_target_is_left_open():
     e_m = {"tiny": 1.85, "medium": 3.65}
-    table = planted_study.points(EXPONENTIAL, e_m=e_m, noise=0.1, rng=2)
-    found = exchange.exchange_rate(fit_scaling(table, forms=[EXPONENTIAL]).best, "tiny", "medium")
-    assert math.isfinite(found.lower) and math.isinf(found.upper)
-    assert "never" in str(found)
+    table = planted_study.table_of_runs(EXPONENTIAL, e_m=e_m, noise=0.1, rng=2)
+    crossing = exchange.exchange_rate(
+        fit_scaling(table, forms=[EXPONENTIAL]).best, "tiny", "medium"
+    )
+    assert math.isfinite(crossing.lower) and math.isinf(crossing.upper)
+    assert "never" in str(crossing)
 
 
 def test_the_last_worthwhile_loop_gains_a_hundredth_of_a_bit(fit):
-    found = exchange.last_worthwhile(fit, "small")
-    gain = np.diff(fit.predict({"size": ["small"] * 3, "b": [found.b - 1, found.b, found.b + 1]}))
+    crossing = exchange.last_worthwhile(fit, "small")
+    gain = np.diff(
+        fit.predict({"size": ["small"] * 3, "b": [crossing.b - 1, crossing.b, crossing.b + 1]})
+    )
     assert gain[0] >= exchange.WORTHWHILE_BITS > gain[1]
-    assert found.lower <= found.b <= found.upper
+    assert crossing.lower <= crossing.b <= crossing.upper
 
 
 def test_costs_are_the_projects_own_and_the_front_is_not_beaten(fit):
     configs = {size: TrainConfig(size=size) for size in SIZES}
     table = exchange.costs(fit, configs, range(1, 31))
     row = table[(table["size"] == "small") & (table["b"] == 20)].iloc[0]
-    asked = TrainConfig(size="small", b=20)
-    assert row["train_flops"] == asked.steps * asked.step_flops
-    assert row["infer_flops"] == asked.model_config.forward_flops(20)
+    training = TrainConfig(size="small", b=20)
+    assert row["train_flops"] == training.steps * training.step_flops
+    assert row["infer_flops"] == training.model_config.forward_flops(20)
     assert row["beyond"]
     for kind in ("train", "infer"):
         cost = f"{kind}_flops"
         for _, cell in table.iterrows():
             as_cheap = table[(table[cost] <= cell[cost]) & (table.index != cell.name)]
-            beaten = (as_cheap["bits"] >= cell["bits"]).any()
-            assert cell[f"{kind}_front"] == (not beaten)
+            is_beaten = (as_cheap["bits"] >= cell["bits"]).any()
+            assert cell[f"{kind}_front"] == (not is_beaten)
 
 
 def test_a_budget_buys_the_cheapest_cell_near_the_best():

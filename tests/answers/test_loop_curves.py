@@ -11,13 +11,13 @@ FALLS = [1.0, 2.5, 0.5, 0.8, 1.0, 0.15, 7.0]
 KEEPS = [1.5, 2.0, 0.2, 0.7, 0.0, 0.15, 7.0]
 
 
-def measured(parameters, noise=0.003, rng=1):
+def noisy_curve(parameters, noise=0.003, rng=1):
     generator = np.random.default_rng(rng)
     return curve(LOOPS, np.array([parameters]))[0] + noise * generator.normal(size=50)
 
 
 def test_a_planted_curve_is_found_again():
-    row = fit_curves([measured(FALLS)], [5]).iloc[0]
+    row = fit_curves([noisy_curve(FALLS)], [5]).iloc[0]
     assert row[list(PARAMETERS)].to_numpy(float) == pytest.approx(FALLS, rel=0.05)
     assert row["rmse"] < 0.005
     assert row["peak_loop"] == 7
@@ -26,21 +26,21 @@ def test_a_planted_curve_is_found_again():
 
 
 def test_a_model_that_keeps_its_peak_has_no_half_life():
-    row = fit_curves([measured(KEEPS)], [15]).iloc[0]
+    row = fit_curves([noisy_curve(KEEPS)], [15]).iloc[0]
     assert row["half_life"] == np.inf
     assert row["lost"] == 0
 
 
 def test_models_are_fitted_together_as_alone_whatever_their_lengths():
-    curves = [measured(FALLS), measured(KEEPS)[:30], measured(FALLS, rng=2)]
+    curves = [noisy_curve(FALLS), noisy_curve(KEEPS)[:30], noisy_curve(FALLS, rng=2)]
     together = fit_curves(curves, [5, 15, 5])
-    for index, (own, b) in enumerate(zip(curves, [5, 15, 5], strict=True)):
-        alone = fit_curves([own], [b]).iloc[0]
+    for index, (values, b) in enumerate(zip(curves, [5, 15, 5], strict=True)):
+        alone = fit_curves([values], [b]).iloc[0]
         assert together.iloc[index].to_numpy(float) == pytest.approx(alone.to_numpy(float))
 
 
 def test_a_curve_of_too_few_loops_is_left_open():
-    table = fit_curves([measured(FALLS)[:4]], [2])
+    table = fit_curves([noisy_curve(FALLS)[:4]], [2])
     assert table["peak_loop"].isna().all()
 
 
@@ -56,6 +56,6 @@ def test_slopes_are_those_of_the_curve():
 
 
 def test_seeds_of_a_cell_are_summarised():
-    table = fit_curves([measured(FALLS, rng=i) for i in range(3)], [5] * 3)
+    table = fit_curves([noisy_curve(FALLS, rng=i) for i in range(3)], [5] * 3)
     (row,) = summarise(table.assign(size="tiny", b=5)).to_dict("records")
     assert row["peak_loop_least"] <= row["peak_loop"] <= row["peak_loop_greatest"]

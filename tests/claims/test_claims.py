@@ -15,9 +15,9 @@ from analysis.claims.claims import CLAIMS, Verdict, findings_table, judge
 STUDY = World()
 
 
-def of(size, own, other):
+def for_size(size, knob, other_knob):
     """A knob: one function for a size, another for the rest."""
-    return lambda config: (own if config.size == size else other)(config)
+    return lambda config: (knob if config.size == size else other_knob)(config)
 
 
 def without_b1(run):
@@ -71,7 +71,7 @@ PLANTS = {
         without_b1, STUDY.but(start=lambda c: 0.2 if (c.size, c.b) == ("tiny", 15) else 0.0)
     ),
     "loss-falls-sharply": Plant(
-        lambda run: not run.training, STUDY.but(fall=lambda done: 2 * done)
+        lambda run: not run.training, STUDY.but(fall=lambda share_done: 2 * share_done)
     ),
     "loss-differs-by-a-factor": Plant(
         without_b1, STUDY.but(drift=lambda c: -0.2 if (c.size, c.b > 1) == ("small", True) else 0)
@@ -85,35 +85,35 @@ PLANTS = {
 every_claim = pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.slug)
 
 
-def found(runs, claim):
+def finding_of(runs, claim):
     (finding,) = judge(runs, [claim])
     return finding
 
 
 @every_claim
 def test_a_claim_is_supported_where_it_is_planted(claim):
-    finding = found(PLANTS[claim.slug].holds.study(), claim)
+    finding = finding_of(PLANTS[claim.slug].holds.study(), claim)
     assert finding.verdict is Verdict.SUPPORTED, finding
     assert finding.low <= finding.estimate <= finding.high
 
 
 @every_claim
 def test_a_claim_is_contradicted_where_the_opposite_is_planted(claim):
-    finding = found(PLANTS[claim.slug].counter.study(), claim)
+    finding = finding_of(PLANTS[claim.slug].counter.study(), claim)
     assert finding.verdict is Verdict.CONTRADICTED, finding
     assert finding.low <= finding.estimate <= finding.high
 
 
 @every_claim
 def test_noise_leaves_a_claim_undecided(claim):
-    finding = found(PLANTS[claim.slug].holds.but(noise=3.0).study(seeds=(1, 2), rng=1), claim)
+    finding = finding_of(PLANTS[claim.slug].holds.but(noise=3.0).study(seeds=(1, 2), rng=1), claim)
     assert finding.verdict is Verdict.UNDECIDED, finding
     assert finding.low <= finding.estimate <= finding.high
 
 
 @every_claim
 def test_one_seed_gives_an_estimate_without_an_interval(claim):
-    finding = found(STUDY.study(seeds=(42,)), claim)
+    finding = finding_of(STUDY.study(seeds=(42,)), claim)
     assert finding.verdict is Verdict.UNDECIDED
     assert np.isfinite(finding.estimate)
     assert np.isnan([finding.low, finding.high]).all()
@@ -126,9 +126,9 @@ def test_a_claim_says_what_it_misses(claim):
     if claim.slug == "loss-falls-sharply":
         runs = [replace(run, training={}) for run in STUDY.study()]
     else:
-        runs = [run for run in STUDY.study() if plant.missing(run)]
+        runs = [run for run in STUDY.study() if plant.is_left(run)]
     for left in (runs, []):
-        finding = found(left, claim)
+        finding = finding_of(left, claim)
         assert finding.verdict is Verdict.MISSING
         assert finding.detail.startswith("needs ")
         assert np.isnan([finding.estimate, finding.low, finding.high]).all()
@@ -184,7 +184,7 @@ def test_a_model_that_diverged_counts_against_what_keeps():
         for run in runs
     ]
     (claim,) = [claim for claim in CLAIMS if claim.slug == "small-keeps-quality"]
-    assert found(broken, claim).verdict is Verdict.CONTRADICTED
+    assert finding_of(broken, claim).verdict is Verdict.CONTRADICTED
 
 
 @settings(max_examples=10)
@@ -206,14 +206,16 @@ def test_order_and_ids_say_nothing_and_intervals_hold_their_estimate(order, seed
 
 def test_extrapolation_is_judged_where_a_model_is_run_for_twice_its_loops():
     cells = Cells.of(STUDY.study(bs=(1, 5, 10, 15, 20, 30, 40)))
-    assert cells.far == 50
+    assert cells.farthest_loop == 50
     assert cells.beyond("small") == [5, 10, 15, 20]
 
 
 def test_losses_are_compared_once_both_have_escaped():
     def escaping(b, share):
         world = STUDY.but(
-            fall=lambda done: (done > share) * 1.0, gap=lambda c: 0.4 * (c.b > 1), noise=0
+            fall=lambda share_done: (share_done > share) * 1.0,
+            gap=lambda c: 0.4 * (c.b > 1),
+            noise=0,
         )
         return world.study(("small",), (b,))
 
@@ -249,16 +251,16 @@ def parts_of(means, spread, seeds, rng):
 def test_intervals_of_the_weakest_part_cover_it(sense, means):
     rng = np.random.default_rng(3)
     truth = {Sense.ABOVE: min(means), Sense.BELOW: max(means)}.get(sense, max(map(abs, means)))
-    missed = 0
+    n_missed = 0
     for _ in range(400):
         _, low, high = weakest(parts_of(means, 0.2, 3, rng), sense)
-        missed += not low <= truth <= high
-    assert missed <= 34  # 5 % of 400 are 20, and 34 three standard errors more
+        n_missed += not low <= truth <= high
+    assert n_missed <= 34  # 5 % of 400 are 20, and 34 three standard errors more
 
 
 def test_a_part_of_one_seed_keeps_the_others_from_supporting_not_from_contradicting():
-    alone, clear = {42: 5.0}, {42: 1.0, 451: 1.01, 1984: 1.02}
-    estimate, low, high = weakest({"one": alone, "other": clear}, Sense.ABOVE)
+    lone_part, clear_part = {42: 5.0}, {42: 1.0, 451: 1.01, 1984: 1.02}
+    estimate, low, high = weakest({"one": lone_part, "other": clear_part}, Sense.ABOVE)
     assert (estimate, low) == (pytest.approx(1.01), -np.inf)
     assert 1.01 < high < 1.1
 

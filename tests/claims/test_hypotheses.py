@@ -28,20 +28,20 @@ def is_medium(config):
     return config.size == "medium"
 
 
-def short(run):
+def is_short(run):
     return run.config.steps == 7500
 
 
-def studied(run):
+def is_studied(run):
     return run.config.b <= 15
 
 
-def fixed(run):
+def is_fixed(run):
     return run.config.b_draw == "fixed"
 
 
-def drawn(law):
-    return {"variants": ({}, {"b_draw": law})}
+def drawn_too(distribution):
+    return {"variants": ({}, {"b_draw": distribution})}
 
 
 def lost_if_drawn(bits):
@@ -56,17 +56,17 @@ KEEPS = World(lost=lambda c: 5.0 - (0.11 * c.b if is_medium(c) else 0))
 KEEPS_NO_MORE = World(lost=lambda c: 5.0 - (0 if is_medium(c) else 0.11 * c.b))
 
 PLANTS = {
-    "more-data-equal-loops": Plant(short, UNHELPED, HELPED, {"variants": STEPS}),
-    "more-data-equal-flops": Plant(short, UNHELPED, HELPED, {"variants": STEPS}),
-    "larger-b-quality-equal-steps": Plant(studied, NO_GAIN, GAINS, LARGER),
-    "larger-b-extrapolation-equal-steps": Plant(studied, KEEPS_NO_MORE, KEEPS, LARGER),
-    "larger-b-quality-equal-flops": Plant(short, NO_GAIN, GAINS, LONGER),
-    "larger-b-extrapolation-equal-flops": Plant(short, KEEPS_NO_MORE, KEEPS, LONGER),
+    "more-data-equal-loops": Plant(is_short, UNHELPED, HELPED, {"variants": STEPS}),
+    "more-data-equal-flops": Plant(is_short, UNHELPED, HELPED, {"variants": STEPS}),
+    "larger-b-quality-equal-steps": Plant(is_studied, NO_GAIN, GAINS, LARGER),
+    "larger-b-extrapolation-equal-steps": Plant(is_studied, KEEPS_NO_MORE, KEEPS, LARGER),
+    "larger-b-quality-equal-flops": Plant(is_short, NO_GAIN, GAINS, LONGER),
+    "larger-b-extrapolation-equal-flops": Plant(is_short, KEEPS_NO_MORE, KEEPS, LONGER),
     **{
-        f"random-b-{law.replace('_', '-')}-equal-{what}": Plant(
-            fixed, lost_if_drawn(1.0), lost_if_drawn(0.3), drawn(law)
+        f"random-b-{distribution.replace('_', '-')}-equal-{what}": Plant(
+            is_fixed, lost_if_drawn(1.0), lost_if_drawn(0.3), drawn_too(distribution)
         )
-        for law in ("uniform", "poisson_lognormal")
+        for distribution in ("uniform", "poisson_lognormal")
         for what in ("steps", "flops")
     },
 }
@@ -74,7 +74,7 @@ PLANTS = {
 every_claim = pytest.mark.parametrize("claim", HYPOTHESES, ids=lambda claim: claim.slug)
 
 
-def found(runs, claim):
+def finding_of(runs, claim):
     (finding,) = judge(runs, [claim])
     return finding
 
@@ -86,33 +86,33 @@ def test_every_planted_fact_is_about_a_hypothesis():
 @every_claim
 def test_a_hypothesis_is_supported_where_it_is_planted(claim):
     plant = PLANTS[claim.slug]
-    finding = found(plant.holds.study(**plant.study), claim)
+    finding = finding_of(plant.holds.study(**plant.study), claim)
     assert finding.verdict is Verdict.SUPPORTED, finding
 
 
 @every_claim
 def test_a_hypothesis_is_contradicted_where_the_opposite_is_planted(claim):
     plant = PLANTS[claim.slug]
-    finding = found(plant.counter.study(**plant.study), claim)
+    finding = finding_of(plant.counter.study(**plant.study), claim)
     assert finding.verdict is Verdict.CONTRADICTED, finding
 
 
 @every_claim
 def test_noise_leaves_a_hypothesis_undecided(claim):
     plant = PLANTS[claim.slug]
-    finding = found(plant.holds.but(noise=4.0).study(**plant.study, seeds=(1, 2)), claim)
+    finding = finding_of(plant.holds.but(noise=4.0).study(**plant.study, seeds=(1, 2)), claim)
     assert finding.verdict is Verdict.UNDECIDED, finding
-    one = found(plant.holds.study(**plant.study, seeds=(1,)), claim)
-    assert one.verdict is Verdict.UNDECIDED
-    assert np.isfinite(one.estimate) and np.isnan(one.low)
+    finding_of_one_seed = finding_of(plant.holds.study(**plant.study, seeds=(1,)), claim)
+    assert finding_of_one_seed.verdict is Verdict.UNDECIDED
+    assert np.isfinite(finding_of_one_seed.estimate) and np.isnan(finding_of_one_seed.low)
 
 
 @every_claim
 def test_a_hypothesis_says_what_it_misses(claim):
     plant = PLANTS[claim.slug]
     runs = plant.holds.study(**plant.study)
-    for left in ([run for run in runs if plant.missing(run)], []):
-        finding = found(left, claim)
+    for left in ([run for run in runs if plant.is_left(run)], []):
+        finding = finding_of(left, claim)
         assert finding.verdict is Verdict.MISSING
         assert finding.detail.startswith("needs ")
 
@@ -121,7 +121,7 @@ def test_a_hypothesis_says_what_it_misses(claim):
 def test_where_nothing_is_lost_there_is_nothing_to_explain(claim):
     plant = PLANTS[claim.slug]
     keeps = plant.holds.but(lost=lambda config: 0.0 if doublings(config) == 0 else -0.5)
-    finding = found(keeps.study(**plant.study), claim)
+    finding = finding_of(keeps.study(**plant.study), claim)
     if claim.premise is None:
         assert finding.verdict is Verdict.SUPPORTED
     else:
@@ -133,7 +133,7 @@ def test_equal_loops_and_equal_flops_can_disagree():
     """More steps help, but loops cost: at equal FLOPs the smaller b loses as much again."""
     world = World(lost=lambda c: 1.5 - 0.3 * doublings(c) - 0.3 * math.log2(c.b))
     loops, flops = (
-        found(world.study(variants=STEPS), claim)
+        finding_of(world.study(variants=STEPS), claim)
         for claim in HYPOTHESES
         if claim.slug.startswith("more-data")
     )
@@ -144,18 +144,22 @@ def test_equal_loops_and_equal_flops_can_disagree():
 
 def test_each_hypothesis_finds_its_runs_among_those_of_all_studies():
     def lost(config):
-        own = 5.0 - (0.11 * config.b if is_medium(config) else 0) - 0.3 * doublings(config)
-        return own if config.b_draw == "fixed" else 0.2
+        lost_if_fixed = (
+            5.0 - (0.11 * config.b if is_medium(config) else 0) - 0.3 * doublings(config)
+        )
+        return lost_if_fixed if config.b_draw == "fixed" else 0.2
 
     world = GAINS.but(lost=lost, noise=0)
     base = world.study(**LARGER)
     longer = world.study(variants=STEPS[1:])
     random = world.study(variants=({"b_draw": "uniform"}, {"b_draw": "poisson_lognormal"}))
-    everything = judge([*random, *longer, *base], HYPOTHESES)
-    for finding, claim in zip(everything, HYPOTHESES, strict=True):
-        alone = found([*base, *(random if claim.slug.startswith("random") else longer)], claim)
-        assert finding.verdict is alone.verdict is not Verdict.MISSING
-        assert finding.estimate == alone.estimate
+    findings = judge([*random, *longer, *base], HYPOTHESES)
+    for finding, claim in zip(findings, HYPOTHESES, strict=True):
+        finding_alone = finding_of(
+            [*base, *(random if claim.slug.startswith("random") else longer)], claim
+        )
+        assert finding.verdict is finding_alone.verdict is not Verdict.MISSING
+        assert finding.estimate == finding_alone.estimate
     claims = judge([*random, *longer, *base])
     assert [f.estimate for f in claims] == [f.estimate for f in judge(base)]
 
@@ -167,17 +171,19 @@ def test_what_grows_with_the_logarithm_of_the_flops_is_interpolated_exactly():
 
     world = World(bits=lambda c: math.log2(flops(c.b)) - 40, noise=0)
     cells = Cells.of(world.study(sizes=("small",), bs=(5, 10, 15)))
-    wanted = flops(7)
-    (value, *others) = _at_flops(cells, "small", (5, 10, 15), cells.bits, wanted).values()
-    assert value == pytest.approx(math.log2(wanted) - 40)
-    assert others == pytest.approx([value] * 2)
+    flops_between = flops(7)
+    (value, *other_values) = _at_flops(
+        cells, "small", (5, 10, 15), cells.bits, flops_between
+    ).values()
+    assert value == pytest.approx(math.log2(flops_between) - 40)
+    assert other_values == pytest.approx([value] * 2)
     end = cells.bits("small", 15)
     assert _at_flops(cells, "small", (5, 10, 15), cells.bits, 1.2 * flops(15)) == end
     assert not _at_flops(cells, "small", (5, 10, 15), cells.bits, 1.3 * flops(15))
 
 
 @pytest.mark.parametrize(
-    ("data", "larger", "drawn_b", "said"),
+    ("data", "larger", "drawn_b", "conclusion"),
     [
         ("undecided", "contradicted", "contradicted", "supports the first"),
         ("supported", "contradicted", "supported", "not needed"),
@@ -185,28 +191,28 @@ def test_what_grows_with_the_logarithm_of_the_flops_is_interpolated_exactly():
         ("not measured", "not measured", "contradicted", "nothing follows"),
     ],
 )
-def test_two_false_hypotheses_speak_for_the_third(data, larger, drawn_b, said):
-    (sample, *_) = judge([], HYPOTHESES[:1])
+def test_two_false_hypotheses_speak_for_the_third(data, larger, drawn_b, conclusion):
+    (finding, *_) = judge([], HYPOTHESES[:1])
     verdicts = {"more-data": data, "larger-b": larger, "random-b": drawn_b}
     findings = [
-        replace(sample, claim=claim.slug, verdict=Verdict(verdict))
+        replace(finding, claim=claim.slug, verdict=Verdict(verdict))
         for prefix, verdict in verdicts.items()
         for claim in HYPOTHESES
         if claim.slug.startswith(prefix)
     ]
-    assert said in joint_reading(findings)
-    assert said in joint_reading(findings[::-1])
+    assert conclusion in joint_reading(findings)
+    assert conclusion in joint_reading(findings[::-1])
 
 
 def test_equal_steps_and_equal_flops_that_disagree_leave_a_hypothesis_open():
     findings = judge(HELPED.study(variants=STEPS), HYPOTHESES)
-    split = [
+    split_findings = [
         replace(f, verdict=Verdict.CONTRADICTED) if f.claim == "more-data-equal-flops" else f
         for f in findings
     ]
     assert "Too little data: supported" in joint_reading(findings)
-    assert "Too little data: undecided" in joint_reading(split)
-    assert "Expressive models overfit to b: not measured" in joint_reading(split)
+    assert "Too little data: undecided" in joint_reading(split_findings)
+    assert "Expressive models overfit to b: not measured" in joint_reading(split_findings)
 
 
 @settings(max_examples=5)
@@ -228,8 +234,8 @@ def everything():
 
 
 @settings(max_examples=20)
-@given(chance=st.randoms(use_true_random=False), kept=st.sampled_from([1, 3, 10, 40, 120]))
-def test_whatever_is_there_is_judged(everything, chance, kept):
+@given(chance=st.randoms(use_true_random=False), n_runs=st.sampled_from([1, 3, 10, 40, 120]))
+def test_whatever_is_there_is_judged(everything, chance, n_runs):
     """Runs missing, evaluated to a few loops, without curves or stuck: no claim breaks down."""
 
     def harm(run):
@@ -242,7 +248,7 @@ def test_whatever_is_there_is_judged(everything, chance, kept):
         ]
         return replace(run, **chance.choice(harms)) if chance.random() < 0.3 else run
 
-    runs = [harm(run) for run in chance.sample(everything, kept)]
+    runs = [harm(run) for run in chance.sample(everything, n_runs)]
     findings = judge(runs, (*CLAIMS, *HYPOTHESES))
     assert joint_reading(findings)
     for finding in findings:

@@ -15,7 +15,7 @@ import planted_study
 import pytest
 from planted_study import E_M, TRUTH, log_training
 
-from analysis.answers import files as study_files
+from analysis.answers import files as answer_files
 from analysis.publish import law_registry
 from analysis.scaling.fit import fit_scaling
 from analysis.scaling.forms import FORMS
@@ -47,15 +47,15 @@ def fitted_database(planted_database, tmp_path_factory):
     """The planted database after one fit of its law, and what the command said; made once."""
     database = tmp_path_factory.mktemp("fitted") / "mlflow.db"
     shutil.copy(planted_database[0], database)
-    said = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+    output = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(output):
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
         patch.setenv("MLFLOW_EXPERIMENT_ID", planted_database[1])
         patch.delenv("MLFLOW_RUN_ID", raising=False)
-        patch.setattr(study_files, "save", without_rendering)
+        patch.setattr(answer_files, "save", without_rendering)
         patch.setattr(sys, "argv", ["fit_scaling", "--form", LAW, *QUICK])
         assert fit_command.main() == 0
-    return database, said.getvalue()
+    return database, output.getvalue()
 
 
 @pytest.fixture
@@ -66,10 +66,10 @@ def fitted_store(fitted_database, planted_store, tmp_path):
 
 
 def fit_run(client):
-    (found,) = client.search_runs(
+    (run,) = client.search_runs(
         [os.environ["MLFLOW_EXPERIMENT_ID"]], "tags.`looped.kind` = 'fit'", max_results=1
     )
-    return found
+    return run
 
 
 def test_the_command_reports(fitted_database):
@@ -79,9 +79,9 @@ def test_the_command_reports(fitted_database):
 
 
 def test_a_fit_is_logged(fitted_store):
-    found = fit_run(fitted_store)
-    assert found.info.status == "FINISHED"
-    metrics, params = found.data.metrics, found.data.params
+    run = fit_run(fitted_store)
+    assert run.info.status == "FINISHED"
+    metrics, params = run.data.metrics, run.data.params
     assert params["law.form"] == LAW and params["fit.resamples"] == "100"
     for name, true in zip(("gain", "slope", "exponent"), TRUTH[LAW], strict=True):
         assert metrics[f"law/{name}"] == pytest.approx(true, rel=0.3)
@@ -91,13 +91,13 @@ def test_a_fit_is_logged(fitted_store):
     assert metrics["fit/runs"] == 36
     assert 0 < metrics["fit/leave_one_b_out"] < 0.3
     assert 1 < metrics["exchange/tiny_to_medium"] < 15
-    held = {
-        Path(file.path).name for file in fitted_store.list_artifacts(found.info.run_id, "scaling")
+    names = {
+        Path(file.path).name for file in fitted_store.list_artifacts(run.info.run_id, "scaling")
     }
     figures = {"law", "residuals", "held_out", "forms", "costs", "loop_curves"}
     tables = {"points", "cells", "parameters", "forms", "residuals", "held_out", "costs"}
-    assert held >= {f"{name}.{kind}" for name in figures for kind in ("svg", "png")}
-    assert held >= {f"{name}.csv" for name in tables} | {"report.txt", "answers.json"}
+    assert names >= {f"{name}.{kind}" for name in figures for kind in ("svg", "png")}
+    assert names >= {f"{name}.csv" for name in tables} | {"fit.txt", "answers.json"}
 
 
 def test_the_law_is_loaded_elsewhere_without_the_repository(run, fitted_store, tmp_path):
@@ -114,17 +114,17 @@ def test_the_law_is_loaded_elsewhere_without_the_repository(run, fitted_store, t
         "assert 'torch' not in sys.modules\n"
         "print(table.round(3).to_csv(index=False))\n"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-I", "-c", script],
         cwd=elsewhere,
         capture_output=True,
         text=True,
         check=True,
     )
-    rows = [line.split(",") for line in done.stdout.split()]
+    rows = [line.split(",") for line in process.stdout.split()]
     assert rows[0] == ["E_LM", "lower", "upper", "least", "most", "beyond"]
-    shown = re.match(r"small at b = 30: (\S+) bits \[(\S+), (\S+)\]", here)
-    assert [float(part) for part in shown.groups()] == [float(part) for part in rows[1][:3]]
+    prediction = re.match(r"small at b = 30: (\S+) bits \[(\S+), (\S+)\]", here)
+    assert [float(part) for part in prediction.groups()] == [float(part) for part in rows[1][:3]]
     assert (rows[1][5], rows[2][5]) == ("True", "False")
     true = float(FORMS[LAW](2.4, 8, *TRUTH[LAW]))
     assert float(rows[2][0]) == pytest.approx(true, abs=0.1)
@@ -144,43 +144,49 @@ def test_a_size_that_the_law_does_not_know_is_refused(run, fitted_store):
 
 
 def test_champion_moves_only_when_held_out_error_falls(store):
-    name, study = "looped-scaling-law", {"task": "linear", "recipe": "abc"}
-    table = planted_study.points(noise=0.05)
-    said, pointed = [], []
+    name, task_and_recipe = "looped-scaling-law", {"task": "linear", "recipe": "abc"}
+    table = planted_study.table_of_runs(noise=0.05)
+    lines, champions = [], []
     for form, recipe in (("power", "abc"), (LAW, "abc"), ("power", "abc"), (LAW, "def")):
         fit = fit_scaling(table, forms=[form], resamples=100)
         run_id = store.create_run(os.environ["MLFLOW_EXPERIMENT_ID"]).info.run_id
         with quietly():
-            said.append(
-                law_registry.register(store, run_id, fit, name, study | {"recipe": recipe})[1]
+            lines.append(
+                law_registry.register(
+                    store, run_id, fit, name, task_and_recipe | {"recipe": recipe}
+                )[1]
             )
-        pointed.append(int(store.get_registered_model(name).aliases["champion"]))
-    assert pointed == [1, 2, 2, 2]
-    assert said[0] == "champion is version 1, the first"
-    assert said[1].startswith("champion moves from version 1 to 2: held-out error")
-    assert said[2].startswith("champion stays version 2: held-out error")
-    assert said[3].startswith("champion stays version 2, whose recipe abc does not compare")
+        champions.append(int(store.get_registered_model(name).aliases["champion"]))
+    assert champions == [1, 2, 2, 2]
+    assert lines[0] == "champion is version 1, the first"
+    assert lines[1].startswith("champion moves from version 1 to 2: held-out error")
+    assert lines[2].startswith("champion stays version 2: held-out error")
+    assert lines[3].startswith("champion stays version 2, whose recipe abc does not compare")
 
 
 def test_laws_are_compared_on_the_cells_held_out_from_both():
     keys = {"left_out": ["b", "b"], "size": ["tiny", "tiny"]}
-    mine = pd.DataFrame({**keys, "b": [5.0, 10.0], "measured": [3.0, 4.0], "predicted": [3.1, 9.0]})
-    theirs = pd.DataFrame(
+    held_out = pd.DataFrame(
+        {**keys, "b": [5.0, 10.0], "measured": [3.0, 4.0], "predicted": [3.1, 9.0]}
+    )
+    leader_held_out = pd.DataFrame(
         {**keys, "b": [5.0, 15.0], "measured": [2.0, 4.0], "predicted": [2.8, 4.0]}
     )
-    found = law_registry.compare_on_same_cells(mine, theirs)
-    assert found == (pytest.approx(0.1), pytest.approx(0.2), 1)
-    assert law_registry.compare_on_same_cells(mine, theirs.assign(size="small")) is None
+    comparison = law_registry.compare_on_same_cells(held_out, leader_held_out)
+    assert comparison == (pytest.approx(0.1), pytest.approx(0.2), 1)
+    assert (
+        law_registry.compare_on_same_cells(held_out, leader_held_out.assign(size="small")) is None
+    )
 
 
 def test_a_law_read_back_is_the_same(tmp_path):
-    fit = fit_scaling(planted_study.points(noise=0.08), resamples=100)
+    fit = fit_scaling(planted_study.table_of_runs(noise=0.08), resamples=100)
     save_law(tmp_path, fit)
-    again = load_law(tmp_path)
-    asked = {"size": ["tiny", "medium"], "b": [7, 30]}
-    assert (again.predict(asked) == fit.predict(asked)).all()
-    assert np.array_equal(again.interval(asked), fit.interval(asked))
-    assert again.report() == fit.report()
+    loaded_fit = load_law(tmp_path)
+    question = {"size": ["tiny", "medium"], "b": [7, 30]}
+    assert (loaded_fit.predict(question) == fit.predict(question)).all()
+    assert np.array_equal(loaded_fit.interval(question), fit.interval(question))
+    assert loaded_fit.report() == fit.report()
 
 
 def test_mixed_recipes_are_refused_unless_chosen(run, planted_store):
@@ -192,12 +198,12 @@ def test_mixed_recipes_are_refused_unless_chosen(run, planted_store):
 
 
 def test_the_run_that_launched_it_holds_the_fit(run, planted_store, monkeypatch):
-    monkeypatch.setattr(study_files, "save", without_rendering)
+    monkeypatch.setattr(answer_files, "save", without_rendering)
     launched = planted_store.create_run(os.environ["MLFLOW_EXPERIMENT_ID"]).info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", launched)
     options = ("--sizes", "tiny,small", "--measure", "median", "--register", "false")
-    code, said = run(fit_command, "--form", "power", *options, *QUICK)
-    assert code == 0, said
+    code, lines = run(fit_command, "--form", "power", *options, *QUICK)
+    assert code == 0, lines
     after = planted_store.get_run(launched)
     assert after.info.run_name == "fit_scaling"
     assert after.data.tags["looped.kind"] == "fit"
@@ -213,7 +219,7 @@ def test_the_run_that_launched_it_holds_the_fit(run, planted_store, monkeypatch)
         (fit_command, ["--task", "relu_network"], "task must be one of linear (36 runs), got"),
         (fit_command, ["--sizes", "huge"], "sizes must be among"),
         (fit_command, ["--bs", "1,two"], "bs must be whole numbers of at least 1"),
-        (fit_command, ["--bs", "1"], "points must have b beyond 1, got"),
+        (fit_command, ["--bs", "1"], "the table must have b beyond 1, got"),
         (fit_command, ["--bs", "5,10"], "every size must have runs at b = 1"),
         (fit_command, ["--form", "cubic"], "form must be one of power,"),
         (fit_command, ["--resamples", "10"], "resamples must be a whole number of at least 100"),

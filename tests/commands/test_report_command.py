@@ -30,30 +30,32 @@ def without_rendering(monkeypatch):
 
 def report_run(client):
     experiment = os.environ["MLFLOW_EXPERIMENT_ID"]
-    (found,) = client.search_runs([experiment], "tags.`looped.kind` = 'report'")
-    return found
+    (run,) = client.search_runs([experiment], "tags.`looped.kind` = 'report'")
+    return run
 
 
 def artifacts(client, run_id, path="report"):
-    found = []
+    paths = []
     for file in client.list_artifacts(run_id, path):
-        found += artifacts(client, run_id, file.path) if file.is_dir else [file.path]
-    return {path.removeprefix("report/") for path in found}
+        paths += artifacts(client, run_id, file.path) if file.is_dir else [file.path]
+    return {path.removeprefix("report/") for path in paths}
 
 
 def test_a_study_becomes_a_run_with_files_counts_and_a_note(call, planted_store, tmp_path):
     out = tmp_path / "out"
-    code, said = call(report, *QUICK, "--out", str(out))
-    assert code == 0, said
-    assert said[0].startswith("linear: 36 runs of recipe")
-    assert "missing: linear: training curves: 36 of 36 runs have none" in said
+    code, lines = call(report, *QUICK, "--out", str(out))
+    assert code == 0, lines
+    assert lines[0].startswith("linear: 36 runs of recipe")
+    assert "missing: linear: training curves: 36 of 36 runs have none" in lines
     run = report_run(planted_store)
     assert (run.info.run_name, run.info.status) == ("report", "FINISHED")
-    held = artifacts(planted_store, run.info.run_id)
-    drawn = {"performance", "extrapolation", "beyond", "law", "cost", "pareto"}
-    assert held >= {f"linear/{name}.{kind}" for name in drawn for kind in ("svg", "png", "csv")}
-    assert held >= {"report.html", "captions.json", "claims.csv", "across_tasks.svg"}
-    assert held == {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    paths = artifacts(planted_store, run.info.run_id)
+    figure_names = {"performance", "extrapolation", "beyond", "law", "cost", "pareto"}
+    assert paths >= {
+        f"linear/{name}.{kind}" for name in figure_names for kind in ("svg", "png", "csv")
+    }
+    assert paths >= {"report.html", "captions.json", "claims.csv", "across_tasks.svg"}
+    assert paths == {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     metrics, tags = run.data.metrics, run.data.tags
     assert (metrics["report/runs"], metrics["report/tasks"]) == (36, 1)
     verdicts = ("supported", "contradicted", "undecided", "not_measured")
@@ -78,13 +80,13 @@ def test_a_section_per_task_and_recipes_left_out_are_said(call, store):
     for task in tasks:  # with more verdicts than MLflow takes tags in a call
         log_training(store, experiment, planted_study.replace(SMALL, task=task), 1.5)
     log_training(store, experiment, planted_study.replace(SMALL, steps=300), 1.5)
-    code, said = call(report, *QUICK)
-    assert code == 0, said
-    assert "Left out: 1 runs of recipe" in said[0]
-    assert [line.split(":")[0] for line in said[1:4]] == list(tasks)
+    code, lines = call(report, *QUICK)
+    assert code == 0, lines
+    assert "Left out: 1 runs of recipe" in lines[0]
+    assert [line.split(":")[0] for line in lines[1:4]] == list(tasks)
     run = report_run(store)
-    held = artifacts(store, run.info.run_id)
-    assert {"linear/performance.csv", "noisy_linear/performance.csv"} <= held
+    paths = artifacts(store, run.info.run_id)
+    assert {"linear/performance.csv", "noisy_linear/performance.csv"} <= paths
     assert run.data.metrics["report/tasks"] == 4
     verdicts = [name for name in run.data.tags if name.startswith("claim.")]
     assert len(verdicts) == 4 * (len(CLAIMS) + len(HYPOTHESES))
@@ -101,12 +103,12 @@ def test_one_run_is_enough_and_what_it_lacks_is_said(call, store, n_loops, reaso
     for step in (1, 25):
         store.log_metric(run_id, "train/loss", 1 / step, step=step)
         store.log_metric(run_id, "train/query_error", 1 / step, step=step)
-    code, said = call(report, *QUICK)
-    assert code == 0, said
-    assert any(reason in line for line in said)
-    held = artifacts(store, report_run(store).info.run_id)
-    assert {"report.html", "linear/loss-small.svg", "linear/cost.svg"} <= held
-    assert ("linear/extrapolation.svg" in held) == (n_loops == 5)
+    code, lines = call(report, *QUICK)
+    assert code == 0, lines
+    assert any(reason in line for line in lines)
+    paths = artifacts(store, report_run(store).info.run_id)
+    assert {"report.html", "linear/loss-small.svg", "linear/cost.svg"} <= paths
+    assert ("linear/extrapolation.svg" in paths) == (n_loops == 5)
 
 
 def test_only_plateaued_runs_are_drawn_too(call, store):
@@ -114,9 +116,9 @@ def test_only_plateaued_runs_are_drawn_too(call, store):
     for b in (1, 5):
         config = planted_study.replace(SMALL, b=b)
         log_training(store, experiment, config, 0.01, plateau="true")
-    code, said = call(report, *QUICK)
-    assert code == 0, said
-    assert "2 plateaued, drawn apart" in said[0]
+    code, lines = call(report, *QUICK)
+    assert code == 0, lines
+    assert "2 plateaued, drawn apart" in lines[0]
     assert report_run(store).data.metrics["report/plateaued"] == 2
 
 

@@ -4,38 +4,57 @@ from dataclasses import replace
 
 import planted_report
 import pytest
-from planted_report import BITS, drawn, lines, study
+from planted_report import BITS, lines, subject_of, xs_and_ys
 
 from analysis.report import cost, pareto
 
 
 def test_cost_and_the_error_bought():
-    exhibit = cost.exhibit(study())
+    exhibit = cost.exhibit(subject_of())
     time, arithmetic, memory, *below = exhibit.figure.axes
     for size, by_b in BITS.items():
         # the median over the training, not its slow first point
-        assert drawn(time, size) == (list(by_b), pytest.approx([b / 100 for b in by_b], 1e-4))
+        assert xs_and_ys(time, size) == (list(by_b), pytest.approx([b / 100 for b in by_b], 1e-4))
         flops = [planted_report.config(size, b).step_flops for b in by_b]
-        assert drawn(arithmetic, size)[1] == pytest.approx(flops)
-        assert drawn(memory, size)[1] == [100.0 * b for b in by_b]
+        assert xs_and_ys(arithmetic, size)[1] == pytest.approx(flops)
+        assert xs_and_ys(memory, size)[1] == [100.0 * b for b in by_b]
         for axes in below:
-            assert drawn(axes, size)[1] == pytest.approx([0.25**bits for bits in by_b.values()])
-        assert drawn(below[2], size)[0] == [100.0 * b for b in by_b]
-    assert not exhibit.missing
+            assert xs_and_ys(axes, size)[1] == pytest.approx([0.25**bits for bits in by_b.values()])
+        assert xs_and_ys(below[2], size)[0] == [100.0 * b for b in by_b]
+    assert not exhibit.lacks
 
 
 def test_memory_that_nobody_logged_is_said():
     runs = [replace(run, metrics={"speed/steps_per_s": 1.0}) for run in planted_report.runs()]
-    exhibit = cost.exhibit(study(runs))
-    assert "memory: no run logged memory/peak_mib" in exhibit.missing[0]
+    exhibit = cost.exhibit(subject_of(runs))
+    assert "memory: no run logged memory/peak_mib" in exhibit.lacks[0]
     assert len(exhibit.figure.axes) == 4
 
 
+def in_program(run, program):
+    return replace(run, tags={**run.tags, "looped.program": program})
+
+
 def test_runs_of_one_program_have_no_time_of_their_own():
+    # the speeds differ: the tag alone says that they trained together
+    runs = [in_program(run, f"program-{run.config.size}") for run in planted_report.runs()]
+    exhibit = cost.exhibit(subject_of(runs))
+    assert "trained as one program" in exhibit.lacks[0]
+    assert set(exhibit.table["clock"]) == {"shared"} and set(exhibit.table["sharing"]) == {9}
+
+
+def test_runs_of_other_programs_have_their_own_time_though_as_fast():
+    runs = [in_program(replace(run, speed=[50.0]), run.name) for run in planted_report.runs()]
+    exhibit = cost.exhibit(subject_of(runs))
+    assert not exhibit.lacks
+    assert set(exhibit.table["clock"]) == {"own"} and set(exhibit.table["sharing"]) == {1}
+
+
+def test_runs_older_than_the_tag_are_one_program_where_they_are_as_fast():
     runs = [replace(run, speed=[50.0]) for run in planted_report.runs()]
-    exhibit = cost.exhibit(study(runs))
-    assert "trained as one program" in exhibit.missing[0]
-    assert "tiny 0.02 s a step for 9 runs, small 0.02 s a step for 9 runs" in exhibit.found
+    exhibit = cost.exhibit(subject_of(runs))
+    assert "trained as one program" in exhibit.lacks[0]
+    assert "tiny 0.02 s a step for 9 runs, small 0.02 s a step for 9 runs" in exhibit.result
     upper, _ = exhibit.figure.axes
     assert upper.get_title(loc="left") == "arithmetic"
 
@@ -43,8 +62,8 @@ def test_runs_of_one_program_have_no_time_of_their_own():
 def test_replicas_of_one_b_have_a_time():
     runs = [replace(run, speed=[50.0 / run.config.b]) for run in planted_report.runs()]
     runs = [run for run in runs if run.config.size == "tiny"]
-    exhibit = cost.exhibit(study(runs))
-    assert drawn(exhibit.figure.axes[0], "tiny")[1] == pytest.approx([0.02, 0.1, 0.2])
+    exhibit = cost.exhibit(subject_of(runs))
+    assert xs_and_ys(exhibit.figure.axes[0], "tiny")[1] == pytest.approx([0.02, 0.1, 0.2])
     assert set(exhibit.table["sharing"]) == {3}
 
 
@@ -57,18 +76,20 @@ def test_the_front_leaves_out_what_a_cheaper_cell_equals():
         else run
         for run in planted
     ]
-    exhibit = pareto.exhibit(study(worse))
+    exhibit = pareto.exhibit(subject_of(worse))
     table = exhibit.table.set_index(["size", "b"])
     assert not table.loc[("small", 1), "train_front"]
     assert table.loc[("tiny", 5), "train_front"]
     upper, lower = exhibit.figure.axes
     for axes, kind in ((upper, "train"), (lower, "infer")):
         front = table[table[f"{kind}_front"]].sort_values(f"{kind}_flops")
-        assert drawn(axes, "Pareto front") == (
+        assert xs_and_ys(axes, "Pareto front") == (
             list(front[f"{kind}_flops"]), pytest.approx(list(front["mean"])),
         )  # fmt: skip
         assert {text.get_text() for text in axes.texts} == {
             f"{size}:{b}" for size, by_b in BITS.items() for b in by_b
         }
-    assert "On the front for training: tiny:1, tiny:5, tiny:10, small:5, small:10." in exhibit.found
+    assert (
+        "On the front for training: tiny:1, tiny:5, tiny:10, small:5, small:10." in exhibit.result
+    )
     assert "Pareto front" in lines(upper)

@@ -2,14 +2,14 @@
 
 import planted_report
 import pytest
-from planted_report import BITS, LOST, N_LOOPS, drawn, lines, stripped, study
+from planted_report import BITS, LOST, N_LOOPS, lines, runs_without, subject_of, xs_and_ys
 
 from analysis.report import extrapolation
 
 
 @pytest.fixture(scope="module")
 def exhibits():
-    return extrapolation.exhibits(study())
+    return extrapolation.exhibits(subject_of())
 
 
 def test_a_panel_per_size_and_a_line_per_trained_b(exhibits):
@@ -17,7 +17,7 @@ def test_a_panel_per_size_and_a_line_per_trained_b(exhibits):
     assert [axes.get_title(loc="left") or axes.get_title() for axes in upper] == list(BITS)
     for axes, (size, by_b) in zip(upper, BITS.items(), strict=True):
         for b, bits in by_b.items():
-            loops, errors = drawn(axes, f"b = {b}")
+            loops, errors = xs_and_ys(axes, f"b = {b}")
             assert loops == list(range(1, N_LOOPS + 1))
             assert errors[b - 1] == pytest.approx(0.25**bits)
             assert errors[-1] == pytest.approx(0.25 ** (bits - LOST[size]))
@@ -28,17 +28,17 @@ def test_a_panel_per_size_and_a_line_per_trained_b(exhibits):
 
 def test_the_state_s_change_stands_below_on_the_same_axis(exhibits):
     upper, lower = exhibits[0].figure.axes[0], exhibits[0].figure.axes[2]
-    loops, changes = drawn(lower, "b = 5")
+    loops, changes = xs_and_ys(lower, "b = 5")
     assert loops[0] == 2 and changes == pytest.approx([0.5**loop for loop in loops])
     assert upper.get_shared_x_axes().joined(upper, lower)
 
 
 def test_beyond_b_the_error_is_relative_to_that_at_b(exhibits):
     for axes, size in zip(exhibits[1].figure.axes, BITS, strict=False):
-        loops, ratios = drawn(axes, "b = 5")
+        loops, ratios = xs_and_ys(axes, "b = 5")
         assert loops == list(range(5, N_LOOPS + 1))
         assert ratios == pytest.approx([1.0, *[4 ** LOST[size]] * (N_LOOPS - 5)])
-    assert "tiny: 2.00 (b = 1), 2.00 (b = 5), 2.00 (b = 10)" in exhibits[1].found
+    assert "tiny: 2.00 (b = 1), 2.00 (b = 5), 2.00 (b = 10)" in exhibits[1].result
 
 
 def test_models_trained_at_one_loop_do_not_hide_the_others(exhibits):
@@ -48,19 +48,21 @@ def test_models_trained_at_one_loop_do_not_hide_the_others(exhibits):
 
 def test_plateaued_runs_are_left_out_and_counted():
     stuck = planted_report.run("tiny", 5, seed=4, bits=0.01, plateau=True)
-    first = extrapolation.exhibits(study([*planted_report.runs(), stuck]))[0]
+    first = extrapolation.exhibits(subject_of([*planted_report.runs(), stuck]))[0]
     assert set(first.table["seed"]) == {1, 2, 3}
     assert "1 plateaued runs are left out" in first.look_for
 
 
 def test_no_state_is_said():
-    (first, _) = extrapolation.exhibits(study(stripped(planted_report.runs(), state_change=())))
-    assert first.missing == ("fixed point: the state's change was not measured",)
+    (first, _) = extrapolation.exhibits(
+        subject_of(runs_without(planted_report.runs(), state_change=()))
+    )
+    assert first.lacks == ("fixed point: the state's change was not measured",)
     assert len(first.figure.axes) == 2
 
 
 def test_no_loop_beyond_b_is_said():
     runs = [planted_report.run("tiny", 5, seed, n_loops=5) for seed in (1, 2)]
-    first, second = extrapolation.exhibits(study(runs))
+    first, second = extrapolation.exhibits(subject_of(runs))
     assert first.figure is not None and second.figure is None
-    assert "no run was evaluated for more loops" in second.missing[0]
+    assert "no run was evaluated for more loops" in second.lacks[0]

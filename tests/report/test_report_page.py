@@ -37,7 +37,7 @@ def write(folder, runs):
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def report_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     return folder, write(folder, RUNS)
 
@@ -52,31 +52,33 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
-        named = dict(attrs)
-        self.ids.add(named.get("id"))
-        self.links += [named[key] for key in ("src", "href", "srcset", "data") if key in named]
+        attributes = dict(attrs)
+        self.ids.add(attributes.get("id"))
+        self.links += [
+            attributes[key] for key in ("src", "href", "srcset", "data") if key in attributes
+        ]
 
     def handle_data(self, data):
         self.words.append(data)
 
 
 @pytest.fixture(scope="module")
-def page(written):
-    return (written[0] / files.PAGE).read_text(encoding="utf-8")
+def page(report_folder):
+    return (report_folder[0] / files.PAGE).read_text(encoding="utf-8")
 
 
-def test_every_figure_has_its_files_and_caption(written):
-    folder, _ = written
+def test_every_figure_has_its_files_and_caption(report_folder):
+    folder, _ = report_folder
     for kind in ("svg", "png", "csv"):
-        found = {str(path.relative_to(folder))[:-4] for path in folder.rglob(f"*.{kind}")}
-        assert found == FIGURES | ({"claims"} if kind == "csv" else set())
+        names = {str(path.relative_to(folder))[:-4] for path in folder.rglob(f"*.{kind}")}
+        assert names == FIGURES | ({"claims"} if kind == "csv" else set())
     captions = json.loads((folder / "captions.json").read_text())
     assert set(captions) == FIGURES
     assert "Lowest NMSE: tiny, b = 10" in captions["linear/performance"]
 
 
-def test_the_same_runs_give_the_same_bytes(written, tmp_path, monkeypatch):
-    folder, _ = written
+def test_the_same_runs_give_the_same_bytes(report_folder, tmp_path, monkeypatch):
+    folder, _ = report_folder
     shuffled = random.Random(3).sample(RUNS, len(RUNS))
     assert shuffled != RUNS
     save = Figure.savefig
@@ -94,27 +96,27 @@ def test_the_same_runs_give_the_same_bytes(written, tmp_path, monkeypatch):
         assert path.read_bytes() == again.read_bytes(), path.name
 
 
-def test_a_table_holds_what_its_figure_shows(written):
-    table = pd.read_csv(written[0] / "linear" / "performance.csv")
+def test_a_table_holds_what_its_figure_shows(report_folder):
+    table = pd.read_csv(report_folder[0] / "linear" / "performance.csv")
     assert sorted(table["expressivity"]) == pytest.approx([0.9, 1.0, 1.9, 2.0, 2.3, 2.4])
 
 
 def test_the_page_refers_to_nothing_outside(page):
-    held = Page(page)
-    inside = [link for link in held.links if link.startswith("#")]
-    assert {link[1:] for link in inside} <= held.ids
-    rest = set(held.links) - set(inside)
-    assert len(rest) == len(FIGURES)
-    assert all(link.startswith("data:image/svg+xml;base64,") for link in rest)
-    assert "script" not in held.tags and "link" not in held.tags
+    parsed_page = Page(page)
+    inside_links = [link for link in parsed_page.links if link.startswith("#")]
+    assert {link[1:] for link in inside_links} <= parsed_page.ids
+    outside = set(parsed_page.links) - set(inside_links)
+    assert len(outside) == len(FIGURES)
+    assert all(link.startswith("data:image/svg+xml;base64,") for link in outside)
+    assert "script" not in parsed_page.tags and "link" not in parsed_page.tags
     assert not re.search(r"url\(|@import", page)
     assert "default-src 'none'" in page
 
 
-def test_verdicts_are_on_the_page_with_word_rule_and_reason(written, page):
-    _, report = written
+def test_verdicts_are_on_the_page_with_word_rule_and_reason(report_folder, page):
+    _, report = report_folder
     (section,) = report.sections
-    assert [each.claim for each in section.findings] == [claim.slug for claim in CLAIMS]
+    assert [finding.claim for finding in section.findings] == [claim.slug for claim in CLAIMS]
     assert len(section.hypotheses) == len(HYPOTHESES)
     words = " ".join(Page(page).words)
     for finding in (*section.findings, *section.hypotheses):
@@ -122,34 +124,36 @@ def test_verdicts_are_on_the_page_with_word_rule_and_reason(written, page):
         assert f"Rule: {finding.rule}" in words and finding.reason in words
     for verdict in {finding.verdict for finding in section.findings}:
         assert f'class="verdict {verdict.value.replace(" ", "-")}"' in page
-    claims = pd.read_csv(written[0] / "claims.csv")
+    claims = pd.read_csv(report_folder[0] / "claims.csv")
     assert len(claims) == len(CLAIMS) + len(HYPOTHESES)
     assert set(claims["task"]) == {"linear"}
 
 
 def test_hypotheses_compare_all_recipes_and_claims_the_chosen_one(monkeypatch):
     longer = [planted_report.run("tiny", 5, seed, steps=9000) for seed in (1, 2)]
-    judged = []
+    calls_of_judge = []
     monkeypatch.setattr(content, "_exhibits", lambda *_: [])
     monkeypatch.setattr(
-        content, "judge", lambda runs, claims=CLAIMS: judged.append((len(runs), claims)) or []
+        content,
+        "judge",
+        lambda runs, claims=CLAIMS: calls_of_judge.append((len(runs), claims)) or [],
     )
     content.make(choose([*RUNS, *longer], {}), 100)
-    assert judged == [(6, CLAIMS), (8, HYPOTHESES)]
+    assert calls_of_judge == [(6, CLAIMS), (8, HYPOTHESES)]
 
 
-def test_what_came_is_escaped_and_what_is_missing_stands_on_top(written, page):
-    _, report = written
+def test_what_came_is_escaped_and_what_is_missing_stands_on_top(report_folder, page):
+    _, report = report_folder
     assert "<h1>A &lt;planted&gt; study</h1>" in page
-    assert report.missing
-    for reason in report.missing:
+    assert report.lacks
+    for reason in report.lacks:
         assert page.index(f"Missing: {reason.split('>')[0]}") < page.index("<h2")
 
 
-def test_the_note_holds_a_table_of_the_claims(written):
-    said = report_log.note(written[1])
-    assert said.count("| supported, ") == report_log.counts(written[1])["claims/supported"]
-    assert len([line for line in said.splitlines() if line.startswith("| ")]) == len(CLAIMS) + 1
+def test_the_note_holds_a_table_of_the_claims(report_folder):
+    note = report_log.note(report_folder[1])
+    assert note.count("| supported, ") == report_log.counts(report_folder[1])["claims/supported"]
+    assert len([line for line in note.splitlines() if line.startswith("| ")]) == len(CLAIMS) + 1
 
 
 def contrast(ink, paper):
@@ -165,13 +169,13 @@ def contrast(ink, paper):
 @pytest.mark.skipif(not browser.BINARY, reason="no chromium or google-chrome is installed")
 @pytest.mark.parametrize("is_dark", [False, True])
 def test_a_browser_shows_all_of_it_and_asks_nobody(page, tmp_path, is_dark):
-    console, seen = browser.look(page, tmp_path, is_dark)
+    console, observed = browser.look(page, tmp_path, is_dark)
     assert console == []
-    assert len(seen["pictures"]) == len(FIGURES) and min(seen["pictures"]) > 300
-    assert seen["asked"] == []
-    assert contrast(seen["ink"], seen["paper"]) > 10
-    assert (seen["paper"] == "rgb(255, 255, 255)") is not is_dark
-    assert seen["overflow"] <= 0
+    assert len(observed["pictures"]) == len(FIGURES) and min(observed["pictures"]) > 300
+    assert observed["asked"] == []
+    assert contrast(observed["ink"], observed["paper"]) > 10
+    assert (observed["paper"] == "rgb(255, 255, 255)") is not is_dark
+    assert observed["overflow"] <= 0
 
 
 @pytest.mark.skipif(not browser.BINARY, reason="no chromium or google-chrome is installed")
@@ -179,6 +183,6 @@ def test_the_browser_would_tell(tmp_path):
     broken = '<img src="http://127.0.0.1:9/x.png"><img src="data:image/png;base64,AAAA">'
     policy = """<meta http-equiv="Content-Security-Policy" content="default-src 'none'">"""
     text = f"<!DOCTYPE html><html><head>{policy}</head><body>{broken}</body></html>"
-    console, seen = browser.look(text, tmp_path)
+    console, observed = browser.look(text, tmp_path)
     assert any("Content Security Policy" in line for line in console)
-    assert seen["pictures"] == [0, 0]
+    assert observed["pictures"] == [0, 0]

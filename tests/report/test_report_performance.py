@@ -3,7 +3,7 @@
 import planted_report
 import pytest
 from matplotlib.colors import to_rgb
-from planted_report import BITS, bands, drawn, lines, study
+from planted_report import BITS, bands, lines, subject_of, xs_and_ys
 
 from analysis.report import performance
 from analysis.report.seeds import over_seeds
@@ -15,16 +15,16 @@ T_HALF = 4.302653 * 0.1 / 3**0.5
 
 @pytest.fixture(scope="module")
 def exhibit():
-    return performance.exhibit(study())
+    return performance.exhibit(subject_of())
 
 
 def test_each_size_is_a_line_through_the_means_of_its_seeds(exhibit):
     axes = exhibit.figure.axes[0]
     for size, by_b in BITS.items():
-        bs, errors = drawn(axes, size)
+        bs, errors = xs_and_ys(axes, size)
         assert bs == list(by_b)
         assert errors == pytest.approx([0.25**bits for bits in by_b.values()])
-        seeds = drawn(axes, f"_{size}, seeds")[1]
+        seeds = xs_and_ys(axes, f"_{size}, seeds")[1]
         planted = [0.25 ** (bits + away) for bits in by_b.values() for away in (-0.1, 0, 0.1)]
         assert sorted(seeds) == pytest.approx(sorted(planted))
     assert lines(axes)["tiny"].get_marker() != lines(axes)["small"].get_marker()
@@ -49,36 +49,36 @@ def test_bits_stand_beside_the_errors(exhibit):
 
 def test_baselines_beyond_the_axis_are_said_not_drawn(exhibit):
     axes = exhibit.figure.axes[0]
-    assert drawn(axes, "averaging")[1] == [0.2, 0.2]
-    assert drawn(axes, "least squares: 1e-14, below the axis") == ([], [])
-    assert drawn(axes, "nearest neighbours: 4e+01, above the axis") == ([], [])
+    assert xs_and_ys(axes, "averaging")[1] == [0.2, 0.2]
+    assert xs_and_ys(axes, "least squares: 1e-14, below the axis") == ([], [])
+    assert xs_and_ys(axes, "nearest neighbours: 4e+01, above the axis") == ([], [])
     assert axes.get_ylim()[0] > 1e-4
 
 
 def test_a_plateaued_run_stands_apart_and_out_of_the_band():
     stuck = planted_report.run("tiny", 5, seed=4, bits=0.01, plateau=True)
-    exhibit = performance.exhibit(study([*planted_report.runs(), stuck]))
+    exhibit = performance.exhibit(subject_of([*planted_report.runs(), stuck]))
     axes = exhibit.figure.axes[0]
-    assert drawn(axes, "tiny, plateaued") == ([5], [pytest.approx(0.25**0.01)])
-    assert drawn(axes, "tiny")[1][1] == pytest.approx(0.25**2)
+    assert xs_and_ys(axes, "tiny, plateaued") == ([5], [pytest.approx(0.25**0.01)])
+    assert xs_and_ys(axes, "tiny")[1][1] == pytest.approx(0.25**2)
     assert exhibit.table["plateau"].sum() == 1
 
 
 def test_the_bayes_predictor_is_the_ceiling():
     noisy = planted_report.runs(task="noisy_linear")
-    axes = performance.exhibit(study(noisy, {"ridge": 0.01})).figure.axes[0]
-    assert drawn(axes, "Bayes predictor (ridge), 3.32 bits: the ceiling")[1] == [0.01, 0.01]
+    axes = performance.exhibit(subject_of(noisy, {"ridge": 0.01})).figure.axes[0]
+    assert xs_and_ys(axes, "Bayes predictor (ridge), 3.32 bits: the ceiling")[1] == [0.01, 0.01]
     assert "ridge" not in lines(axes)
 
 
 def test_the_caption_says_what_is_there(exhibit):
-    assert "Lowest NMSE: small, b = 10, 0.021" in exhibit.found
-    assert "tiny: 0.25 at b = 1, 0.036 at b = 10 (+1.40 bits)" in exhibit.found
-    assert not exhibit.missing
+    assert "Lowest NMSE: small, b = 10, 0.021" in exhibit.result
+    assert "tiny: 0.25 at b = 1, 0.036 at b = 10 (+1.40 bits)" in exhibit.result
+    assert not exhibit.lacks
 
 
 @pytest.mark.parametrize(
-    ("kept", "baselines", "reason"),
+    ("keeps", "baselines", "reason"),
     [
         (lambda run: run.config.b == 5, {"a": 0.1}, "more than one b: all runs were trained at"),
         (lambda run: run.config.seed == 1, {"a": 0.1}, "bands over seeds: 6 of the cells"),
@@ -90,20 +90,20 @@ def test_the_caption_says_what_is_there(exhibit):
         (lambda run: True, {}, "baselines: none"),
     ],
 )
-def test_what_is_not_there_is_said(kept, baselines, reason):
-    exhibit = performance.exhibit(study(list(filter(kept, planted_report.runs())), baselines))
+def test_what_is_not_there_is_said(keeps, baselines, reason):
+    exhibit = performance.exhibit(subject_of(list(filter(keeps, planted_report.runs())), baselines))
     assert exhibit.figure is not None
-    assert len(exhibit.missing) == 1 and reason in exhibit.missing[0]
+    assert len(exhibit.lacks) == 1 and reason in exhibit.lacks[0]
 
 
 def test_one_seed_has_no_interval():
-    table = study().points.query("seed == 1")
+    table = subject_of().table.query("seed == 1")
     means = over_seeds(table, ["size", "b"], "expressivity")
     assert means["lower"].isna().all() and (means["seeds"] == 1).all()
 
 
 def test_runs_that_nobody_evaluated_are_counted():
     short = planted_report.run("small", 10, 4, n_loops=3)
-    exhibit = performance.exhibit(study([*planted_report.runs(), short]))
+    exhibit = performance.exhibit(subject_of([*planted_report.runs(), short]))
     assert len(exhibit.table) == 18
-    assert exhibit.missing[0].startswith("errors: 1 of 19 runs are not evaluated")
+    assert exhibit.lacks[0].startswith("errors: 1 of 19 runs are not evaluated")

@@ -31,8 +31,8 @@ def experiment(store):
 
 def test_a_planted_study_is_read_as_it_was_planted(planted_store):
     experiment = os.environ["MLFLOW_EXPERIMENT_ID"]
-    chosen = select(read_runs(planted_store, experiment))
-    table = chosen.points.merge(planted_study.points(noise=0.05), on=["size", "b", "seed"])
+    selection = select(read_runs(planted_store, experiment))
+    table = selection.table.merge(planted_study.table_of_runs(noise=0.05), on=["size", "b", "seed"])
     assert len(table) == 36
     assert table["expressivity_x"].to_numpy() == pytest.approx(table["expressivity_y"].to_numpy())
     row = table.iloc[0]
@@ -40,7 +40,7 @@ def test_a_planted_study_is_read_as_it_was_planted(planted_store):
     # the planted error over prompts is 2 % of the NMSE, its median 0.4 of it
     assert row["standard_error"] == pytest.approx(0.02 / (2 * 0.6931), rel=1e-3)
     assert row["expressivity_median"] - row["expressivity_x"] == pytest.approx(0.661, abs=1e-3)
-    assert "36 runs of linear" in chosen.account
+    assert "36 runs of linear" in selection.account
 
 
 def test_a_run_keeps_its_whole_configuration(store, experiment):
@@ -56,22 +56,22 @@ def test_a_run_keeps_its_whole_configuration(store, experiment):
 
 
 def test_only_finished_trainings_that_none_supersedes_are_read(store, experiment):
-    kept = log_training(store, experiment, CONFIG, 2.0)
+    run_id = log_training(store, experiment, CONFIG, 2.0)
     log_training(store, experiment, CONFIG, 2.0, status="FAILED")
-    log_training(store, experiment, CONFIG, 2.0, superseded_by=kept)
+    log_training(store, experiment, CONFIG, 2.0, superseded_by=run_id)
     log_training(store, experiment, CONFIG, 2.0, **{"looped.kind": "baseline"})
     store.set_terminated(store.create_run(experiment).info.run_id)
-    assert [run.run_id for run in read_runs(store, experiment)] == [kept]
+    assert [run.run_id for run in read_runs(store, experiment)] == [run_id]
 
 
 def test_runs_that_nobody_evaluated_are_left_out_and_counted(store, experiment):
     short = log_training(store, experiment, planted_study.replace(CONFIG, b=15), 2.0, n_loops=9)
     with pytest.raises(SelectionError, match="got 1 finished, none evaluated"):
         select(read_runs(store, experiment))
-    kept = log_training(store, experiment, CONFIG, 2.0)
-    chosen = select(read_runs(store, experiment))
-    assert [run.run_id for run in chosen.runs] == [kept] != [short]
-    assert "1 not evaluated" in chosen.account
+    run_id = log_training(store, experiment, CONFIG, 2.0)
+    selection = select(read_runs(store, experiment))
+    assert [run.run_id for run in selection.runs] == [run_id] != [short]
+    assert "1 not evaluated" in selection.account
 
 
 def test_the_newest_evaluation_stands(store, experiment):
@@ -86,10 +86,10 @@ def test_plateaued_and_repeated_runs_are_left_out_and_counted(store, experiment)
     second = log_training(store, experiment, CONFIG, 2.1, unconverged="true")
     log_training(store, experiment, planted_study.replace(CONFIG, seed=8), 0.01, plateau="true")
     runs = read_runs(store, experiment)
-    chosen = select(runs)
-    assert [run.run_id for run in chosen.runs] == [second] != [first]
-    assert (chosen.plateaued, chosen.repeated, chosen.unconverged) == (1, 1, 1)
-    assert "1 plateaued left out, 1 repeated left out; 1 still learning" in chosen.account
+    selection = select(runs)
+    assert [run.run_id for run in selection.runs] == [second] != [first]
+    assert (selection.n_plateaued, selection.n_repeated, selection.n_unconverged) == (1, 1, 1)
+    assert "1 plateaued left out, 1 repeated left out; 1 still learning" in selection.account
     assert len(select(runs, with_plateaued=True).runs) == 2
 
 
@@ -113,7 +113,7 @@ def test_a_mixture_is_refused_with_what_differs(store, experiment):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "rule"),
+    ("choice", "rule"),
     [
         ({"task": "relu_network"}, r"task must be one of linear \(1 runs\), got relu_network"),
         ({"recipe": "nope"}, "recipe must be one of"),
@@ -121,14 +121,14 @@ def test_a_mixture_is_refused_with_what_differs(store, experiment):
         ({"bs": [9]}, r"bs must be among 5 \(1 runs\), got \[9\]"),
     ],
 )
-def test_a_choice_of_nothing_is_refused(store, experiment, wanted, rule):
+def test_a_choice_of_nothing_is_refused(store, experiment, choice, rule):
     with pytest.raises(
         SelectionError, match="must hold finished and evaluated trainings, got none"
     ):
         select(read_runs(store, experiment))
     log_training(store, experiment, CONFIG, 2.0)
     with pytest.raises(SelectionError, match=rule):
-        select(read_runs(store, experiment), **wanted)
+        select(read_runs(store, experiment), **choice)
 
 
 def test_the_bayes_predictor_on_the_same_prompts_is_found(store, experiment):
@@ -140,12 +140,12 @@ def test_the_bayes_predictor_on_the_same_prompts_is_found(store, experiment):
         run = store.create_run(experiment, tags=tags)
         store.log_metric(run.info.run_id, "held_out/nmse", error)
     runs = read_runs(store, experiment)
-    found = bayes_nmse(store, experiment, runs)
+    nmse_by_run = bayes_nmse(store, experiment, runs)
     by_task = {run.task: baseline_nmse(store, experiment, runs)[run.run_id] for run in runs}
     assert by_task == {"noisy_linear": {"ridge": 0.07}, "linear": {"least_squares": 1e-13}}
     # noiseless least squares is exact: no ceiling to speak of
-    assert found == {run.run_id: 0.07 for run in runs if run.task == "noisy_linear"}
-    (row,) = select(runs, task="noisy_linear", bayes=found).points.to_dict("records")
+    assert nmse_by_run == {run.run_id: 0.07 for run in runs if run.task == "noisy_linear"}
+    (row,) = select(runs, task="noisy_linear", bayes=nmse_by_run).table.to_dict("records")
     assert row["below_bayes"] == pytest.approx(expressivity(0.07) - 1.5)
 
 
@@ -159,14 +159,14 @@ def test_weights_used_once_are_those_of_read_in_and_read_out(size, prompt):
 
 
 def test_errors_over_prompts_and_over_seeds_are_kept_apart(planted_store):
-    points = select(read_runs(planted_store, os.environ["MLFLOW_EXPERIMENT_ID"])).points
-    own = points[(points["size"] == "tiny") & (points["b"] == 5)]
-    row = cells(points).set_index(["size", "b"]).loc[("tiny", 5)]
+    table = select(read_runs(planted_store, os.environ["MLFLOW_EXPERIMENT_ID"])).table
+    rows_of_cell = table[(table["size"] == "tiny") & (table["b"] == 5)]
+    row = cells(table).set_index(["size", "b"]).loc[("tiny", 5)]
     assert row["seeds"] == 3
-    assert row["expressivity"] == pytest.approx(own["expressivity"].mean())
-    assert row["se_seeds"] == pytest.approx(own["expressivity"].std() / 3**0.5)
+    assert row["expressivity"] == pytest.approx(rows_of_cell["expressivity"].mean())
+    assert row["se_seeds"] == pytest.approx(rows_of_cell["expressivity"].std() / 3**0.5)
     # all seeds see the same prompts, so more of them do not help
-    assert row["se_prompts"] == pytest.approx(own["standard_error"].mean())
+    assert row["se_prompts"] == pytest.approx(rows_of_cell["standard_error"].mean())
 
 
 def test_a_bit_is_a_quarter_of_the_error():
@@ -191,14 +191,14 @@ def test_what_train_logs_is_read(store, experiment, monkeypatch, tmp_path):
         signal.signal(number, handler)
     (run,) = read_runs(store, experiment)
     assert run.config == resolve.resolve(TrainConfig(**small, device="cpu"))
-    logged = store.get_run(run.run_id).data
-    assert run.config.identity == logged.tags["identity"]
-    assert run.prompts == logged.metrics["held_out/prompts"]
-    (row,) = select([run], with_plateaued=True).points.to_dict("records")
-    assert row["expressivity"] == pytest.approx(logged.metrics["held_out/bits"])
-    assert row["train_flops"] == 20 * float(logged.params["model.flops_per_step"])
+    data = store.get_run(run.run_id).data
+    assert run.config.identity == data.tags["identity"]
+    assert run.prompts == data.metrics["held_out/prompts"]
+    (row,) = select([run], with_plateaued=True).table.to_dict("records")
+    assert row["expressivity"] == pytest.approx(data.metrics["held_out/bits"])
+    assert row["train_flops"] == 20 * float(data.params["model.flops_per_step"])
     once_and_looped = row["n_once"] + row["n_rec"]
-    assert once_and_looped == int(logged.params["model.n_params_without_positions"])
+    assert once_and_looped == int(data.params["model.n_params_without_positions"])
 
 
 def test_training_curves_and_state_changes_are_read_when_asked_for(store, experiment):

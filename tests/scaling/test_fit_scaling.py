@@ -10,11 +10,11 @@ import pytest
 from planted_study import E_M, TRUTH
 
 from analysis.scaling.choice import PLAUSIBLE_WITHIN
-from analysis.scaling.fit import FitStatus, PointsError, fit_scaling
+from analysis.scaling.fit import FitStatus, RunTableError, fit_scaling
 from analysis.scaling.forms import FORMS
 
 
-def fitted(form, table, **options):
+def fit_of_form(form, table, **options):
     return fit_scaling(table, forms=[form], **options).fits[form]
 
 
@@ -25,7 +25,7 @@ def value(fit, name):
 @pytest.mark.parametrize("form", TRUTH)
 def test_a_planted_law_is_recovered_exactly_without_noise(form):
     bs = (1, 2, 3, 5, 10, 15, 30)
-    fit = fitted(form, planted_study.points(form, bs=bs, noise=0, seeds=(1, 2)))
+    fit = fit_of_form(form, planted_study.table_of_runs(form, bs=bs, noise=0, seeds=(1, 2)))
     assert fit.status is FitStatus.OK
     for parameter, true in zip(FORMS[form].parameters, TRUTH[form], strict=True):
         assert value(fit, parameter.name) == pytest.approx(true, rel=1e-3)
@@ -35,115 +35,130 @@ def test_a_planted_law_is_recovered_exactly_without_noise(form):
 
 @pytest.mark.parametrize("form", TRUTH)
 def test_a_planted_law_is_recovered_within_its_errors(form):
-    table = planted_study.points(form, bs=(1, 2, 5, 10, 20), noise=0.05, rng=3)
-    found = fitted(form, table).parameters(level=0.999).set_index("name")
+    table = planted_study.table_of_runs(form, bs=(1, 2, 5, 10, 20), noise=0.05, rng=3)
+    parameters = fit_of_form(form, table).parameters(level=0.999).set_index("name")
     for parameter, true in zip(FORMS[form].parameters, TRUTH[form], strict=True):
-        row = found.loc[parameter.name]
+        row = parameters.loc[parameter.name]
         assert row["lower"] <= true <= row["upper"], parameter.name
 
 
 @pytest.mark.parametrize("shape", ["logarithmic", "saturating_power", "saturating_exponential"])
 def test_gains_of_each_size_are_recovered(shape):
-    gains, own = {"tiny": 2.0, "small": 0.5, "medium": 1.5}, TRUTH[f"{shape}/shared_gain"][1:]
+    gains, shape_parameters = (
+        {"tiny": 2.0, "small": 0.5, "medium": 1.5},
+        TRUTH[f"{shape}/shared_gain"][1:],
+    )
     parts = [
-        planted_study.points(f"{shape}/shared_gain", (gain, *own), {size: E_M[size]}, noise=0.001)
+        planted_study.table_of_runs(
+            f"{shape}/shared_gain", (gain, *shape_parameters), {size: E_M[size]}, noise=0.001
+        )
         for size, gain in gains.items()
     ]
-    fit = fitted(f"{shape}/per_size", pd.concat(parts))
+    fit = fit_of_form(f"{shape}/per_size", pd.concat(parts))
     for size, gain in gains.items():
         assert value(fit, f"gain[{size}]") == pytest.approx(gain, rel=0.03)
-    whole = fit_scaling(pd.concat(parts))  # these gains are no function of E_M
-    assert whole.chosen.endswith("/per_size")
-    assert "here b is not a function of E_M and b alone" in whole.verdict
+    fit_of_all = fit_scaling(pd.concat(parts))  # these gains are no function of E_M
+    assert fit_of_all.best_form.endswith("/per_size")
+    assert "here b is not a function of E_M and b alone" in fit_of_all.verdict
 
 
 @pytest.mark.parametrize("shape", ["logarithmic", "saturating_exponential", "saturating_power"])
 def test_the_planted_shape_stands_and_others_are_ruled_out_where_the_runs_can_tell(shape):
     bs = (1, 2, 3, 5, 10, 15, 30)
-    fit = fit_scaling(planted_study.points(f"{shape}/of_E_M", bs=bs, noise=0.02))
-    left = set(fit.comparison.loc[fit.comparison["delta"] <= PLAUSIBLE_WITHIN, "family"])
+    fit = fit_scaling(planted_study.table_of_runs(f"{shape}/of_E_M", bs=bs, noise=0.02))
+    families_left = set(fit.comparison.loc[fit.comparison["delta"] <= PLAUSIBLE_WITHIN, "family"])
     # the stretched exponential holds the plain one
-    assert shape in left <= {shape, "stretched_exponential"}
+    assert shape in families_left <= {shape, "stretched_exponential"}
     if shape != "saturating_exponential":
-        assert fit.chosen == f"{shape}/of_E_M"
-        assert left == {shape}
+        assert fit.best_form == f"{shape}/of_E_M"
+        assert families_left == {shape}
     assert fit.fits[f"{shape}/of_E_M"].lack_of_fit > 0.001
     assert fit.fits["power"].lack_of_fit < 0.001
 
 
 def test_four_bs_do_not_tell_saturating_forms_apart_and_it_says_what_would():
-    fit = fit_scaling(planted_study.points(noise=0.08))
+    fit = fit_scaling(planted_study.table_of_runs(noise=0.08))
     assert fit.verdict.startswith("These forms cannot be told apart")
     assert "This measurement would: " in fit.verdict
     assert fit.comparison["weight"].sum() == pytest.approx(1)
 
 
 def test_order_labels_of_seeds_and_rows_said_twice_do_not_matter():
-    table = planted_study.points(noise=0.08)
-    plain = fitted("saturating_power/of_E_M", table)
-    changed = table.sample(frac=1, random_state=1).assign(seed=lambda rows: rows["seed"] * 7 + 1)
-    changed = pd.concat([changed, changed.iloc[:5]])
-    again = fitted("saturating_power/of_E_M", changed)
-    assert (again.theta == plain.theta).all()
-    assert (again.uncertainty.draws == plain.uncertainty.draws).all()
-    assert again.points.n_duplicates == 5
+    table = planted_study.table_of_runs(noise=0.08)
+    fit = fit_of_form("saturating_power/of_E_M", table)
+    changed_table = table.sample(frac=1, random_state=1).assign(
+        seed=lambda rows: rows["seed"] * 7 + 1
+    )
+    changed_table = pd.concat([changed_table, changed_table.iloc[:5]])
+    refit = fit_of_form("saturating_power/of_E_M", changed_table)
+    assert (refit.theta == fit.theta).all()
+    assert (refit.uncertainty.draws == fit.uncertainty.draws).all()
+    assert refit.run_table.n_duplicates == 5
 
 
 def test_the_names_of_sizes_do_not_matter_nor_their_number_of_columns():
-    table = planted_study.points(noise=0.08)
-    renamed = table.assign(size=table["size"].map({"tiny": "z", "small": "a", "medium": "m"}))
-    first, second = (fitted("power", each.to_dict("list")) for each in (table, renamed))
+    table = planted_study.table_of_runs(noise=0.08)
+    renamed_table = table.assign(size=table["size"].map({"tiny": "z", "small": "a", "medium": "m"}))
+    first, second = (
+        fit_of_form("power", some_table.to_dict("list")) for some_table in (table, renamed_table)
+    )
     assert first.theta == pytest.approx(second.theta)
 
 
 def test_one_failed_run_hardly_moves_the_law():
-    table = planted_study.points(noise=0.05)
-    broken = table.copy()
-    broken.loc[20, "expressivity"] -= 2.0
-    asked = {"size": ["tiny", "small", "medium"], "b": [10, 10, 10]}
+    table = planted_study.table_of_runs(noise=0.05)
+    broken_table = table.copy()
+    broken_table.loc[20, "expressivity"] -= 2.0
+    questions = {"size": ["tiny", "small", "medium"], "b": [10, 10, 10]}
     name = "saturating_power/of_E_M"
-    robust = np.abs(fitted(name, broken).predict(asked) - fitted(name, table).predict(asked))
-    plain = np.abs(
-        fitted(name, broken, loss="squared").predict(asked)
-        - fitted(name, table, loss="squared").predict(asked)
+    robust_shift = np.abs(
+        fit_of_form(name, broken_table).predict(questions)
+        - fit_of_form(name, table).predict(questions)
     )
-    assert robust.max() < 0.05
-    assert robust.max() < plain.max() / 4
+    plain_shift = np.abs(
+        fit_of_form(name, broken_table, loss="squared").predict(questions)
+        - fit_of_form(name, table, loss="squared").predict(questions)
+    )
+    assert robust_shift.max() < 0.05
+    assert robust_shift.max() < plain_shift.max() / 4
 
 
 def test_a_law_that_is_not_among_the_forms_is_said_to_be_none():
-    table = planted_study.points("power", noise=0.01)
+    table = planted_study.table_of_runs("power", noise=0.01)
     table["expressivity"] -= 0.4 * (table["b"] == 10)
     fit = fit_scaling(table)
     assert "No form here holds" in fit.verdict
-    assert fit.best.widened > 3
+    assert fit.best.widening > 3
     assert np.isfinite(np.concatenate(fit.interval({"size": ["tiny"], "b": [7]}))).all()
 
 
 def test_a_fit_at_its_bound_says_so():
-    table = planted_study.points("saturating_power/shared_gain", (0.0, 0.7), noise=0.0)
+    table = planted_study.table_of_runs("saturating_power/shared_gain", (0.0, 0.7), noise=0.0)
     table["expressivity"] -= 0.05 * np.log(table["b"])  # looping hurts: no form falls
     fit = fit_scaling(table, forms=["logarithmic/shared_gain"])
     assert fit.status is FitStatus.AT_BOUND
-    assert fit.best.blamed == ("gain",)
+    assert fit.best.blamed_parameters == ("gain",)
     assert "AT_BOUND" in fit.report()
 
 
 def test_what_the_runs_do_not_tell_is_said():
     """Saturated before the second b, the runs hold no rate."""
-    table = planted_study.points(
+    table = planted_study.table_of_runs(
         "saturating_exponential/shared_gain", (1.8, 3.0), bs=(1, 20, 30, 40), noise=0.05
     )
-    for name, own in (("saturating_exponential", "rate"), ("stretched_exponential", "stretch")):
-        fit = fitted(f"{name}/shared_gain", table)
+    for name, parameter in (
+        ("saturating_exponential", "rate"),
+        ("stretched_exponential", "stretch"),
+    ):
+        fit = fit_of_form(f"{name}/shared_gain", table)
         assert fit.status in (FitStatus.NOT_IDENTIFIED, FitStatus.AT_BOUND)
-        assert {own, "rate"} & set(fit.blamed)
+        assert {parameter, "rate"} & set(fit.blamed_parameters)
 
 
 def test_a_size_never_trained_is_predicted_by_its_e_m():
-    table = planted_study.points(noise=0.02)
+    table = planted_study.table_of_runs(noise=0.02)
     fit = fit_scaling(table, form="saturating_power/of_E_M")
-    true = FORMS[fit.chosen](2.4, 8, *TRUTH[fit.chosen])
+    true = FORMS[fit.best_form](2.4, 8, *TRUTH[fit.best_form])
     lower, upper = fit.interval({"E_M": [2.4], "b": [8]}, level=0.999)
     assert lower[0] < true < upper[0]
     with pytest.raises(ValueError, match="predicts those sizes alone"):
@@ -151,7 +166,7 @@ def test_a_size_never_trained_is_predicted_by_its_e_m():
 
 
 @pytest.mark.parametrize(
-    ("table", "rule"),
+    ("fault", "rule"),
     [
         ({"b": [1], "size": ["a"]}, "must have the columns size, b, seed, expressivity, got"),
         ({"bad": 3}, "b must be at least 1, got 0"),
@@ -160,63 +175,66 @@ def test_a_size_never_trained_is_predicted_by_its_e_m():
         ({"expressivity": np.nan}, "expressivity must be finite numbers, got nan"),
         ({"twice": 1}, "each size, b and seed may have one expressivity, got several of tiny"),
         ({"without": 1}, "every size must have runs at b = 1.*got none of small"),
-        ({"only": 1}, "points must have b beyond 1, got b = 1 alone"),
+        ({"only": 1}, "the table must have b beyond 1, got b = 1 alone"),
         ({"few": 1}, "power needs 7 runs or more for its 4 parameters, got 6"),
     ],
 )
-def test_a_table_that_cannot_be_fitted_is_refused(table, rule):
-    whole = planted_study.points()
-    if "bad" in table:
-        whole.loc[3, "b"] = 0
-    elif "task" in table:
-        whole["task"] = np.where(whole["seed"] == 42, "linear", "relu_network")
-    elif "recipe" in table:
-        whole["recipe"] = np.where(whole["b"] == 1, 1, 2)
-    elif "expressivity" in table:
-        whole.loc[0, "expressivity"] = np.nan
-    elif "twice" in table:
-        whole = pd.concat([whole, whole.iloc[:1]]).reset_index(drop=True)
-        whole.loc[len(whole) - 1, "expressivity"] += 1
-    elif "without" in table:
-        whole = whole[(whole["size"] != "small") | (whole["b"] > 1)]
-    elif "only" in table:
-        whole = whole[whole["b"] == 1]
-    elif "few" in table:
-        whole = planted_study.points(bs=(1, 5), seeds=(1,))
+def test_a_table_that_cannot_be_fitted_is_refused(fault, rule):
+    table = planted_study.table_of_runs()
+    if "bad" in fault:
+        table.loc[3, "b"] = 0
+    elif "task" in fault:
+        table["task"] = np.where(table["seed"] == 42, "linear", "relu_network")
+    elif "recipe" in fault:
+        table["recipe"] = np.where(table["b"] == 1, 1, 2)
+    elif "expressivity" in fault:
+        table.loc[0, "expressivity"] = np.nan
+    elif "twice" in fault:
+        table = pd.concat([table, table.iloc[:1]]).reset_index(drop=True)
+        table.loc[len(table) - 1, "expressivity"] += 1
+    elif "without" in fault:
+        table = table[(table["size"] != "small") | (table["b"] > 1)]
+    elif "only" in fault:
+        table = table[table["b"] == 1]
+    elif "few" in fault:
+        table = planted_study.table_of_runs(bs=(1, 5), seeds=(1,))
     else:
-        whole = table
-    with pytest.raises(PointsError, match=rule):
-        fit_scaling(whole)
+        table = fault
+    with pytest.raises(RunTableError, match=rule):
+        fit_scaling(table)
 
 
 def test_forms_that_the_runs_cannot_carry_are_left_out_with_the_reason():
-    fit = fit_scaling(planted_study.points(bs=(1, 5, 10)))
-    assert "needs runs at 4 values of b" in fit.skipped["stretched_exponential/of_E_M"]
-    one = fit_scaling(planted_study.points(e_m={"tiny": 1.85}))
-    assert "needs runs of 2 sizes" in one.skipped["logarithmic/of_E_M"]
+    fit = fit_scaling(planted_study.table_of_runs(bs=(1, 5, 10)))
+    assert "needs runs at 4 values of b" in fit.skipped_forms["stretched_exponential/of_E_M"]
+    fit_of_one_size = fit_scaling(planted_study.table_of_runs(e_m={"tiny": 1.85}))
+    assert "needs runs of 2 sizes" in fit_of_one_size.skipped_forms["logarithmic/of_E_M"]
 
 
 def test_the_report_holds_what_was_found():
-    fit = fit_scaling(planted_study.points(noise=0.08))
-    said = fit.report()
-    for part in ("[[Law]]", "[[Fit]]", "[[Parameters]]", "[[Forms]]", "[[Verdict]]", fit.chosen):
-        assert part in said
+    fit = fit_scaling(planted_study.table_of_runs(noise=0.08))
+    text = fit.report()
+    for part in ("[[Law]]", "[[Fit]]", "[[Parameters]]", "[[Forms]]", "[[Verdict]]", fit.best_form):
+        assert part in text
     for name in FORMS:
-        assert name in said
+        assert name in text
 
 
 def intervals_hold(noise, n_studies=120, clusters="run"):
     """Share of planted predictions that a 95 % interval holds, over many studies."""
-    form, asked = "saturating_power/of_E_M", {"size": ["tiny", "small", "small"], "b": [5, 10, 30]}
-    true = FORMS[form]([E_M["tiny"], E_M["small"], E_M["small"]], asked["b"], *TRUTH[form])
-    held = []
+    form, questions = (
+        "saturating_power/of_E_M",
+        {"size": ["tiny", "small", "small"], "b": [5, 10, 30]},
+    )
+    true = FORMS[form]([E_M["tiny"], E_M["small"], E_M["small"]], questions["b"], *TRUTH[form])
+    is_held = []
     for rng in range(n_studies):
-        table = planted_study.points(form, noise=0)
+        table = planted_study.table_of_runs(form, noise=0)
         table["expressivity"] += noise(np.random.default_rng([7, rng]), table)
-        fit = fitted(form, table, resamples=200, clusters=clusters)
-        lower, upper = fit.interval(asked)
-        held.append((lower <= true) & (true <= upper))
-    return np.mean(held)
+        fit = fit_of_form(form, table, resamples=200, clusters=clusters)
+        lower, upper = fit.interval(questions)
+        is_held.append((lower <= true) & (true <= upper))
+    return np.mean(is_held)
 
 
 def gaussian(generator, table):
@@ -248,23 +266,25 @@ def test_intervals_cover_with_three_seeds(noise):
 
 @pytest.mark.slow
 def test_runs_of_one_seed_may_err_together():
-    apart, together = (intervals_hold(common_to_a_seed, 200, kind) for kind in ("run", "seed"))
-    assert together > 0.91
-    assert together > apart
+    share_apart, share_together = (
+        intervals_hold(common_to_a_seed, 200, kind) for kind in ("run", "seed")
+    )
+    assert share_together > 0.91
+    assert share_together > share_apart
 
 
 def test_seeds_that_err_alike_are_noticed():
-    found = []
+    correlations = []
     for noise in (common_to_a_seed, gaussian):
-        table = planted_study.points("saturating_power/of_E_M", noise=0)
+        table = planted_study.table_of_runs("saturating_power/of_E_M", noise=0)
         table["expressivity"] += noise(np.random.default_rng(5), table)
-        fit = fitted("saturating_power/of_E_M", table, resamples=100)
-        found.append(fit.seed_correlation)
-    (alike, chance), (apart, ordinary) = found
+        fit = fit_of_form("saturating_power/of_E_M", table, resamples=100)
+        correlations.append(fit.seed_correlation)
+    (alike, chance), (apart, ordinary) = correlations
     assert alike > 0.25 > apart
     assert chance < 0.05 < ordinary
-    lonely = fitted("power", table.assign(seed=range(len(table))))
-    assert np.isnan(lonely.seed_correlation[0])
+    fit_without_pairs = fit_of_form("power", table.assign(seed=range(len(table))))
+    assert np.isnan(fit_without_pairs.seed_correlation[0])
 
 
 def test_the_law_needs_neither_mlflow_nor_torch():

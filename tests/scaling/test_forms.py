@@ -50,36 +50,36 @@ def test_jacobians_are_the_slopes(name, data, e_m, b):
 @given(data=st.data(), e_m=st.floats(0, 60), bs=st.tuples(st.floats(1, 1e4), st.floats(1, 1e4)))
 def test_more_loops_are_never_worse(name, data, e_m, bs):
     form, (few, many) = FORMS[name], sorted(bs)
-    chosen = data.draw(parameters_of(form))
-    low, high = form(e_m, few, *chosen), form(e_m, many, *chosen)
+    parameters = data.draw(parameters_of(form))
+    low, high = form(e_m, few, *parameters), form(e_m, many, *parameters)
     assert high >= low - 1e-9 * (1 + abs(low))
 
 
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data(), e_m=st.floats(0, 6))
 def test_a_ceiling_is_never_passed_and_reached_in_the_end(name, data, e_m):
-    form, chosen = FORMS[name], data.draw(interior_of(FORMS[name]))
-    ceiling = form.ceiling(e_m, *chosen)
+    form, parameters = FORMS[name], data.draw(interior_of(FORMS[name]))
+    ceiling = form.ceiling(e_m, *parameters)
     if not form.has_ceiling:
         assert ceiling == np.inf
         return
-    assert form(e_m, 1e3, *chosen) <= ceiling + 1e-9
-    assert form(e_m, 1e60, *chosen) == pytest.approx(ceiling, rel=1e-4)
+    assert form(e_m, 1e3, *parameters) <= ceiling + 1e-9
+    assert form(e_m, 1e60, *parameters) == pytest.approx(ceiling, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_arrays_broadcast(name):
     form = FORMS[name]
-    chosen = [np.full((3, 1), (*part.starts, 3.0)[0]) for part in form.parameters]
+    parameters = [np.full((3, 1), (*part.starts, 3.0)[0]) for part in form.parameters]
     bs = np.array([1.0, 5.0])
-    assert form(np.ones((3, 1)), bs, *chosen).shape == (3, 2)
-    slopes = form.jacobian(np.ones((3, 1)), bs, *chosen)
+    assert form(np.ones((3, 1)), bs, *parameters).shape == (3, 2)
+    slopes = form.jacobian(np.ones((3, 1)), bs, *parameters)
     assert slopes.shape == (3, 2, 1 + len(form.parameters))
 
 
 def test_a_gain_of_its_own_for_each_size_is_no_function_of_e_m():
-    own = {name for name in NAMES if not FORMS[name].is_general}
-    assert own == {name for name in NAMES if name.endswith("/per_size")}
+    not_general = {name for name in NAMES if not FORMS[name].is_general}
+    assert not_general == {name for name in NAMES if name.endswith("/per_size")}
 
 
 @given(e_m=st.floats(0, 6), b=st.floats(1, 100))

@@ -6,8 +6,8 @@ import pytest
 from scipy.optimize import least_squares
 
 from analysis.scaling.forms import FORMS
-from analysis.scaling.points import read_points
-from analysis.scaling.sized_form import Law
+from analysis.scaling.run_table import read_run_table
+from analysis.scaling.sized_form import SizedForm
 from analysis.scaling.solver import (
     HUBER_CORNER,
     LOSSES,
@@ -23,35 +23,35 @@ LAW = "saturating_power/of_E_M"
 @pytest.fixture(scope="module")
 def problems():
     """Twenty noisy studies of one law, in the same cells."""
-    tables = [read_points(planted_study.points(LAW, noise=0.1, rng=i)) for i in range(20)]
+    tables = [read_run_table(planted_study.table_of_runs(LAW, noise=0.1, rng=i)) for i in range(20)]
     values = np.array([table.values for table in tables])
-    ones, scale = np.ones((1, values.shape[1])), np.full(values.shape[1], 0.1)
-    return tables[0], Observations(values, ones, scale, tables[0].cells)
+    weights, scale = np.ones((1, values.shape[1])), np.full(values.shape[1], 0.1)
+    return tables[0], Observations(values, weights, scale, tables[0].cells)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_it_finds_what_scipy_finds(problems, loss):
-    points, seen = problems
-    law = Law(FORMS[LAW], points.sizes)
-    model = law.model(points.cell_size, points.cell_b)
-    start = np.repeat(law.starts(points)[:1], 20, axis=0)
-    found = solve(model, seen, start, law.lower, law.upper, loss)
-    assert found.converged.all()
+    run_table, observations = problems
+    sized_form = SizedForm(FORMS[LAW], run_table.sizes)
+    model = sized_form.model(run_table.cell_size, run_table.cell_b)
+    start = np.repeat(sized_form.starts(run_table)[:1], 20, axis=0)
+    solution = solve(model, observations, start, sized_form.lower, sized_form.upper, loss=loss)
+    assert solution.converged.all()
     for index in range(20):
 
         def residuals(theta, index=index):
-            return (model(theta[None])[0][0][points.cells] - seen.values[index]) / 0.1
+            return (model(theta[None])[0][0][run_table.cells] - observations.values[index]) / 0.1
 
         def slopes(theta):
-            return model(theta[None])[1][0][points.cells] / 0.1
+            return model(theta[None])[1][0][run_table.cells] / 0.1
 
         name = {"squared": "linear"}.get(loss, loss)
-        theirs = least_squares(
-            residuals, found.theta[index], slopes, (law.lower, law.upper), loss=name,
-            f_scale=HUBER_CORNER, xtol=1e-12, ftol=1e-12,
+        expected = least_squares(
+            residuals, solution.theta[index], slopes, (sized_form.lower, sized_form.upper),
+            loss=name, f_scale=HUBER_CORNER, xtol=1e-12, ftol=1e-12,
         )  # fmt: skip
-        assert found.loss[index] <= 2 * theirs.cost * (1 + 1e-6)
-        assert found.theta[index] == pytest.approx(theirs.x, abs=2e-3)
+        assert solution.loss[index] <= 2 * expected.cost * (1 + 1e-6)
+        assert solution.theta[index] == pytest.approx(expected.x, abs=2e-3)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -64,21 +64,21 @@ def test_a_losss_weight_and_curvature_are_its_derivatives(loss):
 
 
 def test_a_weight_of_two_is_the_same_run_twice(problems):
-    points, seen = problems
-    law = Law(FORMS[LAW], points.sizes)
-    model = law.model(points.cell_size, points.cell_b)
-    start = law.starts(points)[:1]
-    weights = np.ones((1, len(points.values)))
+    run_table, observations = problems
+    sized_form = SizedForm(FORMS[LAW], run_table.sizes)
+    model = sized_form.model(run_table.cell_size, run_table.cell_b)
+    start = sized_form.starts(run_table)[:1]
+    weights = np.ones((1, len(run_table.values)))
     weights[0, 4] = 2
-    values = seen.values[:1]
-    once = solve(model, Observations(values, weights, seen.scale, points.cells), start,
-                 law.lower, law.upper)  # fmt: skip
-    again = np.insert(np.arange(len(points.values)), 4, 4)
+    values = observations.values[:1]
+    once = solve(model, Observations(values, weights, observations.scale, run_table.cells), start,
+                 sized_form.lower, sized_form.upper)  # fmt: skip
+    run_indices = np.insert(np.arange(len(run_table.values)), 4, 4)
     twice = solve(
         model,
-        Observations(values[:, again], np.ones((1, len(again))), seen.scale[again],
-                     points.cells[again]),
-        start, law.lower, law.upper,
+        Observations(values[:, run_indices], np.ones((1, len(run_indices))),
+                     observations.scale[run_indices], run_table.cells[run_indices]),
+        start, sized_form.lower, sized_form.upper,
     )  # fmt: skip
     assert once.theta == pytest.approx(twice.theta, abs=1e-6)
 
@@ -90,8 +90,8 @@ def test_bounds_hold_and_the_rest_goes_on():
         expected = theta[:, :1] + theta[:, 1:] * np.array([0.0, 1.0])
         return expected, np.broadcast_to([[1.0, 0.0], [1.0, 1.0]], (len(theta), 2, 2))
 
-    seen = Observations(np.array([[0.0, 2.0]]), np.ones((1, 2)), np.ones(2), np.arange(2))
+    observations = Observations(np.array([[0.0, 2.0]]), np.ones((1, 2)), np.ones(2), np.arange(2))
     lower, upper = np.array([-9.0, -1.0]), np.array([9.0, 1.0])
-    found = solve(model, seen, np.zeros((1, 2)), lower, upper, "squared")
-    assert found.theta[0] == pytest.approx([0.5, 1.0])
-    assert found.converged.all()
+    solution = solve(model, observations, np.zeros((1, 2)), lower, upper, loss="squared")
+    assert solution.theta[0] == pytest.approx([0.5, 1.0])
+    assert solution.converged.all()

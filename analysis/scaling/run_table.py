@@ -1,0 +1,249 @@
+"""The table that a law is fitted to: one row per run, checked and put in order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from looped.rules import require
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+NEEDED = ("size", "b", "seed", "expressivity")
+ONE_OF = ("task", "recipe")
+"""Columns that may hold a single value: runs that differ in them do not compare."""
+
+SHARED_RUNS = 6
+"""As many runs the common scale counts for beside those of a size."""
+
+LEAST_SCALE = 1e-3
+"""In bits: no measurement of expressivity is better."""
+
+
+class RunTableError(ValueError):
+    """A table that no law can be fitted to; the message states the rule, then what came.
+
+    Example:
+        >>> from analysis.scaling.run_table import read_run_table
+        >>> runs = {"size": ["tiny"], "b": [2], "seed": [1], "expressivity": [1.5]}
+        >>> read_run_table(runs)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        analysis.scaling.run_table.RunTableError: every size must have runs at b = 1, ...
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunTable:
+    """Runs in a fixed order, whatever order they came in.
+
+    Attributes:
+        rows: the rows that are used.
+        sizes: names, by rising expressivity at b = 1.
+        size: index into ``sizes``, of shape (n,).
+        b: loops trained at, of shape (n,).
+        values: expressivity in bits, of shape (n,).
+        errors: its standard error over prompts, 0 where unknown, of shape (n,).
+        cells: (size, b) of each run as an index, ascending, of shape (n,).
+        cell_size: size of each cell, of shape (C,).
+        cell_b: b of each cell, of shape (C,).
+        n_duplicates: rows left out because they say again what another says.
+    """
+
+    rows: pd.DataFrame
+    sizes: tuple[str, ...]
+    size: Indices
+    b: Floats
+    values: Floats
+    errors: Floats
+    cells: Indices
+    cell_size: Indices
+    cell_b: Floats
+    n_duplicates: int
+
+    @property
+    def bs(self) -> Floats:
+        """The values of b, ascending."""
+        return np.unique(self.b)
+
+    def cell_means(self) -> Floats:
+        """Mean expressivity of each cell, of shape (C,)."""
+        return np.bincount(self.cells, self.values) / np.bincount(self.cells)
+
+    def clusters(self, kind: str) -> Indices:
+        """Say which runs err together, as indices of shape (n,).
+
+        Args:
+            kind: ``run``, each for itself; or ``seed``, all b of one size and seed, which
+                start from the same weights and see the same prompts.
+        """
+        if kind == "run":
+            return np.arange(len(self.values))
+        pairs = list(zip(self.size, self.rows["seed"], strict=True))
+        order = {pair: index for index, pair in enumerate(dict.fromkeys(pairs))}
+        return np.array([order[pair] for pair in pairs], dtype=np.intp)
+
+
+def read_run_table(table: Mapping[str, Any] | pd.DataFrame) -> RunTable:
+    """Check a table of runs and put it in order.
+
+    Args:
+        table: columns ``size``, ``b``, ``seed`` and ``expressivity`` (bits); and, where known,
+            ``standard_error`` (over prompts, bits), ``task`` and ``recipe``.
+
+    Raises:
+        RunTableError: the table breaks a rule.
+
+    Example:
+        >>> from analysis.scaling.example import example_runs
+        >>> from analysis.scaling.run_table import read_run_table
+        >>> runs = read_run_table(example_runs())
+        >>> runs.sizes, runs.bs, runs.cell_means()[:4].round(2)
+        (('tiny', 'small'), array([1., 2., 4., 8.]), array([1. , 1.5, 2. , 2.5]))
+    """
+    rows = pd.DataFrame(dict(table)).reset_index(drop=True)
+    missing_columns = [name for name in NEEDED if name not in rows]
+    _rule(
+        not missing_columns,
+        f"the table must have the columns {', '.join(NEEDED)}",
+        list(rows.columns),
+    )
+    _rule(len(rows) > 0, "the table must have rows", "none")
+    for name in ONE_OF:
+        if name in rows:
+            kinds = sorted(map(str, rows[name].unique()))
+            _rule(len(kinds) == 1, f"runs of one law must share their {name}", ", ".join(kinds))
+    rows["size"] = rows["size"].astype(str)
+    for name in ("b", "expressivity", "standard_error"):
+        if name in rows:
+            rows[name] = _numbers(rows[name], name)
+    _rule(bool((rows["b"] >= 1).all()), "b must be at least 1", rows["b"].min())
+    n_rows = len(rows)
+    rows = rows.drop_duplicates(list(NEEDED))
+    conflicts = rows[rows.duplicated(["size", "b", "seed"])].rename(columns={"size": "size_"})
+    _rule(
+        conflicts.empty,
+        "each size, b and seed may have one expressivity",
+        "several of "
+        + "; ".join(f"{row.size_}, b={row.b:g}, seed {row.seed}" for row in conflicts.itertuples()),
+    )
+    return _in_order(rows, n_rows - len(rows))
+
+
+def _in_order(rows: pd.DataFrame, n_duplicates: int) -> RunTable:
+    at_one = rows[rows["b"] == 1].groupby("size")["expressivity"].mean()
+    sizes_without = sorted(set(rows["size"]) - set(at_one.index))
+    _rule(
+        not sizes_without,
+        "every size must have runs at b = 1, which measure its E_M",
+        f"none of {', '.join(sizes_without)}",
+    )
+    _rule(rows["b"].nunique() > 1, "the table must have b beyond 1", "b = 1 alone")
+    sizes = tuple(sorted(at_one.index, key=lambda name: (at_one[name], name)))
+    rows = rows.assign(_size=[sizes.index(name) for name in rows["size"]])
+    rows = rows.sort_values(["_size", "b", "expressivity"]).reset_index(drop=True)
+    size = rows.pop("_size").to_numpy(np.intp)
+    b = rows["b"].to_numpy(float)
+    is_new = np.r_[True, (np.diff(size) != 0) | (np.diff(b) != 0)]
+    errors = (
+        rows["standard_error"].to_numpy(float) if "standard_error" in rows else np.zeros(len(rows))
+    )
+    return RunTable(
+        rows=rows,
+        sizes=sizes,
+        size=size,
+        b=b,
+        values=rows["expressivity"].to_numpy(float),
+        errors=errors,
+        cells=np.cumsum(is_new) - 1,
+        cell_size=size[is_new],
+        cell_b=b[is_new],
+        n_duplicates=n_duplicates,
+    )
+
+
+def seed_scales(run_table: RunTable) -> Floats | None:
+    """Standard deviation of a run about its cell, in bits, of shape (sizes,).
+
+    From the median difference of two runs of a cell, so that a few outliers do not widen it;
+    at least a thousandth of a bit. It holds what seeds do and prompts' noise. A size's own
+    estimate is drawn towards that of all sizes, which counts as ``SHARED_RUNS`` further runs.
+
+    Returns:
+        None where no cell has two runs.
+
+    Example:
+        >>> from analysis.scaling.example import example_runs
+        >>> from analysis.scaling.run_table import read_run_table, seed_scales
+        >>> seed_scales(read_run_table(example_runs())).round(3)  # one per size
+        array([0.105, 0.105])
+    """
+    scale_of_all = pair_scale(run_table.values, run_table.cells)
+    if scale_of_all is None:
+        return None
+    scales = []
+    for size in range(len(run_table.sizes)):
+        is_of_size = run_table.size == size
+        scale_of_size = pair_scale(run_table.values[is_of_size], run_table.cells[is_of_size])
+        n_spare = is_of_size.sum() - len(np.unique(run_table.cells[is_of_size]))
+        squares = n_spare * (scale_of_size or 0.0) ** 2 + SHARED_RUNS * scale_of_all**2
+        scales.append(np.sqrt(squares / (n_spare + SHARED_RUNS)))
+    return np.array(scales)
+
+
+def run_scales(run_table: RunTable) -> Floats | None:
+    """Standard deviation that each run is weighed by, of shape (n,); None without any pair.
+
+    Example:
+        >>> from analysis.scaling.example import example_runs
+        >>> from analysis.scaling.run_table import read_run_table, run_scales
+        >>> run_scales(read_run_table(example_runs())).shape
+        (16,)
+    """
+    scales = seed_scales(run_table)
+    return None if scales is None else np.maximum(scales[run_table.size], run_table.errors)
+
+
+def pair_scale(values: Floats, cells: Indices) -> float | None:
+    """Standard deviation of values about their cell's mean, from the median difference of two.
+
+    At least ``LEAST_SCALE``; None where no cell has two values.
+
+    Example:
+        >>> import numpy as np
+        >>> from analysis.scaling.run_table import pair_scale
+        >>> pair_scale(np.array([1.0, 1.2]), np.array([0, 1])) is None
+        True
+        >>> round(pair_scale(np.array([1.0, 1.2]), np.array([0, 0])), 3)
+        0.21
+    """
+    differences = [np.empty(0)]
+    for cell in np.unique(cells):
+        cell_values = values[cells == cell]
+        first, second = np.triu_indices(len(cell_values), 1)
+        differences.append(np.abs(cell_values[first] - cell_values[second]))
+    pairs = np.concatenate(differences)
+    if not len(pairs):
+        return None
+    # a difference of two has sqrt(2) times the deviation; 0.6745 is a Gaussian's median size
+    return max(float(np.median(pairs)) / 2**0.5 / 0.6745, LEAST_SCALE)
+
+
+def _numbers(column: pd.Series, name: str) -> pd.Series:
+    values = pd.to_numeric(column, errors="coerce").astype(float)
+    bad_values = column[~np.isfinite(values)]
+    _rule(
+        bad_values.empty, f"{name} must be finite numbers", ", ".join(map(str, bad_values.head(3)))
+    )
+    return values
+
+
+def _rule(holds: bool, rule: str, came: object) -> None:
+    try:
+        require(holds, rule, came)
+    except ValueError as error:
+        raise RunTableError(str(error)) from None
