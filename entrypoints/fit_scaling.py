@@ -1,7 +1,6 @@
 """Fit the scaling function E_LM = b(E_M) to the runs of an experiment."""
 
 import logging
-import os
 import sys
 import tempfile
 import time
@@ -10,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoints import arguments
+from looped.names import Tag
 from looped.rules import check_choices, require_whole, setting
 
 if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
-
     from analysis.answers.answers import Answers
     from analysis.runs.logged_run import LoggedRun
     from analysis.runs.selection import Selection
+    from looped.tracking.store import Store
 
 MEASURES = ("mean", "median")
 
@@ -54,34 +53,36 @@ def main() -> int:
     (options,) = arguments.parse("fit_scaling", __doc__, FitOptions)
     logging.basicConfig(format="%(message)s")
     # MLflow and pandas take seconds to load: only once the arguments are known to be good
-    from mlflow.exceptions import MlflowException
-    from mlflow.tracking import MlflowClient
-
     from analysis.answers.answers import answer
     from analysis.answers.text import describe
     from analysis.runs import load
     from analysis.scaling.fit import fit_scaling
-    from looped.tracking.launcher import current_experiment, fail_launcher
+    from looped.records.journal import TrackingError
+    from looped.tracking.launcher import fail_launched
+    from looped.tracking.store import open_store, reachable
 
-    client = MlflowClient()
     try:
-        experiment_id = current_experiment(client)
-        runs = load.read_runs(client, experiment_id)
-        selection = _select(client, experiment_id, runs, options)
-        fit = fit_scaling(
-            selection.table.assign(expressivity=selection.table[_column(options)]),
-            form=options.form,
-            loss=options.loss,
-            clusters=options.clusters,
-            resamples=options.resamples,
-            seed=options.seed,
-        )
-        answers = answer(selection, fit, runs, options.resamples)
-        print(describe(answers), end="")
-        for line in _log(client, experiment_id, answers, options):
-            print(line)
-    except (ValueError, MlflowException) as error:
-        fail_launcher(client, str(error))
+        store = open_store()
+    except TrackingError as error:
+        return arguments.complain("fit_scaling", error)
+    try:
+        with reachable():
+            runs = load.read_runs(*store)
+            selection = _select(store, runs, options)
+            fit = fit_scaling(
+                selection.table.assign(expressivity=selection.table[_column(options)]),
+                form=options.form,
+                loss=options.loss,
+                clusters=options.clusters,
+                resamples=options.resamples,
+                seed=options.seed,
+            )
+            answers = answer(selection, fit, runs, options.resamples)
+            print(describe(answers), end="")
+            for line in _log(store, answers, options):
+                print(line)
+    except (ValueError, TrackingError) as error:
+        fail_launched(store.client, str(error))
         return arguments.complain("fit_scaling", error)
     return 0
 
@@ -90,9 +91,7 @@ def _column(options: FitOptions) -> str:
     return "expressivity" if options.measure == "mean" else "expressivity_median"
 
 
-def _select(
-    client: "MlflowClient", experiment_id: str, runs: "list[LoggedRun]", options: FitOptions
-) -> "Selection":
+def _select(store: "Store", runs: "list[LoggedRun]", options: FitOptions) -> "Selection":
     from analysis.runs import load, selection
 
     return selection.select(
@@ -102,40 +101,34 @@ def _select(
         sizes=arguments.words("sizes", options.sizes),
         bs=arguments.loop_counts("bs", options.bs),
         with_plateaued=options.plateaued,
-        bayes=load.bayes_nmse(client, experiment_id, runs),
+        bayes=load.bayes_nmse(*store, runs),
     )
 
 
-def _log(
-    client: "MlflowClient", experiment_id: str, answers: "Answers", options: FitOptions
-) -> list[str]:
+def _log(store: "Store", answers: "Answers", options: FitOptions) -> list[str]:
     """Log the fit to the run that ``mlflow run`` made or to a new one; say where it is."""
     from analysis.answers import files
     from analysis.publish import answers_log, law_registry
+    from looped.tracking.launcher import command_run
     from looped.tracking.packaging import quietly
 
-    launched = os.environ.get("MLFLOW_RUN_ID")
-    run_id = launched or str(client.create_run(experiment_id).info.run_id)
-    client.update_run(run_id, name="fit_scaling")
-    lines = []
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / "scaling"
-        files.write(folder, answers)
-        when = round(time.time() * 1000)
-        answers_log.log_answers(client, run_id, answers, asdict(options), folder, when)
-    if options.register:
-        first = answers.selection.runs[0]
-        name = law_registry.registered_name(first.task, first.config.prompt)
-        tags = {"task": first.task, "recipe": first.config.recipe_identity}
-        with quietly():
-            new_version, alias = law_registry.register(
-                client, run_id, answers.fit, name, tags, answers.selection.account
-            )
-        lines.append(
-            f'load it: mlflow.pyfunc.load_model("models:/{name}/{new_version.version}"); {alias}'
-        )
-    if not launched:
-        client.set_terminated(run_id, "FINISHED")
+    client, lines = store.client, []
+    with command_run(store, "fit_scaling") as run_id:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary) / "scaling"
+            files.write(folder, answers)
+            when = round(time.time() * 1000)
+            answers_log.log_answers(client, run_id, answers, asdict(options), folder, when)
+        if options.register:
+            first = answers.selection.runs[0]
+            name = law_registry.registered_name(first.task, first.config.prompt)
+            tags = {Tag.TASK: first.task, Tag.RECIPE: first.config.recipe_identity}
+            with quietly():
+                version, alias = law_registry.register(
+                    client, run_id, answers.fit, name, tags, answers.selection.account
+                )
+            uri = f"models:/{name}/{version.version}"
+            lines.append(f'load it: mlflow.pyfunc.load_model("{uri}"); {alias}')
     return [f"tables and figures: artifacts scaling/ of run {run_id}", *lines]
 
 

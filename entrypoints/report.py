@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoints import arguments
+from looped.names import Metric
 from looped.rules import require_whole, setting
 
 if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
-
     from analysis.report.content import Report
+    from looped.tracking.store import Store
 
 
 @dataclass(frozen=True)
@@ -45,66 +45,64 @@ def main() -> int:
     (options,) = arguments.parse("report", __doc__, ReportOptions)
     logging.basicConfig(format="%(message)s")
     # MLflow, pandas and matplotlib take seconds to load: only once the arguments are good
-    from mlflow.exceptions import MlflowException
-    from mlflow.tracking import MlflowClient
-
     from analysis.report import content
     from analysis.report.subject import choose
     from analysis.runs import load
-    from looped.tracking.launcher import current_experiment, fail_launcher
+    from looped.records.journal import TrackingError
+    from looped.tracking.launcher import fail_launched
+    from looped.tracking.store import open_store, reachable
 
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    client = MlflowClient()
     try:
-        experiment_id = current_experiment(client)
-        runs = load.read_runs(client, experiment_id, with_training=True)
-        subjects = choose(
-            runs,
-            load.baseline_nmse(client, experiment_id, runs),
-            task=options.task,
-            recipe=options.recipe,
-            sizes=arguments.words("sizes", options.sizes),
-            bs=arguments.loop_counts("bs", options.bs),
-        )
-        for subject in subjects:
-            print(f"{subject.task}: {subject.account}")
-        report = content.make(subjects, options.resamples)
-        for reason in report.lacks:
-            print(f"missing: {reason}")
-        for line in _log(client, experiment_id, report, options):
-            print(line)
-    except (ValueError, OSError, MlflowException) as error:
-        fail_launcher(client, str(error))
+        store = open_store()
+    except TrackingError as error:
+        return arguments.complain("report", error)
+    try:
+        with reachable():
+            runs = load.read_runs(*store, with_training=True)
+            subjects = choose(
+                runs,
+                load.baseline_nmse(*store, runs),
+                task=options.task,
+                recipe=options.recipe,
+                sizes=arguments.words("sizes", options.sizes),
+                bs=arguments.loop_counts("bs", options.bs),
+            )
+            for subject in subjects:
+                print(f"{subject.task}: {subject.account}")
+            report = content.make(subjects, options.resamples)
+            for reason in report.lacks:
+                print(f"missing: {reason}")
+            for line in _log(store, report, options):
+                print(line)
+    except (ValueError, OSError, TrackingError) as error:
+        fail_launched(store.client, str(error))
         return arguments.complain("report", error)
     return 0
 
 
-def _log(
-    client: "MlflowClient", experiment_id: str, report: "Report", options: ReportOptions
-) -> list[str]:
+def _log(store: "Store", report: "Report", options: ReportOptions) -> list[str]:
     """Log the report to the run that ``mlflow run`` made or to a new one; say where it is."""
     from analysis.publish import report_log
     from analysis.report import files
+    from looped.tracking.launcher import command_run
 
+    client = store.client
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "report"
-        title = f"Looped transformers: experiment {client.get_experiment(experiment_id).name}"
+        title = f"Looped transformers: experiment {client.get_experiment(store.experiment_id).name}"
         files.write(folder, report, title)
-        launched = os.environ.get("MLFLOW_RUN_ID")
-        run_id = launched or str(client.create_run(experiment_id).info.run_id)
-        client.update_run(run_id, name="report")
-        when = round(time.time() * 1000)
-        report_log.log_report(client, run_id, report, asdict(options), folder, when)
-        if options.out:
-            shutil.copytree(folder, options.out, dirs_exist_ok=True)
-    if not launched:
-        client.set_terminated(run_id, "FINISHED")
-    counted = ", ".join(
-        f"{count:.0f} {name.removeprefix('claims/').replace('_', ' ')}"
+        with command_run(store, "report") as run_id:
+            when = round(time.time() * 1000)
+            report_log.log_report(client, run_id, report, asdict(options), folder, when)
+            if options.out:
+                shutil.copytree(folder, options.out, dirs_exist_ok=True)
+    counts = ", ".join(
+        f"{count:.0f} {name.removeprefix(Metric.CLAIMS).replace('_', ' ')}"
         for name, count in report_log.counts(report).items()
-        if name.startswith("claims/")
+        if name.startswith(Metric.CLAIMS)
     )
-    lines = [f"claims: {counted}", f"page, figures and tables: artifacts report/ of run {run_id}"]
+    lines = [f"claims: {counts}", f"page, figures and tables: artifacts report/ of run {run_id}"]
     return lines + ([f"and in {Path(options.out).resolve()}"] if options.out else [])
 
 

@@ -4,14 +4,14 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from mlflow.entities import Metric, Param, RunTag
+from mlflow import entities
+from mlflow.entities import RunTag
 from mlflow.tracking import MlflowClient
 
 from analysis.answers.answers import Answers
 from analysis.answers.joint_law import JointFit
-
-KIND = "fit"
-_BATCH = 1000
+from looped.names import Kind, Metric, Param, Tag
+from looped.tracking.runs import log_in_batches
 
 
 def log_answers(
@@ -34,62 +34,60 @@ def log_answers(
     """
     first, fit = answers.selection.runs[0], answers.fit
     tags = {
-        "looped.kind": KIND,
-        "task": first.config.task,
-        "recipe": first.config.recipe_identity,
-        "form": fit.best_form,
-        "status": fit.status.name,
-        "mlflow.note.content": (
+        Tag.KIND: Kind.FIT,
+        Tag.TASK: first.config.task,
+        Tag.RECIPE: first.config.recipe_identity,
+        Tag.FORM: fit.best_form,
+        Tag.STATUS: fit.status.name,
+        Tag.NOTE: (
             f"**{fit.best.sized_form.form.formula}** ({fit.best_form}, {fit.status.name})\n\n"
             f"{answers.selection.account}.\n\n{fit.verdict}\n\nThe whole: `scaling/fit.txt`."
         ),
     }
-    params = {f"fit.{name}": value for name, value in options.items()} | {
-        "law.form": fit.best_form,
-        "law.formula": fit.best.sized_form.form.formula,
-        "law.sizes": ",".join(fit.run_table.sizes),
-        "law.bs": ",".join(f"{b:g}" for b in fit.run_table.bs),
+    params = {Param.FIT + name: value for name, value in options.items()} | {
+        Param.LAW + "form": fit.best_form,
+        Param.LAW + "formula": fit.best.sized_form.form.formula,
+        Param.LAW + "sizes": ",".join(fit.run_table.sizes),
+        Param.LAW + "bs": ",".join(f"{b:g}" for b in fit.run_table.bs),
     }
     metrics = [
-        Metric(name, value, when, 0)
+        entities.Metric(name, value, when, 0)
         for name, value in _metrics(answers).items()
         if math.isfinite(value)
     ]
     client.log_batch(
-        run_id,
-        params=[Param(name, str(value)) for name, value in params.items()],
-        tags=[RunTag(name, value) for name, value in tags.items()],
+        run_id, params=[entities.Param(name, str(value)) for name, value in params.items()]
     )
-    for start in range(0, len(metrics), _BATCH):
-        client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+    run_tags = [RunTag(name, value) for name, value in tags.items()]
+    log_in_batches(client, run_id, metrics, run_tags)
     client.log_artifacts(run_id, str(folder), "scaling")
 
 
 def _metrics(answers: Answers) -> dict[str, float]:
     fit = answers.fit
     values: dict[str, float] = {
-        "fit/runs": len(fit.run_table.values),
-        "fit/plateaued_left_out": answers.selection.n_plateaued,
-        "fit/unconverged": answers.selection.n_unconverged,
-        "fit/residual_sd": fit.best.residual_sd,
-        "fit/aicc": fit.best.aicc,
+        Metric.FIT + "runs": len(fit.run_table.values),
+        Metric.FIT + "plateaued_left_out": answers.selection.n_plateaued,
+        Metric.FIT + "unconverged": answers.selection.n_unconverged,
+        Metric.FIT + "residual_sd": fit.best.residual_sd,
+        Metric.FIT + "aicc": fit.best.aicc,
     }
-    tables = {"law": fit.best.parameters()}
+    tables = {Metric.LAW: fit.best.parameters()}
     if isinstance(answers.joint, JointFit):
-        tables["joint"] = answers.joint.parameters
-    for kind, table in tables.items():
+        tables[Metric.JOINT] = answers.joint.parameters
+    for family, table in tables.items():
         for row in table.to_dict("records"):
             plain = row["name"].replace("[", ".").rstrip("]")  # MLflow takes no brackets
-            name = f"{kind}/{plain}"
+            name = family + plain
             values |= {name: row["value"], f"{name}/lower": row["lower"]}
             values[f"{name}/upper"] = row["upper"]
     for row in fit.comparison.to_dict("records"):
         for what in ("delta", "weight", "leave_one_b_out", "leave_one_size_out"):
-            values[f"forms/{row['form']}/{what}"] = row[what]
+            values[f"{Metric.FORMS}{row['form']}/{what}"] = row[what]
             if row["form"] == fit.best_form:
-                values[f"fit/{what}"] = row[what]
+                values[Metric.FIT + what] = row[what]
     for (size, target), crossing in answers.exchange.items():
-        values[f"exchange/{size}_to_{target}"] = crossing.b
+        values[f"{Metric.EXCHANGE}{size}_to_{target}"] = crossing.b
     for size, crossing in answers.worthwhile.items():
-        values[f"worthwhile/{size}"] = crossing.b
+        values[Metric.WORTHWHILE + size] = crossing.b
     return values

@@ -22,6 +22,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from analysis.scaling import choice
 from analysis.scaling.fit import ScalingFit
 from analysis.scaling.law_file import LAW, save_law
+from looped.names import Tag
 
 NAME = "looped-scaling-law"
 ALIAS = "champion"
@@ -105,7 +106,7 @@ def register(
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     source = f"{client.get_run(run_id).info.artifact_uri}/{ARTIFACT}"
-    tags = {**task_and_recipe, "form": fit.best_form, "status": fit.status.name}
+    tags = {**task_and_recipe, Tag.FORM: fit.best_form, Tag.STATUS: fit.status.name}
     new_version = client.create_model_version(name, source, run_id, tags, await_creation_for=0)
     return new_version, _let_the_better_lead(client, new_version, held_out, task_and_recipe)
 
@@ -121,7 +122,7 @@ def _let_the_better_lead(
         client.set_registered_model_alias(new_version.name, ALIAS, new_version.version)
         return f"{ALIAS} is version {new_version.version}, the first"
     leading_version = client.get_model_version(new_version.name, leader)
-    leading_recipe = leading_version.tags.get("recipe")
+    leading_recipe = leading_version.tags.get(Tag.RECIPE)
     if leading_recipe != task_and_recipe["recipe"]:
         return (
             f"{ALIAS} stays version {leader}, whose recipe {leading_recipe} does not compare; "

@@ -4,15 +4,16 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from mlflow.entities import Metric, Param, RunTag
+from mlflow import entities
+from mlflow.entities import RunTag
 from mlflow.tracking import MlflowClient
 
 from analysis.claims.claims import Verdict
 from analysis.claims.hypotheses import joint_reading
 from analysis.report import page
 from analysis.report.content import Report
+from looped.names import Kind, Metric, Param, Tag
 
-KIND = "report"
 _LONGEST_TAG = 8000
 
 
@@ -36,21 +37,21 @@ def log_report(
     """
     subjects = [section.subject for section in report.sections]
     tags = {
-        "looped.kind": KIND,
-        "task": ",".join(sorted({subject.runs[0].config.task for subject in subjects})),
-        "recipe": ",".join(
+        Tag.KIND: Kind.REPORT,
+        Tag.TASK: ",".join(sorted({subject.runs[0].config.task for subject in subjects})),
+        Tag.RECIPE: ",".join(
             sorted({subject.runs[0].config.recipe_identity for subject in subjects})
         ),
-        "mlflow.note.content": note(report),
+        Tag.NOTE: note(report),
     }
     for section in report.sections:
         for finding in (*section.findings, *section.hypotheses):
             tags[f"claim.{section.subject.slug}.{finding.claim}"] = finding.verdict.value
-    metrics = [Metric(name, value, when, 0) for name, value in counts(report).items()]
+    metrics = [entities.Metric(name, value, when, 0) for name, value in counts(report).items()]
     client.log_batch(
         run_id,
         metrics=metrics,
-        params=[Param(f"report.{name}", str(value)) for name, value in options.items()],
+        params=[entities.Param(Param.REPORT + name, str(value)) for name, value in options.items()],
         tags=[RunTag(name, value[:_LONGEST_TAG]) for name, value in tags.items()],
     )
     client.log_artifacts(run_id, str(folder), "report")
@@ -62,13 +63,13 @@ def counts(report: Report) -> dict[str, float]:
     verdicts = Counter(zip(table["kind"], table["verdict"], strict=True))
     runs = [run for section in report.sections for run in section.subject.runs]
     return {
-        "report/tasks": float(len(report.sections)),
-        "report/runs": float(len(runs)),
-        "report/plateaued": float(sum(run.is_plateau for run in runs)),
-        "report/missing": float(len(report.lacks)),
+        Metric.REPORT + "tasks": float(len(report.sections)),
+        Metric.REPORT + "runs": float(len(runs)),
+        Metric.REPORT + "plateaued": float(sum(run.is_plateau for run in runs)),
+        Metric.REPORT + "missing": float(len(report.lacks)),
     } | {
-        f"{name}/{verdict.value.replace(' ', '_')}": float(verdicts[kind, verdict.value])
-        for kind, name in (("claim", "claims"), ("hypothesis", "hypotheses"))
+        f"{family}{verdict.value.replace(' ', '_')}": float(verdicts[kind, verdict.value])
+        for kind, family in (("claim", Metric.CLAIMS), ("hypothesis", Metric.HYPOTHESES))
         for verdict in Verdict
     }
 

@@ -15,6 +15,7 @@ from analysis.report import drawing, performance
 from analysis.report.exhibit import Exhibit
 from analysis.report.subject import Subject
 from analysis.runs.logged_run import LoggedRun
+from looped.names import Metric
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def costs(subject: Subject) -> pd.DataFrame:
     bs_by_program: dict[Hashable, list[int]] = defaultdict(list)
     programs, rows = [], []
     for run in subject.runs:
-        speed = median(run.speed) if run.speed else run.metrics.get("speed/steps_per_s", np.nan)
+        speed = median(run.speed) if run.speed else run.metrics.get(Metric.STEPS_PER_S, np.nan)
         programs.append(_program(run, speed))
         bs_by_program[programs[-1]].append(run.config.b)
         rows.append(
@@ -102,7 +103,7 @@ def costs(subject: Subject) -> pd.DataFrame:
                 "b": run.config.b,
                 "flops": float(run.config.step_flops),
                 "seconds": 1 / speed,
-                "peak_mib": run.metrics.get("memory/peak_mib", np.nan),
+                "peak_mib": run.metrics.get(Metric.PEAK_MIB, np.nan),
             }
         )
     table = pd.DataFrame(rows)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.runs.expressivity import BAYES, EXACT_BELOW, expressivity
+from analysis.runs.expressivity import EXACT_BELOW, expressivity
 from analysis.runs.logged_run import LoggedRun
 from analysis.runs.selection import SelectionError, tabulate_runs
 
@@ -65,7 +65,7 @@ class Subject:
     @property
     def ceiling(self) -> str | None:
         """The baseline that is the Bayes predictor; None where there is none, or it is exact."""
-        name = BAYES.get(self.runs[0].config.task, "")
+        name = self.runs[0].config.task_config.kind.bayes or ""
         return name if self.baselines.get(name, 0.0) > EXACT_BELOW else None
 
     @property
@@ -176,7 +176,7 @@ def _account(
     other_recipes = Counter(run.config.recipe_identity for run in matching_runs)
     del other_recipes[config.recipe_identity]
     plateaued = sum(run.is_plateau for run in runs_of_recipe)
-    unconverged = sum(run.tags.get("unconverged") == "true" for run in runs_of_recipe)
+    unconverged = sum(run.is_unconverged for run in runs_of_recipe)
     parts = [
         f"{len(runs_of_recipe)} runs of recipe {config.recipe_identity} ({config.prompt} prompt, "
         f"{config.n_examples} examples, {config.steps:,} steps of {config.batch_size} prompts)",

@@ -13,9 +13,6 @@ import pandas as pd
 
 Floats = npt.NDArray[np.float64]
 
-BAYES = {"linear": "least_squares", "noisy_linear": "ridge"}
-"""The baseline that no predictor can beat on average, for tasks that have one."""
-
 EXACT_BELOW = 1e-9
 """A Bayes predictor with less error than this is exact: there is no ceiling to speak of."""
 

@@ -7,12 +7,12 @@ from typing import Any
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from analysis.runs.expressivity import BAYES, EXACT_BELOW
+from analysis.runs.expressivity import EXACT_BELOW
 from analysis.runs.logged_run import CURVES, LoggedRun
 from looped.config import TrainConfig
-from looped.rules import digest
+from looped.names import Kind, Metric, Param, Tag
+from looped.tracking.runs import list_runs, list_trainings, of_kind
 
-PREFIX = "resolved."
 TRAINING = ("loss", "query_error")
 
 
@@ -26,10 +26,8 @@ def read_runs(
         experiment_id: where to look.
         with_training: read the curves of the training too, which are long.
     """
-    query = "attributes.status = 'FINISHED' and tags.`looped.kind` = 'training'"
-    runs = _search(client, experiment_id, query)
-    latest_runs = [run for run in runs if "superseded_by" not in run.data.tags]
-    return [_read(client, run, with_training) for run in latest_runs]
+    trainings = list_trainings(client, experiment_id)
+    return [_read(client, run, with_training) for run in trainings]
 
 
 def bayes_nmse(
@@ -40,9 +38,9 @@ def bayes_nmse(
     Runs whose task has none, or whose noiseless task it solves exactly, are left out.
     """
     runs = list(runs)
-    tasks = {run.run_id: run.config.task for run in runs}
+    predictors = {run.run_id: run.config.task_config.kind.bayes for run in runs}
     errors = {
-        run_id: scores.get(BAYES.get(tasks[run_id], ""), 0.0)
+        run_id: scores.get(predictors[run_id] or "", 0.0)
         for run_id, scores in baseline_nmse(client, experiment_id, runs).items()
     }
     return {run_id: error for run_id, error in errors.items() if error > EXACT_BELOW}
@@ -55,35 +53,19 @@ def baseline_nmse(
 
     That of gradient descent is the one after as many steps as the run was evaluated for loops.
     """
-    nmse_by_content: dict[str, dict[str, float]] = {}
-    for baseline_run in _search(client, experiment_id, "tags.`looped.kind` = 'baseline'"):
-        tags, metrics = baseline_run.data.tags, baseline_run.data.metrics
-        if "held_out/nmse" in metrics:
-            nmse_by_content.setdefault(tags["baselines"], {})[tags["baseline"]] = metrics[
-                "held_out/nmse"
-            ]
+    nmse_by_identity: dict[str, dict[str, float]] = {}
+    for run_of_baseline in list_runs(client, experiment_id, of_kind(Kind.BASELINE)):
+        tags, metrics = run_of_baseline.data.tags, run_of_baseline.data.metrics
+        if Metric.NMSE in metrics:
+            scores = nmse_by_identity.setdefault(tags[Tag.BASELINES], {})
+            scores[tags[Tag.BASELINE]] = metrics[Metric.NMSE]
     nmse_by_run = {}
     for run in runs:
-        content = {
-            "task": run.config.task_config.content,
-            "n_examples": run.config.n_examples,
-            "n_loops": len(run.loops["nmse"]),
-            "n_prompts": run.prompts,
-        }
-        nmse_by_run[run.run_id] = nmse_by_content.get(digest(content), {})
-    return nmse_by_run
-
-
-def _search(client: MlflowClient, experiment_id: str, query: str) -> list[Run]:
-    order = ["attributes.start_time ASC"]
-    page = client.search_runs([experiment_id], query, max_results=1000, order_by=order)
-    runs = list(page)
-    while page.token:
-        page = client.search_runs(
-            [experiment_id], query, max_results=1000, order_by=order, page_token=page.token
+        identity = run.config.task_config.baselines_identity(
+            run.config.n_examples, len(run.loops["nmse"]), run.prompts
         )
-        runs += page
-    return runs
+        nmse_by_run[run.run_id] = nmse_by_identity.get(identity, {})
+    return nmse_by_run
 
 
 def _read(client: MlflowClient, run: Run, with_training: bool) -> LoggedRun:
@@ -91,8 +73,8 @@ def _read(client: MlflowClient, run: Run, with_training: bool) -> LoggedRun:
     training: dict[str, Sequence[float]] = {}
     speed: Sequence[float] = ()
     if with_training:
-        speed = list(_history(client, run_id, "speed/steps_per_s").values())
-        curves = {name: _history(client, run_id, f"train/{name}") for name in TRAINING}
+        speed = list(_history(client, run_id, Metric.STEPS_PER_S).values())
+        curves = {name: _history(client, run_id, Metric.TRAIN + name) for name in TRAINING}
         training = {name: list(curve.values()) for name, curve in curves.items()}
         training["step"] = list(curves["loss"])
     return LoggedRun(
@@ -101,7 +83,7 @@ def _read(client: MlflowClient, run: Run, with_training: bool) -> LoggedRun:
         config=_config(run.data.params),
         tags=run.data.tags,
         loops={name: _by_loop(client, run_id, name, 1) for name in CURVES},
-        prompts=round(metrics.get("extrapolation/prompts", 0)),
+        prompts=round(metrics.get(Metric.EVALUATED_ON, 0)),
         state_change=_by_loop(client, run_id, "state_change", 2),
         metrics=metrics,
         training=training,
@@ -114,7 +96,7 @@ def _config(params: Mapping[str, str]) -> TrainConfig:
     default = asdict(TrainConfig())
     values: dict[str, Any] = {}
     for setting in fields(TrainConfig):
-        text = params.get(PREFIX + setting.name)
+        text = params.get(Param.RESOLVED + setting.name)
         if text is not None:
             values[setting.name] = _value(text, default[setting.name], str(setting.type))
     return TrainConfig(**values)
@@ -130,7 +112,7 @@ def _value(text: str, default: Any, type_name: str) -> Any:
 
 def _by_loop(client: MlflowClient, run_id: str, name: str, first: int) -> list[float]:
     """Return a curve over the loops from ``first`` on; empty if one is missing."""
-    curve = _history(client, run_id, f"loops/{name}")
+    curve = _history(client, run_id, Metric.LOOPS + name)
     is_complete = list(curve) == list(range(first, first + len(curve)))
     return list(curve.values()) if is_complete else []
 

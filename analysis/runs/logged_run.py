@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from looped.config import TASK_OPTIONS, TrainConfig
+from looped.config import TrainConfig
+from looped.names import Tag
 
-PROGRAM_TAG = "looped.program"
 CURVES = ("nmse", "nmse_se", "nmse_median")
 
 
@@ -42,18 +42,18 @@ class LoggedRun:
     def task(self) -> str:
         """The task and those of its settings that are not the defaults: ``linear n_dims=10``."""
         default, config = TrainConfig(), self.config
-        task_settings = ("n_dims", *TASK_OPTIONS[config.task])
-        changed_settings = [
-            name for name in task_settings if getattr(config, name) != getattr(default, name)
+        names = ("n_dims", *config.task_config.kind.setting_names)
+        changes = [
+            f"{name}={getattr(config, name):g}"
+            for name in names
+            if getattr(config, name) != getattr(default, name)
         ]
-        return " ".join(
-            [config.task, *(f"{name}={getattr(config, name):g}" for name in changed_settings)]
-        )
+        return " ".join([config.task, *changes])
 
     @property
     def program(self) -> str | None:
         """What it trained in: runs of one program have it in common; None if older than the tag."""
-        return self.tags.get(PROGRAM_TAG)
+        return self.tags.get(Tag.PROGRAM)
 
     @property
     def is_evaluated(self) -> bool:
@@ -63,4 +63,9 @@ class LoggedRun:
     @property
     def is_plateau(self) -> bool:
         """Whether it never learned."""
-        return self.tags.get("plateau") == "true"
+        return self.tags.get(Tag.PLATEAU) == "true"
+
+    @property
+    def is_unconverged(self) -> bool:
+        """Whether it was still learning when it ended."""
+        return self.tags.get(Tag.UNCONVERGED) == "true"

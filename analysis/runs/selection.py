@@ -132,7 +132,7 @@ def select(
         n_plateaued=len(newest_by_identity) - len(selected_runs),
         n_repeated=len(matching_runs) - len(newest_by_identity),
         n_unevaluated=len(runs) - len(evaluated_runs),
-        n_unconverged=sum(run.tags.get("unconverged") == "true" for run in selected_runs),
+        n_unconverged=sum(run.is_unconverged for run in selected_runs),
     )
 
 
@@ -174,7 +174,7 @@ def tabulate_runs(runs: Sequence[LoggedRun], bayes: Mapping[str, float]) -> pd.D
                 "train_flops": config.steps * config.step_flops,
                 "infer_flops": config.model_config.forward_flops(config.b),
                 "plateau": run.is_plateau,
-                "unconverged": run.tags.get("unconverged") == "true",
+                "unconverged": run.is_unconverged,
                 "task": run.task,
                 "recipe": config.recipe_identity,
             }

@@ -14,7 +14,7 @@ from entrypoints.benchmarks import drawing, results
 from looped.names import Kind, Metric, Param, Tag
 from looped.records.journal import TrackingError
 from looped.tracking.launcher import command_run, fail_launched, launched_run
-from looped.tracking.metrics import log_in_batches
+from looped.tracking.runs import log_in_batches
 from looped.tracking.store import open_store, reachable
 
 

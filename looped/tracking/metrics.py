@@ -11,8 +11,7 @@ from looped.config import TaskConfig
 from looped.evaluation.baseline_scores import Scores
 from looped.names import Kind, Tag
 from looped.records.journal import Record
-
-BATCH = 1000  # the most metrics that one call may carry
+from looped.tracking.runs import log_in_batches
 
 
 def metrics_of(record: Record) -> Iterator[Metric]:
@@ -43,16 +42,6 @@ def tags_of(record: Record) -> Iterator[RunTag]:
     elif record["kind"] == "evaluation":
         yield RunTag(Tag.EVALUATED_TO, str(round(record["summary"]["b_max"])))
         yield RunTag(Tag.EVALUATED_ON, str(record["n_prompts"]))
-
-
-def log_in_batches(
-    client: MlflowClient, run_id: str, metrics: Sequence[Metric], tags: Sequence[RunTag]
-) -> None:
-    """Log any number of metrics, then tags."""
-    for start in range(0, len(metrics), BATCH):
-        client.log_batch(run_id, metrics=metrics[start : start + BATCH])
-    if tags:
-        client.log_batch(run_id, tags=tags)
 
 
 def log_evaluation(client: MlflowClient, run_id: str, record: Record) -> None:

@@ -1,11 +1,11 @@
-"""Runs in an MLflow store: listed, found, ended."""
+"""Runs in an MLflow store: listed, found, written to, ended."""
 
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from mlflow.entities import Run, ViewType
+from mlflow.entities import Metric, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -112,3 +112,16 @@ def end_lost_runs(client: MlflowClient, run_ids: Iterable[str]) -> None:
         run = find_run(client, run_id)
         if run is not None and run.info.status == "RUNNING":
             end_run(client, run_id, "KILLED", "its process died")
+
+
+BATCH = 1000  # the most metrics that one call may carry
+
+
+def log_in_batches(
+    client: MlflowClient, run_id: str, metrics: Sequence[Metric], tags: Sequence[RunTag]
+) -> None:
+    """Log any number of metrics, then tags."""
+    for start in range(0, len(metrics), BATCH):
+        client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+    if tags:
+        client.log_batch(run_id, tags=tags)

@@ -26,8 +26,8 @@ from looped.records import journal
 from looped.records.files import write_atomically
 from looped.records.folder import RunFolder
 from looped.tracking.launcher import begin_run
-from looped.tracking.metrics import log_baselines, log_in_batches, metrics_of, tags_of
-from looped.tracking.runs import end_lost_runs, end_run, find_run, mark_dead_runs
+from looped.tracking.metrics import log_baselines, metrics_of, tags_of
+from looped.tracking.runs import end_lost_runs, end_run, find_run, log_in_batches, mark_dead_runs
 from looped.tracking.store import Store, open_store, reachable
 
 SECONDS_BETWEEN = 5.0

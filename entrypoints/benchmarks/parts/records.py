@@ -14,7 +14,8 @@ from entrypoints.benchmarks.parts.training import STEPS
 from entrypoints.benchmarks.workbench import Row, Rows, Workbench, cell_name
 from looped.names import Metric
 from looped.records import journal
-from looped.tracking.metrics import log_in_batches, metrics_of
+from looped.tracking.metrics import metrics_of
+from looped.tracking.runs import log_in_batches
 
 N_RECORDS = 301  # of a training with the defaults
 SHORT = 50  # steps
