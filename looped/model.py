@@ -176,13 +176,13 @@ class LoopedTransformer(nn.Module):
         self, xs: Float[Tensor, "batch point dim"], ys: Float[Tensor, "batch point"]
     ) -> Float[Tensor, "batch token embd"]:
         """Turn prompts into p, the embedded tokens that every loop is given."""
-        most, n_dims = self.config.n_points, self.config.n_dims
+        longest, n_dims = self.config.n_points, self.config.n_dims
         is_joint = self.config.prompt == "joint"  # its query has a position of its own, the last
         n_points = xs.shape[1] if xs.ndim == 3 else 0
-        is_prompt = xs.shape == (*ys.shape, n_dims) and 1 <= n_points <= most
-        if not is_prompt or (is_joint and n_points < most):
+        is_prompt = xs.shape == (*ys.shape, n_dims) and 1 <= n_points <= longest
+        if not is_prompt or (is_joint and n_points < longest):
             raise ValueError(
-                f"xs must hold {'' if is_joint else 'at most '}{most} points of {n_dims} "
+                f"xs must hold {'' if is_joint else 'at most '}{longest} points of {n_dims} "
                 f"dimensions per prompt, and ys a number for each, "
                 f"got shapes {tuple(xs.shape)} and {tuple(ys.shape)}"
             )

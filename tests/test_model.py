@@ -1,3 +1,4 @@
+import doctest
 import re
 
 import pytest
@@ -8,9 +9,11 @@ from jaxtyping import TypeCheckError
 from reference import looped_predictions, standard_errors_off
 from strategies import loops_and_windows, model_configs, prompted_models, seeds
 
+from looped import model
 from looped.config import TrainConfig
 from looped.model import LoopedTransformer
 from looped.sizes import PROMPTS, SIZES, ModelConfig
+from looped.training import loop
 
 TINY = ModelConfig(SIZES["tiny"], n_dims=3, n_points=5)
 loops = st.integers(1, 5)
@@ -223,3 +226,10 @@ def test_an_unknown_start_is_refused():
 def test_ys_that_do_not_match_their_xs_break_the_signature(ys_shape):
     with pytest.raises(TypeCheckError):
         seeded(TINY)(torch.zeros(2, 5, 3), torch.zeros(ys_shape), 1)
+
+
+@pytest.mark.parametrize("module", [model, loop])
+def test_the_examples_in_docstrings_hold(module):
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0

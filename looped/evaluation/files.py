@@ -49,13 +49,13 @@ def _write(folder: Path, name: str, b: int, record: Mapping[str, Any], scores: S
         write_csv(folder / "examples.csv", header, list(enumerate(record["examples"])))
 
     model = record["loops"]["nmse"][min(b, len(record["loops"]["nmse"])) - 1]
-    compared = []
+    baseline_rows = []
     for baseline, score in scores.items():
         for step, (nmse, se) in enumerate(zip(score["nmse"], score["nmse_se"], strict=True), 1):
             label = f"{baseline}, step {step}" if len(score["nmse"]) > 1 else baseline
-            compared.append((label, nmse, se, model, model / nmse if nmse > 0 else ""))
+            baseline_rows.append((label, nmse, se, model, model / nmse if nmse > 0 else ""))
     header = ["baseline", "nmse", "nmse_se", f"model_nmse_after_{b}_loops", "model_over_baseline"]
-    write_csv(folder / "baselines.csv", header, compared)
+    write_csv(folder / "baselines.csv", header, baseline_rows)
 
     title = f"{name}, {record['n_prompts']:,} held-out prompts"
     save(figures.extrapolation(title, b, record["loops"], scores), folder / "extrapolation")

@@ -100,9 +100,9 @@ class Evaluation:
         }
         if b <= last:
             summary |= {"nmse_at_b": nmse[b - 1], "ratio_b_max_to_b": nmse[-1] / nmse[b - 1]}
-            doubled = np.flatnonzero(nmse[b:] >= 2 * nmse[b - 1])
-            if len(doubled):
-                summary["doubling_loop"] = b + 1 + doubled[0]
+            doublings = np.flatnonzero(nmse[b:] >= 2 * nmse[b - 1])
+            if len(doublings):
+                summary["doubling_loop"] = b + 1 + doublings[0]
         return {name: float(value) for name, value in summary.items()}
 
     def record(self, b: int) -> dict[str, Any]:

@@ -151,9 +151,9 @@ def table_prompts(
         ValueError: the table is unknown or too small, or there is nothing to draw.
     """
     features, target = _read(name, n_dims, n_points)
-    for setting, came, least in (("n_prompts", n_prompts, 1), ("seed", seed, 0)):
-        if came < least:
-            raise ValueError(f"{setting} must be at least {least}, got {came}")
+    for setting, value, minimum in (("n_prompts", n_prompts, 1), ("seed", seed, 0)):
+        if value < minimum:
+            raise ValueError(f"{setting} must be at least {minimum}, got {value}")
     table = np.column_stack([features, target])
     generator = np.random.Generator(np.random.Philox(key=seed))
     parts = []
@@ -166,8 +166,8 @@ def table_prompts(
         mean, std = (f(prompts[:, :-1], axis=1, keepdims=True) for f in (np.mean, np.std))
         scale = np.where(std > 0, std, table.std(axis=0)[columns][:, None])
         parts.append(torch.from_numpy(((prompts - mean) / scale).astype(np.float32)))
-    standardised = torch.cat(parts)
-    return standardised[:, :, :-1].contiguous(), standardised[:, :, -1].contiguous()
+    all_prompts = torch.cat(parts)
+    return all_prompts[:, :, :-1].contiguous(), all_prompts[:, :, -1].contiguous()
 
 
 @dataclass(frozen=True)
@@ -180,17 +180,17 @@ class QueryErrors:
     for a predictor that ignores x.
 
     Attributes:
-        squared: squared errors, of shape (loop, prompt); a baseline has one loop.
+        squares: squared errors, of shape (loop, prompt); a baseline has one loop.
         of_mean: those of predicting the examples' mean, of shape (prompt,).
     """
 
-    squared: Floats
+    squares: Floats
     of_mean: Floats
 
     @property
     def nmse(self) -> Floats:
         """Mean squared error over that of the examples' mean, of shape (loop,)."""
-        return np.asarray(self.squared.mean(axis=1) / self.of_mean.mean())
+        return np.asarray(self.squares.mean(axis=1) / self.of_mean.mean())
 
     @property
     def nmse_se(self) -> Floats:
@@ -199,7 +199,7 @@ class QueryErrors:
         It is over the draw of prompts, given the table: prompts share its rows, so it does not
         say how another sample of patients or wines would do.
         """
-        residuals = self.squared - self.nmse[:, None] * self.of_mean
+        residuals = self.squares - self.nmse[:, None] * self.of_mean
         scale = math.sqrt(len(self.of_mean)) * self.of_mean.mean()
         return np.asarray(residuals.std(axis=1, ddof=1) / scale)
 
@@ -209,7 +209,7 @@ class QueryErrors:
 
         Real tables are heavy-tailed: a few prompts can decide ``nmse``, but not this.
         """
-        return np.asarray(np.median(self.squared, axis=1) / np.median(self.of_mean))
+        return np.asarray(np.median(self.squares, axis=1) / np.median(self.of_mean))
 
 
 @dataclass(frozen=True)
@@ -268,9 +268,9 @@ def evaluate_table(
     Raises:
         ValueError: the table is unknown or too small for the model, or nothing is to be measured.
     """
-    for setting, came, least in (("n_loops", n_loops, 1), ("n_prompts", n_prompts, 2)):
-        if came < least:
-            raise ValueError(f"{setting} must be at least {least}, got {came}")
+    for setting, value, minimum in (("n_loops", n_loops, 1), ("n_prompts", n_prompts, 2)):
+        if value < minimum:
+            raise ValueError(f"{setting} must be at least {minimum}, got {value}")
     n_dims, n_points = model.config.n_dims, model.config.n_points
     xs, ys = table_prompts(name, n_dims, n_points, n_prompts)
     device = next(model.parameters()).device
@@ -281,6 +281,6 @@ def evaluate_table(
         "ridge": partial(ridge, penalty=penalty),
         "model": lambda x, y: model(x.to(device), y.to(device), n_loops).cpu(),
     }
-    squared = {key: _squared_errors(predict, xs, ys) for key, predict in predictors.items()}
-    errors = {key: QueryErrors(squares, squared["mean"][0]) for key, squares in squared.items()}
+    squares = {key: _squared_errors(predict, xs, ys) for key, predict in predictors.items()}
+    errors = {key: QueryErrors(of_one, squares["mean"][0]) for key, of_one in squares.items()}
     return TableEvaluation(errors.pop("model"), errors, penalty)

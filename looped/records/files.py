@@ -30,8 +30,8 @@ def sha256(content: bytes) -> str:
 
 def seal(content: Mapping[str, Any]) -> bytes:
     """Write a content, whose keys are text, as JSON that holds its own checksum."""
-    sealed = {"sha256": sha256(_canonical(content)), "content": content}
-    return json.dumps(sealed, allow_nan=False, indent=1).encode()
+    envelope = {"sha256": sha256(_canonical(content)), "content": content}
+    return json.dumps(envelope, allow_nan=False, indent=1).encode()
 
 
 def unseal(blob: bytes) -> dict[str, Any]:
@@ -41,9 +41,9 @@ def unseal(blob: bytes) -> dict[str, Any]:
         ValueError: it is not what was sealed.
     """
     try:
-        sealed = json.loads(blob)
-        content: dict[str, Any] = sealed["content"]
-        is_whole = sha256(_canonical(content)) == sealed["sha256"]
+        envelope = json.loads(blob)
+        content: dict[str, Any] = envelope["content"]
+        is_whole = sha256(_canonical(content)) == envelope["sha256"]
     except (ValueError, KeyError, TypeError):
         raise ValueError("it is no sealed JSON") from None
     if not is_whole:

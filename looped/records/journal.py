@@ -80,8 +80,8 @@ def last_record(path: Path, *kinds: str) -> Record | None:
         with path.open("rb") as file:
             file.seek(max(0, size - tail))
             lines = file.read().splitlines(keepends=True)
-        whole = lines[1:] if tail < size else lines
-        for line in reversed(whole):
+        whole_lines = lines[1:] if tail < size else lines
+        for line in reversed(whole_lines):
             if line.endswith(b"\n"):
                 record: Record = json.loads(line)
                 if record["kind"] in kinds:

@@ -63,8 +63,8 @@ class TrainingCurve:
             self.pending.append(values)
             self.average = decay * self.average + (1 - decay) * values[1]
             self.weight = decay * self.weight + (1 - decay)
-            settled = self.step >= SMOOTHING_STEPS
-            if settled and self.escape_step is None and self.smoothed < ESCAPED_BELOW:
+            is_settled = self.step >= SMOOTHING_STEPS
+            if is_settled and self.escape_step is None and self.smoothed < ESCAPED_BELOW:
                 self.escape_step = self.step
             if self.step == round(0.8 * self.n_steps):
                 self.reference = self.smoothed

@@ -34,13 +34,13 @@ def replica_groups(configs: Sequence[TrainConfig], replicas: str) -> list[list[T
     with_room: list[list[TrainConfig]] = []
     for config in configs:
         automatic = len(configs) if config.device == "cuda" else 1
-        most = {"auto": automatic, "off": 1}.get(replicas) or int(replicas)
+        group_size = {"auto": automatic, "off": 1}.get(replicas) or int(replicas)
         group = next((group for group in with_room if can_share(group[0], config)), None)
         if group is None:
             group = []
             groups.append(group)
             with_room.append(group)
         group.append(config)
-        if len(group) == most:
+        if len(group) == group_size:
             with_room.remove(group)
     return groups

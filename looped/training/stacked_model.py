@@ -232,5 +232,5 @@ def _norm(weights: Weights, name: str, z: Tensor) -> Tensor:
     z = z.to(gain.dtype)
     if len(gain) == 1:
         return functional.layer_norm(z, z.shape[-1:], gain[0], bias[0])
-    normed = functional.layer_norm(z, z.shape[-1:])
-    return normed * gain[:, None, None] + bias[:, None, None]
+    xhat = functional.layer_norm(z, z.shape[-1:])
+    return xhat * gain[:, None, None] + bias[:, None, None]

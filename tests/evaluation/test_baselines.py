@@ -122,9 +122,9 @@ class TestGreedyTree:
 
     def test_signs_are_all_it_sees(self):
         xs, ys = prompts_of(task_of("decision_tree"), 50, 20)
-        stretched = xs * torch.rand(xs.shape, generator=torch.Generator().manual_seed(0))
-        assert torch.equal(greedy_tree_on_signs(stretched, ys), greedy_tree_on_signs(xs, ys))
-        assert not torch.equal(greedy_tree(stretched, ys), greedy_tree(xs, ys))
+        stretched_xs = xs * torch.rand(xs.shape, generator=torch.Generator().manual_seed(0))
+        assert torch.equal(greedy_tree_on_signs(stretched_xs, ys), greedy_tree_on_signs(xs, ys))
+        assert not torch.equal(greedy_tree(stretched_xs, ys), greedy_tree(xs, ys))
 
     @pytest.mark.parametrize("tree", [greedy_tree, greedy_tree_on_signs])
     def test_examples_help(self, tree):

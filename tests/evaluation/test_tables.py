@@ -200,15 +200,15 @@ class TestEvaluation:
         with torch.no_grad():
             expected = (model(xs, ys, n_loops=4)[:, :, -1] - ys[:, -1]).square()
         few, many = (evaluate_table(model, "wine", n, 300) for n in (2, 4))
-        np.testing.assert_allclose(many.model.squared, expected, rtol=1e-4, atol=1e-6)
-        assert np.array_equal(few.model.squared, many.model.squared[:2])
+        np.testing.assert_allclose(many.model.squares, expected, rtol=1e-4, atol=1e-6)
+        assert np.array_equal(few.model.squares, many.model.squares[:2])
         np.testing.assert_allclose(many.model.of_mean, ys[:, -1].square(), rtol=1e-6)
 
     def test_a_model_that_does_least_squares_has_its_errors(self):
         model = LeastSquaresModel(SMALL, 3, 12)
         evaluation = evaluate_table(model, "diabetes", 2, 600)
-        expected = evaluation.baselines["least_squares"].squared
-        assert np.array_equal(evaluation.model.squared, np.repeat(expected, 2, axis=0))
+        expected = evaluation.baselines["least_squares"].squares
+        assert np.array_equal(evaluation.model.squares, np.repeat(expected, 2, axis=0))
         assert model.largest == 256
 
     @pytest.mark.parametrize("name", TABLES)
@@ -219,7 +219,7 @@ class TestEvaluation:
         )
         assert mean.nmse == mean.median == 1 and mean.nmse_se == 0
         # The paired comparison on the same prompts; the penalty was chosen on others.
-        against = QueryErrors(best.squared, least.squared[0])
+        against = QueryErrors(best.squares, least.squares[0])
         assert against.nmse[0] < 1 + CHANCE * against.nmse_se[0] and against.nmse[0] < 1.02
         assert best.nmse[0] + CHANCE * best.nmse_se[0] < 1  # each target can be predicted
         assert evaluation.penalty in RIDGE_PENALTIES

@@ -189,9 +189,9 @@ def test_a_short_training_does_not_wait_for_the_compiler(tmp_path, monkeypatch):
     assert resolve.resolve(TINY).kernels == "off"
 
 
-def test_the_cells_of_a_grid_earn_the_compiler_together(monkeypatch):
-    cells = [replace(TINY, seed=seed) for seed in range(8)]
-    work = sum(cell.steps * cell.step_flops for cell in cells)
+def test_the_trainings_of_a_grid_earn_the_compiler_together(monkeypatch):
+    configs = [replace(TINY, seed=seed) for seed in range(8)]
+    work = sum(config.steps * config.step_flops for config in configs)
     monkeypatch.setattr(library, "serves", lambda flops: flops >= work)
-    assert resolve.resolve(cells[0]).kernels == "off"
-    assert {cell.kernels for cell in LocalEngine(GridOptions()).resolve(cells)} == {"fused"}
+    assert resolve.resolve(configs[0]).kernels == "off"
+    assert {config.kernels for config in LocalEngine(GridOptions()).resolve(configs)} == {"fused"}

@@ -78,10 +78,10 @@ class _Chain(torch.autograd.Function):
         launcher = Launcher(inject, shape, Folded._make(folded))
         tracked = loops[0] - untracked
         read = launcher.new(tracked, *inject.shape[:3]).zero_()
-        most = segment_loops(tracked) if checkpoint_loops else SEGMENT_LOOPS
+        most_loops = segment_loops(tracked) if checkpoint_loops else SEGMENT_LOOPS
         u = _run_untracked(launcher, inject, untracked) if untracked else inject
         forward_passes: list[tuple[Stretch, Tensor, Segment | None]] = []
-        for stretch in _stretches(loops, untracked, min(most, SEGMENT_LOOPS)):
+        for stretch in _stretches(loops, untracked, min(most_loops, SEGMENT_LOOPS)):
             first, n_loops, running = stretch
             start, at = u[:running], first - untracked - 1
             segment = Segment.empty(first, n_loops, running, launcher)
@@ -125,10 +125,10 @@ class _Chain(torch.autograd.Function):
                     )
             work.add_to(gradients, segment)
         gradients.c.copy_(dread.sum(dim=(0, 2, 3)).unsqueeze(1))
-        typed = [
+        typed_gradients = [
             total.to(part.dtype) for total, part in zip(gradients, launcher.folded, strict=True)
         ]
-        return dinject, None, None, None, None, *typed
+        return dinject, None, None, None, None, *typed_gradients
 
 
 def _run(
@@ -163,14 +163,14 @@ def _run_untracked(launcher: Launcher, inject: Tensor, n_loops: int) -> Tensor:
     return out
 
 
-def _stretches(loops: tuple[int, ...], untracked: int, most: int) -> list[Stretch]:
-    """Cut the tracked loops into stretches of at most ``most``."""
+def _stretches(loops: tuple[int, ...], untracked: int, most_loops: int) -> list[Stretch]:
+    """Cut the tracked loops into stretches of at most ``most_loops``."""
     stretches: list[Stretch] = []
     for loop in range(untracked + 1, loops[0] + 1):
         running = sum(b >= loop for b in loops)
         if stretches:
             first, n_loops, before = stretches[-1]
-            if before == running and n_loops < most:
+            if before == running and n_loops < most_loops:
                 stretches[-1] = (first, n_loops + 1, before)
                 continue
         stretches.append((loop, 1, running))

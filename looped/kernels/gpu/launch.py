@@ -81,8 +81,10 @@ class Launcher:
         self.shape, self.folded = shape, folded
         self.batch, self.device, self.dtype = inject.shape[1], inject.device, folded.wqkv.dtype
         self.n_tokens = self.batch * shape.tokens
-        self.typed = {"DT": {torch.bfloat16: tl.bfloat16, torch.float32: tl.float32}[self.dtype]}
-        self.layered = {"N_LAYER": shape.n_layer, "E": shape.width, "EP": shape.padded_width}
+        self.operand_type = {
+            "DT": {torch.bfloat16: tl.bfloat16, torch.float32: tl.float32}[self.dtype]
+        }
+        self.layout = {"N_LAYER": shape.n_layer, "E": shape.width, "EP": shape.padded_width}
         self.attention = {
             "A": shape.attention_width,
             "DP": shape.padded_head,
@@ -118,7 +120,7 @@ class Launcher:
         attention_forward[(self.batch, running, heads)](
             u=u, rows=rows, qkv=qkv, att=att, L=self.shape.tokens,
             **self.weights(layer, ("wqkv", "bqkv")),
-            **self.layered, **self.attention, **self.typed, **tune["attention_forward"],
+            **self.layout, **self.attention, **self.operand_type, **tune["attention_forward"],
         )  # fmt: skip
         mlp_forward[(self.tiles, running)](
             u=u, att=att, rows=rows, x_mid=x_mid,
@@ -128,7 +130,7 @@ class Launcher:
             gain=self.folded.gain, bias=self.folded.bias, inject=inject,
             v=self.folded.v, c=self.folded.c, predictions=read,
             n_tokens=self.n_tokens, ENDS_LOOP=layer == self.shape.n_layer - 1,
-            **self.layered, **self.mlp, **self.typed, **tune["mlp_forward"],
+            **self.layout, **self.mlp, **self.operand_type, **tune["mlp_forward"],
         )  # fmt: skip
 
     def backward(
@@ -155,20 +157,20 @@ class Launcher:
             sum_gain=sum_gain, sum_bias=sum_bias, sum_v=sum_v,
             end_sum_rows=segment.n_loops * tiles,
             n_tokens=self.n_tokens, ENDS_LOOP=layer == shape.n_layer - 1,
-            **self.layered, **self.mlp, **self.typed, **tune["mlp_backward"],
+            **self.layout, **self.mlp, **self.operand_type, **tune["mlp_backward"],
         )  # fmt: skip
         heads = shape.n_head // tune["attention_backward"]["HEADS"]
         attention_backward[(self.batch, running, heads)](
             qkv=qkv, att=att, rows=rows, datt=work.datt, dqkv=dqkv,
             sum_qkv=sum_qkv, sum_rows=shape.n_layer * segment.n_loops * self.batch,
             n_tokens=self.n_tokens, L=shape.tokens,
-            **self.attention, **self.typed, **tune["attention_backward"],
+            **self.attention, **self.operand_type, **tune["attention_backward"],
         )  # fmt: skip
         input_backward[(tiles, running)](
             gradient=gradient, u=u, dqkv=dqkv, rows=rows, **self.weights(layer, ("wqkv",)),
             xhat_1=xhat_1, dinject=dinject, n_tokens=self.n_tokens,
             BEGINS_LOOP=layer == 0, A=shape.attention_width,
-            **self.layered, **self.typed, **tune["input_backward"],
+            **self.layout, **self.operand_type, **tune["input_backward"],
         )  # fmt: skip
 
 
