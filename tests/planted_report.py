@@ -59,16 +59,16 @@ def runs(**settings):
     ]
 
 
-def runs_without(planted, **changes):
+def runs_without(runs, **changes):
     """The same runs without something."""
-    return [replace(logged_run, **changes) for logged_run in planted]
+    return [replace(logged_run, **changes) for logged_run in runs]
 
 
-def subject_of(planted=None, baselines=BASELINES, **choice):
+def subject_of(planted_runs=None, baselines=BASELINES, **choice):
     """The only subject of some runs."""
-    planted = runs() if planted is None else planted
-    scores = {logged_run.run_id: baselines for logged_run in planted}
-    (only_subject,) = subject.choose(planted, scores, **choice)
+    planted_runs = runs() if planted_runs is None else planted_runs
+    scores = {logged_run.run_id: baselines for logged_run in planted_runs}
+    (only_subject,) = subject.choose(planted_runs, scores, **choice)
     return only_subject
 
 

@@ -69,9 +69,11 @@ class World:
             )
         )  # fmt: skip
         loops, b = np.arange(1, self.n_loops + 1.0), config.b
-        beyond = np.clip((loops - b) / max(self.n_loops - b, 1), 0, 1)
+        share_beyond = np.clip((loops - b) / max(self.n_loops - b, 1), 0, 1)
         rising = first + (bits - first) * np.minimum((loops - 1) / max(b - 1, 1), 1)
-        curve = np.where(loops < b, rising, bits - lost * beyond + hump * np.sin(np.pi * beyond))
+        curve = np.where(
+            loops < b, rising, bits - lost * share_beyond + hump * np.sin(np.pi * share_beyond)
+        )
         steps = np.linspace(1, config.steps, 101).round()
         share_done = steps / config.steps
         late_share = np.maximum(share_done, 0.05)

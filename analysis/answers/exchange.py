@@ -46,18 +46,18 @@ def exchange_rate(fit: FormFit, size: str, target: str, level: float = 0.95) -> 
     the difference's upper limit reaches 0, its upper end where the lower limit does.
     """
     bs = np.geomspace(1, FARTHEST, 600)
-    lifted = pd.DataFrame({"size": size, "b": bs})
-    fixed = pd.DataFrame({"size": target, "b": np.ones(len(bs))})
-    estimate, lower, upper = difference(fit, lifted, fixed, level)
+    lifted_cells = pd.DataFrame({"size": size, "b": bs})
+    target_cells = pd.DataFrame({"size": target, "b": np.ones(len(bs))})
+    estimate, lower, upper = difference(fit, lifted_cells, target_cells, level)
     return Crossing(*(_first(bs, curve) for curve in (estimate, upper, lower)))
 
 
 def last_worthwhile(fit: FormFit, size: str, level: float = 0.95) -> Crossing:
     """Find the b after which one more loop gains less than ``WORTHWHILE_BITS``."""
     bs = np.unique(np.round(np.geomspace(1, FARTHEST, 600)))
-    now = pd.DataFrame({"size": size, "b": bs})
-    then = now.assign(b=bs + 1)
-    curves = difference(fit, then, now, level)
+    cells_before = pd.DataFrame({"size": size, "b": bs})
+    cells_after = cells_before.assign(b=bs + 1)
+    curves = difference(fit, cells_after, cells_before, level)
     return Crossing(*(_last(bs, curve) for curve in curves))
 
 
@@ -72,20 +72,22 @@ def difference(
         )
     )
     draws = fit.uncertainty.draws
-    resampled = fit.evaluate(first, draws)[0] - fit.evaluate(second, draws)[0]
-    return values[0], *fit.uncertainty.interval(values[0], resampled, gradients[0], level)
+    resampled_differences = fit.evaluate(first, draws)[0] - fit.evaluate(second, draws)[0]
+    return values[0], *fit.uncertainty.interval(
+        values[0], resampled_differences, gradients[0], level
+    )
 
 
 def _first(bs: Floats, curve: Floats) -> float:
     """Where a rising curve first reaches 0, between the b that were looked at."""
-    reached = np.flatnonzero(curve >= 0)
-    if not len(reached):
+    reached_indices = np.flatnonzero(curve >= 0)
+    if not len(reached_indices):
         return math.inf
-    at = reached[0]
-    if at == 0:
+    first_index = reached_indices[0]
+    if first_index == 0:
         return float(bs[0])
-    share = -curve[at - 1] / (curve[at] - curve[at - 1])
-    return float(bs[at - 1] + share * (bs[at] - bs[at - 1]))
+    share = -curve[first_index - 1] / (curve[first_index] - curve[first_index - 1])
+    return float(bs[first_index - 1] + share * (bs[first_index] - bs[first_index - 1]))
 
 
 def _last(bs: Floats, gains: Floats) -> float:

@@ -116,8 +116,10 @@ def fit_joint(
     lower, upper = terms.bounds
     if scale is None:
         unit = Observations(values[None], np.ones((1, len(table))), np.ones(len(table)), cells)
-        rough = solve(terms.model, unit, terms.starts, lower, upper, loss="squared").loss.min()
-        scale = max(float(np.sqrt(rough / (len(table) - n_parameters))), LEAST_SCALE)
+        least_squares = solve(
+            terms.model, unit, terms.starts, lower, upper, loss="squared"
+        ).loss.min()
+        scale = max(float(np.sqrt(least_squares / (len(table) - n_parameters))), LEAST_SCALE)
     weights, scales = np.ones((1, len(table))), np.full(len(table), scale)
     observations = Observations(values[None], weights, scales, cells)
     solution = solve(
@@ -188,15 +190,15 @@ class _Terms:
         def model(theta: Floats) -> tuple[Floats, Floats]:
             natural = np.where(self.is_log, np.exp(np.where(self.is_log, theta, 0.0)), theta)
             floor, factor, alpha, phi = (natural[:, [i]] for i in range(4))
-            looped = self.b**phi * self.rec
-            weights = self.once + looped
+            looped_weights = self.b**phi * self.rec
+            weights = self.once + looped_weights
             term = factor * weights**-alpha
             total = floor + term
             slopes = [
                 np.broadcast_to(floor, term.shape),
                 term,
                 -term * alpha * np.log(weights),
-                -term * alpha * looped / weights * np.log(self.b),
+                -term * alpha * looped_weights / weights * np.log(self.b),
             ]
             if self.with_steps:
                 factor, beta = natural[:, [4]], natural[:, [5]]

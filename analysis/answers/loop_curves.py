@@ -61,22 +61,26 @@ def _model(loops: Floats) -> Model:
     def model(theta: Floats) -> tuple[Floats, Floats]:
         natural = np.where(_LOGS, np.exp(np.where(_LOGS, theta, 0.0)), theta)
         start, rise, rate, stretch, fall, decay, onset = natural.T[:, :, None]
-        scaled = rate * (loops - 1)
-        power = scaled**stretch
-        left = np.exp(-power)
+        scaled_loops = rate * (loops - 1)
+        power = scaled_loops**stretch
+        share_to_come = np.exp(-power)
         since = np.maximum(loops - onset, 0)
         share_kept = np.exp(-decay * since)
         slopes = [
-            np.ones_like(left),
-            1 - left,
-            rise * left * power * stretch,
-            rise * left * power * stretch * np.log(np.where(scaled > 0, scaled, 1.0)),
+            np.ones_like(share_to_come),
+            1 - share_to_come,
+            rise * share_to_come * power * stretch,
+            rise
+            * share_to_come
+            * power
+            * stretch
+            * np.log(np.where(scaled_loops > 0, scaled_loops, 1.0)),
             share_kept - 1,
             -fall * share_kept * decay * since,
             np.where(since > 0, fall * share_kept * decay, 0.0),
         ]
         jacobian = np.stack(np.broadcast_arrays(*slopes), axis=-1)
-        return start + rise * (1 - left) - fall * (1 - share_kept), jacobian
+        return start + rise * (1 - share_to_come) - fall * (1 - share_kept), jacobian
 
     return model
 

@@ -56,10 +56,10 @@ def _cost_lines(answers: Answers) -> list[str]:
     for kind, what in (("train", "a training"), ("infer", "one prompt")):
         best = exchange.best_for(answers.costs, kind, budgets(answers.costs, kind))
         for row in best.to_dict("records"):
-            beyond = ", beyond what was trained" if row["beyond"] else ""
+            suffix = ", beyond what was trained" if row["beyond"] else ""
             lines.append(
                 f"{row['budget']:.0e} FLOPs for {what}: {row['size']} at b = {row['b']}, "
-                f"{row['bits']:.2f} bits [{row['lower']:.2f}, {row['upper']:.2f}]{beyond}"
+                f"{row['bits']:.2f} bits [{row['lower']:.2f}, {row['upper']:.2f}]{suffix}"
             )
         most = exchange.per_flop(answers.costs, kind)
         lines.append(f"most bits per FLOP of {what}: {most['size']} at b = {most['b']}")

@@ -210,8 +210,8 @@ def _mean_gaps(cells: Cells) -> Parts:
     Without three of its b, those between all b there are.
     """
     _check_curves(cells)
-    studied = [b for b in cells.bs() if b <= STUDIED_B]
-    bs = studied if len(studied) > 2 else cells.bs()
+    studied_bs = [b for b in cells.bs() if b <= STUDIED_B]
+    bs = studied_bs if len(studied_bs) > 2 else cells.bs()
     needs(len(bs) > 2, "3 values of b")
     sizes = [size for size in cells.sizes if set(bs) <= set(cells.bs(size))]
     needs(sizes, f"a size at every b of {_listed(bs)}")

@@ -160,11 +160,11 @@ def comparable(runs: Sequence[LoggedRun], varies: tuple[str, ...]) -> tuple[Cell
         return len({_values(run, varies) for run in usable_runs}), len(usable_runs), repr(recipe)
 
     group = groups[max(groups, key=merit)]
-    plateaued = sum(run.is_plateau for run in group)
+    n_plateaued = sum(run.is_plateau for run in group)
     usable_runs = [run for run in group if _is_usable(run)]
     counts = {
-        "plateaued left out": plateaued,
-        "not evaluated": len(group) - plateaued - len(usable_runs),
+        "plateaued left out": n_plateaued,
+        "not evaluated": len(group) - n_plateaued - len(usable_runs),
         "of other recipes left out": sum(map(len, groups.values())) - len(group),
     }
     return Cells.of(usable_runs), [f"{count} {what}" for what, count in counts.items() if count]

@@ -180,7 +180,7 @@ def _together(verdicts: Sequence[Verdict]) -> Verdict:
         return Verdict.MISSING
     if measured_verdicts == {Verdict.CONTRADICTED}:
         return Verdict.CONTRADICTED
-    supported = (
+    is_supported = (
         Verdict.SUPPORTED in measured_verdicts and Verdict.CONTRADICTED not in measured_verdicts
     )
-    return Verdict.SUPPORTED if supported else Verdict.UNDECIDED
+    return Verdict.SUPPORTED if is_supported else Verdict.UNDECIDED

@@ -44,10 +44,10 @@ def _steps(cells: Cells) -> list[int]:
 
 def _of_larger_b(cells: Cells) -> tuple[Cells, Cells]:
     """Return the sizes whose shortest trainings go to b beyond the study's, and those trainings."""
-    beyond = [run.config for run in cells.runs if run.config.b > STUDIED_B]
-    needs(beyond, f"b beyond {STUDIED_B}")
-    steps = min(config.steps for config in beyond)
-    sizes = {config.size for config in beyond if config.steps == steps}
+    configs_beyond = [run.config for run in cells.runs if run.config.b > STUDIED_B]
+    needs(configs_beyond, f"b beyond {STUDIED_B}")
+    steps = min(config.steps for config in configs_beyond)
+    sizes = {config.size for config in configs_beyond if config.steps == steps}
     cells_of_sizes = cells.where(lambda run: run.config.size in sizes)
     return cells_of_sizes, _of_steps(cells_of_sizes, steps)
 
@@ -68,16 +68,21 @@ def change_with_steps(cells: Cells) -> Parts:
     """Return the change of that loss from the fewest to the most steps."""
     size, steps = cells.largest, _steps(cells)
     needs(len(steps) > 1, "two lengths of training")
-    short, long = _of_steps(cells, steps[0]), _of_steps(cells, steps[-1])
-    change = [less(long.bits_lost(size, b), short.bits_lost(size, b)) for b in cells.beyond(size)]
+    shorter_cells, longer_cells = _of_steps(cells, steps[0]), _of_steps(cells, steps[-1])
+    change = [
+        less(longer_cells.bits_lost(size, b), shorter_cells.bits_lost(size, b))
+        for b in cells.beyond(size)
+    ]
     return {f"{size}, {steps[0]} to {steps[-1]} steps, loop {cells.farthest_loop}": mean_of(change)}
 
 
 def quality_with_steps(cells: Cells) -> Parts:
     """Return the bits gained at b from the fewest to the most steps."""
     size, steps = cells.largest, _steps(cells)
-    short, long = _of_steps(cells, steps[0]), _of_steps(cells, steps[-1])
-    gains = [less(long.bits(size, b), short.bits(size, b)) for b in cells.beyond(size)]
+    shorter_cells, longer_cells = _of_steps(cells, steps[0]), _of_steps(cells, steps[-1])
+    gains = [
+        less(longer_cells.bits(size, b), shorter_cells.bits(size, b)) for b in cells.beyond(size)
+    ]
     return {"gained at b": mean_of(gains)}
 
 
@@ -85,16 +90,22 @@ def change_at_flops(cells: Cells) -> Parts:
     """Return the bits lost with more steps at smaller b less those with fewest steps."""
     size, steps = cells.largest, _steps(cells)
     needs(len(steps) > 1, "two lengths of training")
-    short = _of_steps(cells, steps[0])
+    shorter_cells = _of_steps(cells, steps[0])
     changes = {}
-    for long in (_of_steps(cells, more) for more in steps[1:]):
-        for b in short.beyond(size):
-            cheaper_bs = [smaller_b for smaller_b in long.beyond(size) if smaller_b < b]
+    for longer_cells in (_of_steps(cells, more) for more in steps[1:]):
+        for b in shorter_cells.beyond(size):
+            cheaper_bs = [smaller_b for smaller_b in longer_cells.beyond(size) if smaller_b < b]
             if cheaper_bs:
                 at_equal_flops = _at_flops(
-                    long, size, cheaper_bs, long.bits_lost, _flops(short, size, b)
+                    longer_cells,
+                    size,
+                    cheaper_bs,
+                    longer_cells.bits_lost,
+                    _flops(shorter_cells, size, b),
                 )
-                changes[_steps(long)[0], b] = less(at_equal_flops, short.bits_lost(size, b))
+                changes[_steps(longer_cells)[0], b] = less(
+                    at_equal_flops, shorter_cells.bits_lost(size, b)
+                )
     matched_keys = [key for key, part in changes.items() if part]
     needs(matched_keys, f"longer trainings of {size} that cost what shorter ones do")
     matches = ", ".join(f"{more} for b = {b}" for more, b in matched_keys)
@@ -157,25 +168,27 @@ def relief_at_larger_b(cells: Cells) -> Parts:
 
 def loss_at_studied_b(cells: Cells) -> BySeed:
     """Return the bits that the largest size loses after the study's largest b."""
-    _, short = _of_larger_b(cells)
-    base, larger_bs = _larger_bs(short)
-    return _lost_after(short, larger_bs)[0](cells.largest, base)
+    _, shorter_cells = _of_larger_b(cells)
+    base, larger_bs = _larger_bs(shorter_cells)
+    return _lost_after(shorter_cells, larger_bs)[0](cells.largest, base)
 
 
 def _against_steps(cells: Cells, number: Callable[[Cells], OfCell], what: str) -> Parts:
     """Compare larger b with more steps at the studied b, by the larger size over the smaller."""
-    cells, short = _of_larger_b(cells)
-    _, larger_bs = _larger_bs(short)
-    steps = [more for more in _steps(cells) if more > short.runs[0].config.steps]
+    cells, shorter_cells = _of_larger_b(cells)
+    _, larger_bs = _larger_bs(shorter_cells)
+    steps = [more for more in _steps(cells) if more > shorter_cells.runs[0].config.steps]
     needs(steps, "longer trainings at the studied b")
-    of_short = number(short)
+    of_short = number(shorter_cells)
 
     def advantage(size: str) -> BySeed:
         differences = []
-        for long in (_of_steps(cells, more) for more in steps):
-            bs = [b for b in long.bs(size) if 1 < b <= STUDIED_B]
+        for longer_cells in (_of_steps(cells, more) for more in steps):
+            bs = [b for b in longer_cells.bs(size) if 1 < b <= STUDIED_B]
             for b in larger_bs if bs else []:
-                at_equal_flops = _at_flops(long, size, bs, number(long), _flops(short, size, b))
+                at_equal_flops = _at_flops(
+                    longer_cells, size, bs, number(longer_cells), _flops(shorter_cells, size, b)
+                )
                 differences.append(less(of_short(size, b), at_equal_flops))
         return mean_of(differences)
 
@@ -191,9 +204,9 @@ def gain_against_steps(cells: Cells) -> Parts:
 
 def relief_against_steps(cells: Cells) -> Parts:
     """Return the bits that larger b keep over more steps, largest size less others."""
-    _, short = _of_larger_b(cells)
-    _, larger_bs = _larger_bs(short)
-    _, loops = _lost_after(short, larger_bs)
+    _, shorter_cells = _of_larger_b(cells)
+    _, larger_bs = _larger_bs(shorter_cells)
+    _, loops = _lost_after(shorter_cells, larger_bs)
 
     def bits_kept(some_cells: Cells) -> OfCell:
         return lambda size, b: scaled(some_cells.bits_lost(size, b, b + loops), -1)

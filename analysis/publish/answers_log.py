@@ -20,7 +20,7 @@ def log_answers(
     answers: Answers,
     options: Mapping[str, object],
     folder: Path,
-    when: int,
+    time_ms: int,
 ) -> None:
     """Log a fitted law to a run.
 
@@ -30,7 +30,7 @@ def log_answers(
         answers: what follows from it.
         options: how it was asked for; logged as ``fit.<name>``.
         folder: from ``answers.files.write``; becomes the artifacts ``scaling/``.
-        when: milliseconds since 1970.
+        time_ms: milliseconds since 1970.
     """
     first, fit = answers.selection.runs[0], answers.fit
     tags = {
@@ -51,7 +51,7 @@ def log_answers(
         Param.LAW + "bs": ",".join(f"{b:g}" for b in fit.run_table.bs),
     }
     metrics = [
-        entities.Metric(name, value, when, 0)
+        entities.Metric(name, value, time_ms, 0)
         for name, value in _metrics(answers).items()
         if math.isfinite(value)
     ]
@@ -77,8 +77,8 @@ def _metrics(answers: Answers) -> dict[str, float]:
         tables[Metric.JOINT] = answers.joint.parameters
     for family, table in tables.items():
         for row in table.to_dict("records"):
-            plain = row["name"].replace("[", ".").rstrip("]")  # MLflow takes no brackets
-            name = family + plain
+            plain_name = row["name"].replace("[", ".").rstrip("]")  # MLflow takes no brackets
+            name = family + plain_name
             values |= {name: row["value"], f"{name}/lower": row["lower"]}
             values[f"{name}/upper"] = row["upper"]
     for row in fit.comparison.to_dict("records"):

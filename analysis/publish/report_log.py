@@ -23,7 +23,7 @@ def log_report(
     report: Report,
     options: Mapping[str, object],
     folder: Path,
-    when: int,
+    time_ms: int,
 ) -> None:
     """Log a report to a run.
 
@@ -33,7 +33,7 @@ def log_report(
         report: what there was to show.
         options: how it was asked for; logged as ``report.<name>``.
         folder: from ``files.write``; becomes the artifacts ``report/``.
-        when: milliseconds since 1970.
+        time_ms: milliseconds since 1970.
     """
     subjects = [section.subject for section in report.sections]
     tags = {
@@ -47,7 +47,9 @@ def log_report(
     for section in report.sections:
         for finding in (*section.findings, *section.hypotheses):
             tags[f"claim.{section.subject.slug}.{finding.claim}"] = finding.verdict.value
-    metrics = [entities.Metric(name, value, when, 0) for name, value in counts(report).items()]
+    metrics = [
+        entities.Metric(name, value, time_ms, 0) for name, value in counts(report).items()
+    ]
     client.log_batch(
         run_id,
         metrics=metrics,

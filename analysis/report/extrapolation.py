@@ -196,5 +196,5 @@ def _relative_result(table: pd.DataFrame) -> str:
         ratios = ", ".join(f"{row.mean:#.3g} (b = {row.b})" for row in means_of_size.itertuples())
         sentences.append(f"{size}: {ratios}.")
     loops = sorted(last_rows["loop"].unique())
-    after = f"{loops[0]}" if len(loops) == 1 else f"{loops[0]} to {loops[-1]}"
-    return f"After {after} loops the error is so many times that at b: " + " ".join(sentences)
+    loops_text = f"{loops[0]}" if len(loops) == 1 else f"{loops[0]} to {loops[-1]}"
+    return f"After {loops_text} loops the error is so many times that at b: " + " ".join(sentences)

@@ -97,6 +97,6 @@ def _result(table: pd.DataFrame) -> str:
     sentences = []
     for kind, name in (("train", "training"), ("infer", "inference")):
         on_front = table[table[f"{kind}_front"]].sort_values(f"{kind}_flops")
-        listed = ", ".join(f"{row.size}:{row.b}" for row in on_front.itertuples())
-        sentences.append(f"On the front for {name}: {listed}.")
+        cells_on_front = ", ".join(f"{row.size}:{row.b}" for row in on_front.itertuples())
+        sentences.append(f"On the front for {name}: {cells_on_front}.")
     return " ".join(sentences)

@@ -102,16 +102,16 @@ def choose(
     allowed_values: dict[str, Iterable[Any] | None] = {"sizes": sizes, "bs": bs}
     for name, values in allowed_values.items():
         if values is not None:
-            allowed, values_there = (
+            allowed_of_setting, values_there = (
                 set(values),
                 [getattr(run.config, name[:-1]) for run in matching_runs],
             )
             pairs = zip(matching_runs, values_there, strict=True)
-            matching_runs = [run for run, value in pairs if value in allowed]
+            matching_runs = [run for run, value in pairs if value in allowed_of_setting]
             _require(
                 bool(matching_runs),
                 f"{name} must be among {_listed(values_there)}",
-                sorted(allowed),
+                sorted(allowed_of_setting),
             )
     recipes = _listed(run.config.recipe_identity for run in matching_runs)
     matching_runs = [
@@ -175,13 +175,13 @@ def _account(
     ]
     other_recipes = Counter(run.config.recipe_identity for run in matching_runs)
     del other_recipes[config.recipe_identity]
-    plateaued = sum(run.is_plateau for run in runs_of_recipe)
-    unconverged = sum(run.is_unconverged for run in runs_of_recipe)
+    n_plateaued = sum(run.is_plateau for run in runs_of_recipe)
+    n_unconverged = sum(run.is_unconverged for run in runs_of_recipe)
     parts = [
         f"{len(runs_of_recipe)} runs of recipe {config.recipe_identity} ({config.prompt} prompt, "
         f"{config.n_examples} examples, {config.steps:,} steps of {config.batch_size} prompts)",
-        f"{plateaued} plateaued, drawn apart" if plateaued else "none plateaued",
-        f"{unconverged} still learning when they ended (unconverged)",
+        f"{n_plateaued} plateaued, drawn apart" if n_plateaued else "none plateaued",
+        f"{n_unconverged} still learning when they ended (unconverged)",
     ]
     exclusions = [f"{count} runs of recipe {name}" for name, count in sorted(other_recipes.items())]
     if len(runs_before_repeats) > len(runs_of_recipe):
@@ -192,10 +192,10 @@ def _account(
 
 
 def _listed(values: Iterable[object]) -> str:
-    counted = Counter(map(str, values))
-    return ", ".join(f"{value} ({count} runs)" for value, count in sorted(counted.items()))
+    counts = Counter(map(str, values))
+    return ", ".join(f"{value} ({count} runs)" for value, count in sorted(counts.items()))
 
 
-def _require(holds: bool, rule: str, came: object) -> None:
+def _require(holds: bool, rule: str, value: object) -> None:
     if not holds:
-        raise SelectionError(f"{rule}, got {came}")
+        raise SelectionError(f"{rule}, got {value}")

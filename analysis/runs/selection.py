@@ -189,14 +189,14 @@ def n_once(config: TrainConfig) -> int:
     return (config.model_config.n_features + 1) * width + width + 1
 
 
-def _check(holds: bool, rule: str, came: object) -> None:
+def _check(holds: bool, rule: str, value: object) -> None:
     if not holds:
-        raise SelectionError(f"{rule}, got {came}")
+        raise SelectionError(f"{rule}, got {value}")
 
 
 def _listed(values: Iterable[object]) -> str:
-    counted = pd.Series([str(value) for value in values]).value_counts().sort_index()
-    return ", ".join(f"{value} ({count} runs)" for value, count in counted.items())
+    counts = pd.Series([str(value) for value in values]).value_counts().sort_index()
+    return ", ".join(f"{value} ({count} runs)" for value, count in counts.items())
 
 
 def _differences(runs: Sequence[LoggedRun]) -> str:

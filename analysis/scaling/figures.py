@@ -117,10 +117,10 @@ def held_out(fit: ScalingFit) -> Figure:
     ends = (measured_bits.min() - room, measured_bits.max() + room)
     for axes, kind in zip(panels, titles, strict=True):
         predicted_bits = table[table["left_out"] == kind]["predicted"]
-        outside = int(((predicted_bits < ends[0]) | (predicted_bits > ends[1])).sum())
+        n_outside = int(((predicted_bits < ends[0]) | (predicted_bits > ends[1])).sum())
         axes.set(xlim=ends, ylim=ends)
-        if outside:
-            axes.annotate(f"{outside} outside", (0.97, 0.03), xycoords="axes fraction",
+        if n_outside:
+            axes.annotate(f"{n_outside} outside", (0.97, 0.03), xycoords="axes fraction",
                           ha="right", fontsize=8)  # fmt: skip
     panels[0].set_ylabel("predicted E, bits")
     panels[0].legend(frameon=False, title="number: b")

@@ -139,8 +139,8 @@ class FormFit:
             return math.nan, math.nan
         keys = np.random.default_rng(0).random((_SHUFFLES, len(z)))
         keys[0] = np.arange(len(z)) / len(z)  # the first is as it was
-        shuffled = z[np.argsort(run_table.cells + keys, axis=1)]
-        sums = np.array([np.bincount(groups, row) for row in shuffled])
+        shuffled_z = z[np.argsort(run_table.cells + keys, axis=1)]
+        sums = np.array([np.bincount(groups, row) for row in shuffled_z])
         correlations = ((sums**2).sum(axis=1) - (z**2).sum()) / pairs / (z**2).mean()
         return float(correlations[0]), float((correlations >= correlations[0] - 1e-12).mean())
 
@@ -199,8 +199,8 @@ class FormFit:
             True
         """
         values, gradients = self.evaluate(table, self.theta[None])
-        resampled, _ = self.evaluate(table, self.uncertainty.draws)
-        return self.uncertainty.interval(values[0], resampled, gradients[0], level)
+        resampled_values, _ = self.evaluate(table, self.uncertainty.draws)
+        return self.uncertainty.interval(values[0], resampled_values, gradients[0], level)
 
     def ceilings(self, level: float = 0.95) -> tuple[Floats, Floats, Floats]:
         """Return lower end, value and upper end of what each size's E_LM tends to, in bits.
@@ -219,8 +219,8 @@ class FormFit:
         # far beyond any b the law's own derivatives are those of its ceiling
         far_table = {"size": list(self.sized_form.sizes), "b": [_FAR] * len(self.sized_form.sizes)}
         gradients = self.evaluate(far_table, self.theta[None])[1][0]
-        resampled = self.sized_form.ceilings(self.uncertainty.draws)
-        lower, upper = self.uncertainty.interval(value, resampled, gradients, level)
+        resampled_ceilings = self.sized_form.ceilings(self.uncertainty.draws)
+        lower, upper = self.uncertainty.interval(value, resampled_ceilings, gradients, level)
         return lower, value, upper
 
     def evaluate(
@@ -245,8 +245,8 @@ class FormFit:
         if "size" in frame:
             names = frame["size"].astype(str)
             rule = f"size must be one of {', '.join(self.sized_form.sizes)} (or give E_M)"
-            unknown = sorted(set(names) - set(self.sized_form.sizes))
-            require(not unknown, rule, ", ".join(unknown))
+            unknown_sizes = sorted(set(names) - set(self.sized_form.sizes))
+            require(not unknown_sizes, rule, ", ".join(unknown_sizes))
             index = np.array([self.sized_form.sizes.index(name) for name in names], dtype=np.intp)
             return self.sized_form.model(index, b)(theta)
         rule = "the table must have a column size or E_M"

@@ -159,11 +159,11 @@ def _power_jacobian(e_m: Floats, b: Floats, phi: Floats) -> Sequence[Floats]:
 
 
 def _stretched_slopes(b: Floats, rate: Floats, stretch: Floats) -> Sequence[Floats]:
-    scaled = rate * (b - 1)
-    power = scaled**stretch
-    left = np.exp(-power)
-    log = np.log(np.where(scaled > 0, scaled, 1.0))  # times a power that is 0 there
-    return left * power * stretch / rate, left * power * log
+    scaled_loops = rate * (b - 1)
+    power = scaled_loops**stretch
+    share_to_come = np.exp(-power)
+    log = np.log(np.where(scaled_loops > 0, scaled_loops, 1.0))  # times a power that is 0 there
+    return share_to_come * power * stretch / rate, share_to_come * power * log
 
 
 _EXPONENT = Parameter("exponent", 0.01, 10, (0.1, 0.5, 2.0), is_log=True)

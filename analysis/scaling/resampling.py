@@ -58,11 +58,11 @@ class Uncertainty:
             trace = squares @ np.diagonal(self.remainder)
         else:
             members = (self.clusters[:, None] == np.unique(self.clusters)).astype(float)
-            grouped = [
+            cluster_sums = [
                 members.T @ (part[:, None] * self.remainder * part) @ members for part in parts.T
             ]
-            total = np.array([(matrix**2).sum() for matrix in grouped])
-            trace = np.array([np.trace(matrix) for matrix in grouped])
+            total = np.array([(matrix**2).sum() for matrix in cluster_sums])
+            trace = np.array([np.trace(matrix) for matrix in cluster_sums])
         is_varying = total > 0  # else a constant, which has no error to know
         degrees = np.where(is_varying, trace**2 / np.where(is_varying, total, 1.0), np.inf)
         return np.asarray(np.maximum(degrees, 1.0))
@@ -79,8 +79,8 @@ class Uncertainty:
             level: share of intervals that should hold the truth, as 0.95.
         """
         tail = (1 - level) / 2
-        widen = stats.t.ppf(1 - tail, self.degrees_of_freedom(gradients))
-        spread = widen * resampled.std(axis=0)
+        quantile = stats.t.ppf(1 - tail, self.degrees_of_freedom(gradients))
+        spread = quantile * resampled.std(axis=0)
         return estimates - spread, estimates + spread
 
 
@@ -130,20 +130,20 @@ def resample(
     rows = jacobian[0][observations.cells] / observations.scale[:, None] * root
     inverse = np.linalg.pinv(rows.T @ rows)
     remainder = np.eye(len(z)) - rows @ inverse @ rows.T
-    enlarged = _enlarge(remainder, z, clusters)
+    enlarged_fit = _enlarge(remainder, z, clusters)
     generator = np.random.default_rng(seed)
     n_clusters = int(clusters.max()) + 1
     values = np.array([-1.0, 1.0]) if n_clusters >= FEW_CLUSTERS else _WEBB
     signs = generator.choice(values, size=(n_resamples, n_clusters))[:, clusters]
-    resampled = Observations(
-        expected[:, observations.cells] + signs * enlarged.residuals * observations.scale,
+    resampled_runs = Observations(
+        expected[:, observations.cells] + signs * enlarged_fit.residuals * observations.scale,
         observations.weights,
         observations.scale,
         observations.cells,
     )
     start = np.repeat(theta[None], n_resamples, axis=0)
-    draws = solve(model, resampled, start, *bounds, loss=loss, tolerance=1e-6).theta
-    return Uncertainty(theta, draws, rows @ inverse, enlarged.remainder, clusters)
+    draws = solve(model, resampled_runs, start, *bounds, loss=loss, tolerance=1e-6).theta
+    return Uncertainty(theta, draws, rows @ inverse, enlarged_fit.remainder, clusters)
 
 
 @dataclass(frozen=True)
@@ -154,13 +154,13 @@ class _Enlarged:
 
 def _enlarge(remainder: Floats, z: Floats, clusters: Indices) -> _Enlarged:
     """Undo, cluster by cluster, what the fit took out of the residuals."""
-    residuals, scaled = z.copy(), remainder.copy()
+    residuals, enlarged_remainder = z.copy(), remainder.copy()
     for cluster in range(int(clusters.max()) + 1):
         members = np.flatnonzero(clusters == cluster)
         values, vectors = np.linalg.eigh(remainder[np.ix_(members, members)])
         # a direction that the fit follows wholly has no residual to enlarge
         factor = (vectors * np.maximum(values, 1e-3) ** -0.5) @ vectors.T
         residuals[members] = factor @ residuals[members]
-        scaled[members] = factor @ scaled[members]
-        scaled[:, members] = scaled[:, members] @ factor
-    return _Enlarged(residuals, scaled)
+        enlarged_remainder[members] = factor @ enlarged_remainder[members]
+        enlarged_remainder[:, members] = enlarged_remainder[:, members] @ factor
+    return _Enlarged(residuals, enlarged_remainder)

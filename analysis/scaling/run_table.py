@@ -242,8 +242,8 @@ def _numbers(column: pd.Series, name: str) -> pd.Series:
     return values
 
 
-def _rule(holds: bool, rule: str, came: object) -> None:
+def _rule(holds: bool, rule: str, value: object) -> None:
     try:
-        require(holds, rule, came)
+        require(holds, rule, value)
     except ValueError as error:
         raise RunTableError(str(error)) from None

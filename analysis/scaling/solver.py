@@ -88,8 +88,8 @@ def losses(z: Floats, loss: str) -> tuple[Floats, Floats]:
         return 2 * HUBER_CORNER**2 * (root - 1), 1 / root
     size = np.abs(z)
     weight = np.minimum(1.0, HUBER_CORNER / np.maximum(size, HUBER_CORNER))
-    near = np.minimum(size, HUBER_CORNER)
-    return near * (2 * size - near), weight
+    inner_size = np.minimum(size, HUBER_CORNER)
+    return inner_size * (2 * size - inner_size), weight
 
 
 def total_loss(expected: Floats, observations: Observations, loss: str) -> Floats:
@@ -211,8 +211,8 @@ def _residuals(expected: Floats, observations: Observations, loss: str) -> tuple
 
 
 def _curvature(jacobian: Floats, cell_weights: Floats) -> Floats:
-    weighted = jacobian * cell_weights[:, :, None]
-    return np.asarray(np.matmul(jacobian.transpose(0, 2, 1), weighted))
+    weighted_jacobian = jacobian * cell_weights[:, :, None]
+    return np.asarray(np.matmul(jacobian.transpose(0, 2, 1), weighted_jacobian))
 
 
 def _normal_equations(

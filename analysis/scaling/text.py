@@ -68,12 +68,12 @@ def describe(fit: DescribedFit) -> str:
         section("Fit", _fit_lines(fit)),
         section("Parameters", _parameter_lines(best)),
     ]
-    correlated = _correlation_lines(best)
-    if correlated:
-        parts.append(section(f"Correlations above {CORRELATED:g}", correlated))
-    ceilings = _ceiling_lines(best)
-    if ceilings:
-        parts.append(section("Ceilings", ceilings))
+    correlations = _correlation_lines(best)
+    if correlations:
+        parts.append(section(f"Correlations above {CORRELATED:g}", correlations))
+    ceiling_lines = _ceiling_lines(best)
+    if ceiling_lines:
+        parts.append(section("Ceilings", ceiling_lines))
     parts += [
         section("Forms", _form_lines(fit)),
         section("Verdict", [fit.verdict], wrap=True),
@@ -178,8 +178,8 @@ def _correlation_lines(fit: FormFit) -> list[str]:
         for j in range(i)
         if abs(matrix[i, j]) > CORRELATED
     ]
-    ordered = sorted(pairs, key=lambda pair: -abs(pair[0]))
-    return [f"C({first}, {second}) = {value:+.3f}" for value, first, second in ordered]
+    strongest_first = sorted(pairs, key=lambda pair: -abs(pair[0]))
+    return [f"C({first}, {second}) = {value:+.3f}" for value, first, second in strongest_first]
 
 
 def _ceiling_lines(fit: FormFit) -> list[str]:

@@ -77,7 +77,7 @@ def test_one_size_alone_has_a_law_but_no_joint_law(runs):
     assert "one size has nothing to reach" in text_of_answers
 
 
-def test_the_report_says_it_all(answers):
+def test_the_text_says_it_all(answers):
     text_of_answers = describe(answers)
     for part in ("tiny reaches medium at b = 1", "FLOPs for a training", "phi   :", "half-life"):
         assert part in text_of_answers

@@ -33,10 +33,10 @@ def test_a_model_that_keeps_its_peak_has_no_half_life():
 
 def test_models_are_fitted_together_as_alone_whatever_their_lengths():
     curves = [noisy_curve(FALLS), noisy_curve(KEEPS)[:30], noisy_curve(FALLS, rng=2)]
-    together = fit_curves(curves, [5, 15, 5])
+    table = fit_curves(curves, [5, 15, 5])
     for index, (values, b) in enumerate(zip(curves, [5, 15, 5], strict=True)):
-        alone = fit_curves([values], [b]).iloc[0]
-        assert together.iloc[index].to_numpy(float) == pytest.approx(alone.to_numpy(float))
+        row_alone = fit_curves([values], [b]).iloc[0]
+        assert table.iloc[index].to_numpy(float) == pytest.approx(row_alone.to_numpy(float))
 
 
 def test_a_curve_of_too_few_loops_is_left_open():
@@ -45,13 +45,13 @@ def test_a_curve_of_too_few_loops_is_left_open():
 
 
 def test_slopes_are_those_of_the_curve():
-    at = np.array([[1.0, 2.5, np.log(0.5), np.log(0.8), 1.0, np.log(0.15), 7.3]])
+    parameters = np.array([[1.0, 2.5, np.log(0.5), np.log(0.8), 1.0, np.log(0.15), 7.3]])
     model = loop_curves._model(LOOPS)
-    exact = model(at)[1][0]
+    exact = model(parameters)[1][0]
     for index in range(7):
         step = np.zeros((1, 7))
         step[0, index] = 1e-6
-        slope = (model(at + step)[0] - model(at - step)[0])[0] / 2e-6
+        slope = (model(parameters + step)[0] - model(parameters - step)[0])[0] / 2e-6
         assert exact[:, index] == pytest.approx(slope, rel=1e-5, abs=1e-7)
 
 

@@ -127,8 +127,8 @@ def test_a_claim_says_what_it_misses(claim):
         runs = [replace(run, training={}) for run in STUDY.study()]
     else:
         runs = [run for run in STUDY.study() if plant.is_left(run)]
-    for left in (runs, []):
-        finding = finding_of(left, claim)
+    for runs_left in (runs, []):
+        finding = finding_of(runs_left, claim)
         assert finding.verdict is Verdict.MISSING
         assert finding.detail.startswith("needs ")
         assert np.isnan([finding.estimate, finding.low, finding.high]).all()
@@ -147,9 +147,9 @@ def test_partial_studies_are_judged_as_far_as_they_go(n_loops):
     by_claim = {finding.claim: finding for finding in judge(runs)}
     assert by_claim["medium-degrades"].verdict is Verdict.MISSING
     assert any(f.verdict is not Verdict.MISSING for f in by_claim.values()) == (n_loops > 0)
-    beyond = by_claim["small-keeps-quality"]
-    assert (beyond.verdict is not Verdict.MISSING) == (n_loops == 24)
-    assert n_loops < 24 or "loop 24" in beyond.detail
+    finding_beyond = by_claim["small-keeps-quality"]
+    assert (finding_beyond.verdict is not Verdict.MISSING) == (n_loops == 24)
+    assert n_loops < 24 or "loop 24" in finding_beyond.detail
 
 
 def test_runs_that_never_learned_are_left_out_and_counted():
@@ -171,20 +171,22 @@ def test_runs_that_never_learned_are_left_out_and_counted():
 
 
 def test_the_recipe_with_most_runs_is_judged():
-    short = STUDY.but(bits=lambda config: 1.0).study(seeds=(1, 2), variants=({"steps": 100},))
-    finding = judge([*short, *STUDY.study()])[0]
+    shorter_runs = STUDY.but(bits=lambda config: 1.0).study(
+        seeds=(1, 2), variants=({"steps": 100},)
+    )
+    finding = judge([*shorter_runs, *STUDY.study()])[0]
     assert finding.verdict is Verdict.SUPPORTED
     assert "24 of other recipes left out" in finding.detail
 
 
 def test_a_model_that_diverged_counts_against_what_keeps():
     runs = STUDY.study(sizes=("small",))
-    broken = [
+    diverged_runs = [
         replace(run, loops={**run.loops, "nmse": [*run.loops["nmse"][:40], *[float("inf")] * 10]})
         for run in runs
     ]
     (claim,) = [claim for claim in CLAIMS if claim.slug == "small-keeps-quality"]
-    assert finding_of(broken, claim).verdict is Verdict.CONTRADICTED
+    assert finding_of(diverged_runs, claim).verdict is Verdict.CONTRADICTED
 
 
 @settings(max_examples=10)
@@ -195,11 +197,11 @@ def test_a_model_that_diverged_counts_against_what_keeps():
 )
 def test_order_and_ids_say_nothing_and_intervals_hold_their_estimate(order, seed, noise):
     runs = STUDY.but(noise=noise).study(rng=seed)
-    shuffled = [replace(run, run_id=f"other-{index}") for index, run in enumerate(runs)]
-    shuffled += shuffled[:5]
-    order.shuffle(shuffled)
+    shuffled_runs = [replace(run, run_id=f"other-{index}") for index, run in enumerate(runs)]
+    shuffled_runs += shuffled_runs[:5]
+    order.shuffle(shuffled_runs)
     table = findings_table(judge(runs))
-    assert table.equals(findings_table(judge(shuffled)))
+    assert table.equals(findings_table(judge(shuffled_runs)))
     ends = table[["low", "estimate", "high"]].to_numpy()
     assert (np.diff(ends, axis=1) >= -1e-9 * abs(ends[:, 1:])).all()
 

@@ -111,8 +111,8 @@ def test_noise_leaves_a_hypothesis_undecided(claim):
 def test_a_hypothesis_says_what_it_misses(claim):
     plant = PLANTS[claim.slug]
     runs = plant.holds.study(**plant.study)
-    for left in ([run for run in runs if plant.is_left(run)], []):
-        finding = finding_of(left, claim)
+    for runs_left in ([run for run in runs if plant.is_left(run)], []):
+        finding = finding_of(runs_left, claim)
         assert finding.verdict is Verdict.MISSING
         assert finding.detail.startswith("needs ")
 
@@ -220,10 +220,10 @@ def test_equal_steps_and_equal_flops_that_disagree_leave_a_hypothesis_open():
 def test_order_and_ids_say_nothing(order, seed):
     variants = (*STEPS[:2], {"b_draw": "uniform"})
     runs = HELPED.but(noise=0.2).study(variants=variants, rng=seed, bs=(1, 5, 15, 30))
-    shuffled = [replace(run, run_id=f"other-{index}") for index, run in enumerate(runs)]
-    order.shuffle(shuffled)
+    shuffled_runs = [replace(run, run_id=f"other-{index}") for index, run in enumerate(runs)]
+    order.shuffle(shuffled_runs)
     assert findings_table(judge(runs, HYPOTHESES)).equals(
-        findings_table(judge(shuffled, HYPOTHESES))
+        findings_table(judge(shuffled_runs, HYPOTHESES))
     )
 
 

@@ -72,7 +72,7 @@ def fit_run(client):
     return run
 
 
-def test_the_command_reports(fitted_database):
+def test_the_command_prints_the_text(fitted_database):
     for part in ("Runs", "Law", "Joint law of size and loops", "Loops for size", "Verdict"):
         assert f"[[{part}]]" in fitted_database[1]
     assert "champion is version 1, the first" in fitted_database[1]
@@ -199,18 +199,18 @@ def test_mixed_recipes_are_refused_unless_chosen(run, planted_store):
 
 def test_the_run_that_launched_it_holds_the_fit(run, planted_store, monkeypatch):
     monkeypatch.setattr(answer_files, "save", without_rendering)
-    launched = planted_store.create_run(os.environ["MLFLOW_EXPERIMENT_ID"]).info.run_id
-    monkeypatch.setenv("MLFLOW_RUN_ID", launched)
+    launching_run_id = planted_store.create_run(os.environ["MLFLOW_EXPERIMENT_ID"]).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", launching_run_id)
     options = ("--sizes", "tiny,small", "--measure", "median", "--register", "false")
     code, lines = run(fit_command, "--form", "power", *options, *QUICK)
     assert code == 0, lines
-    after = planted_store.get_run(launched)
-    assert after.info.run_name == "fit_scaling"
-    assert after.data.tags["looped.kind"] == "fit"
-    assert after.data.params["law.sizes"] == "tiny,small"
-    assert "E_M b^phi" in after.data.tags["mlflow.note.content"]
+    run_after = planted_store.get_run(launching_run_id)
+    assert run_after.info.run_name == "fit_scaling"
+    assert run_after.data.tags["looped.kind"] == "fit"
+    assert run_after.data.params["law.sizes"] == "tiny,small"
+    assert "E_M b^phi" in run_after.data.tags["mlflow.note.content"]
     # the planted median is 0.66 bits above the mean
-    assert after.data.metrics["law/E_M.tiny"] > E_M["tiny"] + 0.4
+    assert run_after.data.metrics["law/E_M.tiny"] > E_M["tiny"] + 0.4
 
 
 @pytest.mark.parametrize(

@@ -123,12 +123,12 @@ def test_only_plateaued_runs_are_drawn_too(call, store):
 
 
 def test_nothing_to_report_is_one_line_and_the_launcher_knows(call, store, monkeypatch):
-    launched = store.create_run(os.environ["MLFLOW_EXPERIMENT_ID"]).info.run_id
-    monkeypatch.setenv("MLFLOW_RUN_ID", launched)
+    launching_run_id = store.create_run(os.environ["MLFLOW_EXPERIMENT_ID"]).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", launching_run_id)
     code, lines = call(report)
     assert code == 1
     assert lines == ["report: the experiment must hold finished trainings, got none"]
-    assert "must hold finished" in store.get_run(launched).data.tags["looped.reason"]
+    assert "must hold finished" in store.get_run(launching_run_id).data.tags["looped.reason"]
 
 
 @pytest.mark.parametrize(
@@ -149,6 +149,6 @@ def test_style_and_page_are_installed():
     root = Path(__file__).parents[2]
     setup = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]
     assert "analysis*" in setup["packages"]["find"]["include"]
-    shipped = set(setup["package-data"]["analysis.report"])
-    beside = {path.name for path in (root / "analysis/report").iterdir() if path.is_file()}
-    assert shipped == {name for name in beside if not name.endswith(".py")}
+    shipped_files = set(setup["package-data"]["analysis.report"])
+    files_beside = {path.name for path in (root / "analysis/report").iterdir() if path.is_file()}
+    assert shipped_files == {name for name in files_beside if not name.endswith(".py")}

@@ -42,8 +42,8 @@ def predict(folder, script, **environment):
         check=True,
     )
     predictions = pd.read_csv(folder / "predictions.csv")
-    before = pd.read_csv(folder / "law_predictions.csv")
-    pd.testing.assert_frame_equal(predictions, before, rtol=1e-6)
+    predictions_then = pd.read_csv(folder / "law_predictions.csv")
+    pd.testing.assert_frame_equal(predictions, predictions_then, rtol=1e-6)
     return Path(process.stdout.split()[-1])
 
 

@@ -68,15 +68,15 @@ def test_replicas_of_one_b_have_a_time():
 
 
 def test_the_front_leaves_out_what_a_cheaper_cell_equals():
-    planted = planted_report.runs()
+    runs = planted_report.runs()
     # small at b = 1 costs more than tiny at b = 5, and now is worse
-    worse = [
+    changed_runs = [
         planted_report.run("small", 1, run.config.seed, bits=1.5)
         if (run.config.size, run.config.b) == ("small", 1)
         else run
-        for run in planted
+        for run in runs
     ]
-    exhibit = pareto.exhibit(subject_of(worse))
+    exhibit = pareto.exhibit(subject_of(changed_runs))
     table = exhibit.table.set_index(["size", "b"])
     assert not table.loc[("small", 1), "train_front"]
     assert table.loc[("tiny", 5), "train_front"]

@@ -79,8 +79,8 @@ def test_every_figure_has_its_files_and_caption(report_folder):
 
 def test_the_same_runs_give_the_same_bytes(report_folder, tmp_path, monkeypatch):
     folder, _ = report_folder
-    shuffled = random.Random(3).sample(RUNS, len(RUNS))
-    assert shuffled != RUNS
+    shuffled_runs = random.Random(3).sample(RUNS, len(RUNS))
+    assert shuffled_runs != RUNS
     save = Figure.savefig
 
     def without_png(figure, path, **options):
@@ -88,12 +88,12 @@ def test_the_same_runs_give_the_same_bytes(report_folder, tmp_path, monkeypatch)
             save(figure, path, **options)
 
     monkeypatch.setattr(Figure, "savefig", without_png)
-    write(tmp_path, shuffled)
-    compared = [path for path in folder.rglob("*.*") if path.suffix != ".png"]
-    assert len(compared) > 2 * len(FIGURES)
-    for path in compared:
-        again = tmp_path / path.relative_to(folder)
-        assert path.read_bytes() == again.read_bytes(), path.name
+    write(tmp_path, shuffled_runs)
+    first_paths = [path for path in folder.rglob("*.*") if path.suffix != ".png"]
+    assert len(first_paths) > 2 * len(FIGURES)
+    for path in first_paths:
+        second_path = tmp_path / path.relative_to(folder)
+        assert path.read_bytes() == second_path.read_bytes(), path.name
 
 
 def test_a_table_holds_what_its_figure_shows(report_folder):
@@ -105,9 +105,9 @@ def test_the_page_refers_to_nothing_outside(page):
     parsed_page = Page(page)
     inside_links = [link for link in parsed_page.links if link.startswith("#")]
     assert {link[1:] for link in inside_links} <= parsed_page.ids
-    outside = set(parsed_page.links) - set(inside_links)
-    assert len(outside) == len(FIGURES)
-    assert all(link.startswith("data:image/svg+xml;base64,") for link in outside)
+    outside_links = set(parsed_page.links) - set(inside_links)
+    assert len(outside_links) == len(FIGURES)
+    assert all(link.startswith("data:image/svg+xml;base64,") for link in outside_links)
     assert "script" not in parsed_page.tags and "link" not in parsed_page.tags
     assert not re.search(r"url\(|@import", page)
     assert "default-src 'none'" in page
@@ -169,20 +169,20 @@ def contrast(ink, paper):
 @pytest.mark.skipif(not browser.BINARY, reason="no chromium or google-chrome is installed")
 @pytest.mark.parametrize("is_dark", [False, True])
 def test_a_browser_shows_all_of_it_and_asks_nobody(page, tmp_path, is_dark):
-    console, observed = browser.look(page, tmp_path, is_dark)
+    console, page_facts = browser.look(page, tmp_path, is_dark)
     assert console == []
-    assert len(observed["pictures"]) == len(FIGURES) and min(observed["pictures"]) > 300
-    assert observed["asked"] == []
-    assert contrast(observed["ink"], observed["paper"]) > 10
-    assert (observed["paper"] == "rgb(255, 255, 255)") is not is_dark
-    assert observed["overflow"] <= 0
+    assert len(page_facts["pictures"]) == len(FIGURES) and min(page_facts["pictures"]) > 300
+    assert page_facts["asked"] == []
+    assert contrast(page_facts["ink"], page_facts["paper"]) > 10
+    assert (page_facts["paper"] == "rgb(255, 255, 255)") is not is_dark
+    assert page_facts["overflow"] <= 0
 
 
 @pytest.mark.skipif(not browser.BINARY, reason="no chromium or google-chrome is installed")
 def test_the_browser_would_tell(tmp_path):
-    broken = '<img src="http://127.0.0.1:9/x.png"><img src="data:image/png;base64,AAAA">'
+    broken_images = '<img src="http://127.0.0.1:9/x.png"><img src="data:image/png;base64,AAAA">'
     policy = """<meta http-equiv="Content-Security-Policy" content="default-src 'none'">"""
-    text = f"<!DOCTYPE html><html><head>{policy}</head><body>{broken}</body></html>"
-    console, observed = browser.look(text, tmp_path)
+    text = f"<!DOCTYPE html><html><head>{policy}</head><body>{broken_images}</body></html>"
+    console, page_facts = browser.look(text, tmp_path)
     assert any("Content Security Policy" in line for line in console)
-    assert observed["pictures"] == [0, 0]
+    assert page_facts["pictures"] == [0, 0]

@@ -25,8 +25,10 @@ def test_each_size_is_a_line_through_the_means_of_its_seeds(exhibit):
         assert bs == list(by_b)
         assert errors == pytest.approx([0.25**bits for bits in by_b.values()])
         seeds = xs_and_ys(axes, f"_{size}, seeds")[1]
-        planted = [0.25 ** (bits + away) for bits in by_b.values() for away in (-0.1, 0, 0.1)]
-        assert sorted(seeds) == pytest.approx(sorted(planted))
+        planted_errors = [
+            0.25 ** (bits + away) for bits in by_b.values() for away in (-0.1, 0, 0.1)
+        ]
+        assert sorted(seeds) == pytest.approx(sorted(planted_errors))
     assert lines(axes)["tiny"].get_marker() != lines(axes)["small"].get_marker()
     assert lines(axes)["tiny"].get_linestyle() != lines(axes)["small"].get_linestyle()
 
@@ -103,7 +105,7 @@ def test_one_seed_has_no_interval():
 
 
 def test_runs_that_nobody_evaluated_are_counted():
-    short = planted_report.run("small", 10, 4, n_loops=3)
-    exhibit = performance.exhibit(subject_of([*planted_report.runs(), short]))
+    unevaluated_run = planted_report.run("small", 10, 4, n_loops=3)
+    exhibit = performance.exhibit(subject_of([*planted_report.runs(), unevaluated_run]))
     assert len(exhibit.table) == 18
     assert exhibit.lacks[0].startswith("errors: 1 of 19 runs are not evaluated")

@@ -65,12 +65,14 @@ def test_only_finished_trainings_that_none_supersedes_are_read(store, experiment
 
 
 def test_runs_that_nobody_evaluated_are_left_out_and_counted(store, experiment):
-    short = log_training(store, experiment, planted_study.replace(CONFIG, b=15), 2.0, n_loops=9)
+    unevaluated_id = log_training(
+        store, experiment, planted_study.replace(CONFIG, b=15), 2.0, n_loops=9
+    )
     with pytest.raises(SelectionError, match="got 1 finished, none evaluated"):
         select(read_runs(store, experiment))
     run_id = log_training(store, experiment, CONFIG, 2.0)
     selection = select(read_runs(store, experiment))
-    assert [run.run_id for run in selection.runs] == [run_id] != [short]
+    assert [run.run_id for run in selection.runs] == [run_id] != [unevaluated_id]
     assert "1 not evaluated" in selection.account
 
 

@@ -9,6 +9,7 @@ import planted_study
 import pytest
 from planted_study import E_M, TRUTH
 
+import analysis.scaling
 from analysis.scaling.choice import PLAUSIBLE_WITHIN
 from analysis.scaling.fit import FitStatus, RunTableError, fit_scaling
 from analysis.scaling.forms import FORMS
@@ -211,7 +212,7 @@ def test_forms_that_the_runs_cannot_carry_are_left_out_with_the_reason():
     assert "needs runs of 2 sizes" in fit_of_one_size.skipped_forms["logarithmic/of_E_M"]
 
 
-def test_the_report_holds_what_was_found():
+def test_the_text_holds_the_law_and_every_form():
     fit = fit_scaling(planted_study.table_of_runs(noise=0.08))
     text = fit.report()
     for part in ("[[Law]]", "[[Fit]]", "[[Parameters]]", "[[Forms]]", "[[Verdict]]", fit.best_form):
@@ -293,3 +294,7 @@ def test_the_law_needs_neither_mlflow_nor_torch():
         "assert not {'mlflow', 'torch', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_error_is_caught_by_its_older_name():
+    assert analysis.scaling.PointsError is RunTableError

@@ -37,21 +37,21 @@ def test_at_one_loop_every_form_is_the_base_model_exactly(name, data, e_m):
 @given(data=st.data(), e_m=st.floats(0.1, 6), b=st.floats(1, 60))
 def test_jacobians_are_the_slopes(name, data, e_m, b):
     form = FORMS[name]
-    at = np.array([e_m, *data.draw(interior_of(form))])
-    exact = form.jacobian(at[0], b, *at[1:])
+    parameters = np.array([e_m, *data.draw(interior_of(form))])
+    exact = form.jacobian(parameters[0], b, *parameters[1:])
     for index, slope in enumerate(exact):
-        step = np.zeros(len(at))
-        step[index] = 1e-6 * max(1, abs(at[index]))
-        high, low = (form(*np.insert(at + sign * step, 1, b)) for sign in (1, -1))
+        step = np.zeros(len(parameters))
+        step[index] = 1e-6 * max(1, abs(parameters[index]))
+        high, low = (form(*np.insert(parameters + sign * step, 1, b)) for sign in (1, -1))
         assert slope == pytest.approx((high - low) / (2 * step[index]), rel=1e-4, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data(), e_m=st.floats(0, 60), bs=st.tuples(st.floats(1, 1e4), st.floats(1, 1e4)))
 def test_more_loops_are_never_worse(name, data, e_m, bs):
-    form, (few, many) = FORMS[name], sorted(bs)
+    form, (low_b, high_b) = FORMS[name], sorted(bs)
     parameters = data.draw(parameters_of(form))
-    low, high = form(e_m, few, *parameters), form(e_m, many, *parameters)
+    low, high = form(e_m, low_b, *parameters), form(e_m, high_b, *parameters)
     assert high >= low - 1e-9 * (1 + abs(low))
 
 

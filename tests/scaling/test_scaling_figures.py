@@ -64,10 +64,10 @@ def test_held_out_predictions_are_against_what_was_measured(fit):
 
 
 def test_each_form_has_a_bar(fit):
-    left = figures.forms(fit).axes[0]
-    widths = [bar.get_width() for bar in left.patches]
+    left_panel = figures.forms(fit).axes[0]
+    widths = [bar.get_width() for bar in left_panel.patches]
     assert widths == pytest.approx(list(fit.comparison["delta"].iloc[::-1]))
-    assert [text.get_text() for text in left.get_yticklabels()] == ["power", LAW]
+    assert [text.get_text() for text in left_panel.get_yticklabels()] == ["power", LAW]
 
 
 def test_costs_show_the_front(fit):
