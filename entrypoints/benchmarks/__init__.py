@@ -1,1 +1,6 @@
-"""What the benchmark measures, a module for each part."""
+"""What the command ``benchmark`` measures with, and a few programs run by hand.
+
+``parts`` has a module for each part; ``workbench``, ``timing`` and ``commands`` are what the parts
+share; ``results``, ``growth``, ``drawing`` and ``log`` make something of the figures. By hand run
+``grid_scale``, ``law_coverage``, ``law_speed`` and ``training_curves``.
+"""

@@ -35,13 +35,10 @@ def exponent(xs: Sequence[float], costs: Sequence[float]) -> Exponent:
     """
     upper = upper_half(xs)
     x, cost = (np.log(np.asarray(values, dtype=np.float64)[upper]) for values in (xs, costs))
-    centred = x - x.mean()
-    slope = float(centred @ cost / (centred @ centred))
     if len(x) < 3:
-        return Exponent(slope, math.inf)
-    left_over = cost - cost.mean() - slope * centred
-    variance = float(left_over @ left_over) / (len(x) - 2)
-    return Exponent(slope, math.sqrt(variance / float(centred @ centred)))
+        return Exponent(float(np.polyfit(x, cost, 1)[0]), math.inf)
+    (slope, _), covariance = np.polyfit(x, cost, 1, cov=True)
+    return Exponent(float(slope), math.sqrt(covariance[0, 0]))
 
 
 def line(xs: Sequence[float], costs: Sequence[float]) -> Line:
