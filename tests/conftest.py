@@ -83,7 +83,7 @@ def planted_database(empty_database, tmp_path_factory):
     shutil.copy(empty_database, folder / "mlflow.db")
     client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
     experiment_id = client.create_experiment("planted", (folder / "artifacts").as_uri())
-    planted_study.log_study(client, experiment_id, planted_study.points(noise=0.05))
+    planted_study.log_study(client, experiment_id, planted_study.table_of_runs(noise=0.05))
     return folder / "mlflow.db", experiment_id
 
 

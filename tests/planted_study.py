@@ -56,9 +56,6 @@ def table_of_runs(
     return pd.DataFrame(rows)
 
 
-points = table_of_runs  # as conftest.py calls it
-
-
 def loop_curve(config, bits):
     """E after each loop of a model that reaches ``bits`` at its b and loses some of it beyond."""
     loops = np.arange(1, 51.0)

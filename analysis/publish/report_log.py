@@ -47,9 +47,7 @@ def log_report(
     for section in report.sections:
         for finding in (*section.findings, *section.hypotheses):
             tags[f"claim.{section.subject.slug}.{finding.claim}"] = finding.verdict.value
-    metrics = [
-        entities.Metric(name, value, time_ms, 0) for name, value in counts(report).items()
-    ]
+    metrics = [entities.Metric(name, value, time_ms, 0) for name, value in counts(report).items()]
     client.log_batch(
         run_id,
         metrics=metrics,
