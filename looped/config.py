@@ -4,7 +4,6 @@ Symbols: ``b`` is the trained loop count and ``loop_window`` is T of Yang et al.
 (arXiv:2311.12424); ``n_examples`` is the N in-context examples of a prompt.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -20,17 +19,13 @@ from looped.rules import (
     setting,
 )
 from looped.sizes import PROMPTS, SIZES, ModelConfig
-from looped.task_kinds import TASK_KINDS, TASK_SETTINGS, TaskKind, task_setting
+from looped.task_kinds import TASK_KINDS, TaskKind, task_setting
 
 INITS = ("lecun", "gpt2", "pytorch")
 PRECISIONS = ("auto", "fp32", "bf16")
 DEVICES = ("auto", "cpu", "cuda")
 KERNELS = ("auto", "fused", "off")
 DEFAULT_LOOP_WINDOW = 15
-
-TASK_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    name: kind.setting_names for name, kind in TASK_KINDS.items()
-}
 
 
 @dataclass(frozen=True, init=False)
@@ -71,8 +66,6 @@ class TaskConfig:
         for setting_name, value in self.__dict__.get("settings", ()):
             if setting_name == name:
                 return value
-        if name in TASK_SETTINGS:
-            return None
         raise AttributeError(f"{type(self).__name__} has no {name}")
 
     @property

@@ -127,7 +127,6 @@ class NoisyLinearRegression(LinearRegression):
 
     def __init__(self, config: TaskConfig) -> None:
         super().__init__(config)
-        assert config.noise_std is not None
         self.noise_variance = config.noise_std**2 / (1 + config.noise_std**2)
 
     def evaluate(
@@ -140,7 +139,6 @@ class SparseLinearRegression(LinearRegression):
     """y = w.x / sqrt(k), where k = ``sparsity`` entries of w are N(0, 1) and the rest 0."""
 
     def draw(self, draws: Draws, batch: int) -> Float[Tensor, "batch dim"]:
-        assert self.config.sparsity is not None
         # The k smallest of d uniform numbers are a uniformly drawn subset.
         order = draws.uniform(batch, self.n_dims).argsort(dim=1)
         mask = torch.zeros(batch, self.n_dims, device=draws.device)
@@ -160,7 +158,6 @@ class DecisionTree(Task):
     def draw(
         self, draws: Draws, batch: int
     ) -> tuple[Int[Tensor, "batch node"], Float[Tensor, "batch leaf"]]:
-        assert self.config.tree_depth is not None
         n_leaves = 2**self.config.tree_depth
         return draws.integers(self.n_dims, batch, n_leaves - 1), draws.normal(batch, n_leaves)
 
@@ -170,7 +167,6 @@ class DecisionTree(Task):
         xs: Float[Tensor, "batch point dim"],
     ) -> Float[Tensor, "batch point"]:
         coordinates, leaves = params
-        assert self.config.tree_depth is not None
         node = torch.zeros(xs.shape[:2], dtype=torch.long, device=xs.device)
         for _ in range(self.config.tree_depth):
             asked_coordinate = coordinates.gather(1, node)
@@ -188,7 +184,6 @@ class ReLUNetwork(Task):
     def draw(
         self, draws: Draws, batch: int
     ) -> tuple[Float[Tensor, "batch hidden dim"], Float[Tensor, "batch hidden"]]:
-        assert self.config.n_hidden is not None
         hidden = self.config.n_hidden
         return draws.normal(batch, hidden, self.n_dims), draws.normal(batch, hidden)
 
@@ -210,15 +205,16 @@ TASKS: dict[str, type[Task]] = {
     "decision_tree": DecisionTree,
     "relu_network": ReLUNetwork,
 }
+"""How each of ``TASK_KINDS`` draws its functions."""
 
 
 def make_task(name: str, n_dims: int, **options: Any) -> Task:
     """Build a function class by name.
 
     Args:
-        name: one of ``TASKS``.
+        name: one of ``TASK_KINDS``.
         n_dims: length of an x.
-        options: the settings of that task (``config.TASK_OPTIONS``).
+        options: the settings of that task (``TASK_KINDS[name].settings``).
 
     Raises:
         ValueError: unknown name, or a setting that breaks its rule.

@@ -1,9 +1,10 @@
 import torch
 from hypothesis import strategies as st
 
-from looped.config import TASK_OPTIONS, TaskConfig
+from looped.config import TaskConfig
 from looped.model import LoopedTransformer
 from looped.sizes import PROMPTS, ModelConfig, Size
+from looped.task_kinds import TASK_KINDS
 
 seeds = st.integers(0, 2**31 - 1)
 steps = st.integers(0, 2**32 - 1)
@@ -32,7 +33,7 @@ def model_configs(prompts=PROMPTS):
 
 
 @st.composite
-def task_configs(draw, names=tuple(TASK_OPTIONS)):
+def task_configs(draw, names=tuple(TASK_KINDS)):
     name, n_dims = draw(st.sampled_from(names)), draw(st.integers(1, 6))
     options = {
         "noise_std": st.floats(0.05, 3),
@@ -41,7 +42,7 @@ def task_configs(draw, names=tuple(TASK_OPTIONS)):
         "n_hidden": st.integers(1, 8),
     }
     return TaskConfig(
-        name, n_dims, **{option: draw(options[option]) for option in TASK_OPTIONS[name]}
+        name, n_dims, **{option: draw(options[option]) for option in TASK_KINDS[name].setting_names}
     )
 
 

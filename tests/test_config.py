@@ -9,9 +9,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from looped.b_draw import DISTRIBUTIONS
-from looped.config import TASK_OPTIONS, TaskConfig, TrainConfig
+from looped.config import TaskConfig, TrainConfig
 from looped.model import LoopedTransformer
 from looped.sizes import PROMPTS, SIZES, ModelConfig, Size
+from looped.task_kinds import TASK_KINDS
 
 RECORDS = {"device": "cpu", "log_every": 7, "checkpoint_seconds": 3.0}
 RECORDS |= {"kernels": "off", "checkpoint_loops": True}
@@ -118,7 +119,7 @@ INVALID = [
     *(("loop_window", came, f"loop_window {WHOLE} 1") for came in (0, -1, 2.0, True)),
     ("loop_window", 6, "loop_window must lie in [1, b=5]"),
     ("size", "huge", "size must be one of tiny, small, medium"),
-    ("task", "quadratic", f"task must be one of {', '.join(TASK_OPTIONS)}"),
+    ("task", "quadratic", f"task must be one of {', '.join(TASK_KINDS)}"),
     ("prompt", "split", "prompt must be one of joint, interleaved"),
     ("init", "zeros", "init must be one of lecun, gpt2, pytorch"),
     ("precision", "fp16", "precision must be one of auto, fp32, bf16"),
@@ -155,7 +156,7 @@ def test_a_tasks_options_are_checked_where_it_is_the_task(task, option, came, ru
     assert message_of(TaskConfig, task, 5, **wrong) == f"{rule}, got {came}"
 
 
-@pytest.mark.parametrize("task", TASK_OPTIONS)
+@pytest.mark.parametrize("task", TASK_KINDS)
 def test_sparsity_is_bounded_by_n_dims_for_sparse_linear_alone(task):
     if task == "sparse_linear":
         assert message_of(TrainConfig, task=task, n_dims=2).endswith("n_dims=2, got 3")
@@ -163,12 +164,12 @@ def test_sparsity_is_bounded_by_n_dims_for_sparse_linear_alone(task):
         assert TrainConfig(task=task, n_dims=2).task_config.n_dims == 2
 
 
-@pytest.mark.parametrize("task", TASK_OPTIONS)
+@pytest.mark.parametrize("task", TASK_KINDS)
 @pytest.mark.parametrize("option", ["noise_std", "sparsity", "tree_depth", "n_hidden"])
 def test_a_task_has_its_own_options_only(task, option):
     content = TrainConfig(task=task).task_config.content
-    assert (option in content) == (option in TASK_OPTIONS[task])
-    if option not in TASK_OPTIONS[task]:
+    assert (option in content) == (option in TASK_KINDS[task].setting_names)
+    if option not in TASK_KINDS[task].setting_names:
         rule = f"task {task} has no {option}, got {OPTIONS[option]}"
         assert message_of(TaskConfig, **content, **{option: OPTIONS[option]}) == rule
 
@@ -204,12 +205,12 @@ def test_what_decides_the_outcome_changes_the_identity_and_records_do_not(record
     assert replace(config, **{name: (CELL | RECIPE)[name]}).identity != config.identity
 
 
-@pytest.mark.parametrize("task", TASK_OPTIONS)
+@pytest.mark.parametrize("task", TASK_KINDS)
 @pytest.mark.parametrize("option", OPTIONS)
 def test_only_the_tasks_own_options_change_the_identity(task, option):
     config = TrainConfig(task=task)
     changed = replace(config, **{option: OPTIONS[option]})
-    assert (changed.identity != config.identity) == (option in TASK_OPTIONS[task])
+    assert (changed.identity != config.identity) == (option in TASK_KINDS[task].setting_names)
 
 
 @pytest.mark.usefixtures("as_users_run_it")

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -10,7 +9,6 @@ from looped.config import TaskConfig
 from looped.evaluation.baselines import baselines_for
 from looped.evaluation.held_out import held_out_batches
 from looped.records.files import write_atomically
-from looped.rules import digest
 from looped.tasks import from_config
 
 Scores = dict[str, dict[str, list[float]]]
@@ -30,7 +28,8 @@ def score_baselines(
         n_prompts: the first so many prompts of the held-out stream.
         cache: folder that keeps the scores.
     """
-    path = cache / f"baselines-{baselines_identity(task, n_examples, n_loops, n_prompts)}.json"
+    identity = task.baselines_identity(n_examples, n_loops, n_prompts)
+    path = cache / f"baselines-{identity}.json"
     if path.exists():
         scores_kept: Scores = json.loads(path.read_bytes())
         return scores_kept
@@ -44,17 +43,6 @@ def score_baselines(
     cache.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(scores).encode())
     return scores
-
-
-def baselines_identity(task: TaskConfig, n_examples: int, n_loops: int, n_prompts: int) -> str:
-    """Name what decides the scores."""
-    content: dict[str, Any] = {
-        "task": task.content,
-        "n_examples": n_examples,
-        "n_loops": n_loops,
-        "n_prompts": n_prompts,
-    }
-    return digest(content)
 
 
 def _score(errors: torch.Tensor) -> dict[str, list[float]]:

@@ -11,7 +11,6 @@ The choice follows Garg et al. (arXiv:2208.01066) and Yang et al. (arXiv:2311.12
 
 import math
 from collections.abc import Callable
-from functools import partial
 from importlib import import_module
 
 import torch
@@ -128,25 +127,9 @@ BASELINES: dict[str, Callable[..., Float[Tensor, "loop batch 1"]]] = {
 }
 """Every baseline by name; ``baselines_for`` supplies what some need besides the prompts."""
 
-_LINEAR = ("least_squares", "averaging", "nearest_neighbours", "gradient_descent")
-_RELEVANT: dict[str, tuple[str, ...]] = {
-    "linear": _LINEAR,
-    "noisy_linear": (*_LINEAR, "ridge"),
-    "sparse_linear": (*_LINEAR, "lasso"),
-    "decision_tree": ("greedy_tree", "greedy_tree_on_signs", "nearest_neighbours", "least_squares"),
-    "relu_network": ("network", "nearest_neighbours", "least_squares"),
-}
-
-BAYES: dict[str, str] = {"linear": "least_squares", "noisy_linear": "ridge"}
-"""The baseline that is the Bayes predictor of a task: none has a smaller mean squared error.
-
-That error is at least ``Task.noise_variance``, the noise in the query's own y, so that
-1/2 log2(1 / noise_variance) bits is a ceiling that no number of examples lifts.
-"""
-
 
 def baselines_for(task: Task, n_loops: int = 15) -> dict[str, Baseline]:
-    """Return the baselines that make sense for a task, by name and ready to be called.
+    """Return the baselines of a task (``TaskKind.baselines``), by name and ready to be called.
 
     Ridge has its Bayes-optimal penalty, the network as many hidden units as the task's.
     Lasso's penalty and the steps of gradient descent are tuned when first called with prompts
@@ -165,9 +148,16 @@ def baselines_for(task: Task, n_loops: int = 15) -> dict[str, Baseline]:
         times = range(1, n_loops + 1)
         return gradient_descent(xs, ys, [best_step(config, xs.shape[1] - 1, t) for t in times])
 
-    ready: dict[str, Baseline] = {"lasso": tuned_lasso, "gradient_descent": best_gradient_descent}
-    if config.noise_std is not None:
-        ready["ridge"] = partial(ridge, penalty=ridge_penalty(config))
-    if config.n_hidden is not None:
-        ready["network"] = partial(network, n_hidden=config.n_hidden)
-    return {name: ready.get(name, BASELINES[name]) for name in _RELEVANT[config.name]}
+    def bayes_ridge(xs: Tensor, ys: Tensor) -> Tensor:
+        return ridge(xs, ys, ridge_penalty(config))
+
+    def network_of_task(xs: Tensor, ys: Tensor) -> Tensor:
+        return network(xs, ys, n_hidden=config.n_hidden)
+
+    suited: dict[str, Baseline] = {
+        "lasso": tuned_lasso,
+        "gradient_descent": best_gradient_descent,
+        "ridge": bayes_ridge,
+        "network": network_of_task,
+    }
+    return {name: suited.get(name, BASELINES[name]) for name in config.kind.baselines}

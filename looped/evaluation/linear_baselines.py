@@ -89,8 +89,8 @@ def ridge_penalty(config: TaskConfig) -> float:
     As s falls to 0, ridge becomes minimum-norm least squares, the Bayes predictor of
     ``linear``.
     """
-    assert config.noise_std is not None
-    return config.noise_std**2 * config.n_dims
+    noise_std: float = config.noise_std
+    return noise_std**2 * config.n_dims
 
 
 def averaging(

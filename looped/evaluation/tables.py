@@ -22,13 +22,11 @@ from looped.evaluation.baselines import Baseline
 from looped.evaluation.held_out import PROMPTS_PER_BATCH, Floats
 from looped.evaluation.linear_baselines import TUNING_SEED, as_answer, least_squares, ridge
 from looped.model import LoopedTransformer
+from looped.task_kinds import TASK_KINDS
 from looped.tasks import HELD_OUT_SEED
 
 Table = tuple[Floats, Floats]
 """Features (row, feature) and target (row,), in their own units."""
-
-LINEAR_TASKS = ("linear", "noisy_linear", "sparse_linear")
-"""Tasks whose models have learned what a table asks of them."""
 
 RIDGE_PENALTIES = tuple(10 ** (k / 2) for k in range(-6, 7))
 """0.001 to 1000, two to the decade: what |w|^2 costs where |Xw - y|^2 costs 1."""
@@ -111,8 +109,9 @@ def check_fits(task_name: str, n_dims: int, n_examples: int, table: str) -> None
         n_examples: in-context examples N, fewer than the table's rows.
         table: one of ``TABLES``.
     """
-    if task_name not in LINEAR_TASKS:
-        rule = f"the task of a model that reads tables must be one of {', '.join(LINEAR_TASKS)}"
+    readers = [name for name, kind in TASK_KINDS.items() if kind.reads_tables]
+    if task_name not in readers:
+        rule = f"the task of a model that reads tables must be one of {', '.join(readers)}"
         raise ValueError(f"{rule}, got {task_name}")
     _read(table, n_dims, n_examples + 1)
 

@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from looped.names import Tag
 from looped.records.files import write_atomically
 
 
@@ -44,11 +45,11 @@ class Origin:
     def tags(self) -> dict[str, str]:
         """The same as tags of an MLflow run."""
         tags = {
-            "git.commit": self.commit,
-            "git.dirty": str(self.is_dirty).lower(),
-            "looped.host": self.host,
+            Tag.COMMIT: self.commit,
+            Tag.DIRTY: str(self.is_dirty).lower(),
+            Tag.HOST: self.host,
         }
-        return tags if self.grid is None else {**tags, "grid": self.grid}
+        return tags if self.grid is None else {**tags, Tag.GRID: self.grid}
 
 
 def git_state() -> tuple[str, bool | None]:

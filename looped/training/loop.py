@@ -16,6 +16,7 @@ from looped import tasks
 from looped.config import TrainConfig
 from looped.evaluation.held_out import Evaluation, evaluate
 from looped.model import LoopedTransformer
+from looped.names import Metric
 from looped.records.checkpoint import Checkpoint, load_checkpoints, save_checkpoint
 from looped.records.folder import RunFolder
 from looped.records.journal import Journal
@@ -249,11 +250,11 @@ def _sample(run: _Run, rate: float, speed: float, peak_mib: float | None) -> dic
     """Close an interval of the curve; return all that its sample holds."""
     tokens = speed * run.config.batch_size * run.config.model_config.n_tokens
     return {
-        **{f"train/{name}": value for name, value in run.curve.sample().items()},
-        "train/learning_rate": rate,
-        "speed/steps_per_s": speed,
-        "speed/tokens_per_s": tokens,
-        **({} if peak_mib is None else {"memory/peak_mib": peak_mib}),
+        **{Metric.TRAIN + name: value for name, value in run.curve.sample().items()},
+        Metric.LEARNING_RATE: rate,
+        Metric.STEPS_PER_S: speed,
+        Metric.TOKENS_PER_S: tokens,
+        **({} if peak_mib is None else {Metric.PEAK_MIB: peak_mib}),
     }
 
 

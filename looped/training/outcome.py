@@ -5,6 +5,7 @@ from typing import Any
 
 from looped.config import TrainConfig
 from looped.evaluation.held_out import Evaluation
+from looped.names import Metric, Tag
 from looped.training.curve import PLATEAU_ABOVE, TrainingCurve
 
 HELD_OUT_PROMPTS = 12_800
@@ -17,7 +18,7 @@ def facts(config: TrainConfig, outcome: Mapping[str, float]) -> dict[str, Any]:
     return {name: getattr(config, name) for name in settings} | {
         "recipe": config.recipe_identity,
         "task": config.task_config.content,
-        "held_out/nmse": outcome["held_out/nmse"],
+        Metric.NMSE: outcome[Metric.NMSE],
     }
 
 
@@ -35,20 +36,20 @@ def assess(
     """Say what the training came to and how it went."""
     nmse = float(evaluation.nmse[config.b - 1])
     outcome = {
-        **{f"final/{name}": value for name, value in curve.last.items()},
-        **{f"best/{name}": value for name, value in curve.best.items()},
-        "held_out/nmse": nmse,
-        "held_out/nmse_se": float(evaluation.nmse_se[config.b - 1]),
-        "held_out/bits": float(evaluation.bits[config.b - 1]),
-        "held_out/prompts": evaluation.query_errors.shape[1],
+        **{Metric.FINAL + name: value for name, value in curve.last.items()},
+        **{Metric.BEST + name: value for name, value in curve.best.items()},
+        Metric.NMSE: nmse,
+        Metric.NMSE_SE: float(evaluation.nmse_se[config.b - 1]),
+        Metric.BITS: float(evaluation.bits[config.b - 1]),
+        Metric.PROMPTS: evaluation.query_errors.shape[1],
     }
     if curve.late_fall is not None:
-        outcome["final/late_fall"] = curve.late_fall
+        outcome[Metric.LATE_FALL] = curve.late_fall
     if curve.escape_step is not None:
-        outcome["escape_step"] = curve.escape_step
+        outcome[Metric.ESCAPE_STEP] = curve.escape_step
     tags = {
-        "escape_step": "never" if curve.escape_step is None else str(curve.escape_step),
-        "plateau": str(nmse > PLATEAU_ABOVE).lower(),
-        "unconverged": str(curve.unconverged).lower(),
+        Tag.ESCAPE_STEP: "never" if curve.escape_step is None else str(curve.escape_step),
+        Tag.PLATEAU: str(nmse > PLATEAU_ABOVE).lower(),
+        Tag.UNCONVERGED: str(curve.unconverged).lower(),
     }
     return outcome, tags

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from small_trainings import DRAWN, TINY, Witness, same_weights, train_in
 
 from looped import tasks
-from looped.config import TASK_OPTIONS
+from looped.task_kinds import TASK_KINDS
 from looped.training import loop, resolve
 from looped.training.curve import DivergedError
 from looped.training.watcher import Watcher
@@ -192,7 +192,7 @@ def test_a_loss_that_is_no_number_ends_the_training():
         loop.train(replace(TINY, learning_rate=1e30, grad_clip=1e30, warmup=0))
 
 
-@pytest.mark.parametrize("task", TASK_OPTIONS)
+@pytest.mark.parametrize("task", TASK_KINDS)
 @pytest.mark.parametrize("prompt", ["joint", "interleaved"])
 def test_every_task_trains_with_either_prompt(task, prompt):
     config = replace(TINY, task=task, prompt=prompt, sparsity=1, steps=3, loop_window=1)

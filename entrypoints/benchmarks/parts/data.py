@@ -5,13 +5,13 @@ from dataclasses import replace
 from entrypoints.benchmarks import timing
 from entrypoints.benchmarks.workbench import Rows, Workbench, cell_name
 from looped import tasks
-from looped.config import TASK_OPTIONS
+from looped.task_kinds import TASK_KINDS
 
 
 def measure(bench: Workbench) -> Rows:
     """Time a batch of every task; ``share`` is of a step of the smallest cell."""
     options, points = bench.options, bench.base.n_examples + 1
-    for name in TASK_OPTIONS:
+    for name in TASK_KINDS:
         task = tasks.from_config(replace(bench.base, task=name).task_config)
         seconds = timing.median_seconds(
             lambda task=task: task.batch(0, 0, options.batch_size, points, device=bench.device),  # type: ignore[misc]
