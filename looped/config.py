@@ -103,6 +103,14 @@ class TrainConfig:
 
     Raises:
         ValueError: a setting breaks its rule; the message states the rule, then what came.
+
+    Example:
+        >>> config = TrainConfig(size="small", b=10, seed=451)
+        >>> config.name, config.rate, config.window
+        ('small-b10-s451', 0.0005, 10)
+        >>> TrainConfig(b=3, loop_window=5)
+        Traceback (most recent call last):
+        ValueError: loop_window must lie in [1, b=3], got 5
     """
 
     size: str = setting("tiny", "weight class", tuple(SIZES))

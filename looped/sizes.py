@@ -15,6 +15,13 @@ class Size:
 
     ``n_layer`` blocks of width ``n_embd`` with ``n_head`` heads and an MLP of ``n_mlp``
     hidden units; ``learning_rate`` is the one that the study trains this size with.
+
+    Example:
+        >>> list(SIZES), SIZES["tiny"].n_embd
+        (['tiny', 'small', 'medium'], 26)
+        >>> Size(n_layer=1, n_head=3, n_embd=32, n_mlp=64, learning_rate=1e-3)
+        Traceback (most recent call last):
+        ValueError: n_embd must be a multiple of n_head=3, got 32
     """
 
     n_layer: int
@@ -54,6 +61,11 @@ class ModelConfig:
         n_points: points of a prompt, N + 1: the in-context examples and the query.
         prompt: ``joint`` (a token holds x_i and y_i, the last one the query) or
             ``interleaved`` (x_1, y_1, x_2, ...; every point is a query).
+
+    Example:
+        >>> shape = ModelConfig(SIZES["tiny"], n_dims=5, n_points=64)
+        >>> shape.n_params(), shape.n_tokens, shape.n_queries
+        (11647, 64, 1)
     """
 
     size: Size

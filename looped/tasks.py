@@ -218,6 +218,12 @@ def make_task(name: str, n_dims: int, **options: Any) -> Task:
 
     Raises:
         ValueError: unknown name, or a setting that breaks its rule.
+
+    Example:
+        >>> task = make_task("sparse_linear", n_dims=5, sparsity=2)
+        >>> xs, ys = task.batch(seed=7, step=0, batch_size=8, n_points=64)
+        >>> tuple(xs.shape), tuple(ys.shape)
+        ((8, 64, 5), (8, 64))
     """
     return from_config(TaskConfig(name, n_dims, **options))
 

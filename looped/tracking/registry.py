@@ -158,6 +158,11 @@ def load(reference: str) -> LoopedTransformer:
     Raises:
         UnknownModelError: nothing is there, or it is no trained model.
         DamagedModelError: its files are not what was saved.
+
+    Example:
+        >>> model = load("models:/looped-linear-tiny@best")
+        >>> model.config.n_dims, model.training
+        (5, False)
     """
     return load_with_facts(reference)[0]
 

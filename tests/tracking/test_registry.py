@@ -200,6 +200,8 @@ def test_every_way_to_the_model_gives_the_same(register, prompts):
         assert facts == {"b": 2}
         assert torch.equal(model(*tensors, n_loops=9), expected)
     assert torch.equal(looped.load(run_id)(*tensors, n_loops=9), expected)
+    with pytest.warns(DeprecationWarning, match=r"looped\.load does what from_run did"):
+        assert torch.equal(LoopedTransformer.from_run(run_id)(*tensors, n_loops=9), expected)
     served = mlflow.pyfunc.load_model(BEST)
     assert np.array_equal(served.predict(arrays, params={"n_loops": 9}), expected.detach())
     assert np.array_equal(served.predict(arrays), expected[:2].detach())  # b loops
