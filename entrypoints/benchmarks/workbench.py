@@ -86,14 +86,14 @@ class Workbench:
         return resolve(config)
 
     @cached_property
-    def smallest(self) -> TrainConfig:
+    def smallest_config(self) -> TrainConfig:
         """The cell of the fewest FLOPs: what is beside the training weighs most in it."""
         return min(self.configs, key=lambda config: config.step_flops)
 
     @cached_property
-    def smallest_step(self) -> float:
-        """Seconds of a step of ``smallest`` alone."""
-        step = timing.our_steps(self.smallest, 1)
+    def smallest_step_seconds(self) -> float:
+        """Seconds of a step of ``smallest_config`` alone."""
+        step = timing.our_steps(self.smallest_config, 1)
         options = self.options
         return timing.median_seconds(step, self.device, options.rounds, options.seconds / 4)
 

@@ -3,7 +3,9 @@
 import importlib.util
 import json
 import math
+import os
 import re
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -29,7 +31,7 @@ def cells(line):
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def planted(name="b", power=1.5):
+def planted_curve(name="b", power=1.5):
     xs = [1, 2, 4, 8, 16]
     probes = [Probe(0.002 + 0.003 * x**power, 10.0 * x) for x in xs]
     return scaling.curve(name, xs, probes, [float(x) for x in xs])
@@ -37,7 +39,11 @@ def planted(name="b", power=1.5):
 
 def benchmark_results():
     about = {"device": "CPU", "threads": 2, "torch": "2", "precision": "fp32", "matrix_tflops": 0.1}
-    return {"about": about, "options": {"parts": "scaling"}, "parts": {"scaling": [planted()]}}
+    return {
+        "about": about,
+        "options": {"parts": "scaling"},
+        "parts": {"scaling": [planted_curve()]},
+    }
 
 
 def test_what_it_measures_is_printed_and_kept(call, tmp_path):
@@ -74,8 +80,10 @@ def test_commands_are_found_and_asked_for_help(tmp_path):
     names = startup.command_names()
     assert {"train", "grid", "benchmark", "fit_scaling"} <= set(names)
     assert "options" not in names
+    before = time.time()
     course = commands.ask_for_help(commands.Place(tmp_path), "train")
-    assert course.processor > 0 and course.seconds > 0
+    assert before <= course.start < course.start + course.seconds <= time.time()
+    assert 0 < course.processor <= course.seconds * os.cpu_count()
     with pytest.raises(commands.CommandError, match="size must be one of"):
         commands.run(commands.Place(tmp_path), "train", {"size": "huge"})
 
@@ -132,7 +140,12 @@ def test_a_width_is_of_its_own_configuration_and_the_sizes_cannot_be_written_to(
     wide = scaling.AXES["width"].case(base, 32).config
     assert loop.seeded_model(wide).config.size == replace(SIZES["small"], n_embd=32, n_mlp=128)
     assert replace(wide, seed=1).model_config == wide.model_config
-    assert timing.probe("ours", wide, seeds=1, rounds=0, least=0.0).seconds > 0
+    narrow_flops, wide_flops = (
+        timing.in_fresh_process(scaling.flops_of, scaling.Case(config)) for config in (base, wide)
+    )
+    assert (narrow_flops, wide_flops) == (base.step_flops, wide.step_flops)
+    assert wide_flops < narrow_flops / 3
+    timing.probe("ours", wide, seeds=1, rounds=0, least=0.0)  # it trains
     assert loop.seeded_model(base).config.size == SIZES["small"]
     with pytest.raises(TypeError):
         SIZES["small"] = SIZES["tiny"]

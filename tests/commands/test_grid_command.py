@@ -98,8 +98,8 @@ def test_eight_that_start_together_on_no_database_lose_nothing(grids, tmp_path, 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'new.db'}")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "0")
     monkeypatch.chdir(tmp_path)
-    alone = {"steps": 100, "log_every": 1, "sizes": None, "size": "tiny"}
-    processes = [grids.start("train", seed=seed, **alone) for seed in range(8)]
+    settings = {"steps": 100, "log_every": 1, "sizes": None, "size": "tiny"}
+    processes = [grids.start("train", seed=seed, **settings) for seed in range(8)]
     for process in processes:
         output, code = finish(process, 240)
         assert code == 0, output

@@ -23,6 +23,6 @@ def measure(bench: Workbench) -> Rows:
             "name": f"data-{name}",
             "ms": 1e3 * seconds,
             "prompts_per_s": options.batch_size / seconds,
-            "share": seconds / bench.smallest_step,
-            "of": cell_name(bench.smallest),
+            "share": seconds / bench.smallest_step_seconds,
+            "of": cell_name(bench.smallest_config),
         }

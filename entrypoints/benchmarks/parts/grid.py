@@ -17,7 +17,7 @@ def measure(bench: Workbench) -> Rows:
 
     The difference tells what a cell takes, the rest what the grid takes by itself.
     """
-    cell = bench.smallest
+    cell = bench.smallest_config
     common = ("prompt", "n_examples", "batch_size", "precision", "device")
     for name, options in KINDS.items():
         with commands.temporary_place() as place:

@@ -34,7 +34,8 @@ def measure(bench: Workbench) -> Rows:
 
     ``share`` is, for a record, of the steps from one record to the next, else of 7,500 steps.
     """
-    between = bench.base.log_every * bench.smallest_step
+    config = bench.smallest_config
+    between = bench.base.log_every * bench.smallest_step_seconds
     with commands.temporary_place() as place:
         path = place.folder / "journal.jsonl"
         append_cost = _append(path)
@@ -42,10 +43,12 @@ def measure(bench: Workbench) -> Rows:
         store_course = commands.make_store(place)
         log_cost = _tell(place, path)
         yield _row(bench, "mlflow", "a point from the journal to MLflow", log_cost, between)
-        whole = STEPS * bench.smallest_step
+        whole = STEPS * bench.smallest_step_seconds
         courses = [
             [
-                commands.train(place, bench.smallest, tracking, steps=SHORT, register=register)
+                commands.train(
+                    place, bench.smallest_config, tracking, steps=SHORT, register=register
+                )
                 for tracking, register in _WAYS
             ]
             for _ in range((bench.options.rounds + 1) // 2)
@@ -86,7 +89,7 @@ def _row(bench: Workbench, name: str, what: str, cost: Cost, whole: float) -> Ro
         "ms": 1e3 * cost.seconds,
         "processor_ms": 1e3 * cost.processor,
         "share": cost.seconds / whole,
-        "of": cell_name(bench.smallest),
+        "of": cell_name(bench.smallest_config),
     }
 
 

@@ -30,7 +30,7 @@ def measure(bench: Workbench) -> Rows:
             what = f"train to its first step, {cell_name(config)}, offline"
             yield _row(f"startup-train-{cell_name(config)}", what, times)
         commands.make_store(place)
-        config = bench.smallest
+        config = bench.smallest_config
         times = [commands.to_first_step(place, config, "online") for _ in range(few)]
         what = f"train to its first step, {cell_name(config)}, online"
         yield _row(f"startup-train-{cell_name(config)}-online", what, times)
