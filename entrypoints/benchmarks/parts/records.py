@@ -46,9 +46,7 @@ def measure(bench: Workbench) -> Rows:
         whole = STEPS * bench.smallest_step_seconds
         courses = [
             [
-                commands.train(
-                    place, bench.smallest_config, tracking, steps=SHORT, register=register
-                )
+                commands.train(place, config, tracking, steps=SHORT, register=register)
                 for tracking, register in _WAYS
             ]
             for _ in range((bench.options.rounds + 1) // 2)
