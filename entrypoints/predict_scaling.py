@@ -10,6 +10,10 @@ from entrypoints import arguments
 from looped.rules import require, require_whole, setting
 
 
+REGISTERED = ("models:/", "runs:/")
+"""How the URI of a law begins that is in a store, not in a folder."""
+
+
 @dataclass(frozen=True)
 class PredictOptions:
     """Which model to predict, and by which law."""
@@ -36,12 +40,17 @@ def main() -> int:
     import pandas as pd
     from mlflow.exceptions import MlflowException
 
+    from looped.records.journal import TrackingError
+    from looped.tracking.store import open_store
+
     model = {"size": options.size} if options.size else {"E_M": options.E_M}
     table = pd.DataFrame([{**model, "b": options.b}])
     try:
+        if options.law.startswith(REGISTERED):
+            open_store()  # MLflow itself would try for minutes
         law = mlflow.pyfunc.load_model(options.law)
         (row,) = law.predict(table, params={"level": options.level}).to_dict("records")
-    except (ValueError, MlflowException) as error:
+    except (ValueError, MlflowException, TrackingError) as error:
         return arguments.complain("predict_scaling", error)
     print(say(options, row))
     account = (law.metadata.metadata or {}).get("account")

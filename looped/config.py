@@ -140,7 +140,7 @@ class TrainConfig:
     device: str = setting("auto", "auto: a GPU where there is one", DEVICES)
     kernels: str = setting("auto", "auto: fused where they serve; off: PyTorch's own", KERNELS)
     checkpoint_loops: bool = setting(False, "keep about sqrt(T) loops' activations, not all T")
-    log_every: int = setting(25, "steps from one point of a curve to the next")
+    log_every: int = setting(25, "steps from one sample of a curve to the next")
     checkpoint_seconds: float = setting(20.0, "seconds from one checkpoint to the next")
 
     def __post_init__(self) -> None:
@@ -262,6 +262,6 @@ class TrainConfig:
         """
         size = asdict(SIZES[self.size])
         del size["learning_rate"]  # the rate in use is in the recipe or the size's own
-        cell = {"size": size, "b": self.b, "seed": self.seed, "task": self.task_config.content}
+        place = {"size": size, "b": self.b, "seed": self.seed, "task": self.task_config.content}
         rates = {"learning_rate": self.rate, "loop_window": self.window}
-        return digest({**self.recipe, **rates, **cell})
+        return digest({**self.recipe, **rates, **place})

@@ -3,7 +3,6 @@
 import doctest
 import os
 from dataclasses import is_dataclass
-from types import FunctionType
 
 import pytest
 
@@ -44,8 +43,6 @@ def test_every_name_of_the_face_has_an_example_that_runs(name, registered_model)
 
 
 def test_the_public_methods_of_the_model_have_examples():
-    shown = {
-        each.name.rpartition(".")[2] for each in examples_of(LoopedTransformer) if each.examples
-    }
-    assert {"forward", "from_config"} <= shown
-    assert isinstance(LoopedTransformer.forward, FunctionType)
+    methods = [method for method in examples_of(LoopedTransformer) if method.examples]
+    names = {method.name.rpartition(".")[2] for method in methods}
+    assert {"forward", "from_config"} <= names

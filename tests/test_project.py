@@ -17,13 +17,13 @@ from entrypoints.predict_scaling import PredictOptions
 from entrypoints.report import ReportOptions
 from looped.config import TrainConfig
 from looped.grid.lists import Lists
-from looped.grid.options import CellOptions, GridOptions
+from looped.grid.options import GridOptions, RunOptions
 
 ROOT = Path(__file__).parent.parent
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
 PARSERS = {
-    "train": (TrainConfig, CellOptions),
-    "grid": (Lists, GridOptions, CellOptions),
+    "train": (TrainConfig, RunOptions),
+    "grid": (Lists, GridOptions, RunOptions),
     "import_runs": (ImportOptions,),
     "evaluate-extrapolation": (EvaluateOptions,),
     "evaluate_extrapolation": (EvaluateOptions,),

@@ -40,7 +40,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class GridOptions:
-    """How to work through the cells."""
+    """How to work through a grid."""
 
     study: str = setting(
         "full", f"{', '.join(STUDIES)}, or several with commas; full: the lists as given"

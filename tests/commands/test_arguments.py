@@ -10,7 +10,7 @@ import yaml
 from entrypoints import arguments
 from entrypoints.benchmarks.parts import startup
 from looped.config import TrainConfig
-from looped.grid.options import CellOptions
+from looped.grid.options import RunOptions
 from looped.rules import setting
 
 PROJECT = yaml.safe_load((Path(__file__).parents[2] / "MLproject").read_text())
@@ -76,7 +76,7 @@ TRAIN_REFUSALS = [
 @pytest.mark.parametrize(("name", "value", "says"), TRAIN_REFUSALS)
 def test_bad_input_is_refused_in_one_line(capsys, name, value, says):
     with pytest.raises(SystemExit) as refusal:
-        arguments.parse("train", "", TrainConfig, CellOptions, argv=[f"--{name}", value])
+        arguments.parse("train", "", TrainConfig, RunOptions, argv=[f"--{name}", value])
     assert refusal.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("train: ")

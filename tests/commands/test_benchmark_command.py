@@ -156,8 +156,8 @@ def test_what_a_fresh_process_is_given_is_there():
     assert all(importlib.util.find_spec(module) for module in timing.PRELOADED)
 
 
-def test_planning_costs_time_for_every_cell():
-    _, few, many = (scaling.planning(n_cells) for n_cells in (1, 1, 600))  # the first one imports
+def test_planning_costs_time_for_every_training():
+    _, few, many = (scaling.planning(count) for count in (1, 1, 600))  # the first one imports
     assert many.seconds > few.seconds
 
 

@@ -23,8 +23,8 @@ def grids(store, tmp_path):
 
 
 def states(grids):
-    """The states of the cells in the grid's table."""
-    (path,) = grids.root.glob("grid-*/cells.csv")
+    """The states of the trainings in the grid's table."""
+    (path,) = grids.root.glob("grid-*/trainings.csv")
     return [row["state"] for row in csv.DictReader(path.read_text().splitlines())]
 
 
@@ -38,7 +38,7 @@ def test_killed_and_started_again_it_loses_nothing_and_makes_no_double(grids):
 
     output, code = grids.run(bs="1,2", seeds="1,2", steps=300)
     assert code == 0, output
-    assert "4 cells: " in output.splitlines()[-1]
+    assert "4 trainings: " in output.splitlines()[-1]
     killed_parent, parent = grids.runs("grid")
     assert (killed_parent.info.status, parent.info.status) == ("KILLED", "FINISHED")
     finished_runs = grids.runs("training", "FINISHED")
@@ -50,7 +50,7 @@ def test_killed_and_started_again_it_loses_nothing_and_makes_no_double(grids):
         assert heir.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert not grids.runs("training", "RUNNING")
     note = parent.data.tags["mlflow.note.content"]
-    assert "a finished run for 4 of the 4 cells, and more than one for 0." in note
+    assert "a finished run for 4 of the 4 trainings, and more than one for 0." in note
     query = note.split("`")[-2]
     listed_runs = grids.store.search_runs([os.environ["MLFLOW_EXPERIMENT_ID"]], query)
     assert {run.info.run_id for run in listed_runs} == {run.info.run_id for run in finished_runs}
@@ -59,7 +59,7 @@ def test_killed_and_started_again_it_loses_nothing_and_makes_no_double(grids):
 
 
 @pytest.mark.slow
-def test_a_failing_cell_stops_no_other_and_is_tried_again_when_asked(grids):
+def test_a_failing_training_stops_no_other_and_is_tried_again_when_asked(grids):
     wild = {"learning_rate": "1e30,auto", "grad_clip": 1e30, "warmup": 0, "steps": 50}
     wild |= {"bs": 1, "seeds": 3, "workers": 1}
     output, code = grids.run(**wild, tracking="offline")
@@ -68,11 +68,11 @@ def test_a_failing_cell_stops_no_other_and_is_tried_again_when_asked(grids):
     reason = "tiny-b1-s3: failed: loss, query error and gradient norm must stay finite, at step "
     assert reason in output
     output, code = grids.run(**wild, tracking="offline")
-    assert (code, output.splitlines()[0]) == (1, "2 cells: 1 done before, 1 failed before")
+    assert (code, output.splitlines()[0]) == (1, "2 trainings: 1 done before, 1 failed before")
     assert "-P retry_failed=true tries again what failed before" in output
     # the finished one is only told, the failed one fails again
     output, code = grids.run(**wild, retry_failed="true")
-    assert (code, output.splitlines()[-1]) == (1, "2 cells: 1 finished now, 1 failed")
+    assert (code, output.splitlines()[-1]) == (1, "2 trainings: 1 finished now, 1 failed")
     statuses = Counter(run.info.status for run in grids.runs("training"))
     assert statuses == {"FINISHED": 1, "FAILED": 1}
     assert [run.info.status for run in grids.runs("grid")] == ["FAILED"]
@@ -124,12 +124,12 @@ def main(monkeypatch, runs_dir, **changes):
 
 def test_a_dry_run_says_what_it_would_do_and_does_nothing(grids, monkeypatch, capsys):
     assert main(monkeypatch, grids.root, bs="1,2", seeds="1,2", dry_run="true") == 0
-    *cells, counts, estimate = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in cells] == [
+    *lines, counts, estimate = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [
         f"tiny-b{b}-s{s}" for b in (1, 2) for s in (1, 2)
     ]
-    assert counts == "4 cells: 4 to do"
-    assert estimate.startswith("to train: 4 cells, ")
+    assert counts == "4 trainings: 4 to do"
+    assert estimate.startswith("to train: 4 trainings, ")
     assert not grids.runs("grid")
     assert not grids.root.exists()
 
@@ -137,9 +137,10 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(grids, monkeypatch, ca
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"bs": "1,5", "loop_window": 3}, "grid: every cell must be one that train takes, got b=1: "
+        ({"bs": "1,5", "loop_window": 3},
+         "grid: every training must be one that train takes, got b=1: "
          "loop_window must lie in [1, b=1], got 3"),
-        ({"seeds": "42,7,42.0"}, "grid: cells must differ in what decides their outcome, "
+        ({"seeds": "42,7,42.0"}, "grid: trainings must differ in what decides their outcome, "
          "got tiny-b1-s42 twice"),
         ({"replicas": "some"}, "grid: replicas must be auto, off or a whole number of at least 1, "
          "got some"),

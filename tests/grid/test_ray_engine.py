@@ -58,7 +58,7 @@ def start(runs_dir, **changes):
 
 
 def folders_in_training(root):
-    """Folders of cells that are being trained, by what their journals say."""
+    """Folders of trainings that are being trained, by what their journals say."""
     return {
         path.parent.name
         for path in root.glob("*/journal.jsonl")
@@ -101,7 +101,7 @@ def test_a_node_is_lost_and_nothing_else(cluster, store_uri, tmp_path, monkeypat
     lose(cluster, second)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
-    assert "6 cells: 6 finished now" in output
+    assert "6 trainings: 6 finished now" in output
 
     client = MlflowClient(store_uri)
     trainings = client.search_runs(["0"], "tags.`looped.kind` = 'training'")
@@ -120,7 +120,8 @@ def test_a_node_is_lost_and_nothing_else(cluster, store_uri, tmp_path, monkeypat
     assert parent.info.status == "FINISHED"
     assert {run.data.tags["mlflow.parentRunId"] for run in trainings} == {parent.info.run_id}
     assert (
-        "for 6 of the 6 cells, and more than one for 0." in parent.data.tags["mlflow.note.content"]
+        "for 6 of the 6 trainings, and more than one for 0."
+        in parent.data.tags["mlflow.note.content"]
     )
 
     local = start(tmp_path / "local", tracking="offline", register="false", evaluate="false")

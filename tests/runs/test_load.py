@@ -17,7 +17,6 @@ from analysis.runs.selection import SelectionError, n_once, select
 from entrypoints import train
 from looped import LoopedTransformer
 from looped.config import TrainConfig
-from looped.evaluation.baseline_scores import baselines_identity
 from looped.sizes import SIZES
 from looped.training import resolve
 
@@ -137,7 +136,7 @@ def test_the_bayes_predictor_on_the_same_prompts_is_found(store, experiment):
     noisy = planted_study.replace(CONFIG, task="noisy_linear")
     for config, baseline, error in ((noisy, "ridge", 0.07), (CONFIG, "least_squares", 1e-13)):
         log_training(store, experiment, config, 1.5)
-        identity = baselines_identity(config.task_config, config.n_examples, 50, 12_800)
+        identity = config.task_config.baselines_identity(config.n_examples, 50, 12_800)
         tags = {"looped.kind": "baseline", "baseline": baseline, "baselines": identity}
         run = store.create_run(experiment, tags=tags)
         store.log_metric(run.info.run_id, "held_out/nmse", error)

@@ -39,10 +39,10 @@ def measure(bench: Workbench) -> Rows:
     with commands.temporary_place() as place:
         path = place.folder / "journal.jsonl"
         append_cost = _append(path)
-        yield _row(bench, "journal", "a point into the journal", append_cost, between)
+        yield _row(bench, "journal", "a sample into the journal", append_cost, between)
         store_course = commands.make_store(place)
         log_cost = _tell(place, path)
-        yield _row(bench, "mlflow", "a point from the journal to MLflow", log_cost, between)
+        yield _row(bench, "mlflow", "a sample from the journal to MLflow", log_cost, between)
         whole = STEPS * bench.smallest_step_seconds
         courses = [
             [
