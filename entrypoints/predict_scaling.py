@@ -9,7 +9,6 @@ from typing import Any
 from entrypoints import arguments
 from looped.rules import require, require_whole, setting
 
-
 REGISTERED = ("models:/", "runs:/")
 """How the URI of a law begins that is in a store, not in a folder."""
 
