@@ -1,0 +1,1 @@
+"""Faults done to the commands on purpose, and what is lost by them."""
