@@ -174,7 +174,7 @@ def server_away(plan: Plan) -> Account:
         port = _free_port()
         workshop = Workshop(folder, f"http://127.0.0.1:{port}")
         with _server(folder, port):
-            process = workshop.start_training(steps=20_000, checkpoint_seconds=1)
+            process = workshop.start_training(steps=8_000, checkpoint_seconds=1)
             _wait_for_records(workshop, 20)
         account.tries = 1
         time.sleep(plan.away_seconds)

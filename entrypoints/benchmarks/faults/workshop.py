@@ -82,8 +82,13 @@ class Workshop:
 
 
 def finish(process: "subprocess.Popen[str]") -> Ended:
-    """Wait for a command's end."""
-    output, _ = process.communicate(timeout=LONGEST)
+    """Wait for a command's end; one that does not come to it is killed, and has no good code."""
+    try:
+        output, _ = process.communicate(timeout=LONGEST)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        output += f"\nit did not end within {LONGEST:g} s"
     return Ended(process.returncode, output)
 
 
