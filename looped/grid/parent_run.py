@@ -47,7 +47,7 @@ def open_parent(store: Store, folder: GridFolder, may_take_launched: bool = True
             params=[RunParam(Param.GRID + name, words) for name, words in facts["lists"].items()],
         )
         mark_dead_runs(client, experiment_id)
-        end_lost_runs(client, folder.told.keys() - {run_id})
+        end_lost_runs(client, folder.told.keys() - {run_id}, folder.path)
     return run_id
 
 
