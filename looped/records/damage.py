@@ -15,7 +15,7 @@ from typing import Any
 MOST_BYTES = 2**20
 """Of a small file: configuration, origin, what was told."""
 
-LONGEST_REASON = 300
+LONGEST_REASON = 1_000
 
 
 class DamagedFileError(ValueError):

@@ -61,8 +61,9 @@ class ServedModel(PythonModel):
             limits.LOOPS.check("n_loops", n_loops)
             limits.PROMPTS.check("the number of prompts", len(xs))
             limits.WORK.check("n_loops times the number of prompts", n_loops * len(xs))
-            parts = zip(xs.split(PROMPTS_AT_ONCE), ys.split(PROMPTS_AT_ONCE), strict=True)
-            predictions = torch.cat([self.model(*part, n_loops) for part in parts], dim=1)
+            starts = range(0, max(1, len(xs)), PROMPTS_AT_ONCE)
+            parts = [slice(start, start + PROMPTS_AT_ONCE) for start in starts]
+            predictions = torch.cat([self.model(xs[i], ys[i], n_loops) for i in parts], dim=1)
         except (ValueError, KeyError, TypeError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise MlflowException.invalid_parameter_value(reason) from error
