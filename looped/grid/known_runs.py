@@ -159,9 +159,11 @@ def _blocks(known_runs: Mapping[str, KnownRun]) -> Iterator[_Block]:
 
 def _behind(store: Store, query: str, offset: int, most: int) -> list[Run]:
     """Return at most so many of a query's runs, behind as many as ``offset``."""
-    token = SearchUtils.create_page_token(offset).decode() if offset else None
+    token = SearchUtils.create_page_token(offset).decode()  # type: ignore[no-untyped-call]
     return list(
-        store.client.search_runs([store.experiment_id], query, max_results=most, page_token=token)
+        store.client.search_runs(
+            [store.experiment_id], query, max_results=most, page_token=token if offset else None
+        )
     )
 
 
