@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from looped.config import TrainConfig
 from looped.grid.options import RunOptions
+from looped.grid.threads import kept_threads, running_with
 from looped.names import Metric
 from looped.records.damage import UnwritableError
 from looped.records.folder import LOOKED_AT_SECONDS, FolderInUseError, RunFolder, run_path
@@ -72,9 +73,13 @@ def run_trainings(
             else:
                 trainings.append(training)
                 watcher.opened(config, training.run_id)
-        results = _train_or_find_fault(trainings, options, watcher)
-        for training, result in zip(trainings, results, strict=True):
-            end(training.close_with(result))
+        # those that began with other threads train apart: they go on with theirs
+        for threads in dict.fromkeys(training.threads for training in trainings):
+            part = [training for training in trainings if training.threads == threads]
+            with running_with(threads):
+                results = _train_or_find_fault(part, options, watcher)
+            for training, result in zip(part, results, strict=True):
+                end(training.close_with(result))
     return [endings[config.identity] for config in configs]
 
 
@@ -107,6 +112,9 @@ def _train_or_find_fault(
 class _OpenTraining:
     """A training that is open: its folder is locked and MLflow follows its journal.
 
+    Attributes:
+        threads: that it goes on with; None where it is free to choose.
+
     Raises:
         FolderInUseError: another process trains it.
         TrackingError: MLflow cannot be reached, and the training is of no grid, which would
@@ -120,6 +128,7 @@ class _OpenTraining:
         root, origin = Path(options.runs_dir), Origin.here(nest.grid)
         fresh = is_fresh(options.resume, Origin.read(run_path(root, config)), origin)
         self.folder = RunFolder(root, config, fresh, nest.patience)
+        self.threads = kept_threads(self.folder.path) if config.device == "cpu" else None
         self.tracker: Tracker | None = None
         self.problems: list[str] = []
         self._has_ended = False

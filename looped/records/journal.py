@@ -4,7 +4,8 @@ A journal is a file of JSON lines. Each record has a ``kind`` and a ``time`` (mi
 since 1970); what else it holds depends on its kind:
 
 - ``start``: a process began at ``step`` (0, or that of the checkpoint it loaded), as one of so many
-  ``replicas`` of a ``program``, an id that all runs which train in it share and no other has;
+  ``replicas`` of a ``program``, an id that all runs which train in it share and no other has,
+  with so many ``threads``;
 - ``metrics``: one sample of every curve, ``values`` at ``step``;
 - ``evaluation``: the error after every loop, as ``Evaluation.record`` gives it;
 - ``outcome``: what the training came to at its last ``step``, ``values`` and ``tags``;
