@@ -79,8 +79,9 @@ def open_parent(store: Store, folder: GridFolder, may_take_launched: bool = True
                 end_run(client, run_id, "FAILED", " ".join(str(error).split()) or repr(error))
             raise
         mark_dead_runs(client, experiment_id)
-        end_lost_runs(client, folder.told.keys() - {run_id})
-        end_lost_runs(client, _unsigned_runs(store, folder, run_id))
+        earlier_ids = folder.told.keys() - {run_id}
+        end_lost_runs(client, earlier_ids, folder.path)
+        end_lost_runs(client, _unsigned_runs(store, folder, run_id), folder.path)
     return run_id
 
 
