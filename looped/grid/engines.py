@@ -49,8 +49,11 @@ class Engine(Protocol):
             ValueError: they lack what a training asks for.
         """
 
-    def share(self, groups: Sequence[Sequence[TrainConfig]]) -> tuple[int, int]:
-        """Say how many groups train at once, with how many threads each."""
+    def threads(self, groups: Sequence[Sequence[TrainConfig]]) -> int:
+        """Say with how many threads each training of a grid runs, by all groups of the grid."""
+
+    def at_once(self, groups: Sequence[Sequence[TrainConfig]], n_threads: int) -> int:
+        """Say how many of these groups train at once, with so many threads each."""
 
     def run(
         self,
@@ -58,6 +61,7 @@ class Engine(Protocol):
         work: Work,
         store: "Store | None",
         desk: Desk,
+        n_threads: int,
     ) -> None:
         """Train all; return when every training has ended, or stopped in good order.
 
@@ -66,6 +70,7 @@ class Engine(Protocol):
             work: what a worker does with a group.
             store: where the grid's run is, so that the workers log there.
             desk: hears of it.
+            n_threads: of each training.
         """
 
 

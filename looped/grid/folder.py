@@ -3,19 +3,73 @@
 ``runs/grid-1f0c.../`` holds ``grid.json`` (what was asked for, when it ran, how it ended),
 ``note.md``, ``trainings.csv``, ``told.json`` and ``lock``. The name ends with the identity of
 the grid, the set of its trainings.
+
+Folders come from elsewhere too, and from processes that died: each file is read as data, a
+link is none of ours, and what is damaged is said with the file's name.
 """
 
 import json
+import logging
+import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from looped.records.files import write_atomically
 from looped.records.folder import FolderLock
 
 PREFIX = "grid-"
 TABLE, OLD_TABLE = "trainings.csv", "cells.csv"  # the latter in grids kept from before
+LARGEST = 256 * 2**20  # bytes of a file; a table of a million trainings has fewer
+LATEST = 2**53  # milliseconds since 1970
+MOST_THREADS = 1024
+
+STATUSES = ("FINISHED", "FAILED", "KILLED")
+"""How a grid may end, in MLflow's words."""
+
+logger = logging.getLogger("looped")
+
+
+class DamagedGridError(ValueError):
+    """A file of a grid's folder is not as it was written; the message names it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridFacts:
+    """What a grid is and how its newest process went.
+
+    Attributes:
+        name: readable.
+        lists: what was asked for, by name.
+        origin: tags of the process.
+        begun: when the process began, in milliseconds since 1970.
+        ended: when it ended; None while it runs, or where it was killed.
+        status: one of ``STATUSES``.
+        reason: why it ended, in a line.
+        threads: of each training; None in grids kept from before.
+    """
+
+    name: str
+    lists: Mapping[str, str]
+    origin: Mapping[str, str]
+    begun: int
+    ended: int | None = None
+    status: str = "KILLED"
+    reason: str = "it was killed"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        texts = (self.name, self.reason, *_words(self.lists), *_words(self.origin))
+        whole = [number for number in (self.ended, self.threads) if number is not None]
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("its name, reason, lists and origin must be text")
+        if not all(_is_whole(number) and 0 <= number < LATEST for number in (self.begun, *whole)):
+            raise ValueError("its times and threads must be whole numbers of at least 0")
+        if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
+            raise ValueError(f"its threads must lie in [1, {MOST_THREADS:,}]")
+        if self.status not in STATUSES:
+            raise ValueError(f"its status must be one of {', '.join(STATUSES)}")
 
 
 class GridFolder:
@@ -27,30 +81,43 @@ class GridFolder:
         patience: seconds to wait for another process that runs it to leave.
 
     Raises:
+        DamagedGridError: the folder, or its lock, is a link.
         FolderInUseError: another living process runs this grid.
     """
 
     def __init__(self, root: Path, identity: str, patience: float = 1.0) -> None:
         self.identity = identity
         self.path = root / f"{PREFIX}{identity}"
+        for path in (self.path, self.path / "lock"):
+            if path.is_symlink():
+                raise DamagedGridError(f"{path} must be a grid's own, got a link")
         self._lock = FolderLock(self.path, patience)
 
-    def begin(self, name: str, lists: Mapping[str, str], origin: Mapping[str, str]) -> None:
+    def begin(
+        self,
+        name: str,
+        lists: Mapping[str, str],
+        origin: Mapping[str, str],
+        threads: int | None = None,
+    ) -> None:
         """Say that a process begins to run the grid.
 
         Args:
             name: readable.
             lists: what was asked for, by name.
             origin: tags of the process.
+            threads: of each training.
         """
         now = round(time.time() * 1000)
-        facts = {"name": name, "lists": dict(lists), "origin": dict(origin), "begun": now}
-        self._write_facts({**facts, "ended": None, "status": "KILLED", "reason": "it was killed"})
+        self._write(GridFacts(name=name, lists=lists, origin=origin, begun=now, threads=threads))
 
     def end(self, status: str, reason: str) -> None:
         """Say how it ended, in MLflow's words."""
-        now = round(time.time() * 1000)
-        self._write_facts({**self.facts, "ended": now, "status": status, "reason": reason})
+        facts = self.facts
+        if facts is not None:
+            now = round(time.time() * 1000)
+            ending = {"ended": now, "status": status, "reason": reason}
+            self._write(GridFacts(**{**vars(facts), **ending}))
 
     def show(self, note: str, table: str) -> None:
         """Write where the trainings stand: Markdown and CSV."""
@@ -58,41 +125,117 @@ class GridFolder:
         write_atomically(self.path / TABLE, table.encode())
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """What ``begin`` and ``end`` wrote last; empty before."""
-        path = self.path / "grid.json"
-        facts: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
-        return facts
+    def facts(self) -> GridFacts | None:
+        """What ``begin`` and ``end`` wrote last; None before.
+
+        Raises:
+            DamagedGridError: it is not as it was written.
+        """
+        return read_facts(self.path)
+
+    @property
+    def facts_if_whole(self) -> GridFacts | None:
+        """The same, or None where it is damaged, which is said: a grid begins without it."""
+        try:
+            return self.facts
+        except DamagedGridError as error:
+            logger.warning("%s; it is written anew", error)
+            return None
 
     @property
     def note(self) -> str:
-        """The note shown last."""
-        return (self.path / "note.md").read_text()
+        """The note shown last; empty where a process died before it showed one."""
+        return (self._read("note.md") or b"").decode(errors="replace")
 
     @property
     def table(self) -> str:
-        """The table shown last."""
-        path = self.path / TABLE
-        return (path if path.exists() else self.path / OLD_TABLE).read_text()
+        """The table shown last; empty where there is none."""
+        blob = self._read(TABLE)
+        return ((self._read(OLD_TABLE) if blob is None else blob) or b"").decode(errors="replace")
 
     @property
     def told(self) -> dict[str, int]:
-        """The MLflow runs that this grid was told as, with the beginning of each."""
-        path = self.path / "told.json"
-        if not path.exists():
+        """The MLflow runs that this grid was told as, with the beginning of each.
+
+        Where the file is damaged there are none: the store is asked for them.
+        """
+        try:
+            blob = self._read("told.json")
+            content = {} if blob is None else json.loads(blob)
+            if all(_is_whole(beginning) for beginning in content.values()):
+                return dict(content)
+            raise ValueError("it must hold whole numbers")
+        except (ValueError, AttributeError, RecursionError) as error:
+            logger.warning("%s; it is made anew", _damaged(self.path / "told.json", error))
             return {}
-        beginnings: dict[str, int] = json.loads(path.read_bytes())
-        return beginnings
 
     def remember(self, run_id: str) -> None:
         """Keep that this beginning of the grid is told as an MLflow run; sign the lock with it."""
-        beginnings = self.told | {run_id: self.facts["begun"]}
-        write_atomically(self.path / "told.json", json.dumps(beginnings).encode())
+        facts = self.facts
+        if facts is not None:
+            beginnings = self.told | {run_id: facts.begun}
+            write_atomically(self.path / "told.json", json.dumps(beginnings).encode())
         self._lock.sign(run_id)
 
     def close(self) -> None:
         """Give the lock back."""
         self._lock.close()
 
-    def _write_facts(self, facts: Mapping[str, Any]) -> None:
-        write_atomically(self.path / "grid.json", json.dumps(facts, indent=2).encode())
+    def _read(self, name: str) -> bytes | None:
+        return _read(self.path / name)
+
+    def _write(self, facts: GridFacts) -> None:
+        write_atomically(self.path / "grid.json", json.dumps(vars(facts), indent=2).encode())
+
+
+def read_facts(folder: Path) -> GridFacts | None:
+    """Read what the newest process of a grid wrote; None where none has.
+
+    Raises:
+        DamagedGridError: it is not as it was written.
+    """
+    path = folder / "grid.json"
+    blob = _read(path)
+    if blob is None:
+        return None
+    names = [field.name for field in fields(GridFacts)]
+    try:
+        content = json.loads(blob)
+        return GridFacts(**{name: content[name] for name in names if name in content})
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged(path, error) from None
+
+
+def _read(path: Path) -> bytes | None:
+    """Read a file; None where there is none.
+
+    Raises:
+        DamagedGridError: it is a link, no file, or larger than any of ours.
+    """
+    # one that waits for a writer, a pipe say, is not waited for
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _damaged(path, error) from None
+    try:
+        with open(number, "rb") as file:
+            if os.fstat(number).st_size > LARGEST:
+                raise _damaged(path, f"it has more than {LARGEST:,} bytes")
+            return file.read()
+    except OSError as error:  # a folder, say
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: object) -> DamagedGridError:
+    reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+    return DamagedGridError(f"{path} must hold what a grid wrote there, got: {reason}")
+
+
+def _words(mapping: Mapping[str, str]) -> list[str]:
+    return [*mapping.keys(), *mapping.values()]
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool)

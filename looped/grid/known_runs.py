@@ -1,70 +1,69 @@
 """Which trainings an MLflow store knows to be finished or to have failed."""
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Run, ViewType
-from mlflow.tracking import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.utils.search_utils import SearchUtils
 
 from looped.config import TrainConfig
 from looped.grid.standing import (
+    DAMAGE,
     DONE_BEFORE,
     FAILED_BEFORE,
     TO_GO_ON,
     Standing,
     standing_on_disk,
 )
-from looped.names import Metric, Tag
+from looped.names import Kind, Metric, Tag
 from looped.records.files import write_atomically
 from looped.rules import digest
-from looped.tracking.runs import find_run, list_trainings
+from looped.tracking.runs import list_trainings, of_kind
 from looped.tracking.store import Store
 
-CLOCKS_DIFFER_BY = 300_000  # ms; a run is found that ended so long before the last one seen
+BLOCK = 500
+"""Runs that are compared with the store at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownRun:
+    """What is kept of a finished training: when its run began, and where it stands."""
+
+    identity: str
+    started: int
+    standing: Standing
 
 
 def finished_runs(store: Store, index: Path) -> dict[str, list[Standing]]:
     """Return by identity the finished trainings that no later run supersedes.
 
-    MLflow takes seconds to list a thousand runs. Those seen are therefore kept in a file, and
-    only runs that ended since are asked for, and deleted ones.
+    MLflow takes seconds to list a thousand runs, and milliseconds to count them. Those listed
+    are therefore kept in a file, in blocks by their beginning, and each block is compared with
+    the store every time: if the store holds as many runs there, and all of those that are
+    kept, they are the same runs. Only blocks that differ are listed again.
 
     Args:
         store: where to look.
         index: folder of that file, which may be deleted at any time.
     """
-    client, experiment_id = store
-    experiment = client.get_experiment(experiment_id)
-    place = f"{client.tracking_uri} {experiment_id} {experiment.creation_time}"
+    experiment = store.client.get_experiment(store.experiment_id)
+    place = f"{store.client.tracking_uri} {store.experiment_id} {experiment.creation_time}"
     path = index / f"finished-runs-{digest({'store': place})}.json"
-    imported = experiment.tags.get(Tag.IMPORTED, "")  # told of runs that ended long ago
-    memory: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
-    if memory.get("imported") != imported:
-        memory = {"imported": imported, "until": 0, "runs": {}}
-    runs: dict[str, dict[str, Any]] = memory["runs"]
-
-    since = f"attributes.end_time > {memory['until'] - CLOCKS_DIFFER_BY}"
-    for run in list_trainings(client, experiment_id, further=since):
-        identity = run.data.tags.get(Tag.IDENTITY, "")
-        runs[run.info.run_id] = {"identity": identity, **asdict(_standing(DONE_BEFORE, run))}
-        memory["until"] = max(memory["until"], run.info.end_time)
-    for run in list_trainings(client, experiment_id, view=ViewType.DELETED_ONLY):
-        runs.pop(run.info.run_id, None)
+    before = _read(path)
+    now: dict[str, KnownRun] = {}
+    for block in _blocks(before):
+        now |= block.runs if block.is_in(store) else block.list_in(store)
+    if now != before and index.exists():
+        content = {run_id: asdict(run) for run_id, run in now.items()}
+        write_atomically(path, json.dumps(content).encode())
     finished: dict[str, list[Standing]] = {}
-    for entry in runs.values():
-        fields = {name: value for name, value in entry.items() if name != "identity"}
-        finished.setdefault(entry["identity"], []).append(Standing(**fields))
-    for identity, standings in finished.items():
-        if len(standings) > 1:  # one may supersede the others since
-            finished[identity] = [each for each in standings if _stands(client, each.run_id)]
-            for standing in standings:
-                if standing not in finished[identity]:
-                    del runs[standing.run_id]
-    if index.exists():
-        write_atomically(path, json.dumps(memory).encode())
+    for run in now.values():
+        finished.setdefault(run.identity, []).append(run.standing)
     return finished
 
 
@@ -90,6 +89,100 @@ def standings_in_store(
     return {config.identity: _choose(config, root, finished, newest, commit) for config in configs}
 
 
+@dataclass(frozen=True)
+class _Block:
+    """The finished trainings whose runs began in a time: at ``since`` or later, before ``until``.
+
+    A bound of None is none.
+    """
+
+    since: int | None
+    until: int | None
+    runs: dict[str, KnownRun]
+
+    def is_in(self, store: Store) -> bool:
+        """Tell whether the store holds these runs there and no other."""
+        ids = ", ".join(f"'{run_id}'" for run_id in self.runs)
+        # not superseded: ``list_trainings`` looks at that after it has listed
+        query = (
+            f"attributes.status = 'FINISHED' and {of_kind(Kind.TRAINING)} "
+            f"and tags.`{Tag.SUPERSEDED_BY}` IS NULL{self._bounds()}"
+        )
+        n_runs = len(self.runs)
+        if n_runs > 2 * BLOCK:  # that many began at one moment: the query would be too long
+            return False
+        try:
+            if n_runs == 0:
+                return not _behind(store, query, 0, 1)
+            holds_as_many = len(_behind(store, query, n_runs - 1, 2)) == 1
+            those = f"{query} and attributes.run_id IN ({ids})"
+            return holds_as_many and len(_behind(store, those, n_runs - 1, 1)) == 1
+        except MlflowException as error:
+            if error.error_code != "INVALID_PARAMETER_VALUE":
+                raise
+            return False  # a server that counts in another way: it is asked for all
+
+    def list_in(self, store: Store) -> dict[str, KnownRun]:
+        """List what the store holds there."""
+        further = self._bounds().removeprefix(" and ")
+        return {
+            run.info.run_id: KnownRun(
+                identity=run.data.tags.get(Tag.IDENTITY, ""),
+                started=run.info.start_time,
+                standing=_standing(DONE_BEFORE, run),
+            )
+            for run in list_trainings(store.client, store.experiment_id, further=further)
+        }
+
+    def _bounds(self) -> str:
+        since = "" if self.since is None else f" and attributes.start_time >= {self.since}"
+        until = "" if self.until is None else f" and attributes.start_time < {self.until}"
+        return since + until
+
+
+def _blocks(known_runs: Mapping[str, KnownRun]) -> Iterator[_Block]:
+    """Part all time into blocks of about ``BLOCK`` known runs."""
+    beginnings = sorted(run.started for run in known_runs.values())
+    inner_bounds = list(dict.fromkeys(beginnings[BLOCK::BLOCK]))
+    by_beginning = sorted(known_runs.items(), key=lambda item: item[1].started)
+    position = 0
+    for since, until in pairwise([None, *inner_bounds, None]):
+        runs = {}
+        while position < len(by_beginning):
+            run_id, run = by_beginning[position]
+            if until is not None and run.started >= until:
+                break
+            runs[run_id] = run
+            position += 1
+        yield _Block(since, until, runs)
+
+
+def _behind(store: Store, query: str, offset: int, most: int) -> list[Run]:
+    """Return at most so many of a query's runs, behind as many as ``offset``."""
+    token = SearchUtils.create_page_token(offset).decode()  # type: ignore[no-untyped-call]
+    return list(
+        store.client.search_runs(
+            [store.experiment_id], query, max_results=most, page_token=token if offset else None
+        )
+    )
+
+
+def _read(path: Path) -> dict[str, KnownRun]:
+    """Read what was kept; a file that is missing or damaged is made anew."""
+    try:
+        content = json.loads(path.read_bytes())
+        return {
+            str(run_id): KnownRun(
+                identity=str(run["identity"]),
+                started=int(run["started"]),
+                standing=Standing(**run["standing"]),
+            )
+            for run_id, run in content.items()
+        }
+    except DAMAGE:
+        return {}
+
+
 def _choose(
     config: TrainConfig,
     root: Path,
@@ -100,17 +193,17 @@ def _choose(
     for standing in finished.get(config.identity, []):
         if commit in (None, standing.commit):
             return standing
+    on_disk = standing_on_disk(root, config)
+    if on_disk.state == DONE_BEFORE:  # but not known to this store: it needs to be told
+        return Standing(state=TO_GO_ON, step=config.steps)
     unfinished = newest.get(config.identity)
     if unfinished is not None and unfinished.info.status == "FAILED":
         return _standing(FAILED_BEFORE, unfinished)
-    on_disk = standing_on_disk(root, config)
-    # finished there, but not known to this store: it needs to be told
-    is_untold = on_disk.state == DONE_BEFORE
-    return Standing(state=TO_GO_ON, step=config.steps) if is_untold else on_disk
+    return on_disk
 
 
 def _standing(state: str, run: Run) -> Standing:
-    tags = run.data.tags
+    tags: Mapping[str, Any] = run.data.tags
     return Standing(
         state=state,
         run_id=run.info.run_id,
@@ -118,8 +211,3 @@ def _standing(state: str, run: Run) -> Standing:
         reason=tags.get(Tag.REASON, ""),
         commit=tags.get(Tag.COMMIT, ""),
     )
-
-
-def _stands(client: MlflowClient, run_id: str) -> bool:
-    run = find_run(client, run_id)
-    return run is not None and Tag.SUPERSEDED_BY not in run.data.tags

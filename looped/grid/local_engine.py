@@ -173,13 +173,17 @@ class LocalEngine:
         work = sum(config.steps * config.step_flops for config in configs)
         return [resolve(config, work) for config in configs]
 
-    def share(self, groups: Sequence[Sequence[TrainConfig]]) -> tuple[int, int]:
-        # A GPU takes one process unless told otherwise. On a CPU a training is too small to keep
-        # several cores busy, so there are as many processes as cores.
+    def threads(self, groups: Sequence[Sequence[TrainConfig]]) -> int:
+        # On a CPU a training is too small to keep several cores busy, so there are as many
+        # processes as cores. A GPU takes one process unless told otherwise.
         n_cores = len(os.sched_getaffinity(0))
-        automatic = 1 if groups and groups[0][0].device == "cuda" else n_cores
-        n_workers = max(1, min(self._workers or automatic, len(groups)))
-        return n_workers, max(1, n_cores // n_workers)
+        automatic = 1 if _on_gpu(groups) else n_cores
+        return max(1, n_cores // max(1, min(self._workers or automatic, len(groups))))
+
+    def at_once(self, groups: Sequence[Sequence[TrainConfig]], n_threads: int) -> int:
+        n_cores = len(os.sched_getaffinity(0))
+        automatic = 1 if _on_gpu(groups) else n_cores // n_threads
+        return max(1, min(self._workers or automatic, len(groups)))
 
     def run(
         self,
@@ -187,7 +191,13 @@ class LocalEngine:
         work: Work,
         store: "Store | None",
         desk: Desk,
+        n_threads: int,
     ) -> None:
         os.environ.update(environment(store))
         watch_signals = partial(StopRequest, has_launcher=True)
-        run_locally(groups, work, watch_signals, *self.share(groups), desk)
+        n_workers = self.at_once(groups, n_threads)
+        run_locally(groups, work, watch_signals, n_workers, n_threads, desk)
+
+
+def _on_gpu(groups: Sequence[Sequence[TrainConfig]]) -> bool:
+    return bool(groups) and groups[0][0].device == "cuda"

@@ -3,11 +3,13 @@
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-from looped.grid.folder import GridFolder
+from looped.grid.folder import DamagedGridError, GridFolder
 from looped.grid.ledger import ENDED, FINISHED, KILLED, LOST, Ledger, News
+from looped.grid.standing import Standing
 from looped.names import Kind, Tag
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ class Logbook:
     def __init__(self, folder: GridFolder, store: "Store | None") -> None:
         self.folder, self.store = folder, store
         self.parent: str | None = None
-        self._is_away = False
+        self._is_away = self._is_unwritable = False
         if store is not None:
             from looped.grid.parent_run import open_parent
 
@@ -33,13 +35,22 @@ class Logbook:
 
     def show(self, ledger: Ledger, closing: str = "") -> bool:
         """Show where the trainings stand; tell whether MLflow knows."""
-        self.folder.show(ledger.note(closing), ledger.table())
-        return self._tell("show_parent", self.folder.note, ledger.table())
+        note, table = ledger.note(closing), ledger.table()
+        self._keep(partial(self.folder.show, note, table))
+        return self._tell("show_parent", note, table)
 
-    def end(self, ledger: Ledger, status: str, reason: str) -> bool:
-        """Show it a last time and end the parent; tell whether MLflow knows."""
-        self.folder.end(status, reason)
-        return self.show(ledger, self._closing(ledger)) and self._tell("end_parent", self.folder)
+    def end(self, ledger: Ledger, status: str, reason: str, closing: str = "") -> bool:
+        """Show it a last time and end the parent; tell whether MLflow knows.
+
+        Args:
+            ledger: where the trainings stand.
+            status: in MLflow's words.
+            reason: of the end, in a line.
+            closing: what the note says last.
+        """
+        self._keep(partial(self.folder.end, status, reason))
+        is_shown = self.show(ledger, closing)
+        return self._tell("end_run", status, reason) and is_shown
 
     def end_lost(self, run_id: str) -> None:
         """See to it that a run whose process was lost is not RUNNING."""
@@ -54,17 +65,13 @@ class Logbook:
         except MlflowException as error:
             logger.warning("run %s, which was lost, could not be ended (%s)", run_id, error)
 
-    def _closing(self, ledger: Ledger) -> str:
-        if self.store is None:
-            return ""
-        from mlflow.exceptions import MlflowException
+    def closing(self, ledger: Ledger, finished: "Mapping[str, Sequence[Standing]]") -> str:
+        """Say what the store holds of the grid.
 
-        from looped.grid.known_runs import finished_runs
-
-        try:
-            finished = finished_runs(self.store, self.folder.path.parent)
-        except MlflowException:
-            return ""
+        Args:
+            ledger: of the grid.
+            finished: by identity the finished runs that the store holds, as asked just now.
+        """
         counts = [len(finished.get(identity, [])) for identity in ledger.entries]
         query = (
             f"tags.{Tag.GRID} = '{self.folder.identity}' "
@@ -76,6 +83,15 @@ class Logbook:
             f"{sum(count > 1 for count in counts):,}. "
             f"Those trained by this grid, however often it was begun: `{query}`."
         )
+
+    def _keep(self, write: Callable[[], None]) -> None:
+        """Write to the folder; where that fails, say so once: it stops no training."""
+        try:
+            write()
+        except (OSError, DamagedGridError) as error:
+            if not self._is_unwritable:
+                logger.warning("%s cannot be written (%s)", self.folder.path, error)
+            self._is_unwritable = True
 
     def _tell(self, name: str, *content: object) -> bool:
         if self.store is None or self.parent is None:

@@ -1,19 +1,38 @@
 """The MLflow run of a grid, under which its trainings are nested."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
 from mlflow.entities import Param as RunParam
 from mlflow.entities import RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from looped.grid.folder import PREFIX, GridFolder
+from looped.grid.folder import PREFIX, DamagedGridError, GridFacts, GridFolder
 from looped.names import Kind, Param, Tag
 from looped.records.folder import FolderInUseError
-from looped.tracking.launcher import begin_run
-from looped.tracking.runs import end_lost_runs, end_run, find_run, mark_dead_runs, of_kind
+from looped.records.journal import TrackingError
+from looped.tracking.launcher import launched_run
+from looped.tracking.runs import (
+    end_lost_runs,
+    end_run,
+    find_run,
+    list_runs,
+    mark_dead_runs,
+    of_kind,
+)
 from looped.tracking.store import Store, reachable
+
+LONGEST_TAG, LONGEST_PARAM = 5_000, 6_000  # characters that MLflow keeps
+LONGEST_NAME, MOST_LISTS = 200, 100
+FROM_ORIGIN = (Tag.COMMIT, Tag.DIRTY, Tag.HOST)
+"""Tags that the folder of a grid may set; it may come from anybody."""
+
+logger = logging.getLogger("looped")
+
+Complain = Callable[[str], object]
 
 
 def open_parent(store: Store, folder: GridFolder, may_take_launched: bool = True) -> str:
@@ -27,34 +46,70 @@ def open_parent(store: Store, folder: GridFolder, may_take_launched: bool = True
         may_take_launched: whether to take the run that ``mlflow run`` made for this process.
 
     Raises:
+        DamagedGridError: its folder does not say what it is.
         TrackingError: MLflow cannot be reached.
     """
     client, experiment_id = store
-    facts = folder.facts
-    tags = {
-        Tag.NAME: facts["name"],
+    facts = _facts(folder)
+    # the machine comes last: whoever finds it looks at the lock, which is signed by then
+    about = {
         Tag.KIND: Kind.GRID,
         Tag.GRID: folder.identity,
         Tag.FOLDER: str(folder.path.resolve()),
-        **facts["origin"],
     }
+    origin = {
+        name: facts.origin[name][:LONGEST_TAG] for name in FROM_ORIGIN if name in facts.origin
+    }
+    name = facts.name[:LONGEST_NAME]
     with reachable():
-        run_id = begin_run(client, experiment_id, facts["name"], facts["begun"], may_take_launched)
-        folder.remember(run_id)
-        client.log_batch(
-            run_id,
-            tags=[RunTag(name, value) for name, value in tags.items()],
-            params=[RunParam(Param.GRID + name, words) for name, words in facts["lists"].items()],
+        launched_run_id = launched_run() if may_take_launched else None
+        run_id = launched_run_id or str(
+            client.create_run(experiment_id, facts.begun, about, name).info.run_id
         )
+        try:
+            folder.remember(run_id)
+            tags = {Tag.NAME: name, **about, **origin}
+            client.log_batch(
+                run_id,
+                tags=[RunTag(tag, value) for tag, value in tags.items()],
+                params=[RunParam(Param.GRID + tag, words) for tag, words in _lists(facts).items()],
+            )
+        except BaseException as error:
+            if launched_run_id is None:  # mlflow run ends the one that it made
+                end_run(client, run_id, "FAILED", " ".join(str(error).split()) or repr(error))
+            raise
         mark_dead_runs(client, experiment_id)
-        end_lost_runs(client, folder.told.keys() - {run_id}, folder.path)
+        earlier_ids = folder.told.keys() - {run_id}
+        end_lost_runs(client, earlier_ids, folder.path)
+        end_lost_runs(client, _unsigned_runs(store, folder, run_id), folder.path)
     return run_id
 
 
+def settle_parent(store: Store, folder: GridFolder) -> None:
+    """Tell how the grid's process before this one ended, unless MLflow knows.
+
+    Raises:
+        MlflowException: MLflow cannot be reached.
+    """
+    facts = folder.facts_if_whole
+    run_id = None if facts is None else known_parent(store, folder)
+    if facts is None or run_id is None:
+        return
+    run = find_run(store.client, run_id)
+    if run is not None and run.info.status != facts.status:
+        show_parent(store.client, run_id, folder.note, folder.table)
+        end_run(store.client, run_id, facts.status, facts.reason[:LONGEST_TAG], facts.ended)
+
+
 def known_parent(store: Store, folder: GridFolder) -> str | None:
-    """Find the run that this beginning of the grid was told as, from here or from a copy."""
+    """Find the run that this beginning of the grid was told as, from here or from a copy.
+
+    Raises:
+        DamagedGridError: its folder does not say what it is.
+        MlflowException: MLflow cannot be reached.
+    """
     client, experiment_id = store
-    beginning = folder.facts["begun"]
+    beginning = _facts(folder).begun
     run_ids = [
         run_id for run_id, its_beginning in folder.told.items() if its_beginning == beginning
     ]
@@ -65,27 +120,24 @@ def known_parent(store: Store, folder: GridFolder) -> str | None:
 
 
 def show_parent(client: MlflowClient, run_id: str, note: str, table: str) -> None:
-    """Tell where the grid's trainings stand.
+    """Tell where the grid's trainings stand; what is empty was never shown.
 
     Raises:
         MlflowException: MLflow cannot be reached.
     """
-    client.set_tag(run_id, Tag.NOTE, note)
-    client.log_text(run_id, table, "trainings.csv")
+    if note:
+        client.set_tag(run_id, Tag.NOTE, note)
+    if table:
+        client.log_text(run_id, table, "trainings.csv")
 
 
-def end_parent(client: MlflowClient, run_id: str, folder: GridFolder) -> None:
-    """Tell how the grid ended.
-
-    Raises:
-        MlflowException: MLflow cannot be reached.
-    """
-    facts = folder.facts
-    end_run(client, run_id, facts["status"], facts["reason"], facts["ended"])
-
-
-def open_parents(store: Store, root: Path) -> dict[str, str]:
+def open_parents(store: Store, root: Path, complain: Complain = logger.warning) -> dict[str, str]:
     """Find or make the MLflow runs of the grids whose folders are here, by grid identity.
+
+    Args:
+        store: to tell.
+        root: folder of all runs.
+        complain: is told in a line of each folder that is damaged; it is passed over.
 
     Raises:
         TrackingError: MLflow cannot be reached.
@@ -101,11 +153,21 @@ def open_parents(store: Store, root: Path) -> dict[str, str]:
                 )
         except FolderInUseError:
             continue  # the grid runs, and tells by itself
+        except (DamagedGridError, OSError, TrackingError) as error:
+            _complain_or_raise(path.parent, error, complain)
     return parents
 
 
-def end_parents(store: Store, root: Path, parents: Mapping[str, str]) -> None:
+def end_parents(
+    store: Store, root: Path, parents: Mapping[str, str], complain: Complain = logger.warning
+) -> None:
     """Tell how these grids ended.
+
+    Args:
+        store: to tell.
+        root: folder of all runs.
+        parents: of ``open_parents``.
+        complain: is told in a line of each that could not be told.
 
     Raises:
         TrackingError: MLflow cannot be reached.
@@ -113,7 +175,59 @@ def end_parents(store: Store, root: Path, parents: Mapping[str, str]) -> None:
     for identity, run_id in parents.items():
         try:
             with closing(GridFolder(root, identity)) as folder, reachable():
+                facts = _facts(folder)
                 show_parent(store.client, run_id, folder.note, folder.table)
-                end_parent(store.client, run_id, folder)
+                end_run(store.client, run_id, facts.status, facts.reason[:LONGEST_TAG], facts.ended)
         except FolderInUseError:
             continue
+        except (DamagedGridError, OSError, TrackingError) as error:
+            with reachable():  # whatever its folder lacks, the run does not go on for ever
+                end_lost_runs(store.client, [run_id])
+            _complain_or_raise(root / f"{PREFIX}{identity}", error, complain)
+
+
+def _facts(folder: GridFolder) -> GridFacts:
+    facts = folder.facts
+    if facts is None:
+        raise DamagedGridError(
+            f"{folder.path / 'grid.json'} must say what the grid is, got no file"
+        )
+    return facts
+
+
+def _lists(facts: GridFacts) -> dict[str, str]:
+    """Return what was asked for as MLflow's parameters take it."""
+    names = [name for name in facts.lists if name.isidentifier() and len(name) <= LONGEST_NAME]
+    return {name: facts.lists[name][:LONGEST_PARAM] for name in names[:MOST_LISTS]}
+
+
+def _unsigned_runs(store: Store, folder: GridFolder, run_id: str) -> list[str]:
+    """List other RUNNING runs of this grid's folder, whose lock is held here.
+
+    Their process died before it signed, or the folder forgot them.
+    """
+    client, experiment_id = store
+    query = (
+        f"attributes.status = 'RUNNING' and {of_kind(Kind.GRID)} "
+        f"and tags.{Tag.GRID} = '{folder.identity}'"
+    )
+    place = (str(folder.path.resolve()), _facts(folder).origin.get(Tag.HOST))
+    return [
+        run.info.run_id
+        for run in list_runs(client, experiment_id, query)
+        if run.info.run_id != run_id
+        and (run.data.tags.get(Tag.FOLDER), run.data.tags.get(Tag.HOST, place[1])) == place
+    ]
+
+
+def _complain_or_raise(path: Path, error: Exception, complain: Complain) -> None:
+    """Say that a grid is passed over, unless it is MLflow that is away."""
+    cause = error.__cause__
+    is_refusal = isinstance(cause, MlflowException) and cause.error_code in (
+        "INVALID_PARAMETER_VALUE",
+        "BAD_REQUEST",
+    )
+    if isinstance(error, TrackingError) and not is_refusal:
+        raise error
+    reason = " ".join(str(cause if is_refusal else error).split())
+    complain(f"{path} is left out: {reason}")

@@ -138,6 +138,7 @@ def run_on_ray(
     cpus: int,
     gpus: float,
     desk: Desk,
+    n_threads: int,
 ) -> None:
     """Give every group of trainings to the cluster, until all have ended.
 
@@ -153,6 +154,7 @@ def run_on_ray(
         gpus: GPUs for each group.
         desk: hears here all that the workers say; where it says to stop, the workers are asked
             to do so in good order, and this returns when they have.
+        n_threads: of each training.
     """
     # on this machine: a mailbox on a node that is lost would take the grid along
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -163,7 +165,7 @@ def run_on_ray(
     is_stopping = False
 
     def begin(group: Sequence[TrainConfig], attempt: int) -> None:
-        reference = task.remote(group, work, mailbox, variables, cpus)
+        reference = task.remote(group, work, mailbox, variables, n_threads)
         pending[reference] = _Task(group, attempt)
 
     def take_in(many: Sequence[News]) -> None:
@@ -240,9 +242,12 @@ class RayEngine:
         precision = automatic if config.precision == "auto" else config.precision
         return config.resolved(device, precision)
 
-    def share(self, groups: Sequence[Sequence[TrainConfig]]) -> tuple[int, int]:
+    def threads(self, groups: Sequence[Sequence[TrainConfig]]) -> int:
+        return self._cpus
+
+    def at_once(self, groups: Sequence[Sequence[TrainConfig]], n_threads: int) -> int:
         at_once = self._cluster.gpus / self._gpus if self._gpus else self._cluster.cpus / self._cpus
-        return max(1, min(int(at_once), len(groups))), self._cpus
+        return max(1, min(int(at_once), len(groups)))
 
     def run(
         self,
@@ -250,5 +255,7 @@ class RayEngine:
         work: Work,
         store: "Store | None",
         desk: Desk,
+        n_threads: int,
     ) -> None:
-        run_on_ray(groups, work, environment(store), self._cpus, self._gpus, desk)
+        variables = environment(store)
+        run_on_ray(groups, work, variables, self._cpus, self._gpus, desk, n_threads)

@@ -1,6 +1,7 @@
 """Works through a grid: plans, trains what is left, and keeps its logbook."""
 
 import logging
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from looped.config import TrainConfig
+from looped.grid.balance import Balance, balance_with_journals, balance_with_store
 from looped.grid.engines import Engine, work_through
-from looped.grid.folder import GridFolder
-from looped.grid.ledger import FINISHED, LONGEST_NOTE, UNTOLD, Ledger, News
+from looped.grid.folder import PREFIX, DamagedGridError, GridFacts, GridFolder, read_facts
+from looped.grid.ledger import DONE, LONGEST_NOTE, UNTOLD, Ledger
 from looped.grid.lists import grid_identity, refuse_doubles
 from looped.grid.local_engine import LocalEngine
 from looped.grid.logbook import Logbook, NewsDesk
@@ -21,7 +23,6 @@ from looped.grid.run_trainings import Nest, is_fresh
 from looped.grid.standing import DONE_BEFORE, FAILED_BEFORE, TO_DO, Standing, standing_on_disk
 from looped.grid.stopping import StopRequest
 from looped.records.folder import run_path
-from looped.records.journal import TrackingError
 from looped.records.origin import Origin
 from looped.rules import require
 from looped.training.groups import replica_groups
@@ -79,7 +80,8 @@ class GridRunner:
         from looped.grid.forecast import forecast
 
         groups = replica_groups(self.to_train, self.options.replicas)
-        n_workers, n_threads = self.engine.share(groups)
+        n_threads = self._threads(self._facts())
+        n_workers = self.engine.at_once(groups, n_threads)
         text = forecast(
             configs=self.configs,
             groups=groups,
@@ -106,28 +108,74 @@ class GridRunner:
         stop_request.listen()  # Ray may have taken the signals
         if not self.to_train and self.store is None:  # nothing that a new logbook would tell
             ledger = Ledger(self.configs, self.standings)
-            return self._say(ledger, stop_request, is_told=True)
+            return self._say(ledger, stop_request, Balance())
         folder = GridFolder(self.root, self.identity)
         try:
+            if self.store is not None:
+                self._settle(folder, self.store)
+            threads = self._threads(folder.facts_if_whole)
             name = f"grid of {len(self.configs)} trainings"
-            folder.begin(name, self.lists, self.origin.tags)
+            folder.begin(name, self.lists, self.origin.tags, threads)
             logbook = Logbook(folder, self.store)
             ledger = Ledger(self.configs, self.standings, self.origin.commit)
             logbook.show(ledger)
             print(ledger.summary(), flush=True)
             try:
-                self._train(NewsDesk(ledger, logbook, stop_request))
-                if self.store is not None and logbook.parent is not None:
-                    parents = {self.identity: logbook.parent}
-                    _tell_untold(ledger, self.store, self.root, parents, self.run_options)
+                self._train(NewsDesk(ledger, logbook, stop_request), threads)
+                balance, closing = self._balance(ledger, logbook.parent), ""
+                if balance.finished:
+                    closing = logbook.closing(ledger, balance.finished)
             except BaseException as error:
                 logbook.end(ledger, "KILLED", repr(error))
                 raise
-            status = "FINISHED" if ledger.is_done else "KILLED" if stop_request() else "FAILED"
-            is_told = logbook.end(ledger, status, ledger.summary())
+            is_well = ledger.is_done and not balance.problem
+            status = "FINISHED" if is_well else "KILLED" if stop_request() else "FAILED"
+            if not logbook.end(ledger, status, ledger.summary(), closing) and not balance.problem:
+                balance = replace(balance, problem="the end of the grid could not be told")
         finally:
             folder.close()
-        return self._say(ledger, stop_request, is_told)
+        return self._say(ledger, stop_request, balance)
+
+    def _settle(self, folder: GridFolder, store: "Store") -> None:
+        """End what the process before this one left."""
+        from looped.grid.parent_run import settle_parent
+        from looped.tracking.store import reachable
+
+        try:
+            with reachable():
+                settle_parent(store, folder)
+        except DamagedGridError as error:
+            logger.warning("%s", error)
+
+    def _balance(self, ledger: Ledger, parent: str | None) -> Balance:
+        if self.store is None:
+            return balance_with_journals(ledger, self.root)
+        return balance_with_store(
+            ledger, self.store, self.root, parent, self.run_options, self.identity
+        )
+
+    def _facts(self) -> GridFacts | None:
+        try:
+            return read_facts(self.root / f"{PREFIX}{self.identity}")
+        except DamagedGridError:
+            return None
+
+    def _threads(self, facts: GridFacts | None) -> int:
+        """Say with how many threads each training runs: as the grid was begun, if it was.
+
+        All trainings count, not those that are left, so that it is the same whatever is done.
+        """
+        threads = self.engine.threads(replica_groups(self.configs, self.options.replicas))
+        if facts is None or facts.threads is None or self.run_options.resume == "never":
+            return threads
+        if facts.threads != threads and self.to_train:
+            logger.warning(
+                "threads of a training: %d, as the grid was begun (%d would be taken now, "
+                "and resume=never takes it)",
+                facts.threads,
+                threads,
+            )
+        return facts.threads
 
     def _standings(self) -> dict[str, Standing]:
         if self.store is None:
@@ -148,27 +196,39 @@ class GridRunner:
         with reachable():
             return standings_in_store(self.store, self.configs, self.root, commit)
 
-    def _train(self, desk: NewsDesk) -> None:
+    def _train(self, desk: NewsDesk, n_threads: int) -> None:
         if not self.to_train:
             return
         nest = Nest(self.identity, desk.logbook.parent, PATIENCE)
         options = replace(self.run_options, runs_dir=str(self.root))
         work = partial(work_through, options=options, nest=nest)
         groups = replica_groups(self.to_train, self.options.replicas)
-        self.engine.run(groups, work, self.store, desk)
+        self.engine.run(groups, work, self.store, desk, n_threads)
 
-    def _say(self, ledger: Ledger, stop_request: StopRequest, is_told: bool) -> int:
-        print(ledger.summary())
+    def _say(self, ledger: Ledger, stop_request: StopRequest, balance: Balance) -> int:
+        """Say what came, what the store lacks last; return the exit code."""
+        print(ledger.summary(), flush=True)
         counts = ledger.counts
         if counts.get(FAILED_BEFORE) and not self.options.retry_failed:
             print("-P retry_failed=true tries again what failed before", file=sys.stderr)
-        if counts.get(UNTOLD) or not is_told:
-            command = f"mlflow run . -e import_runs -P path={self.root}"
-            print(f"MLflow does not know all of it: {command} tells it", file=sys.stderr)
-        if stop_request() and not ledger.is_done:
+        is_stopped = stop_request() and not ledger.is_done
+        if is_stopped:
             print("the same command goes on", file=sys.stderr)
+        command = f"mlflow run . -e import_runs -P path={shlex.quote(str(self.root))}"
+        n_untold = counts.get(UNTOLD, 0)
+        if balance.problem:
+            print(f"MLflow may not hold all of it ({balance.problem}): {command} tells it "
+                  "what it lacks", file=sys.stderr)  # fmt: skip
+        elif n_untold:
+            n_done = sum(counts.get(state, 0) for state in (*DONE, UNTOLD))
+            print(f"MLflow holds {n_done - n_untold:,} of the {n_done:,} trainings that are done: "
+                  f"{command} tells it the others", file=sys.stderr)  # fmt: skip
+        elif balance.n_missing:
+            print(f"MLflow does not hold {balance.n_missing:,} of the trainings any more, and no "
+                  "journal here does: the same command trains them", file=sys.stderr)  # fmt: skip
+        if is_stopped:
             return stop_request.exit_code
-        return 0 if ledger.is_done and is_told else 1
+        return 0 if ledger.is_done and not balance.problem else 1
 
 
 def _engine(options: GridOptions) -> Engine:
@@ -191,21 +251,3 @@ def _open_store(engine: str) -> "Store":
     rule = "engine=ray must log to a server that every node reaches (MLFLOW_TRACKING_URI)"
     require(engine != "ray" or not is_local, rule, uri)
     return store
-
-
-def _tell_untold(
-    ledger: Ledger, store: "Store", root: Path, parents: Mapping[str, str], options: RunOptions
-) -> None:
-    """Tell MLflow of the trainings that it missed, if it is back."""
-    from looped.tracking.importer import import_run
-
-    for identity, entry in ledger.entries.items():
-        if entry.state != UNTOLD:
-            continue
-        path = run_path(root, entry.config)
-        try:
-            run_id = import_run(store, path, parents, options.register).run_id
-        except TrackingError as error:
-            logger.warning("%s", error)
-            return
-        ledger.hear(News(identity=identity, state=FINISHED, run_id=run_id))

@@ -1,7 +1,9 @@
 """Where a training of a grid stands before anything begins, as far as its folder tells."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from looped.config import TrainConfig
 from looped.names import Metric
@@ -10,6 +12,9 @@ from looped.records.journal import last_record
 
 TO_DO, TO_GO_ON = "to do", "to go on"
 DONE_BEFORE, FAILED_BEFORE = "done", "failed before"
+
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading a file of ours raises that is not as it was written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,16 +39,34 @@ class Standing:
 
 
 def standing_on_disk(root: Path, config: TrainConfig) -> Standing:
-    """Say from a training's journal and checkpoints how far it is."""
+    """Say from a training's journal and checkpoints how far it is.
+
+    A journal that cannot be read says nothing; whoever trains there says why.
+    """
     folder = run_path(root, config)
-    journal = folder / "journal.jsonl"
-    last = last_record(journal, "start", "end") if journal.exists() else None
-    if last is not None and last["kind"] == "end" and last["status"] == "FINISHED":
-        outcome = last_record(journal, "outcome")
-        nmse = outcome["values"][Metric.NMSE] if outcome else None
-        return Standing(state=DONE_BEFORE, nmse=nmse, reason=last["reason"])
-    if last is not None and last["kind"] == "end" and last["status"] == "FAILED":
-        return Standing(state=FAILED_BEFORE, reason=last["reason"])
-    checkpoints = (folder / "checkpoints").glob("step-*.json")
-    step = max((int(path.stem.partition("-")[2]) for path in checkpoints), default=0)
+    try:
+        last = _last(folder / "journal.jsonl", "start", "end")
+        if last.get("kind") == "end" and last["status"] == "FINISHED":
+            values = _last(folder / "journal.jsonl", "outcome").get("values", {})
+            nmse = values.get(Metric.NMSE)
+            return Standing(state=DONE_BEFORE, nmse=nmse, reason=str(last["reason"]))
+        if last.get("kind") == "end" and last["status"] == "FAILED":
+            return Standing(state=FAILED_BEFORE, reason=str(last["reason"]))
+    except DAMAGE as error:
+        reason = f"{folder / 'journal.jsonl'} is damaged ({error})"
+        return Standing(state=TO_DO, reason=" ".join(reason.split()))
+    step = last_step(folder)
     return Standing(state=TO_GO_ON, step=step) if step else Standing(state=TO_DO)
+
+
+def last_step(folder: Path) -> int:
+    """Return the step of a training's newest checkpoint, 0 where there is none."""
+    names = [path.stem for path in (folder / "checkpoints").glob("step-*.json")]
+    numbers = [re.fullmatch(r"step-(\d{1,18})", name) for name in names]
+    return max((int(number[1]) for number in numbers if number), default=0)
+
+
+def _last(journal: Path, *kinds: str) -> dict[str, Any]:
+    """Read the last record of some kinds; empty where there is none."""
+    record = last_record(journal, *kinds) if journal.exists() else None
+    return record or {}

@@ -188,7 +188,8 @@ def _take_steps(runs: list[_Run], watcher: Watcher) -> None:
     first_step = runs[0].curve.step
     program = uuid4().hex[:12]
     for run in runs:
-        run.journal.append("start", step=first_step, program=program, replicas=len(runs))
+        shape = {"program": program, "replicas": len(runs), "threads": torch.get_num_threads()}
+        run.journal.append("start", step=first_step, **shape)
     take_step = step_of(replicas)
     measurements: list[Tensor] = []  # since the curves last took them in; read in one transfer
     sampled_at = saved_at = time.perf_counter()

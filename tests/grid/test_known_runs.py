@@ -1,9 +1,14 @@
 import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 from looped.config import TrainConfig
+from looped.grid import known_runs
 from looped.grid.known_runs import finished_runs, standings_in_store
 from looped.names import Kind, Metric, Tag
 from looped.tracking.store import Store
@@ -71,14 +76,55 @@ def test_what_is_kept_from_earlier_follows_the_store(trainings, store):
     assert trainings.ids(SECOND) == set()
     store.restore_run(second)
     fourth = trainings.log(FOURTH, "FINISHED", 1)  # imported: ended long ago
-    store.set_experiment_tag(trainings.store.experiment_id, Tag.IMPORTED, "now")
     assert (trainings.ids(SECOND), trainings.ids(FOURTH)) == ({second}, {fourth})
 
 
-def test_the_store_is_only_asked_for_what_ended_since(trainings, store, monkeypatch):
-    trainings.log(FIRST, "FINISHED", 1_000)
-    trainings.log(SECOND, "FINISHED", 900_000_000)
+def collect_garbage(run_id):
+    """Remove a deleted run for good, as ``mlflow gc`` does."""
+    words = ["gc", "--backend-store-uri", os.environ["MLFLOW_TRACKING_URI"], "--run-ids", run_id]
+    subprocess.run([sys.executable, "-m", "mlflow", *words], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("size", [1, 500])
+def test_no_block_of_what_is_kept_hides_the_store(trainings, store, monkeypatch, size):
+    monkeypatch.setattr(known_runs, "BLOCK", size)
+    an_hour_ahead = trainings.log(FIRST, "FINISHED", 10_000_000)
+    lost = trainings.log(SECOND, "FINISHED", 5_000_000)
+    killed = trainings.log(THIRD, "KILLED", 5_000_000)
+    assert trainings.ids(SECOND) == {lost}
+    store.delete_run(lost)
+    collect_garbage(lost)
+    assert trainings.ids(SECOND) == set()
+    assert trainings.standing(SECOND).state == "to do"
+    late = trainings.log(FOURTH, "FINISHED", 10_000_000 - 3_600_000)
+    assert trainings.ids(FOURTH) == {late}
+    replaced = trainings.log(FOURTH, "FINISHED", 10_000_000 - 3_600_000)
+    store.delete_run(late)  # as many as before, but not the same
+    assert trainings.ids(FOURTH) == {replaced}
+    assert trainings.ids(FIRST) == {an_hour_ahead}
+    store.set_terminated(killed, "FINISHED", 5_000_000)
+    assert trainings.ids(THIRD) == {killed}
+    store.delete_run(an_hour_ahead)
+    assert trainings.ids(FIRST) == set()
+    store.restore_run(an_hour_ahead)
+    assert trainings.ids(FIRST) == {an_hour_ahead}
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"[" * 100_000, b'{"id": {"started": 1}}'])
+def test_what_is_kept_is_made_anew_where_it_is_damaged(trainings, content):
+    first = trainings.log(FIRST, "FINISHED")
     trainings.ids(FIRST)
+    (path,) = trainings.root.glob("finished-runs-*.json")
+    path.write_bytes(content)
+    assert trainings.ids(FIRST) == {first}
+    assert first in path.read_text()
+
+
+def test_what_is_as_it_was_is_counted_not_listed(trainings, store, monkeypatch):
+    monkeypatch.setattr(known_runs, "BLOCK", 5)
+    for end_time in range(1, 21):
+        trainings.log(FIRST, "FINISHED", 1_000 * end_time)
+    n_runs = len(trainings.ids(FIRST))
     counts = []
     search = type(store).search_runs
 
@@ -88,6 +134,21 @@ def test_the_store_is_only_asked_for_what_ended_since(trainings, store, monkeypa
         return runs
 
     monkeypatch.setattr(type(store), "search_runs", counting)
-    assert trainings.ids(FIRST)
-    assert trainings.ids(SECOND)
-    assert sum(counts) == 2  # SECOND's run, in each of the two
+    assert len(trainings.ids(FIRST)) == n_runs == 20
+    assert sum(counts) == 2 * 4  # a run for each of two questions about each of four blocks
+    counts.clear()
+    trainings.log(SECOND, "FINISHED", 12_345)
+    trainings.ids(SECOND)
+    assert sum(counts) < 20  # one block was listed
+
+
+def test_a_server_that_counts_in_another_way_is_asked_for_all(trainings, monkeypatch):
+    first = trainings.log(FIRST, "FINISHED")
+    trainings.ids(FIRST)
+
+    def refuse(*_):
+        raise MlflowException("no such comparator", error_code=INVALID_PARAMETER_VALUE)
+
+    monkeypatch.setattr(known_runs, "_behind", refuse)
+    second = trainings.log(FIRST, "FINISHED")
+    assert trainings.ids(FIRST) == {first, second}
