@@ -18,43 +18,56 @@ class ImportOptions:
 
 
 def main() -> int:
-    """Tell MLflow of every run of a folder; return the exit code."""
+    """Tell MLflow of every run of a folder; return the exit code, 1 where some were left out."""
     (options,) = arguments.parse("import_runs", __doc__, ImportOptions)
     logging.basicConfig(format="%(message)s")
-    path = Path(options.path)
+    path = Path(options.path).absolute()
     is_one = (path / "journal.jsonl").exists()
     journals = sorted(path.glob("*/journal.jsonl"))
     folders = [path] if is_one else [journal.parent for journal in journals]
     if not folders:
-        return arguments.complain("import_runs", f"path must hold runs, got {path}")
+        return arguments.complain("import_runs", f"path must hold runs, got {options.path}")
     # MLflow takes seconds to load: only once there is something to tell
     from looped.grid.parent_run import end_parents, open_parents
+    from looped.records.damage import one_line
     from looped.records.folder import FolderInUseError
     from looped.records.journal import TrackingError
     from looped.tracking import importer
     from looped.tracking.launcher import note_on_launched
     from looped.tracking.store import open_store
 
-    code, results = 0, []
+    lines_left_out = []
+
+    def leave_out(line: str) -> None:
+        lines_left_out.append(line)
+        arguments.complain("import_runs", line)
+
+    results = []
     try:
         store = open_store()
-        parents = open_parents(store, folders[0].parent)
+        parents = open_parents(store, folders[0].parent, leave_out)
         for folder in folders:
             try:
                 imported = importer.import_run(store, folder, parents, options.register)
-            except (FolderInUseError, ValueError) as error:
-                code = arguments.complain("import_runs", f"{folder} is left out: {error}")
+            except TrackingError:  # MLflow is away, for the others too
+                raise
+            except Exception as error:  # whatever is in a folder, it stops no other
+                is_said = isinstance(error, ValueError | OSError | FolderInUseError)
+                leave_out(f"{folder} is left out: {one_line(error if is_said else repr(error))}")
                 continue
             results.append(imported)
             print(imported.line, flush=True)
-        end_parents(store, folders[0].parent, parents)
+        end_parents(store, folders[0].parent, parents, leave_out)
     except TrackingError as error:
         return arguments.complain("import_runs", error)
     n_new = sum(imported.is_new for imported in results)
-    summary = f"{n_new:,} of {len(folders):,} runs told; {len(results) - n_new:,} were told before"
+    n_before = len(results) - n_new
+    summary = f"{n_new:,} of {len(folders):,} runs told; {n_before:,} were told before"
+    if lines_left_out:
+        summary += f"; {len(lines_left_out):,} left out"
     print(summary)
-    note_on_launched(store.client, "import_runs", summary)
-    return code
+    note_on_launched(store.client, "import_runs", "\n\n".join([summary, *lines_left_out[:20]]))
+    return 1 if lines_left_out else 0
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +12,7 @@ from looped.config import TrainConfig
 from looped.grid.options import RunOptions
 from looped.grid.threads import kept_threads, running_with
 from looped.names import Metric
+from looped.records.damage import UnwritableError
 from looped.records.folder import LOOKED_AT_SECONDS, FolderInUseError, RunFolder, run_path
 from looped.records.journal import TrackingError
 from looped.records.origin import Origin
@@ -67,7 +68,7 @@ def run_trainings(
         for config in configs:
             try:
                 training = stack.enter_context(_OpenTraining(config, options, nest))
-            except (ValueError, FolderInUseError, TrackingError) as error:
+            except (ValueError, FolderInUseError, TrackingError, UnwritableError) as error:
                 end(Ending(config=config, status="REFUSED", reason=str(error)))
             else:
                 trainings.append(training)
@@ -96,7 +97,7 @@ def _train_or_find_fault(
             options.b_max if options.evaluate else 0,
             options.n_prompts,
         )
-    except loop.Stopped as stop:
+    except (loop.Stopped, UnwritableError) as stop:  # a full disk is nobody's fault
         return [stop] * len(trainings)
     except Exception as error:
         if len(trainings) == 1:
@@ -131,6 +132,7 @@ class _OpenTraining:
         self.tracker: Tracker | None = None
         self.problems: list[str] = []
         self._has_ended = False
+        self._unwritten = ""  # why the journal does not hold its end
         try:
             origin.write(self.folder.path)
             if options.tracking == "online":
@@ -150,7 +152,8 @@ class _OpenTraining:
     ) -> None:
         if not self._has_ended:
             self._finish("KILLED", repr(error))
-        self.folder.close()
+        with suppress(UnwritableError):  # said when its end was written
+            self.folder.close()
 
     @property
     def run_id(self) -> str:
@@ -164,7 +167,7 @@ class _OpenTraining:
         registered, note = "", ""
         if isinstance(result, Exception):
             is_stop = isinstance(result, Stopped)
-            is_foreseen = is_stop or isinstance(result, DivergedError)
+            is_foreseen = is_stop or isinstance(result, DivergedError | UnwritableError)
             status, reason = ("KILLED" if is_stop else "FAILED"), str(result)
             if not is_foreseen:
                 reason = repr(result)
@@ -175,10 +178,16 @@ class _OpenTraining:
                 status, reason, note = "FINISHED", conclusion.reason, conclusion.note
                 registered = conclusion.registered
                 self.problems += conclusion.problems
+            except UnwritableError as error:
+                status, reason = "FAILED", str(error)
             except Exception as error:
                 status, reason = "FAILED", repr(error)
                 traceback.print_exc()
         is_told = self._finish(status, reason, note)
+        if (
+            self._unwritten and status == "FINISHED"
+        ):  # the same command ends it, from its checkpoint
+            status, reason = "FAILED", self._unwritten
         return Ending(
             config=self.config,
             status=status,
@@ -205,7 +214,11 @@ class _OpenTraining:
         """End the run; tell whether MLflow knows."""
         self._has_ended = True
         if self.tracker is None:
-            self.folder.journal.append("end", status=status, reason=reason)
+            try:
+                self.folder.journal.append("end", status=status, reason=reason)
+                self.folder.journal.sync()
+            except UnwritableError as error:
+                self._unwritten = str(error)
             return False
         try:
             self.tracker.finish(status, reason, note)

@@ -7,18 +7,29 @@ resolved configuration, so the same command finds what it left.
 
 import fcntl
 import json
+import logging
+import os
 import time
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from looped.config import TrainConfig
+from looped.config import DEVICES, TrainConfig
+from looped.records.checkpoint import newest_step
+from looped.records.damage import DamagedFileError, open_own, read_object, writing
 from looped.records.files import write_atomically
 from looped.records.journal import Journal
 from looped.records.origin import Origin
+from looped.rules import require
 
 LOOKED_AT_SECONDS = 1.0
 """Whoever asks whether a lock is held holds it for a moment: so long a newcomer waits."""
+
+
+REMEDY = "the train command with the settings that the folder was made with writes it again"
+LONGEST_SETTING = 200
+
+logger = logging.getLogger("looped")
 
 
 class FolderInUseError(RuntimeError):
@@ -34,11 +45,15 @@ class FolderLock:
 
     Raises:
         FolderInUseError: another living process holds the lock.
+        UnwritableError: the folder cannot be made or written in, or ``lock`` is no file of its own.
     """
 
     def __init__(self, folder: Path, patience: float = LOOKED_AT_SECONDS) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file: IO[str] = (folder / "lock").open("a", encoding="utf-8")
+        path = folder / "lock"
+        with writing(path):
+            folder.mkdir(parents=True, exist_ok=True)
+            number = open_own(path, os.O_RDWR | os.O_CREAT)
+        self._path, self._file = path, os.fdopen(number, "r+", encoding="utf-8")
         deadline = time.monotonic() + patience
         while not self._is_mine():
             if time.monotonic() > deadline:
@@ -49,10 +64,16 @@ class FolderLock:
             time.sleep(0.05)
 
     def sign(self, owner: str) -> None:
-        """Write the owner's name, an MLflow run id, into the lock that this process holds."""
-        self._file.truncate(0)
-        self._file.write(owner)
-        self._file.flush()
+        """Write the owner's name, an MLflow run id, into the lock that this process holds.
+
+        Raises:
+            UnwritableError: the disk takes no more.
+        """
+        with writing(self._path):
+            self._file.seek(0)
+            self._file.truncate()
+            self._file.write(owner)
+            self._file.flush()
 
     def close(self) -> None:
         """Give the lock back."""
@@ -76,7 +97,9 @@ class RunFolder:
         patience: seconds to wait for another process that trains it to leave.
 
     Raises:
+        DamagedFileError: the journal is none.
         FolderInUseError: another living process holds the lock.
+        UnwritableError: the folder cannot be written in.
         ValueError: the run was begun on another device.
     """
 
@@ -89,17 +112,22 @@ class RunFolder:
     ) -> None:
         self.path = run_path(root, config)
         self._lock = FolderLock(self.path, patience)
-        if fresh and self.journal_path.exists():
+        if fresh and (self.journal_path.exists() or newest_step(self.checkpoints)):
             self._put_aside()
             self._lock = FolderLock(self.path, patience)
         try:
             self._check_device(config.device)
-        except ValueError:
+            content = {
+                "config": asdict(config), "recipe": config.recipe, "identity": config.identity
+            }  # fmt: skip
+            with writing(self.path / "config.json"):
+                text = json.dumps(content, indent=2)
+                write_atomically(self.path / "config.json", text.encode())
+            self._warn_of_lost_journal()
+            self.journal = Journal(self.journal_path)
+        except BaseException:
             self._lock.close()
             raise
-        content = {"config": asdict(config), "recipe": config.recipe, "identity": config.identity}
-        write_atomically(self.path / "config.json", json.dumps(content, indent=2).encode())
-        self.journal = Journal(self.journal_path)
 
     @property
     def journal_path(self) -> Path:
@@ -122,8 +150,10 @@ class RunFolder:
 
     def close(self) -> None:
         """Close the journal and give the lock back."""
-        self.journal.close()
-        self._lock.close()
+        try:
+            self.journal.close()
+        finally:
+            self._lock.close()
 
     def _put_aside(self) -> None:
         number = 1
@@ -133,14 +163,26 @@ class RunFolder:
         self._lock.close()
 
     def _check_device(self, device: str) -> None:
-        path = self.path / "config.json"
-        if path.exists():
+        if not (self.path / "config.json").exists():
+            return
+        try:
             begun_on = read_config(self.path)["config"]["device"]
-            if begun_on != device:
-                raise ValueError(
-                    f"{self.path} was begun with device={begun_on} and must go on there "
-                    f"(or resume=never), got device={device}"
-                )
+        except DamagedFileError as error:  # the folder's name confirms all of it but the device
+            logger.warning("%s; it is written again as device=%s", error, device)
+            return
+        if begun_on != device:
+            raise ValueError(
+                f"{self.path} was begun with device={begun_on} and must go on there "
+                f"(or resume=never), got device={device}"
+            )
+
+    def _warn_of_lost_journal(self) -> None:
+        step = newest_step(self.checkpoints)
+        if step and not (self.journal_path.exists() and self.journal_path.stat().st_size):
+            logger.warning(
+                "%s is empty beside a checkpoint at step %d: the curve up to there is lost "
+                "(resume=never trains anew)", self.journal_path, step,
+            )  # fmt: skip
 
 
 def run_path(root: Path, config: TrainConfig) -> Path:
@@ -149,19 +191,56 @@ def run_path(root: Path, config: TrainConfig) -> Path:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Read a run's ``config.json``: its ``config``, ``recipe`` and ``identity``."""
-    content: dict[str, Any] = json.loads((folder / "config.json").read_bytes())
+    """Read a run's ``config.json``: its ``config``, ``recipe`` and ``identity``.
+
+    Raises:
+        DamagedFileError: it is not what was written there.
+    """
+    path = folder / "config.json"
+    content = read_object(path, REMEDY)
+    config = content.get("config")
+    if not isinstance(config, dict) or config.get("device") not in DEVICES:
+        raise DamagedFileError(path, "it holds no configuration", REMEDY)
     return content
+
+
+def load_config(folder: Path) -> TrainConfig:
+    """Read which configuration a run's folder is of.
+
+    Raises:
+        DamagedFileError: ``config.json`` is not what was written there, or was written by a
+            version that knows other settings.
+        ValueError: the folder is not named after its configuration.
+    """
+    path = folder / "config.json"
+    values = read_config(folder)["config"]
+    try:
+        types: dict[str, Any] = {setting.name: setting.type for setting in fields(TrainConfig)}
+        for name, value in values.items():
+            require(name in types, "settings must be ones that this version knows", name[:80])
+            is_whole = isinstance(value, int) and not isinstance(value, bool)
+            allowed = types[name] if not is_whole else types[name] | int
+            is_ours = isinstance(value, allowed) and len(str(value)) <= LONGEST_SETTING
+            is_ours &= not (isinstance(value, bool) and types[name] is not bool)
+            require(is_ours, f"{name} must be a setting of its kind", repr(value)[:80])
+        config = TrainConfig(**values)
+        expected = run_path(folder.parent, config).name
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DamagedFileError(path, error, REMEDY) from error
+    rule = f"its folder must be named {expected} (resume=never puts earlier ones aside)"
+    require(expected == folder.name, rule, folder.name)
+    return config
 
 
 def is_held_by(folder: Path, owner: str) -> bool:
     """Tell whether a living process holds the folder's lock in the owner's name."""
-    path = folder / "lock"
-    if not path.exists():
+    try:
+        number = open_own(folder / "lock", os.O_RDONLY)
+    except OSError:
         return False
-    with path.open("r", encoding="utf-8") as lock:
+    with os.fdopen(number, "rb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return lock.read() == owner
+            return lock.read(len(owner) + 1) == owner.encode()
     return False

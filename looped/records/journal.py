@@ -13,6 +13,9 @@ since 1970); what else it holds depends on its kind:
 
 A killed process may leave samples beyond the checkpoint that its successor starts from. The
 successor computes them again; ``history`` drops the first version.
+
+A line that is no such record (see ``record_rules``) is damage, which is named with the file and
+the line, never passed over: whoever reads a journal tells all of it or nothing.
 """
 
 import json
@@ -22,6 +25,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from looped.records.damage import DamagedFileError, one_line, open_own, parse, writing
+from looped.records.record_rules import check_record
+
+REMEDY = "-P resume=never puts its folder aside and trains anew"
+
 Record = dict[str, Any]
 
 
@@ -30,35 +38,61 @@ class TrackingError(RuntimeError):
 
 
 class Journal:
-    """Appends records to a file, or to a list in memory when there is no path."""
+    """Appends records to a file, or to a list in memory when there is no path.
+
+    Args:
+        path: of the file, made if missing; what a killed process left half written is cut off.
+
+    Raises:
+        DamagedFileError: what is there is no journal of ours.
+        UnwritableError: the file cannot be opened for writing.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self.records: list[Record] = []
-        self._file = None
+        self.path = path
+        self._file: int | None = None
         if path is not None:
-            _cut_torn_line(path)
-            self._file = path.open("a", encoding="utf-8")
+            end = check_journal(path) if os.path.lexists(path) else 0
+            with writing(path):
+                self._file = open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+                os.ftruncate(self._file, end)
 
     def append(self, kind: str, **content: Any) -> None:
-        """Add one record; it outlives the process from here on."""
+        """Add one record; it outlives the process from here on.
+
+        Raises:
+            UnwritableError: the disk takes no more; nothing of the record is left in the file.
+        """
         record = {"kind": kind, "time": round(time.time() * 1000), **content}
-        if self._file is None:
+        if self._file is None or self.path is None:
             self.records.append(record)
-        else:
-            self._file.write(json.dumps(record, allow_nan=False) + "\n")
-            self._file.flush()
+            return
+        line = (json.dumps(record, allow_nan=False) + "\n").encode()
+        with writing(self.path):
+            size = os.fstat(self._file).st_size
+            try:
+                rest = memoryview(line)
+                while rest:
+                    rest = rest[os.write(self._file, rest) :]
+            except OSError:
+                os.ftruncate(self._file, size)  # or the next record would stand on half a line
+                raise
 
     def sync(self) -> None:
         """Make what was appended outlive the machine too."""
-        if self._file is not None:
-            os.fsync(self._file.fileno())
+        if self._file is not None and self.path is not None:
+            with writing(self.path):
+                os.fsync(self._file)
 
     def close(self) -> None:
         """Sync and close the file."""
         if self._file is not None:
-            self.sync()
-            self._file.close()
-            self._file = None
+            try:
+                self.sync()
+            finally:
+                os.close(self._file)
+                self._file = None
 
 
 def read(path: Path, offset: int = 0) -> tuple[list[Record], int]:
@@ -66,28 +100,40 @@ def read(path: Path, offset: int = 0) -> tuple[list[Record], int]:
 
     Returns:
         The records, and the offset behind the last of them.
+
+    Raises:
+        DamagedFileError: a line is no record.
     """
     with path.open("rb") as file:
         file.seek(offset)
         complete, newline, _ = file.read().rpartition(b"\n")
-    return [json.loads(line) for line in complete.splitlines()], offset + len(complete + newline)
+    records, position = [], offset
+    for line in complete.split(b"\n") if newline else []:
+        records.append(_record(path, line, position))
+        position += len(line) + 1
+    return records, position
 
 
 def last_record(path: Path, *kinds: str) -> Record | None:
-    """Read the last record of some kinds from the end of a journal, without the rest of it."""
+    """Read the last record of some kinds from the end of a journal, without the rest of it.
+
+    Raises:
+        DamagedFileError: a line that it looked at is no record.
+    """
     size = path.stat().st_size
     tail = 8192
     while True:
+        start = max(0, size - tail)
         with path.open("rb") as file:
-            file.seek(max(0, size - tail))
-            lines = file.read().splitlines(keepends=True)
-        whole_lines = lines[1:] if tail < size else lines
-        for line in reversed(whole_lines):
-            if line.endswith(b"\n"):
-                record: Record = json.loads(line)
-                if record["kind"] in kinds:
-                    return record
-        if tail >= size:
+            file.seek(start)
+            lines = file.read().split(b"\n")
+        position = size - len(lines[-1])  # that line is torn, or empty
+        for line in reversed(lines[1:-1] if start else lines[:-1]):
+            position -= len(line) + 1
+            record = _record(path, line, position)
+            if record["kind"] in kinds:
+                return record
+        if start == 0:
             return None
         tail *= 8
 
@@ -97,10 +143,52 @@ def newest_start(path: Path) -> int:
     start = position = 0
     with path.open("rb") as file:
         for line in file:
-            if line.endswith(b"\n") and json.loads(line)["kind"] == "start":
+            if line.endswith(b"\n") and _record(path, line, position)["kind"] == "start":
                 start = position
             position += len(line)
     return start
+
+
+def check_journal(path: Path, longest_line: int = 2**30) -> int:
+    """Read a journal through, line by line, whatever is in it.
+
+    Args:
+        path: of the journal.
+        longest_line: the most bytes that a record may take.
+
+    Returns:
+        The offset behind its last complete record.
+
+    Raises:
+        DamagedFileError: a line is no record that we would have written, or it is no file of
+            its own.
+    """
+    position = 0
+    try:
+        file = os.fdopen(open_own(path, os.O_RDONLY), "rb")
+    except OSError as error:
+        raise DamagedFileError(path, error, REMEDY) from error
+    with file:
+        while line := file.readline(longest_line):
+            if not line.endswith(b"\n"):
+                if len(line) >= longest_line:
+                    reason = f"a line is longer than {longest_line:,} bytes"
+                    raise DamagedFileError(path, reason, REMEDY)
+                break
+            _record(path, line, position)
+            position += len(line)
+    return position
+
+
+def _record(path: Path, line: bytes, position: int) -> Record:
+    """Read one line, which begins at a byte of the file."""
+    try:
+        record: Record = parse(line)
+        check_record(record)
+    except ValueError as error:
+        reason = f"the line at byte {position:,} is no record ({one_line(error)})"
+        raise DamagedFileError(path, reason, REMEDY) from error
+    return record
 
 
 def history(records: Iterable[Record]) -> list[Record]:
@@ -116,10 +204,3 @@ def history(records: Iterable[Record]) -> list[Record]:
             ]
         newest.append(record)
     return newest
-
-
-def _cut_torn_line(path: Path) -> None:
-    """Remove the half-written line that a killed process may have left at the end."""
-    if path.exists():
-        _, end = read(path)
-        os.truncate(path, end)

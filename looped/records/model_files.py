@@ -1,7 +1,9 @@
 """A trained model on disk: ``weights.safetensors`` and, written last, ``model.json``.
 
 The JSON holds the architecture, free facts, the checksum of the weights and one of itself, so
-a file that was changed is refused, and nothing in either can run code.
+a file that was changed is refused, and nothing in either can run code. A checksum is no
+signature: the files may be anybody's, so nothing is allocated before the architecture is known to
+fit the weights that are there and the limits of ``looped.limits``.
 """
 
 from collections.abc import Mapping
@@ -13,12 +15,18 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from looped import limits
 from looped.model import LoopedTransformer
+from looped.records.damage import MOST_BYTES, one_line, writing
 from looped.records.files import seal, sha256, unseal, write_atomically
+from looped.rules import require
 from looped.sizes import ModelConfig, Size
 
 WEIGHTS = "weights.safetensors"
 DESCRIPTION = "model.json"
+HEADER_BYTES = 2**16
+HEADER_BYTES_PER_LAYER = 2**12
+"""What safetensors may take to name a block's weights; we write about 1,300 bytes."""
 
 
 class DamagedModelError(ValueError):
@@ -32,16 +40,20 @@ def save_model(folder: Path, model: LoopedTransformer, facts: Mapping[str, Any])
         folder: where to; made if missing.
         model: what to save.
         facts: what else is to be known of it, as JSON: its ``b``, its seed, ...
+
+    Raises:
+        UnwritableError: the disk takes no more.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     weights = save({name: value.cpu() for name, value in model.state_dict().items()})
-    write_atomically(folder / WEIGHTS, weights)
     content = {
         "architecture": asdict(model.config),
         "facts": dict(facts),
         "weights_sha256": sha256(weights),
     }
-    write_atomically(folder / DESCRIPTION, seal(content))
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / WEIGHTS, weights)
+        write_atomically(folder / DESCRIPTION, seal(content))
 
 
 def load_model(folder: Path) -> tuple[LoopedTransformer, dict[str, Any]]:
@@ -51,35 +63,54 @@ def load_model(folder: Path) -> tuple[LoopedTransformer, dict[str, Any]]:
         The model, on the CPU and in evaluation mode, and what it was saved with.
 
     Raises:
-        DamagedModelError: a file is missing, was changed, or does not fit the other.
+        DamagedModelError: a file is missing, was changed, does not fit the other, or describes
+            a larger model than the limits allow.
     """
-    description = folder / DESCRIPTION
+    description, path = folder / DESCRIPTION, folder / WEIGHTS
     try:
-        content = unseal(description.read_bytes())
-        model = _empty_model(content["architecture"])
+        content = unseal(_read(description, MOST_BYTES))
+        config = _shape(content["architecture"])
         facts, checksum = dict(content["facts"]), content["weights_sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(description, error) from error
     try:
-        weights = (folder / WEIGHTS).read_bytes()
+        n_params, n_layer = config.n_params(), config.size.n_layer
+        weights = _read(path, 8 * n_params + HEADER_BYTES + n_layer * HEADER_BYTES_PER_LAYER)
+        rule = f"it must hold {n_params:,} weights"
+        require(len(weights) >= n_params, rule, f"{len(weights):,} bytes")
         if sha256(weights) != checksum:
             raise ValueError(f"its checksum is not the one that {DESCRIPTION} holds")
+        model = _empty_model(config)
         model.load_state_dict(load(weights))
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise _damaged(folder / WEIGHTS, error) from error
+        raise _damaged(path, error) from error
     return model.eval(), facts
 
 
-def _empty_model(architecture: Mapping[str, Any]) -> LoopedTransformer:
+def _read(path: Path, most_bytes: int) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(most_bytes + 1)
+    require(len(content) <= most_bytes, f"it must hold at most {most_bytes:,} bytes", "more")
+    return content
+
+
+def _shape(architecture: Mapping[str, Any]) -> ModelConfig:
+    """Read an architecture, and hold it to the limits before anything is made of it."""
+    config = ModelConfig(**{**architecture, "size": Size(**architecture["size"])})
+    limits.LAYERS.check("n_layer", config.size.n_layer)
+    limits.TOKENS.check("the tokens of a prompt", config.n_tokens)
+    limits.PARAMETERS.check("the number of weights", config.n_params())
+    return config
+
+
+def _empty_model(config: ModelConfig) -> LoopedTransformer:
     """Build a model whose weights are still to come, and leave PyTorch's generator alone.
 
     Not on PyTorch's meta device, whose first use takes seconds.
     """
-    config = ModelConfig(**{**architecture, "size": Size(**architecture["size"])})
     with torch.random.fork_rng(devices=[]):
         return LoopedTransformer.from_config(config)
 
 
 def _damaged(path: Path, error: Exception) -> DamagedModelError:
-    reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
-    return DamagedModelError(f"{path} must hold what was saved there, but: {reason}")
+    return DamagedModelError(f"{path} must hold what was saved there, but: {one_line(error)}")

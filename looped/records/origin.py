@@ -1,13 +1,21 @@
 """Where a run comes from: the code, the machine and the grid, kept beside its journal."""
 
 import json
+import logging
+import re
 import socket
 import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from looped.names import Tag
+from looped.records.damage import DamagedFileError, read_object, writing
 from looped.records.files import write_atomically
+
+UNKNOWN = "unknown"
+_WORD = re.compile(r"[\w.:-]{1,255}")
+
+logger = logging.getLogger("looped")
 
 
 @dataclass(frozen=True)
@@ -33,13 +41,34 @@ class Origin:
 
     @classmethod
     def read(cls, folder: Path) -> "Origin | None":
-        """Read what ``write`` left in a folder."""
+        """Read what ``write`` left in a folder; where that is damaged, say so: it is unknown."""
         path = folder / "origin.json"
-        return cls(**json.loads(path.read_bytes())) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            content = read_object(path)
+            try:
+                origin = cls(**content)
+            except TypeError as error:
+                raise DamagedFileError(path, error) from error
+            words = [origin.commit, origin.host, UNKNOWN if origin.grid is None else origin.grid]
+            if not all(isinstance(word, str) and _WORD.fullmatch(word) for word in words) or (
+                origin.is_dirty not in (None, True, False)
+            ):
+                raise DamagedFileError(path, "it names no commit, machine and grid")
+        except DamagedFileError as error:
+            logger.warning("%s; where the run comes from is taken as unknown", error)
+            return cls(UNKNOWN, None, UNKNOWN)
+        return origin
 
     def write(self, folder: Path) -> None:
-        """Keep it in a run's folder; the newest process stands."""
-        write_atomically(folder / "origin.json", json.dumps(asdict(self), indent=2).encode())
+        """Keep it in a run's folder; the newest process stands.
+
+        Raises:
+            UnwritableError: the disk takes no more.
+        """
+        with writing(folder / "origin.json"):
+            write_atomically(folder / "origin.json", json.dumps(asdict(self), indent=2).encode())
 
     @property
     def tags(self) -> dict[str, str]:
@@ -65,4 +94,4 @@ def git_state() -> tuple[str, bool | None]:
     try:
         return ask("rev-parse", "HEAD"), bool(ask("status", "--porcelain"))
     except (OSError, subprocess.CalledProcessError):
-        return "unknown", None
+        return UNKNOWN, None

@@ -1,20 +1,32 @@
-"""Tells MLflow of runs from their folders alone."""
+"""Tells MLflow of runs from their folders alone, which may come from anybody.
+
+A folder is data: it is looked through, and every record checked, before the store hears of it.
+Whatever is wrong with a folder is that folder's fault, and leaves no run RUNNING.
+"""
 
 import time
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from mlflow.exceptions import MlflowException
+
 from looped.config import TrainConfig
-from looped.names import Tag
-from looped.records.folder import RunFolder, read_config, run_path
-from looped.records.journal import Record, last_record
+from looped.names import Kind, Tag
+from looped.records.damage import DamagedFileError, one_line
+from looped.records.folder import RunFolder
+from looped.records.foreign import check_files, check_run_folder
+from looped.records.journal import Record, TrackingError, history, last_record, read
+from looped.records.recovery import config_of
 from looped.rules import require
 from looped.tracking.conclusion import Conclusion, conclude
-from looped.tracking.runs import find_run
+from looped.tracking.runs import end_run, find_run
 from looped.tracking.store import Store, reachable
 from looped.tracking.tracker import reopen_run, told_of
+
+REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "MALFORMED_REQUEST")
+"""Of MLflow: it is there, and does not take what it was given."""
 
 
 class Imported(NamedTuple):
@@ -37,12 +49,13 @@ def import_run(store: Store, path: Path, parents: Mapping[str, str], register: b
     Raises:
         FolderInUseError: it is being trained.
         TrackingError: MLflow cannot be reached.
-        ValueError: its folder is not named after its configuration.
+        UnwritableError: its folder cannot be written in.
+        ValueError: the folder is not as one of ours, or MLflow refuses what it holds.
     """
-    config = TrainConfig(**read_config(path)["config"])
-    expected = run_path(path.parent, config).name
-    rule = f"its folder must be named {expected} (resume=never puts earlier ones aside)"
-    require(expected == path.name, rule, path.name)
+    check_run_folder(path)
+    if (path.parent / "baselines").exists():
+        check_files(path.parent / "baselines")
+    config = config_of(path)
     with closing(RunFolder(path.parent, config)) as folder:
         last = last_record(folder.journal_path, "start", "end")
         if last is None:
@@ -50,11 +63,61 @@ def import_run(store: Store, path: Path, parents: Mapping[str, str], register: b
         if last["kind"] == "start":  # it was killed: the lock is ours
             folder.journal.append("end", status="KILLED", reason="its process died")
             last = last_record(folder.journal_path, "end") or last
-        with reachable():
+        if last["status"] == "FINISHED":
+            _check_result(folder, config, register)
+        with _folder_is_to_blame(), reachable():
+            _check_told(store, folder, config)
             run_id = _find_told(store, folder, config, last)
             if run_id is not None:
                 return Imported(f"{config.name}: told before", run_id)
             return _import(store, folder, config, parents.get(folder.origin.grid or ""), register)
+
+
+@contextmanager
+def _folder_is_to_blame() -> Iterator[None]:
+    """Tell what MLflow refuses from an MLflow that is away."""
+    try:
+        yield
+    except TrackingError as error:
+        if _is_away(error):
+            raise
+        cause = error.__cause__ or error
+        reason = one_line(cause if isinstance(cause, Exception) else error)
+        raise ValueError(f"MLflow must take what it holds, got: {reason}") from error
+
+
+def _is_away(error: BaseException) -> bool:
+    cause = error.__cause__ if isinstance(error, TrackingError) else error
+    return isinstance(cause, MlflowException) and cause.error_code not in REFUSALS
+
+
+def _check_result(folder: RunFolder, config: TrainConfig, register: bool) -> None:
+    """Require that a finished training says what it came to, and that its model is its own."""
+    records, _ = read(folder.journal_path)
+    newest = {record["kind"]: record for record in history(records)}
+    if "outcome" not in newest:
+        raise DamagedFileError(folder.journal_path, "it says FINISHED and has no outcome")
+    model = folder.path / "model"
+    if not (register and model.exists()):
+        return
+    from looped.records.model_files import load_model
+
+    module, facts = load_model(model)
+    is_its_own = module.config == config.model_config and facts.get("identity") == config.identity
+    require(is_its_own, f"{model} must be of this training", facts.get("identity"))
+
+
+def _check_told(store: Store, folder: RunFolder, config: TrainConfig) -> None:
+    """Require that what was told stands for this training: a folder may name any run."""
+    for run_id in told_of(folder.path):
+        run = find_run(store.client, run_id)
+        if run is not None:
+            tags = run.data.tags
+            is_ours = (tags.get(Tag.KIND), tags.get(Tag.IDENTITY)) == (
+                Kind.TRAINING, config.identity,
+            )  # fmt: skip
+            path = folder.path / "told.json"
+            require(is_ours, f"{path} must name runs of this training", run_id)
 
 
 def _find_told(store: Store, folder: RunFolder, config: TrainConfig, end: Record) -> str | None:
@@ -79,11 +142,29 @@ def _import(
     end = last_record(folder.journal_path, "end")
     assert end is not None
     tracker = reopen_run(store, config, folder, parent)
-    conclusion = Conclusion(reason=end["reason"])
-    if end["status"] == "FINISHED":
-        conclusion = conclude(config, folder, tracker, register)
-    tracker.tell_end(end["status"], end["reason"], conclusion.note, end["time"])
+    with _ending_in_any_case(store, tracker.run_id):
+        conclusion = Conclusion(reason=end["reason"])
+        if end["status"] == "FINISHED":
+            conclusion = conclude(config, folder, tracker, register)
+        tracker.tell_end(end["status"], end["reason"], conclusion.note, end["time"])
     now = str(round(time.time() * 1000))
     store.client.set_experiment_tag(store.experiment_id, Tag.IMPORTED, now)
-    line = "; ".join([f"{config.name}: {end['reason']}", *conclusion.problems])
+    line = "; ".join([f"{config.name}: {one_line(end['reason'])}", *conclusion.problems])
     return Imported(line, tracker.run_id, is_new=True)
+
+
+@contextmanager
+def _ending_in_any_case(store: Store, run_id: str) -> Iterator[None]:
+    """Leave no run RUNNING whose folder turned out to be bad, or whose import was stopped.
+
+    The next import finds the run, and tells it to its end.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not _is_away(error):  # which would only be waited for
+            status = "FAILED" if isinstance(error, Exception) else "KILLED"
+            reason = f"it could not be imported: {one_line(str(error) or repr(error))}"
+            with suppress(MlflowException):
+                end_run(store.client, run_id, status, reason)
+        raise

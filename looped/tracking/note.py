@@ -53,6 +53,6 @@ def _convergence(outcome: Record) -> str:
     fall = outcome["values"].get(Metric.LATE_FALL)
     if fall is None:
         return ""
-    is_falling = outcome["tags"][Tag.UNCONVERGED] == "true"
+    is_falling = outcome["tags"].get(Tag.UNCONVERGED) == "true"
     verdict = ", still falling: **unconverged**" if is_falling else ""
     return f"; over the last fifth it went to {fall:.2f} of its value{verdict}"

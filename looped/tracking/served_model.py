@@ -1,6 +1,7 @@
 """The model that MLflow serves, as code: MLflow runs this file, nothing is pickled.
 
-It travels with a copy of this package inside each registered model.
+It travels with a copy of this package inside each registered model. A request comes from
+anybody: what it may ask for is bounded by ``looped.limits``, in the environment of the server.
 """
 
 from collections.abc import Mapping
@@ -11,9 +12,14 @@ import mlflow
 import numpy as np
 import numpy.typing as npt
 import torch
+from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from looped import limits
 from looped.records.model_files import DESCRIPTION, load_model
+
+PROMPTS_AT_ONCE = 256
+"""Whatever the number asked for, what the model needs beside its answer stays small."""
 
 if TYPE_CHECKING:
     Prompts = Mapping[str, npt.NDArray[np.float32]]
@@ -44,10 +50,23 @@ class ServedModel(PythonModel):
 
         Returns:
             Predictions of shape (loop, batch, query).
+
+        Raises:
+            MlflowException: the request asks for more than the limits allow, or for what the
+                model cannot do; a server answers it with 400.
         """
-        xs, ys = (torch.tensor(model_input[name]) for name in ("xs", "ys"))
-        n_loops = (params or {}).get("n_loops", self.facts["b"])
-        predictions = self.model(xs, ys, int(n_loops))
+        try:
+            xs, ys = (torch.tensor(model_input[name]) for name in ("xs", "ys"))
+            n_loops = int((params or {}).get("n_loops", self.facts["b"]))
+            limits.LOOPS.check("n_loops", n_loops)
+            limits.PROMPTS.check("the number of prompts", len(xs))
+            limits.WORK.check("n_loops times the number of prompts", n_loops * len(xs))
+            starts = range(0, max(1, len(xs)), PROMPTS_AT_ONCE)
+            parts = [slice(start, start + PROMPTS_AT_ONCE) for start in starts]
+            predictions = torch.cat([self.model(xs[i], ys[i], n_loops) for i in parts], dim=1)
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise MlflowException.invalid_parameter_value(reason) from error
         return np.asarray(predictions.numpy())
 
 
