@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, make_dataclass
 from itertools import product
+from math import prod
 from types import GenericAlias
 from typing import Any, get_type_hints
 
 from looped.config import TrainConfig
+from looped.grid.options import MOST_TRAININGS, shortened
 from looped.rules import digest, require
 from looped.sizes import SIZES
 
@@ -52,13 +54,16 @@ def cross(lists: Any) -> list[TrainConfig]:
             f"{PLURALS.get(name, name)} must list at least one value",
             "none",
         )
+    n_trainings = prod(len(values_of_name) for values_of_name in values)
+    rule = f"a grid must have at most {MOST_TRAININGS:,} trainings"
+    require(n_trainings <= MOST_TRAININGS, rule, f"lists that cross to {n_trainings:.3g}")
     varying = [name for name, listed in zip(names, values, strict=True) if len(listed) > 1]
     configs = []
     for combination in product(*values):
         settings = dict(zip(names, combination, strict=True))
         try:
             configs.append(TrainConfig(**settings))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             naming = varying or ["size", "b"]
             training = ", ".join(f"{name}={_word(settings[name])}" for name in naming)
             raise ValueError(
@@ -107,4 +112,4 @@ def varied(configs: Sequence[TrainConfig]) -> list[str]:
 
 
 def _word(value: Any) -> str:
-    return "auto" if value is None else str(value)
+    return "auto" if value is None else shortened(str(value))

@@ -1,9 +1,19 @@
 """Settings that several commands share."""
 
+import os
 from dataclasses import dataclass
 
 from looped.grid.studies import STUDIES
 from looped.rules import check_choices, require, require_one_of, require_whole, setting
+
+MOST_LOOPS = 100_000
+"""To which a model is evaluated: each loop of each prompt is computed and kept."""
+MOST_PROMPTS = 10_000_000
+MOST_PROCESSES = 10_000
+MOST_TRAININGS = 1_000_000
+"""Of one grid; each has a line in its table."""
+LONGEST_PATH, LONGEST_PART = 3_500, 255  # bytes; Linux takes 4,095, and a run's files need some
+MOST_SHOWN = 100
 
 ENGINES = ("local", "ray")
 RESUMES = ("auto", "same_code", "never")
@@ -33,9 +43,10 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         check_choices(self)
-        require_whole("b_max", self.b_max, 1)
+        _require_in("b_max", self.b_max, 1, MOST_LOOPS)
         if self.n_prompts is not None:
-            require_whole("n_prompts", self.n_prompts, 2)
+            _require_in("n_prompts", self.n_prompts, 2, MOST_PROMPTS)
+        require_path("runs_dir", self.runs_dir)
 
 
 @dataclass(frozen=True)
@@ -58,11 +69,35 @@ class GridOptions:
         check_choices(self)
         for study in self.study.split(","):
             require_one_of("study", study, STUDIES)
-        is_number = self.replicas.isdecimal() and int(self.replicas) > 0
-        rule = "replicas must be auto, off or a whole number of at least 1"
-        require(self.replicas in ("auto", "off") or is_number, rule, self.replicas)
-        require_whole("ray_cpus", self.ray_cpus, 1)
+        is_short = self.replicas.isdecimal() and len(self.replicas) <= len(str(MOST_TRAININGS))
+        is_number = is_short and 1 <= int(self.replicas) <= MOST_TRAININGS
+        rule = f"replicas must be auto, off or a whole number from 1 to {MOST_TRAININGS:,}"
+        require(self.replicas in ("auto", "off") or is_number, rule, shortened(self.replicas))
+        _require_in("ray_cpus", self.ray_cpus, 1, MOST_PROCESSES)
         if self.workers is not None:
-            require_whole("workers", self.workers, 1)
+            _require_in("workers", self.workers, 1, MOST_PROCESSES)
         if self.ray_gpus is not None:
-            require(self.ray_gpus >= 0, "ray_gpus must be at least 0", self.ray_gpus)
+            rule = f"ray_gpus must lie in [0, {MOST_PROCESSES:,}]"
+            require(0 <= self.ray_gpus <= MOST_PROCESSES, rule, self.ray_gpus)
+
+
+def require_path(name: str, path: str) -> None:
+    """Require a path that is one line and that a file system takes."""
+    require("\n" not in path and "\0" not in path, f"{name} must be one line", shortened(path))
+    rule = (
+        f"{name} must be a path of at most {LONGEST_PATH:,} characters, and {LONGEST_PART} a part"
+    )
+    longest_part = max((len(os.fsencode(part)) for part in path.split("/")), default=0)
+    fits = len(os.fsencode(path)) <= LONGEST_PATH and longest_part <= LONGEST_PART
+    require(fits, rule, shortened(path))
+
+
+def shortened(text: str) -> str:
+    """Return a text in one line, and its beginning and length where it is long."""
+    line = " ".join(text.split())
+    return line if len(line) <= MOST_SHOWN else f"{line[:MOST_SHOWN]}... ({len(text):,} characters)"
+
+
+def _require_in(name: str, came: int, least: int, most: int) -> None:
+    require_whole(name, came, least)
+    require(came <= most, f"{name} must be at most {most:,}", shortened(f"{came}"))
