@@ -33,6 +33,8 @@ class Tag:
     DIRTY = "git.dirty"
 
     PLATEAU = "plateau"
+    DIVERGED = "diverged"
+    """Whether its error ended far above the variance of y; of failed trainings too."""
     UNCONVERGED = "unconverged"
     ESCAPE_STEP = "escape_step"
     EVALUATED_TO = "evaluation.b_max"

@@ -7,7 +7,9 @@ since 1970); what else it holds depends on its kind:
   ``replicas`` of a ``program``, an id that all runs which train in it share and no other has;
 - ``metrics``: one sample of every curve, ``values`` at ``step``;
 - ``evaluation``: the error after every loop, as ``Evaluation.record`` gives it;
-- ``outcome``: what the training came to at its last ``step``, ``values`` and ``tags``;
+- ``outcome``: what the training came to at its last ``step``, ``values`` and ``tags``, and
+  ``advice`` where it diverged;
+- ``diverged``: at that ``step`` the training was given up, for a ``reason``;
 - ``end``: the process left, ``status`` in MLflow's words and the ``reason``.
 
 A killed process may leave samples beyond the checkpoint that its successor starts from. The
