@@ -124,19 +124,19 @@ def test_a_bad_library_is_made_again(cache, damage):
     content = good.read_bytes()
     damage(good)
     assert load(cache) == ["serves"]
-    made = only_file(cache)
-    assert made.is_file() and not made.is_symlink()
-    assert made.stat().st_mode & 0o777 == 0o600
-    assert len(made.read_bytes()) == len(content)
+    file_made = only_file(cache)
+    assert file_made.is_file() and not file_made.is_symlink()
+    assert file_made.stat().st_mode & 0o777 == 0o600
+    assert len(file_made.read_bytes()) == len(content)
     assert load(cache, NO_COMPILING) == ["serves"]
 
 
 def test_the_library_of_another_build_is_left_alone(cache):
-    other = cache / "looped" / "chain-0123456789abcdef-0123.so"
-    other.write_bytes(b"of another machine that shares this home")
-    truncate(next(path for path in (cache / "looped").iterdir() if path != other))
+    library_of_another = cache / "looped" / "chain-0123456789abcdef-0123.so"
+    library_of_another.write_bytes(b"of another machine that shares this home")
+    truncate(next(path for path in (cache / "looped").iterdir() if path != library_of_another))
     assert load(cache) == ["serves"]
-    assert other.exists()
+    assert library_of_another.exists()
 
 
 def assert_plain(lines, cause):
@@ -153,7 +153,7 @@ def test_a_folder_that_others_can_write_to_is_not_loaded_from(cache, mode):
 
 
 def test_a_folder_of_another_user_is_not_loaded_from(cache):
-    stranger = "os.geteuid = lambda own=os.geteuid(): own + 1"
+    stranger = "os.geteuid = lambda user=os.geteuid(): user + 1"
     assert_plain(load(cache, stranger), "must belong to this user")
 
 

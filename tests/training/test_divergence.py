@@ -121,9 +121,9 @@ class Spoiler(Witness):
         add = TrainingCurve.add
 
         def spoilt(curve, measurements):
-            begun = curve.step
+            first_step = curve.step
             add(curve, [
-                [error] * 3 if begun + number >= step else values
+                [error] * 3 if first_step + number >= step else values
                 for number, values in enumerate(measurements, 1)
             ])  # fmt: skip
 

@@ -190,14 +190,14 @@ def _build(folder: int, compiler: str) -> ctypes.CDLL:
         content = target.read_bytes()
     name = _name(stem, content)
     _write_whole(folder, name, content)
-    for other in _libraries(folder, stem):
-        with _whole_file(folder, other) as file:
+    for neighbour in _libraries(folder, stem):
+        with _whole_file(folder, neighbour) as file:
             if file is None:
-                _remove(folder, other)
-    built = _load_whole(folder, stem)
-    if built is None:
+                _remove(folder, neighbour)
+    loaded_library = _load_whole(folder, stem)
+    if loaded_library is None:
         raise OSError(f"{_folder() / name} was written and does not read as it was")
-    return built
+    return loaded_library
 
 
 def _write_whole(folder: int, name: str, content: bytes) -> None:
