@@ -82,7 +82,7 @@ class World:
         loss = start + 4 * self.fall(share_done) + slow_noise + gap_opened
         loops = {name: list(4.0**-curve) for name in ("nmse", "nmse_se", "nmse_median")}
         training = {"step": list(steps), "loss": list(4.0**-loss), "query_error": [1.0] * 101}
-        tags = {"plateau": "false"}
+        tags = {"plateau": "false", "diverged": "false"}
         return LoggedRun(
             run_id=config.identity,
             name=config.name,

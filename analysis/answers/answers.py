@@ -123,7 +123,7 @@ def _joint(selection: Selection, runs: Sequence[LoggedRun], resamples: int) -> J
         run.config.identity: run
         for run in runs
         if run.is_evaluated
-        and not run.is_plateau
+        and run.has_learned
         and run.config.steps not in steps
         and run.config.size in sizes
         and _but_for_steps(run) in kinds

@@ -161,10 +161,12 @@ def comparable(runs: Sequence[LoggedRun], varies: tuple[str, ...]) -> tuple[Cell
 
     group = groups[max(groups, key=merit)]
     n_plateaued = sum(run.is_plateau for run in group)
+    n_diverged = sum(run.is_diverged for run in group)
     usable_runs = [run for run in group if _is_usable(run)]
     counts = {
         "plateaued left out": n_plateaued,
-        "not evaluated": len(group) - n_plateaued - len(usable_runs),
+        "diverged left out": n_diverged,
+        "not evaluated": len(group) - n_plateaued - n_diverged - len(usable_runs),
         "of other recipes left out": sum(map(len, groups.values())) - len(group),
     }
     return Cells.of(usable_runs), [f"{count} {what}" for what, count in counts.items() if count]
@@ -236,11 +238,11 @@ def _distinct(runs: Sequence[LoggedRun]) -> list[LoggedRun]:
 def _rank(run: LoggedRun) -> tuple[bool, int, list[float], list[float]]:
     curves = run.loops.get("nmse", ()), run.training.get("loss", ())
     nmse, loss = (np.nan_to_num(np.asarray(curve, float)).tolist() for curve in curves)
-    return not run.is_plateau, len(nmse), nmse, loss
+    return run.has_learned, len(nmse), nmse, loss
 
 
 def _is_usable(run: LoggedRun) -> bool:
-    return bool(run.loops) and run.is_evaluated and not run.is_plateau
+    return bool(run.loops) and run.is_evaluated and run.has_learned
 
 
 def _recipe_but_for(run: LoggedRun, varies: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

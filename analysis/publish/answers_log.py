@@ -68,6 +68,7 @@ def _metrics(answers: Answers) -> dict[str, float]:
     values: dict[str, float] = {
         Metric.FIT + "runs": len(fit.run_table.values),
         Metric.FIT + "plateaued_left_out": answers.selection.n_plateaued,
+        Metric.FIT + "diverged_left_out": answers.selection.n_diverged,
         Metric.FIT + "unconverged": answers.selection.n_unconverged,
         Metric.FIT + "residual_sd": fit.best.residual_sd,
         Metric.FIT + "aicc": fit.best.aicc,

@@ -66,6 +66,9 @@ def counts(report: Report) -> dict[str, float]:
         Metric.REPORT + "tasks": float(len(report.sections)),
         Metric.REPORT + "runs": float(len(runs)),
         Metric.REPORT + "plateaued": float(sum(run.is_plateau for run in runs)),
+        Metric.REPORT + "diverged": float(
+            sum(section.subject.n_diverged for section in report.sections)
+        ),
         Metric.REPORT + "missing": float(len(report.lacks)),
     } | {
         f"{family}{verdict.value.replace(' ', '_')}": float(verdicts[kind, verdict.value])

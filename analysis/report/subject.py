@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
 from typing import Any
@@ -24,6 +24,7 @@ class Subject:
         runs_of_task: all of them of the task, whatever their recipe.
         baselines: NMSE by name, on the runs' prompts.
         account: which runs these are, and what was left out.
+        n_diverged: runs of the recipe that are left out because they diverged.
     """
 
     task: str
@@ -31,6 +32,7 @@ class Subject:
     runs_of_task: Sequence[LoggedRun]
     baselines: Mapping[str, float]
     account: str
+    n_diverged: int = 0
 
     @property
     def slug(self) -> str:
@@ -119,10 +121,20 @@ def choose(
     ]
     _require(bool(matching_runs), f"recipe must be one of {recipes}", recipe)
     tasks = Counter(run.task for run in matching_runs)
-    return [
+    tasks_to_show = Counter(run.task for run in matching_runs if not run.is_diverged)
+    rule = "a report needs trainings that did not diverge"
+    _require(bool(tasks_to_show), rule, f"{len(matching_runs)} that did")
+    subjects = [
         _subject(name, [run for run in matching_runs if run.task == name], runs, baselines)
-        for name, _ in sorted(tasks.items(), key=lambda item: (-item[1], item[0]))
+        for name, _ in sorted(tasks_to_show.items(), key=lambda item: (-tasks[item[0]], item[0]))
     ]
+    without_section = [
+        f"{name} ({count} runs)" for name, count in tasks.items() if name not in tasks_to_show
+    ]
+    if without_section:
+        remark = f" Without a section, as all of it diverged: {', '.join(without_section)}."
+        subjects[0] = replace(subjects[0], account=subjects[0].account + remark)
+    return subjects
 
 
 def _subject(
@@ -132,19 +144,23 @@ def _subject(
     baselines: Mapping[str, Mapping[str, float]],
 ) -> Subject:
     newest_by_identity = {run.config.identity: run for run in matching_runs}
-    counts = Counter(run.config.recipe_identity for run in newest_by_identity.values())
+    steady_runs = [run for run in newest_by_identity.values() if not run.is_diverged]
+    counts = Counter(run.config.recipe_identity for run in steady_runs)
     recipe = max(counts, key=lambda name: (counts[name], name))
-    runs_of_recipe = [
-        run for run in newest_by_identity.values() if run.config.recipe_identity == recipe
-    ]
+    runs_of_recipe = [run for run in steady_runs if run.config.recipe_identity == recipe]
     runs_of_recipe.sort(key=_place)
+    n_diverged = sum(
+        run.is_diverged and run.config.recipe_identity == recipe
+        for run in newest_by_identity.values()
+    )
     runs_of_task = [run for run in runs if run.task == task]
     return Subject(
         task=task,
         runs=runs_of_recipe,
         runs_of_task=runs_of_task,
         baselines=_level(runs_of_recipe, baselines),
-        account=_account(runs_of_recipe, matching_runs, runs_of_task),
+        account=_account(runs_of_recipe, matching_runs, runs_of_task, n_diverged),
+        n_diverged=n_diverged,
     )
 
 
@@ -168,6 +184,7 @@ def _account(
     runs_of_recipe: Sequence[LoggedRun],
     matching_runs: Sequence[LoggedRun],
     runs_of_task: Sequence[LoggedRun],
+    n_diverged: int,
 ) -> str:
     config = runs_of_recipe[0].config
     runs_before_repeats = [
@@ -184,8 +201,11 @@ def _account(
         f"{n_unconverged} still learning when they ended (unconverged)",
     ]
     exclusions = [f"{count} runs of recipe {name}" for name, count in sorted(other_recipes.items())]
-    if len(runs_before_repeats) > len(runs_of_recipe):
-        exclusions.append(f"{len(runs_before_repeats) - len(runs_of_recipe)} repeated")
+    if n_diverged:
+        exclusions.append(f"{n_diverged} diverged")
+    n_repeated = len(runs_before_repeats) - len(runs_of_recipe) - n_diverged
+    if n_repeated:
+        exclusions.append(f"{n_repeated} repeated")
     if len(runs_of_task) > len(matching_runs):
         exclusions.append(f"{len(runs_of_task) - len(matching_runs)} not asked for")
     return "; ".join(parts) + (f". Left out: {', '.join(exclusions)}" if exclusions else "") + "."

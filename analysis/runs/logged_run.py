@@ -1,10 +1,12 @@
 """A finished training as analysis sees it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from looped.config import TrainConfig
-from looped.names import Tag
+from looped.names import Metric, Tag
+from looped.training.curve import DIVERGED_ABOVE
 
 CURVES = ("nmse", "nmse_se", "nmse_median")
 
@@ -63,7 +65,25 @@ class LoggedRun:
     @property
     def is_plateau(self) -> bool:
         """Whether it never learned."""
-        return self.tags.get(Tag.PLATEAU) == "true"
+        return self.tags.get(Tag.PLATEAU) == "true" and not self.is_diverged
+
+    @property
+    def is_diverged(self) -> bool:
+        """Whether its error ended far above the variance; older runs have no tag that says so."""
+        tag = self.tags.get(Tag.DIVERGED)
+        return self._nmse > DIVERGED_ABOVE if tag is None else tag == "true"
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether it compares with others: it neither stayed on the plateau nor diverged."""
+        return not self.is_plateau and not self.is_diverged
+
+    @property
+    def _nmse(self) -> float:
+        """Its held-out error after b loops; NaN where nobody measured it."""
+        by_loop = self.loops.get("nmse", ())
+        at_b = by_loop[self.config.b - 1] if len(by_loop) >= self.config.b else math.nan
+        return self.metrics.get(Metric.NMSE, at_b)
 
     @property
     def is_unconverged(self) -> bool:

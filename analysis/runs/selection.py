@@ -24,6 +24,7 @@ class Selection:
         table: a row per run; see ``tabulate_runs``.
         runs: the runs behind them.
         n_plateaued: runs left out because they never learned.
+        n_diverged: runs left out because their error ended far above the variance.
         n_repeated: runs left out because a later one has the same identity.
         n_unconverged: runs that were still learning, which are kept.
         n_unevaluated: runs left out because nobody evaluated them.
@@ -32,6 +33,7 @@ class Selection:
     table: pd.DataFrame
     runs: Sequence[LoggedRun]
     n_plateaued: int
+    n_diverged: int
     n_repeated: int
     n_unconverged: int
     n_unevaluated: int
@@ -39,7 +41,8 @@ class Selection:
     @property
     def short_account(self) -> str:
         """Say in a few words how many runs these are."""
-        return f"{len(self.runs)} runs, {self.n_plateaued} plateaued left out"
+        diverged = f", {self.n_diverged} diverged" if self.n_diverged else ""
+        return f"{len(self.runs)} runs, {self.n_plateaued} plateaued{diverged} left out"
 
     @property
     def account(self) -> str:
@@ -52,6 +55,8 @@ class Selection:
         exclusions = (
             f"{self.n_plateaued} plateaued left out" if self.n_plateaued else "none plateaued"
         )
+        if self.n_diverged:
+            exclusions += f", {self.n_diverged} diverged left out"
         if self.n_repeated:
             exclusions += f", {self.n_repeated} repeated left out"
         if self.n_unevaluated:
@@ -80,14 +85,14 @@ def select(
         recipe: the tag of that name, or its beginning.
         sizes: those wanted.
         bs: those wanted.
-        with_plateaued: keep runs that never learned.
+        with_plateaued: keep runs that never learned; those that diverged are left out always.
         bayes: NMSE of the best possible predictor, by run id; see ``bayes_nmse``.
 
     Raises:
         SelectionError: nothing is left, or tasks or recipes are mixed; the message lists what
             differs.
     """
-    evaluated_runs = [run for run in runs if run.is_evaluated]
+    evaluated_runs = [run for run in runs if run.is_evaluated or run.is_diverged]
     what_there_is = f"{len(runs)} finished, none evaluated (evaluate-extrapolation does it)"
     rule = "the experiment must hold finished and evaluated trainings"
     _check(bool(evaluated_runs), rule, what_there_is if runs else "none")
@@ -122,14 +127,20 @@ def select(
             )
     newest_by_identity = {run.config.identity: run for run in matching_runs}
     selected_runs = [
-        run for run in newest_by_identity.values() if with_plateaued or not run.is_plateau
+        run
+        for run in newest_by_identity.values()
+        if run.has_learned or (with_plateaued and run.is_plateau)
     ]
-    rule = "a law needs runs that learned"
-    _check(bool(selected_runs), rule, f"{len(newest_by_identity)} plateaued")
+    n_diverged = sum(run.is_diverged for run in newest_by_identity.values())
+    n_plateaued = len(newest_by_identity) - len(selected_runs) - n_diverged
+    counts = {"plateaued": n_plateaued, "diverged": n_diverged}
+    came = [f"{count} {what}" for what, count in counts.items() if count]
+    _check(bool(selected_runs), "a law needs runs that learned", " and ".join(came))
     return Selection(
         table=tabulate_runs(selected_runs, bayes or {}),
         runs=selected_runs,
-        n_plateaued=len(newest_by_identity) - len(selected_runs),
+        n_plateaued=n_plateaued,
+        n_diverged=n_diverged,
         n_repeated=len(matching_runs) - len(newest_by_identity),
         n_unevaluated=len(runs) - len(evaluated_runs),
         n_unconverged=sum(run.is_unconverged for run in selected_runs),

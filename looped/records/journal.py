@@ -8,7 +8,9 @@ since 1970); what else it holds depends on its kind:
   with so many ``threads``;
 - ``metrics``: one sample of every curve, ``values`` at ``step``;
 - ``evaluation``: the error after every loop, as ``Evaluation.record`` gives it;
-- ``outcome``: what the training came to at its last ``step``, ``values`` and ``tags``;
+- ``outcome``: what the training came to at its last ``step``, ``values`` and ``tags``, and
+  ``advice`` where it diverged;
+- ``diverged``: at that ``step`` the training was given up, for a ``reason``;
 - ``end``: the process left, ``status`` in MLflow's words and the ``reason``.
 
 A killed process may leave samples beyond the checkpoint that its successor starts from. The

@@ -45,6 +45,8 @@ def tags_of(record: Record) -> Iterator[RunTag]:
     elif record["kind"] == "outcome":
         for name, value in record["tags"].items():
             yield RunTag(name, value)
+    elif record["kind"] == "diverged":
+        yield RunTag(Tag.DIVERGED, "true")
     elif record["kind"] == "evaluation":
         yield RunTag(Tag.EVALUATED_TO, str(round(record["summary"]["b_max"])))
         yield RunTag(Tag.EVALUATED_ON, str(record["n_prompts"]))

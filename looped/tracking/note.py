@@ -15,8 +15,14 @@ def result(config: TrainConfig, outcome: Record) -> str:
     return (
         f"NMSE {values[Metric.NMSE]:.4g} ± {values[Metric.NMSE_SE]:.2g} "
         f"({values[Metric.BITS]:.2f} bits) after {loops}, "
-        f"on {values[Metric.PROMPTS]:,} held-out prompts"
+        f"on {values[Metric.PROMPTS]:,} held-out prompts{_divergence(outcome)}"
     )
+
+
+def _divergence(outcome: Record) -> str:
+    if outcome["tags"].get(Tag.DIVERGED) != "true":
+        return ""
+    return f"; it diverged, {outcome['advice']}" if "advice" in outcome else "; it diverged"
 
 
 def describe(config: TrainConfig, outcome: Record, folder: Path, origin: Origin) -> str:

@@ -5,6 +5,7 @@ of the curve goes on to the same samples.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,10 +13,14 @@ SMOOTHING_STEPS = 100
 ESCAPED_BELOW = 0.9
 PLATEAU_ABOVE = 0.95
 UNCONVERGED_BELOW = 0.8
+DIVERGED_ABOVE = 10.0
+"""NMSE on held-out prompts above which a training has diverged. Predicting 0 gives 1, and so does a
+model that never learned; weights that were never trained predict numbers as large as y, which gives
+2. An NMSE of 10 takes predictions three times as large as any of these."""
 
 
 class DivergedError(ArithmeticError):
-    """The loss is no longer a finite number."""
+    """What is computed of a training, its loss first of all, is no longer a finite number."""
 
 
 @dataclass
@@ -31,6 +36,8 @@ class TrainingCurve:
         pending: (loss, query error, gradient norm) of the steps since the last sample.
         escape_step: first step at which the smoothed query error is under ``ESCAPED_BELOW``;
             looked for once the average has ``SMOOTHING_STEPS`` steps behind it.
+        diverging_since: first of the steps without a break, up to now, whose smoothed query error
+            is above ``DIVERGED_ABOVE`` or no number.
         reference: smoothed query error when four fifths of the training were done.
         best: lowest value that a sample had, by name.
         last: the newest sample.
@@ -42,11 +49,12 @@ class TrainingCurve:
     average: float = 0.0
     weight: float = 0.0
     escape_step: int | None = None
+    diverging_since: int | None = None
     reference: float | None = None
     best: dict[str, float] = field(default_factory=dict)
     last: dict[str, float] = field(default_factory=dict)
 
-    def add(self, measurements: list[list[float]]) -> None:
+    def add(self, measurements: Sequence[list[float]]) -> None:
         """Take in (loss, query error, gradient norm) of further steps, in order.
 
         Raises:
@@ -56,6 +64,7 @@ class TrainingCurve:
         for values in measurements:
             self.step += 1
             if not all(map(math.isfinite, values)):
+                self.diverging_since = self.diverging_since or self.step
                 raise DivergedError(
                     f"loss, query error and gradient norm must stay finite, "
                     f"at step {self.step} they were {values}"
@@ -63,6 +72,8 @@ class TrainingCurve:
             self.pending.append(values)
             self.average = decay * self.average + (1 - decay) * values[1]
             self.weight = decay * self.weight + (1 - decay)
+            is_diverging = self.smoothed > DIVERGED_ABOVE
+            self.diverging_since = (self.diverging_since or self.step) if is_diverging else None
             is_settled = self.step >= SMOOTHING_STEPS
             if is_settled and self.escape_step is None and self.smoothed < ESCAPED_BELOW:
                 self.escape_step = self.step

@@ -16,18 +16,19 @@ from looped import tasks
 from looped.config import TrainConfig
 from looped.evaluation.held_out import Evaluation, evaluate
 from looped.model import LoopedTransformer
-from looped.names import Metric
-from looped.records.checkpoint import Checkpoint, load_checkpoints, save_checkpoint
+from looped.names import Tag
+from looped.records.checkpoint import load_checkpoints, save_checkpoint
 from looped.records.folder import RunFolder
 from looped.records.journal import Journal
 from looped.records.model_files import save_model
 from looped.training.cuda_graph import step_of
 from looped.training.curve import DivergedError, TrainingCurve
 from looped.training.memory import PeakMemory
-from looped.training.outcome import affordable_prompts, assess, facts
+from looped.training.outcome import affordable_prompts, assess, facts, require_finite
 from looped.training.replicas import Replicas
 from looped.training.resolve import resolve
 from looped.training.stacked_model import named_views
+from looped.training.training_run import TrainingRun
 from looped.training.watcher import SILENT, Watcher
 
 
@@ -45,19 +46,6 @@ class Trained:
     evaluation: Evaluation
     outcome: dict[str, float]
     tags: dict[str, str]
-
-
-@dataclass
-class _Run:
-    """One training on its way: its model, its records and, if it came to that, why it ended."""
-
-    config: TrainConfig
-    folder: RunFolder | None
-    model: LoopedTransformer
-    curve: TrainingCurve
-    journal: Journal
-    checkpoint: Checkpoint | None = None
-    error: DivergedError | None = None
 
 
 def seeded_model(config: TrainConfig) -> LoopedTransformer:
@@ -130,7 +118,7 @@ def train_together(
         ValueError: a configuration asks for what this machine lacks.
     """
     runs = [
-        _Run(
+        TrainingRun(
             config,
             folder,
             seeded_model(config),
@@ -141,10 +129,10 @@ def train_together(
     ]
     for group in _with_common_start(sorted(runs, key=lambda run: -run.config.b)):
         _train_as_fits(group, watcher)
-    return [run.error or _evaluate_and_keep(run, b_max, watcher, n_prompts) for run in runs]
+    return [_result_of(run, b_max, watcher, n_prompts) for run in runs]
 
 
-def _with_common_start(runs: list[_Run]) -> list[list[_Run]]:
+def _with_common_start(runs: list[TrainingRun]) -> list[list[TrainingRun]]:
     """Choose each run's checkpoint; runs whose checkpoints share no step train apart."""
     checkpoints_of_runs = [
         {} if run.folder is None else {c.step: c for c in load_checkpoints(run.folder.checkpoints)}
@@ -160,7 +148,7 @@ def _with_common_start(runs: list[_Run]) -> list[list[_Run]]:
 
 
 def _train_as_fits(
-    runs: list[_Run],
+    runs: list[TrainingRun],
     watcher: Watcher,
 ) -> None:
     """Train runs that start at one step, in halves where the GPU's memory is too small."""
@@ -178,7 +166,7 @@ def _train_as_fits(
             _train_as_fits(group, watcher)
 
 
-def _take_steps(runs: list[_Run], watcher: Watcher) -> None:
+def _take_steps(runs: list[TrainingRun], watcher: Watcher) -> None:
     """Train runs that start at one step as one program, to the last step."""
     config = runs[0].config  # what it says of data, rate and records goes for all
     memory = PeakMemory(config.device)
@@ -204,7 +192,8 @@ def _take_steps(runs: list[_Run], watcher: Watcher) -> None:
         is_stop = watcher.should_stop()
         is_due = time.perf_counter() - saved_at >= config.checkpoint_seconds
         if is_sample or is_stop or is_due:
-            _take_in(runs, torch.stack(measurements).tolist())
+            for run, of_run in zip(runs, torch.stack(measurements, dim=1).tolist(), strict=True):
+                run.take_in(of_run)
             measurements = []
         if is_sample:
             now = time.perf_counter()
@@ -213,11 +202,11 @@ def _take_steps(runs: list[_Run], watcher: Watcher) -> None:
             peak_mib = memory.peak_mib()
             for run in runs:
                 if run.error is None:
-                    values = _sample(run, rate, speed, peak_mib)
+                    values = run.sample(rate, speed, peak_mib)
                     run.journal.append("metrics", step=step, values=values)
                     watcher.sampled(run.config, step, values)
         if is_due or is_stop or step == config.steps:
-            _save(replicas, runs)
+            _save(replicas, runs, is_stop)
             saved_at = time.perf_counter()
         if is_stop:
             raise Stopped(f"stopped after {step} of {config.steps} steps")
@@ -227,7 +216,7 @@ def _take_steps(runs: list[_Run], watcher: Watcher) -> None:
         run.model.load_state_dict(named_views(row, run.model))
 
 
-def _draw(task: tasks.Task, runs: Sequence[_Run], step: int) -> tuple[Tensor, Tensor]:
+def _draw(task: tasks.Task, runs: Sequence[TrainingRun], step: int) -> tuple[Tensor, Tensor]:
     """Draw one step's prompts for every replica; replicas of one seed see the same ones."""
     config = runs[0].config
     size = (config.batch_size, config.n_examples + 1)
@@ -237,37 +226,19 @@ def _draw(task: tasks.Task, runs: Sequence[_Run], step: int) -> tuple[Tensor, Te
     return torch.stack(xs), torch.stack(ys)
 
 
-def _take_in(runs: Sequence[_Run], measurements: list[list[list[float]]]) -> None:
-    """Give every run's curve its part of what further steps measured."""
-    for row, run in enumerate(runs):
-        if run.error is None:
-            try:
-                run.curve.add([of_step[row] for of_step in measurements])
-            except DivergedError as error:
-                run.error = error
+def _save(replicas: Replicas, runs: Sequence[TrainingRun], is_stop: bool) -> None:
+    """Save a checkpoint of every run that is well and kept somewhere.
 
-
-def _sample(run: _Run, rate: float, speed: float, peak_mib: float | None) -> dict[str, float]:
-    """Close an interval of the curve; return all that its sample holds."""
-    tokens = speed * run.config.batch_size * run.config.model_config.n_tokens
-    return {
-        **{Metric.TRAIN + name: value for name, value in run.curve.sample().items()},
-        Metric.LEARNING_RATE: rate,
-        Metric.STEPS_PER_S: speed,
-        Metric.TOKENS_PER_S: tokens,
-        **({} if peak_mib is None else {Metric.PEAK_MIB: peak_mib}),
-    }
-
-
-def _save(replicas: Replicas, runs: Sequence[_Run]) -> None:
-    """Save a checkpoint of every run that is well and kept somewhere."""
+    One that is diverging keeps those from before, unless it stops and is to go on from here.
+    """
     for tensors, run in zip(replicas.tensors(runs[0].model), runs, strict=True):
-        if run.folder is not None and run.error is None:
+        is_well = run.error is None and (is_stop or run.curve.diverging_since is None)
+        if run.folder is not None and is_well:
             run.journal.sync()
             save_checkpoint(run.folder.checkpoints, run.curve.step, tensors, run.curve.state())
 
 
-def _restore(replicas: Replicas, runs: Sequence[_Run]) -> None:
+def _restore(replicas: Replicas, runs: Sequence[TrainingRun]) -> None:
     """Put the runs' checkpoints into the program."""
     replicas.set_step(runs[0].curve.step)
     for row, run in enumerate(runs):
@@ -275,8 +246,20 @@ def _restore(replicas: Replicas, runs: Sequence[_Run]) -> None:
             replicas.restore(row, run.model, run.checkpoint.tensors)
 
 
+def _result_of(
+    run: TrainingRun, b_max: int, watcher: Watcher, n_prompts: int | None
+) -> Trained | DivergedError:
+    """Evaluate and keep a trained model, or say why there is none."""
+    if run.error is None:
+        try:
+            return _evaluate_and_keep(run, b_max, watcher, n_prompts)
+        except DivergedError as error:
+            return run.give_up(error)
+    return run.error
+
+
 def _evaluate_and_keep(
-    run: _Run,
+    run: TrainingRun,
     b_max: int,
     watcher: Watcher,
     n_prompts: int | None,
@@ -293,10 +276,12 @@ def _evaluate_and_keep(
     model = run.model.to(config.device)
     task = tasks.from_config(config.task_config)
     evaluation = evaluate(model, task, max(config.b, b_max), n_prompts, progress, config.kernels)
+    require_finite(evaluation)
     outcome, tags = assess(evaluation, config, curve)
     if b_max > 0:
         run.journal.append("evaluation", step=curve.step, **evaluation.record(config.b))
-    run.journal.append("outcome", step=curve.step, values=outcome, tags=tags)
+    advice = {"advice": run.last_good} if tags[Tag.DIVERGED] == "true" else {}
+    run.journal.append("outcome", step=curve.step, values=outcome, tags=tags, **advice)
     if run.folder is not None:
         save_model(run.folder.path / "model", model, facts(config, outcome))
     return Trained(model, config, curve, evaluation, outcome, tags)

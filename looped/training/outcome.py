@@ -1,12 +1,16 @@
 """What a training came to: how many prompts to judge it by, its figures, its tags."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from looped.config import TrainConfig
 from looped.evaluation.held_out import Evaluation
 from looped.names import Metric, Tag
-from looped.training.curve import PLATEAU_ABOVE, TrainingCurve
+from looped.records.checkpoint import load_checkpoints
+from looped.training.curve import DIVERGED_ABOVE, PLATEAU_ABOVE, DivergedError, TrainingCurve
 
 HELD_OUT_PROMPTS = 12_800
 FEWEST_PROMPTS = 640
@@ -30,6 +34,33 @@ def affordable_prompts(config: TrainConfig) -> int:
     return min(HELD_OUT_PROMPTS, max(FEWEST_PROMPTS, int(0.3 * config.steps * config.batch_size)))
 
 
+def last_good(checkpoints: Path, end: int) -> str:
+    """Name the newest checkpoint of a folder from before a training diverged.
+
+    Args:
+        checkpoints: the folder.
+        end: the step at which that showed, because of the weights that the step before it left.
+    """
+    for checkpoint in load_checkpoints(checkpoints):
+        curve = TrainingCurve(**checkpoint.state)
+        if 0 < curve.step < end - 1 and curve.diverging_since is None:
+            name = f"{checkpoints.name}/step-{checkpoint.step:08d}.safetensors"
+            return f"the last good checkpoint is {name}"
+    return "no checkpoint from before is left"
+
+
+def require_finite(evaluation: Evaluation) -> None:
+    """Raise DivergedError if a number of an evaluation is infinite or NaN."""
+    errors = np.stack([evaluation.query_errors.max(axis=1), evaluation.point_nmse.max(axis=1)])
+    moves = np.concatenate([[0.0], evaluation.state_change])
+    bad_loops = np.flatnonzero(~np.isfinite(errors).all(axis=0) | ~np.isfinite(moves))
+    if len(bad_loops):
+        raise DivergedError(
+            f"errors on held-out prompts must stay finite, after loop {bad_loops[0] + 1} "
+            f"they were {errors[:, bad_loops[0]].max():.3g}"
+        )
+
+
 def assess(
     evaluation: Evaluation, config: TrainConfig, curve: TrainingCurve
 ) -> tuple[dict[str, float], dict[str, str]]:
@@ -49,7 +80,8 @@ def assess(
         outcome[Metric.ESCAPE_STEP] = curve.escape_step
     tags = {
         Tag.ESCAPE_STEP: "never" if curve.escape_step is None else str(curve.escape_step),
-        Tag.PLATEAU: str(nmse > PLATEAU_ABOVE).lower(),
+        Tag.PLATEAU: str(PLATEAU_ABOVE < nmse <= DIVERGED_ABOVE).lower(),
+        Tag.DIVERGED: str(nmse > DIVERGED_ABOVE).lower(),
         Tag.UNCONVERGED: str(curve.unconverged).lower(),
     }
     return outcome, tags

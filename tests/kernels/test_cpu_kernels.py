@@ -169,7 +169,7 @@ def test_checkpointing_keeps_the_root_of_the_loops(monkeypatch):
 
 @pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])
 def test_without_a_compiler_training_goes_on_plainly(compiler, tmp_path, monkeypatch, caplog):
-    for cached in (library.library, library._compiler, library._path):
+    for cached in (library.library, library._compiler, library._stem):
         monkeypatch.setattr(library, cached.__name__, cached.__wrapped__)
     monkeypatch.setenv("CXX", compiler)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -183,7 +183,7 @@ def test_without_a_compiler_training_goes_on_plainly(compiler, tmp_path, monkeyp
 
 
 def test_a_short_training_does_not_wait_for_the_compiler(tmp_path, monkeypatch):
-    monkeypatch.setattr(library, "_path", lambda compiler: tmp_path / "none.so")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(library, "_build", lambda *_: pytest.fail("it was compiled"))
     monkeypatch.setattr(library, "library", library.library.__wrapped__)
     assert resolve.resolve(TINY).kernels == "off"

@@ -10,7 +10,6 @@ from small_trainings import DRAWN, TINY, Witness, same_weights, train_in
 from looped import tasks
 from looped.task_kinds import TASK_KINDS
 from looped.training import loop, resolve
-from looped.training.curve import DivergedError
 from looped.training.watcher import Watcher
 
 
@@ -184,12 +183,8 @@ def test_training_learns():
 def test_a_run_that_cannot_learn_is_tagged_so():
     """A rate of almost nothing leaves the model where it began."""
     training = loop.train(replace(TINY, learning_rate=1e-12, steps=150))
-    assert training.tags == {"escape_step": "never", "plateau": "true", "unconverged": "false"}
-
-
-def test_a_loss_that_is_no_number_ends_the_training():
-    with pytest.raises(DivergedError, match="must stay finite, at step "):
-        loop.train(replace(TINY, learning_rate=1e30, grad_clip=1e30, warmup=0))
+    verdicts = {"plateau": "true", "diverged": "false", "unconverged": "false"}
+    assert training.tags == {"escape_step": "never", **verdicts}
 
 
 @pytest.mark.parametrize("task", TASK_KINDS)

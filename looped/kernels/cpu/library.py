@@ -1,13 +1,22 @@
-"""Compiles the CPU's kernels for the machine at hand, once, and loads them."""
+"""Compiles the CPU's kernels for the machine at hand, once, and loads them.
+
+They are kept in the user's cache, and what lies there runs inside every training: it is loaded only
+from a folder that nobody else can write to, and only if it still has the checksum that its name
+ends with. A library that was cut short, as by a power cut, would end the process without a word.
+"""
 
 import ctypes
 import hashlib
 import logging
 import os
 import platform
+import secrets
 import shutil
+import stat
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -24,9 +33,7 @@ WORTH_COMPILING = 200_000_000_000
 
 def serves(flops: int) -> bool:
     """Tell whether to use the kernels for so much work: if they lie compiled, or it pays to."""
-    compiler = _compiler()
-    is_built = compiler is not None and _path(compiler).exists()
-    return (is_built or flops >= WORTH_COMPILING) and library() is not None
+    return (flops >= WORTH_COMPILING or _is_built()) and library() is not None
 
 
 @cache
@@ -36,14 +43,12 @@ def library() -> ctypes.CDLL | None:
     if compiler is None:
         _warn(f"no C++ compiler ({', '.join(COMPILERS)})")
         return None
-    path = _path(compiler)
     try:
-        if not path.exists():
-            _build(compiler, path)
-        return ctypes.CDLL(str(path))
+        with _opened(_folder()) as folder:
+            return _load_whole(folder, _stem(compiler)) or _build(folder, compiler)
     except subprocess.CalledProcessError as error:
         _warn(f"{compiler} failed: {(error.stderr.strip().splitlines() or ['without a word'])[0]}")
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: the user has no home
         _warn(str(error))
     return None
 
@@ -58,10 +63,28 @@ def _compiler() -> str | None:
     return next((c for c in ([wish] if wish else COMPILERS) if shutil.which(c)), None)
 
 
+def _is_built() -> bool:
+    """Tell whether a library lies there that claims to be the one; nothing of it is read."""
+    compiler = _compiler()
+    try:
+        return compiler is not None and any(_folder().glob(f"{_stem(compiler)}-*.so"))
+    except (OSError, RuntimeError):
+        return False
+
+
+def _folder() -> Path:
+    """Where compiled libraries are kept."""
+    wish = os.environ.get("XDG_CACHE_HOME", "")
+    root = Path(wish) if os.path.isabs(wish) else Path.home() / ".cache"
+    return root / "looped"
+
+
 @cache
-def _path(compiler: str) -> Path:
-    """Where the library lies: named after all that decides what it holds."""
-    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
+def _stem(compiler: str) -> str:
+    """How the library's name begins: named after all that decides what it holds."""
+    version = subprocess.run(
+        [compiler, "--version"], capture_output=True, text=True, errors="replace", check=False
+    )
     parts = [
         *(source.read_text("utf-8") for source in SOURCES),
         *FLAGS,
@@ -69,9 +92,7 @@ def _path(compiler: str) -> Path:
         version.stdout,
         _processor(),
     ]
-    name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "looped" / f"chain-{name}.so"
+    return f"chain-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}"
 
 
 def _target() -> tuple[str, ...]:
@@ -88,14 +109,116 @@ def _processor() -> str:
     return next((line for line in lines if line.startswith(("flags", "Features"))), "")
 
 
-def _build(compiler: str, path: Path) -> None:
-    """Compile beside the place and move there, so that nobody loads half a library."""
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """Open the folder of libraries, made if missing; whoever swaps it later is not followed.
+
+    Raises:
+        OSError: it cannot be made, or is no folder of the user's that nobody else can write to.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        target = Path(folder) / path.name
+    path.mkdir(mode=0o700, exist_ok=True)
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if not _is_private(os.fstat(folder)):
+            raise PermissionError(
+                f"{path} must belong to this user and be writable by nobody else "
+                "(remove it, and it is made again)"
+            )
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _is_private(facts: os.stat_result) -> bool:
+    """Tell whether a file belongs to this user, who alone can write to it."""
+    return facts.st_uid == os.geteuid() and not facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _load_whole(folder: int, stem: str) -> ctypes.CDLL | None:
+    """Load the first library of that name that is whole; None where there is none."""
+    for name in _libraries(folder, stem):
+        with _whole_file(folder, name) as file:
+            if file is not None:
+                return ctypes.CDLL(_path_of(file, name))
+    return None
+
+
+def _libraries(folder: int, stem: str) -> list[str]:
+    names = sorted(os.listdir(folder))
+    return [name for name in names if name.startswith(f"{stem}-") and name.endswith(".so")]
+
+
+@contextmanager
+def _whole_file(folder: int, name: str) -> Iterator[int | None]:
+    """Open a library; give None where its content has not the checksum in its name."""
+    file = None
+    with suppress(OSError):  # a link, or gone since; a pipe would be waited for
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    try:
+        yield file if file is not None and _is_whole(file, name) else None
+    finally:
+        if file is not None:
+            os.close(file)
+
+
+def _is_whole(file: int, name: str) -> bool:
+    facts = os.fstat(file)
+    if not stat.S_ISREG(facts.st_mode) or not _is_private(facts):
+        return False
+    with os.fdopen(file, "rb", closefd=False) as reader:
+        return name == _name(name.rpartition("-")[0], reader.read())
+
+
+def _name(stem: str, content: bytes) -> str:
+    return f"{stem}-{hashlib.sha256(content).hexdigest()[:32]}.so"
+
+
+def _path_of(file: int, name: str) -> str:
+    """Name an open file: on Linux the very one that was read, whatever has its name by now."""
+    path = f"/proc/self/fd/{file}"
+    return path if os.path.exists(path) else str(_folder() / name)
+
+
+def _build(folder: int, compiler: str) -> ctypes.CDLL:
+    """Compile elsewhere and move there when whole; what is not whole there is removed."""
+    stem = _stem(compiler)
+    with tempfile.TemporaryDirectory() as aside:
+        target = Path(aside) / "chain.so"
         command = [compiler, *FLAGS, *_target(), *LIBRARY, "-o", str(target), str(SOURCES[0])]
-        subprocess.run(command, capture_output=True, text=True, check=True)
-        target.replace(path)
+        subprocess.run(command, capture_output=True, text=True, errors="replace", check=True)
+        content = target.read_bytes()
+    name = _name(stem, content)
+    _write_whole(folder, name, content)
+    for neighbour in _libraries(folder, stem):
+        with _whole_file(folder, neighbour) as file:
+            if file is None:
+                _remove(folder, neighbour)
+    loaded_library = _load_whole(folder, stem)
+    if loaded_library is None:
+        raise OSError(f"{_folder() / name} was written and does not read as it was")
+    return loaded_library
+
+
+def _write_whole(folder: int, name: str, content: bytes) -> None:
+    """Write a file that is there whole or not at all, whenever the machine stops."""
+    temporary = f".{name}.{secrets.token_hex(8)}"
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        with os.fdopen(os.open(temporary, flags, 0o600, dir_fd=folder), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError:
+        _remove(folder, temporary)
+        raise
+    os.fsync(folder)
+
+
+def _remove(folder: int, name: str) -> None:
+    with suppress(OSError):
+        os.unlink(name, dir_fd=folder)
 
 
 if __name__ == "__main__":
