@@ -1,0 +1,304 @@
+"""Mutation testing: put small faults into modules, one at a time, and see whether tests notice.
+
+    python tests/mutants.py analysis/scaling analysis/claims --mutants 150 --seed 1
+
+draws mutants from the modules of these rooms, runs the quick tests of the room on each in a copy of
+the tree, and prints the score and the mutants that survive. Only the tests that enter the mutated
+function run, those of its module where that is known from no test; ``--all-tests`` runs the whole
+room on what survives them.
+
+Our own and not cosmic-ray or mutmut, because here a training's imports (torch, MLflow) take longer
+than most tests: one process imports them, and each mutant is a fork of it. mutmut 3 moreover puts
+every variant of a function into one file behind a trampoline, which the import hook of
+``conftest`` (jaxtyping, beartype) would check a hundred times over and which shifts the lines that
+examples and messages name; cosmic-ray starts pytest anew for each mutant.
+"""
+
+import argparse
+import contextlib
+import importlib
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+from mutations import Mutant, mutants_of
+
+ROOT = Path(__file__).parents[1]
+COPIED = ("analysis", "entrypoints", "looped", "tests", "results", "docs", "pyproject.toml",
+          "MLproject", "README.md", "conda.yaml", "constraints.txt", "Makefile")  # fmt: skip
+PRELOADED = (
+    "torch", "mlflow.tracking", "mlflow.pyfunc", "pandas", "scipy.stats", "scipy.optimize",
+    "sklearn.linear_model", "matplotlib.figure", "safetensors.torch", "beartype", "yaml",
+)  # fmt: skip
+PYTEST = (
+    "-x",
+    "-q",
+    "-p",
+    "no:randomly",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:xdist",
+    "-W",
+    "ignore::pytest.PytestAssertRewriteWarning",
+)  # plugins that are imported already
+EVERY_TEST = "*"
+
+
+class Watch:
+    """A plugin of pytest: which functions each test enters, how long it takes, which fail.
+
+    What a fixture or an import enters counts for every test, since fixtures are shared.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = f"{root}{os.sep}"
+        self.seconds, self.failures = {}, []
+        self.entered = defaultdict(set)
+        self.test = EVERY_TEST
+
+    def profile(self, frame, event, _) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_filename.startswith(self.root):
+            self.entered[self.test].add((code.co_filename[len(self.root) :], code.co_firstlineno))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item):
+        self.test = item.nodeid
+        sys.setprofile(self.profile)
+        try:
+            return (yield)
+        finally:
+            self.test = EVERY_TEST
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self):
+        sys.setprofile(self.profile)
+        return (yield)
+
+    def pytest_runtest_logreport(self, report):
+        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
+        if report.failed:
+            self.failures.append(report.nodeid)
+
+    def tests_of(self, path: str, function: int) -> list[str]:
+        """Return the tests that enter a function, the quickest first; all if that is not known."""
+        key = (path, function)
+        tests = [test for test in self.seconds if key in self.entered[test]]
+        if function == 0 or not tests or key in self.entered[EVERY_TEST]:
+            tests = list(self.seconds)
+        good_tests = [test for test in tests if test not in self.failures]
+        return sorted(good_tests, key=self.seconds.__getitem__)
+
+    def kept(self) -> dict[str, object]:
+        """Return all of this as JSON holds it."""
+        entered = {test: sorted(functions) for test, functions in self.entered.items()}
+        return {"seconds": self.seconds, "failures": self.failures, "entered": entered}
+
+    def restore(self, content) -> None:
+        """Take what another process kept."""
+        self.seconds, self.failures = content["seconds"], content["failures"]
+        for test, functions in content["entered"].items():
+            self.entered[test] = set(map(tuple, functions))
+
+
+def in_a_fork(work, limit: float, log: Path) -> int | None:
+    """Do work in a fork of this process; return its exit code, None if it took too long."""
+    child = os.fork()
+    if not child:
+        code = 70
+        try:
+            os.setsid()
+            descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(descriptor, 1)
+            os.dup2(descriptor, 2)
+            code = int(work())
+        except Exception:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    until, status = time.monotonic() + limit, None
+    while status is None and time.monotonic() < until:
+        time.sleep(0.02)
+        ended, wait_status = os.waitpid(child, os.WNOHANG)
+        status = os.waitstatus_to_exitcode(wait_status) if ended else None
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)  # whoever it left behind as well
+    if status is None:
+        os.waitpid(child, 0)
+    return status
+
+
+def tests_of_room(room: str) -> str:
+    """Return where the tests of a room or of a module lie."""
+    name = Path(room).stem
+    return f"tests/{name}" if (ROOT / "tests" / name).is_dir() else f"tests/test_{name}.py"
+
+
+def copy_tree(to: Path) -> None:
+    """Copy the project and make it the one that is imported, here and in child processes."""
+    to.mkdir()
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, to / name, ignore=ignore)
+        else:
+            shutil.copy2(ROOT / name, to)
+    os.chdir(to)
+    sys.path[:] = [str(to), *(part for part in sys.path if Path(part or ".").resolve() != ROOT)]
+    sys.path.remove(str(ROOT / "tests"))
+    os.environ |= {"PYTHONPATH": str(to), "OMP_NUM_THREADS": "1", "CI": "1"}
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    if not Path("/dev/nvidiactl").exists():  # as conftest does, too late once torch is here
+        os.environ["TRITON_INTERPRET"] = "1"
+    for name in PRELOADED:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+
+
+class Mutated:
+    """A module of the copy with a fault in it, and as it was afterwards."""
+
+    def __init__(self, path: Path, mutant: Mutant) -> None:
+        self.path, self.mutant = path, mutant
+        self.source, self.stat = path.read_bytes(), path.stat()
+        self.compiled_files = {
+            file: file.read_bytes() for file in path.parent.glob(f"__pycache__/{path.stem}.*")
+        }
+
+    def __enter__(self) -> None:
+        for file in self.compiled_files:
+            file.unlink()
+        self.path.write_bytes(self.mutant.applied_to(self.source))
+
+    def __exit__(self, *_) -> None:
+        self.path.write_bytes(self.source)
+        os.utime(self.path, ns=(self.stat.st_atime_ns, self.stat.st_mtime_ns))
+        for file, content in self.compiled_files.items():
+            file.write_bytes(content)
+
+
+def watch_room(copy: Path, room: str) -> Watch:
+    """Run the tests of a room as they are, which must pass."""
+    watch, result = Watch(copy), copy.parent / "watched.json"
+
+    def work() -> int:
+        code = pytest.main([*PYTEST[1:], tests_of_room(room)], plugins=[watch])
+        sys.setprofile(None)
+        result.write_text(json.dumps(watch.kept()))
+        return code
+
+    in_a_fork(work, 900, copy.parent / "watched.log")
+    if result.exists():
+        watch.restore(json.loads(result.read_text()))
+    if len(watch.seconds) == len(watch.failures):
+        raise SystemExit(f"mutants: the tests of {room} did not run:\n"
+                         + (copy.parent / "watched.log").read_text())  # fmt: skip
+    result.unlink()
+    for test in watch.failures:
+        print(f"left out, since it fails without a mutant: {test}")
+    return watch
+
+
+def run_tests(tests: list[str], limit: float, log: Path) -> str:
+    """Run some tests on the copy as it is; return what became of the mutant in it."""
+
+    def work() -> int:
+        sys.dont_write_bytecode = True
+        return pytest.main([*PYTEST, *tests])
+
+    code = in_a_fork(work, limit, log)
+    if code is None:
+        return "killed (too slow)"
+    return "survived" if code == 0 else "killed"
+
+
+def draw(rooms: list[str], count: int, seed: int) -> list[tuple[str, Path, Mutant]]:
+    """Draw mutants of all modules of some rooms, each with the same chance."""
+    population = []
+    for room in rooms:
+        paths = sorted(Path(room).rglob("*.py")) if Path(room).is_dir() else [Path(room)]
+        for path in paths:
+            population += [(room, path, mutant) for mutant in mutants_of(path.read_bytes())]
+    random.Random(seed).shuffle(population)
+    print(
+        f"{len(population)} mutants in {', '.join(rooms)}; {count} drawn with seed {seed}",
+        flush=True,
+    )
+    drawn_mutants = []
+    for room, path, mutant in population:
+        if len(drawn_mutants) < count and mutant.is_another_program(path.read_bytes()):
+            drawn_mutants.append((room, path, mutant))
+    return drawn_mutants
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rooms", nargs="+", help="folders of modules, or modules")
+    parser.add_argument("--mutants", type=int, default=150, help="how many are drawn")
+    parser.add_argument("--seed", type=int, default=1, help="of the sample")
+    parser.add_argument("--minutes", type=float, default=60.0, help="none begins after these")
+    parser.add_argument("--all-tests", action="store_true", help="run all on what survives")
+    parser.add_argument("--log", help="a file that gets a line of JSON for each mutant")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Draw, run, print."""
+    options = parse()
+    rooms = [str(Path(room).resolve().relative_to(ROOT)) for room in options.rooms]
+    log = Path(options.log).resolve() if options.log else None
+    folder = Path(tempfile.mkdtemp(prefix="mutants-"))
+    try:
+        copy_tree(folder / "tree")
+        drawn_mutants = draw(rooms, options.mutants, options.seed)
+        watches = {room: watch_room(folder / "tree", room) for room in rooms}
+        until, counts, outcome = time.monotonic() + 60 * options.minutes, Counter(), ""
+        for room, path, mutant in sorted(drawn_mutants, key=lambda drawn: drawn[1]):
+            if time.monotonic() > until:
+                break
+            begin = time.monotonic()
+            watch = watches[room]
+            tests = watch.tests_of(str(path), mutant.function)
+            source = path.read_bytes()
+            with Mutated(path, mutant):
+                limit = 20 + 5 * sum(watch.seconds[test] for test in tests)
+                outcome = run_tests(tests, limit, folder / "log")
+                if outcome == "survived" and options.all_tests and len(tests) < len(watch.seconds):
+                    all_tests = [test for test in watch.seconds if test not in watch.failures]
+                    outcome = run_tests(all_tests, 60 + 5 * sum(watch.seconds.values()),
+                                        folder / "log")  # fmt: skip
+            counts[outcome.split()[0]] += 1
+            old_text = " ".join(source[mutant.start : mutant.end].decode().split())[:100]
+            new_text = mutant.text.strip()[:100]
+            words = f"{path}:{mutant.line}: {mutant.kind}: {old_text} -> {new_text}"
+            if outcome == "survived":
+                print(words, flush=True)
+            if log is not None:
+                with log.open("a") as file:
+                    line = {"outcome": outcome, "mutant": words, "tests": len(tests),
+                            "seconds": round(time.monotonic() - begin, 1)}  # fmt: skip
+                    file.write(json.dumps(line) + "\n")
+        n_run = sum(counts.values())
+        print(f"{n_run} of {len(drawn_mutants)} mutants run, {counts['killed']} killed, "
+              f"{counts['survived']} survived: {counts['killed'] / max(n_run, 1):.0%}")  # fmt: skip
+    finally:
+        os.chdir(ROOT)
+        shutil.rmtree(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
