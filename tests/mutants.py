@@ -27,6 +27,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -131,8 +132,8 @@ def in_a_fork(work, limit: float, log: Path) -> int | None:
     until, status = time.monotonic() + limit, None
     while status is None and time.monotonic() < until:
         time.sleep(0.02)
-        ended, wait_status = os.waitpid(child, os.WNOHANG)
-        status = os.waitstatus_to_exitcode(wait_status) if ended else None
+        process, wait_status = os.waitpid(child, os.WNOHANG)
+        status = os.waitstatus_to_exitcode(wait_status) if process else None
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)  # whoever it left behind as well
     if status is None:
@@ -146,7 +147,18 @@ def tests_of_room(room: str) -> str:
     return f"tests/{name}" if (ROOT / "tests" / name).is_dir() else f"tests/test_{name}.py"
 
 
-def copy_tree(to: Path) -> None:
+@contextlib.contextmanager
+def copy_of_the_tree() -> Iterator[Path]:
+    """Work in a copy of the project, ``tree``, for a while; yield the folder that holds it."""
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        try:
+            _copy_tree(Path(folder, "tree"))
+            yield Path(folder)
+        finally:
+            os.chdir(ROOT)
+
+
+def _copy_tree(to: Path) -> None:
     """Copy the project and make it the one that is imported, here and in child processes."""
     to.mkdir()
     for name in COPIED:
@@ -170,8 +182,8 @@ def copy_tree(to: Path) -> None:
 class Mutated:
     """A module of the copy with a fault in it, and as it was afterwards."""
 
-    def __init__(self, path: Path, mutant: Mutant) -> None:
-        self.path, self.mutant = path, mutant
+    def __init__(self, path: Path, faulty_source: bytes) -> None:
+        self.path, self.faulty_source = path, faulty_source
         self.source, self.stat = path.read_bytes(), path.stat()
         self.compiled_files = {
             file: file.read_bytes() for file in path.parent.glob(f"__pycache__/{path.stem}.*")
@@ -180,7 +192,7 @@ class Mutated:
     def __enter__(self) -> None:
         for file in self.compiled_files:
             file.unlink()
-        self.path.write_bytes(self.mutant.applied_to(self.source))
+        self.path.write_bytes(self.faulty_source)
 
     def __exit__(self, *_) -> None:
         self.path.write_bytes(self.source)
@@ -260,20 +272,18 @@ def main() -> int:
     options = parse()
     rooms = [str(Path(room).resolve().relative_to(ROOT)) for room in options.rooms]
     log = Path(options.log).resolve() if options.log else None
-    folder = Path(tempfile.mkdtemp(prefix="mutants-"))
-    try:
-        copy_tree(folder / "tree")
+    with copy_of_the_tree() as folder:
         drawn_mutants = draw(rooms, options.mutants, options.seed)
         watches = {room: watch_room(folder / "tree", room) for room in rooms}
         until, counts, outcome = time.monotonic() + 60 * options.minutes, Counter(), ""
-        for room, path, mutant in sorted(drawn_mutants, key=lambda drawn: drawn[1]):
+        for room, path, mutant in sorted(drawn_mutants, key=lambda row: row[1]):
             if time.monotonic() > until:
                 break
             begin = time.monotonic()
             watch = watches[room]
             tests = watch.tests_of(str(path), mutant.function)
             source = path.read_bytes()
-            with Mutated(path, mutant):
+            with Mutated(path, mutant.applied_to(source)):
                 limit = 20 + 5 * sum(watch.seconds[test] for test in tests)
                 outcome = run_tests(tests, limit, folder / "log")
                 if outcome == "survived" and options.all_tests and len(tests) < len(watch.seconds):
@@ -294,9 +304,6 @@ def main() -> int:
         n_run = sum(counts.values())
         print(f"{n_run} of {len(drawn_mutants)} mutants run, {counts['killed']} killed, "
               f"{counts['survived']} survived: {counts['killed'] / max(n_run, 1):.0%}")  # fmt: skip
-    finally:
-        os.chdir(ROOT)
-        shutil.rmtree(folder)
     return 0
 
 
