@@ -182,9 +182,11 @@ def test_small_is_looked_at_where_the_study_names_b_or_else_at_its_last_two():
 def lost(config):
     """Irregular in size, b and steps."""
     longer = math.log2(config.steps / 7500)
-    drawn = {"fixed": 0.0, "uniform": -0.4, "poisson_lognormal": -0.25}[config.b_draw]
+    of_draw = {"fixed": 0.0, "uniform": -0.4, "poisson_lognormal": -0.25}[config.b_draw]
     slope = {"tiny": 0.01, "small": 0.03, "medium": 0.02}[config.size]
-    return 3.0 - slope * config.b - (0.3 - 0.01 * config.b) * longer + drawn * (1 + config.b / 100)
+    return (
+        3.0 - slope * config.b - (0.3 - 0.01 * config.b) * longer + of_draw * (1 + config.b / 100)
+    )
 
 
 def bits(config):

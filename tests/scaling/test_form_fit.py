@@ -238,9 +238,9 @@ def test_intervals_do_not_pass_what_was_searched():
 
 def test_resamples_follow_their_seed(fit):
     again = replace(fit, options={**fit.options, "resamples": 50})
-    other = replace(fit, options={**fit.options, "resamples": 50, "seed": 1})
+    other_fit = replace(fit, options={**fit.options, "resamples": 50, "seed": 1})
     assert again.uncertainty.draws.shape == (50, 4)
-    assert not np.array_equal(again.uncertainty.draws, other.uncertainty.draws)
+    assert not np.array_equal(again.uncertainty.draws, other_fit.uncertainty.draws)
     same = replace(fit, options={**fit.options, "resamples": 50})
     assert np.array_equal(again.uncertainty.draws, same.uncertainty.draws)
 
