@@ -26,12 +26,13 @@ import sys
 import tempfile
 import time
 import traceback
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mutations import Mutant, mutants_of
+from watched_tests import Watch
 
 ROOT = Path(__file__).parents[1]
 COPIED = ("analysis", "entrypoints", "looped", "tests", "results", "docs", "pyproject.toml",
@@ -52,64 +53,6 @@ PYTEST = (
     "-W",
     "ignore::pytest.PytestAssertRewriteWarning",
 )  # plugins that are imported already
-EVERY_TEST = "*"
-
-
-class Watch:
-    """A plugin of pytest: which functions each test enters, how long it takes, which fail.
-
-    What a fixture or an import enters counts for every test, since fixtures are shared.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root = f"{root}{os.sep}"
-        self.seconds, self.failures = {}, []
-        self.entered = defaultdict(set)
-        self.test = EVERY_TEST
-
-    def profile(self, frame, event, _) -> None:
-        code = frame.f_code
-        if event == "call" and code.co_filename.startswith(self.root):
-            self.entered[self.test].add((code.co_filename[len(self.root) :], code.co_firstlineno))
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call(self, item):
-        self.test = item.nodeid
-        sys.setprofile(self.profile)
-        try:
-            return (yield)
-        finally:
-            self.test = EVERY_TEST
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_setup(self):
-        sys.setprofile(self.profile)
-        return (yield)
-
-    def pytest_runtest_logreport(self, report):
-        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
-        if report.failed:
-            self.failures.append(report.nodeid)
-
-    def tests_of(self, path: str, function: int) -> list[str]:
-        """Return the tests that enter a function, the quickest first; all if that is not known."""
-        key = (path, function)
-        tests = [test for test in self.seconds if key in self.entered[test]]
-        if function == 0 or not tests or key in self.entered[EVERY_TEST]:
-            tests = list(self.seconds)
-        good_tests = [test for test in tests if test not in self.failures]
-        return sorted(good_tests, key=self.seconds.__getitem__)
-
-    def kept(self) -> dict[str, object]:
-        """Return all of this as JSON holds it."""
-        entered = {test: sorted(functions) for test, functions in self.entered.items()}
-        return {"seconds": self.seconds, "failures": self.failures, "entered": entered}
-
-    def restore(self, content) -> None:
-        """Take what another process kept."""
-        self.seconds, self.failures = content["seconds"], content["failures"]
-        for test, functions in content["entered"].items():
-            self.entered[test] = set(map(tuple, functions))
 
 
 def in_a_fork(work, limit: float, log: Path) -> int | None:
@@ -255,6 +198,14 @@ def draw(rooms: list[str], count: int, seed: int) -> list[tuple[str, Path, Mutan
     return drawn_mutants
 
 
+def killed_in(log: Path | None) -> set[str]:
+    """Read the mutants that an earlier run of the same sample killed."""
+    if log is None or not log.exists():
+        return set()
+    lines = map(json.loads, log.read_text().splitlines())
+    return {line["mutant"] for line in lines if line["outcome"].startswith("killed")}
+
+
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -263,7 +214,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
     parser.add_argument("--minutes", type=float, default=60.0, help="none begins after these")
     parser.add_argument("--all-tests", action="store_true", help="run all on what survives")
-    parser.add_argument("--log", help="a file that gets a line of JSON for each mutant")
+    parser.add_argument(
+        "--log", help="gets a line of JSON for each mutant; what it says is killed is not run again"
+    )
     return parser.parse_args()
 
 
@@ -275,31 +228,28 @@ def main() -> int:
     with copy_of_the_tree() as folder:
         drawn_mutants = draw(rooms, options.mutants, options.seed)
         watches = {room: watch_room(folder / "tree", room) for room in rooms}
-        until, counts, outcome = time.monotonic() + 60 * options.minutes, Counter(), ""
+        until, counts = time.monotonic() + 60 * options.minutes, Counter()
+        killed_before = killed_in(log)
         for room, path, mutant in sorted(drawn_mutants, key=lambda row: row[1]):
             if time.monotonic() > until:
                 break
-            begin = time.monotonic()
-            watch = watches[room]
+            source, watch = path.read_bytes(), watches[room]
+            words = f"{path}:{mutant.line}: {mutant.described(source)}"
+            if words in killed_before:
+                counts["killed"] += 1
+                continue
             tests = watch.tests_of(str(path), mutant.function)
-            source = path.read_bytes()
             with Mutated(path, mutant.applied_to(source)):
-                limit = 20 + 5 * sum(watch.seconds[test] for test in tests)
-                outcome = run_tests(tests, limit, folder / "log")
+                outcome = run_tests(tests, watch.limit(tests), folder / "log")
                 if outcome == "survived" and options.all_tests and len(tests) < len(watch.seconds):
-                    all_tests = [test for test in watch.seconds if test not in watch.failures]
-                    outcome = run_tests(all_tests, 60 + 5 * sum(watch.seconds.values()),
-                                        folder / "log")  # fmt: skip
+                    tests = watch.tests_of("", 0)
+                    outcome = run_tests(tests, watch.limit(tests), folder / "log")
             counts[outcome.split()[0]] += 1
-            old_text = " ".join(source[mutant.start : mutant.end].decode().split())[:100]
-            new_text = mutant.text.strip()[:100]
-            words = f"{path}:{mutant.line}: {mutant.kind}: {old_text} -> {new_text}"
             if outcome == "survived":
                 print(words, flush=True)
             if log is not None:
+                line = {"outcome": outcome, "mutant": words, "tests": len(tests)}
                 with log.open("a") as file:
-                    line = {"outcome": outcome, "mutant": words, "tests": len(tests),
-                            "seconds": round(time.monotonic() - begin, 1)}  # fmt: skip
                     file.write(json.dumps(line) + "\n")
         n_run = sum(counts.values())
         print(f"{n_run} of {len(drawn_mutants)} mutants run, {counts['killed']} killed, "

@@ -43,6 +43,11 @@ class Mutant:
         """Return the source with the fault in it."""
         return source[: self.start] + self.text.encode() + source[self.end :]
 
+    def described(self, source: bytes) -> str:
+        """Say in a line what becomes of what."""
+        old_text = " ".join(source[self.start : self.end].decode().split())
+        return f"{self.kind}: {old_text[:100]} -> {self.text.strip()[:100]}"
+
     def is_another_program(self, source: bytes) -> bool:
         """Return whether the source with the fault parses, and to something else."""
         try:
