@@ -150,7 +150,7 @@ def watch_room(copy: Path, room: str) -> Watch:
 
     def work() -> int:
         code = pytest.main([*PYTEST[1:], tests_of_room(room)], plugins=[watch])
-        sys.setprofile(None)
+        sys.settrace(None)
         result.write_text(json.dumps(watch.kept()))
         return code
 

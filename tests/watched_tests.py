@@ -22,7 +22,8 @@ class Watch:
         self.entered = defaultdict(set)
         self.test = EVERY_TEST
 
-    def profile(self, frame, event, _) -> None:
+    def trace(self, frame, event, _) -> None:
+        """Note a call; lines within it are not traced."""
         code = frame.f_code
         if event == "call" and code.co_filename.startswith(self.root):
             self.entered[self.test].add((code.co_filename[len(self.root) :], code.co_firstlineno))
@@ -30,7 +31,7 @@ class Watch:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item):
         self.test = item.nodeid
-        sys.setprofile(self.profile)
+        sys.settrace(self.trace)
         try:
             return (yield)
         finally:
@@ -38,7 +39,7 @@ class Watch:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self):
-        sys.setprofile(self.profile)
+        sys.settrace(self.trace)
         return (yield)
 
     def pytest_runtest_logreport(self, report):
