@@ -7,20 +7,23 @@ from pathlib import Path
 
 import pytest
 
-EVERY_TEST = "*"
+
+def file_of(test: str) -> str:
+    """Return the file that a test stands in."""
+    return test.partition("::")[0]
 
 
 class Watch:
     """A plugin of pytest: which functions each test enters, how long it takes, which fail.
 
-    What a fixture or an import enters counts for every test, since fixtures are shared.
+    What fixtures enter counts for every test of the file, since they are shared there.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = f"{root}{os.sep}"
         self.seconds, self.failures = {}, []
         self.entered = defaultdict(set)
-        self.test = EVERY_TEST
+        self.test = ""
 
     def trace(self, frame, event, _) -> None:
         """Note a call; lines within it are not traced."""
@@ -32,13 +35,11 @@ class Watch:
     def pytest_runtest_call(self, item):
         self.test = item.nodeid
         sys.settrace(self.trace)
-        try:
-            return (yield)
-        finally:
-            self.test = EVERY_TEST
+        return (yield)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_setup(self):
+    def pytest_runtest_setup(self, item):
+        self.test = file_of(item.nodeid)
         sys.settrace(self.trace)
         return (yield)
 
@@ -50,8 +51,9 @@ class Watch:
     def tests_of(self, path: str, function: int) -> list[str]:
         """Return the tests that enter a function, the quickest first; all if that is not known."""
         key = (path, function)
-        tests = [test for test in self.seconds if key in self.entered[test]]
-        if function == 0 or not tests or key in self.entered[EVERY_TEST]:
+        names = {name for name, functions in self.entered.items() if key in functions}
+        tests = [test for test in self.seconds if {test, file_of(test)} & names]
+        if function == 0 or not tests:
             tests = list(self.seconds)
         good_tests = [test for test in tests if test not in self.failures]
         return sorted(good_tests, key=self.seconds.__getitem__)
