@@ -1,44 +1,18 @@
 """What follows from a law besides itself."""
 
 import numpy as np
-import planted_study
+import planted_answers
 import pytest
-from planted_study import loop_curve
 
 from analysis.answers.answers import answer, budgets
 from analysis.answers.text import describe
-from analysis.runs.logged_run import LoggedRun
 from analysis.runs.selection import select
 from analysis.scaling.fit import fit_scaling
-from looped.config import TrainConfig
-
-
-def logged_run(config, bits):
-    """Make a run as it is read from a store."""
-    nmse = 2.0 ** (-2 * loop_curve(config, bits))
-    loops = {"nmse": list(nmse), "nmse_se": list(0.02 * nmse), "nmse_median": list(0.4 * nmse)}
-    return LoggedRun(
-        run_id=config.identity,
-        name=config.name,
-        config=config,
-        tags={"plateau": "false"},
-        loops=loops,
-        prompts=12_800,
-    )
 
 
 @pytest.fixture(scope="module")
 def runs():
-    """Two lengths of training; the shorter ones are half a bit worse."""
-    table = planted_study.table_of_runs(noise=0.03, seeds=(1, 2))
-    return [
-        logged_run(
-            TrainConfig(size=row["size"], b=row["b"], seed=row["seed"], steps=steps),
-            row["expressivity"] - worse,
-        )
-        for row in table.to_dict("records")
-        for steps, worse in ((7500, 0), (1500, 0.5))
-    ]
+    return planted_answers.two_lengths()
 
 
 @pytest.fixture(scope="module")

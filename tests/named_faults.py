@@ -1,0 +1,238 @@
+"""Faults that must never pass unnoticed, each with the tests that notice it.
+
+    python tests/named_faults.py            # all of them; exit code 1 if one survives
+    python tests/named_faults.py injection  # those whose name holds a word
+
+Unlike the samples of ``mutants`` these are chosen: what a clean-up has lost before, here or
+elsewhere, and what a result would silently be wrong by. A fault whose place no longer stands in the
+source is an error: it has to be put where the code went.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is done to a source.
+
+    Attributes:
+        name: the fault in words.
+        path: of the source.
+        text: that stands there once.
+        faulty_text: that comes in its place.
+        tests: that must notice.
+    """
+
+    name: str
+    path: str
+    text: str
+    faulty_text: str
+    tests: str
+
+
+FAULTS = [
+    Fault(
+        "the stack is untied: other weights in every second loop",
+        "looped/model.py",
+        "        for block in self.blocks:\n            z = block(z)\n",
+        "        self._turn = 1 - getattr(self, '_turn', 1)\n"
+        "        for block in self.blocks:\n"
+        "            z = block(z) if self._turn == 0 else z + 1.001 * (block(z) - z)\n",
+        "tests/test_model.py",
+    ),
+    Fault(
+        "the stack is untied: each loop has a copy of the weights",
+        "looped/model.py",
+        "        for block in self.blocks:\n",
+        "        import copy\n        for block in copy.deepcopy(self.blocks):\n",
+        "tests/test_model.py",
+    ),
+    Fault(
+        "the stack of replicas is untied: only the first loop teaches it",
+        "looped/training/stacked_model.py",
+        "running_weights = {name: values[:running] for name, values in weights.items()}",
+        "running_weights = {name: (values if loop == 1 else values.detach())[:running]"
+        " for name, values in weights.items()}",
+        "tests/training/test_stacked_model.py",
+    ),
+    Fault(
+        "the injection is dropped",
+        "looped/model.py",
+        "z = z + p + self.positions",
+        "z = (p if not z.any() else z) + self.positions",
+        "tests/test_model.py",
+    ),
+    Fault(
+        "the injection of replicas is dropped",
+        "looped/training/stacked_model.py",
+        "z[:running] + p[:running])",
+        "p[:running] if loop == 1 else z[:running])",
+        "tests/training/test_stacked_model.py",
+    ),
+    Fault(
+        "the window is off by one: one loop fewer without gradient",
+        "looped/model.py",
+        "for _ in range(n_loops - grad_loops):",
+        "for _ in range(n_loops - grad_loops - 1):",
+        "tests/test_model.py",
+    ),
+    Fault(
+        "the window is off by one: one loop too few is seen",
+        "looped/model.py",
+        "for _ in range(grad_loops):",
+        "for _ in range(grad_loops - 1):",
+        "tests/test_model.py",
+    ),
+    Fault(
+        "the window of replicas is off by one",
+        "looped/training/stacked_model.py",
+        "            first.b - first.window,\n",
+        "            max(first.b - first.window - 1, 0),\n",
+        "tests/training/test_stacked_model.py",
+    ),
+    Fault(
+        "the window of a drawn b is off by one",
+        "looped/training/stacked_model.py",
+        "drawn_loops - window, window)",
+        "max(drawn_loops - window - 1, 0), window)",
+        "tests/training/test_stacked_model.py tests/training/test_loop.py",
+    ),
+    Fault(
+        "the standard error over prompts is without the root",
+        "looped/evaluation/held_out.py",
+        "deviation / math.sqrt(self.query_errors.shape[1])",
+        "deviation / self.query_errors.shape[1]",
+        "tests/evaluation/test_held_out.py",
+    ),
+    Fault(
+        "the standard error of baselines is without the root",
+        "looped/evaluation/baseline_scores.py",
+        "errors.shape[1] ** 0.5",
+        "errors.shape[1]",
+        "tests/evaluation/test_baseline_scores.py",
+    ),
+    Fault(
+        "the standard error over seeds is without the root",
+        "analysis/claims/by_seed.py",
+        "/ math.sqrt(len(part))",
+        "/ len(part)",
+        "tests/claims",
+    ),
+    Fault(
+        "the lock of a folder is not taken",
+        "looped/records/folder.py",
+        "            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+        "            pass\n",
+        "tests/records/test_folder.py",
+    ),
+    Fault(
+        "the champion is the wrong way round",
+        "looped/tracking/registry.py",
+        "best = min(errors,",
+        "best = max(errors,",
+        "tests/tracking/test_registry.py::test_best_moves_only_to_a_lower_error",
+    ),
+    Fault(
+        "the champion moves to a worse model",
+        "looped/tracking/registry.py",
+        'errors.get(int(now), float("inf")) <= errors[best]',
+        "False",
+        "tests/tracking/test_registry.py::test_best_moves_only_to_a_lower_error",
+    ),
+    Fault(
+        "the fsync of a file is removed",
+        "looped/records/files.py",
+        "        os.fsync(file.fileno())\n",
+        "",
+        "tests/records",
+    ),
+    Fault(
+        "the fsync of the folder is removed",
+        "looped/records/files.py",
+        "        os.fsync(folder)\n",
+        "        pass\n",
+        "tests/records",
+    ),
+    Fault(
+        "the lock of the baselines is private to a run",
+        "looped/tracking/conclusion.py",
+        'FolderLock(root / "baselines"',
+        'FolderLock(folder.path / "baselines"',
+        "tests/tracking/test_conclusion.py",
+    ),
+    Fault(
+        "steps that were told already are told again",
+        "looped/tracking/tracker.py",
+        'if record["kind"] != "metrics" or record["step"] > self._progress["step"]',
+        "if True",
+        "tests/tracking/test_told_once.py",
+    ),
+    Fault(
+        "finite is asked of the loss alone",
+        "looped/training/curve.py",
+        "all(map(math.isfinite, values))",
+        "math.isfinite(values[0])",
+        "tests/training/test_curve_limits.py",
+    ),
+    Fault(
+        "unconverged begins at a smaller fall",
+        "looped/training/curve.py",
+        "UNCONVERGED_BELOW = 0.8",
+        "UNCONVERGED_BELOW = 0.82",
+        "tests/training/test_curve_limits.py",
+    ),
+    Fault(
+        "unconverged begins at a greater fall",
+        "looped/training/curve.py",
+        "UNCONVERGED_BELOW = 0.8",
+        "UNCONVERGED_BELOW = 0.78",
+        "tests/training/test_curve_limits.py",
+    ),
+    Fault(
+        "the difference of two runs is taken for one's deviation",
+        "analysis/scaling/run_table.py",
+        "/ 2**0.5 / 0.6745",
+        "/ 0.6745",
+        "tests/scaling/test_run_table.py",
+    ),
+    Fault(
+        "claims reach as far as the longest evaluation",
+        "analysis/claims/cells.py",
+        "lengths[len(lengths) // 2]",
+        "lengths[-1]",
+        "tests/claims",
+    ),
+]
+
+
+def main() -> int:
+    """Put each fault into a copy, one at a time, and run its tests."""
+    from mutants import Mutated, copy_of_the_tree, run_tests
+
+    words = sys.argv[1:]
+    faults = [fault for fault in FAULTS if not words or any(word in fault.name for word in words)]
+    n_bad = 0
+    with copy_of_the_tree() as folder:
+        for tests in sorted({fault.tests for fault in faults}):
+            if run_tests(tests.split(), 600, folder / "log") != "survived":
+                raise SystemExit(f"named_faults: {tests} must pass without a fault, got:\n"
+                                 + (folder / "log").read_text())  # fmt: skip
+        for fault in faults:
+            path = Path(fault.path)
+            source = path.read_bytes()
+            if source.count(fault.text.encode()) != 1:
+                outcome = "NOT THERE: its text must stand once in the source"
+            else:
+                faulty_source = source.replace(fault.text.encode(), fault.faulty_text.encode())
+                with Mutated(path, faulty_source):
+                    outcome = run_tests(fault.tests.split(), 300, folder / "log")
+            n_bad += not outcome.startswith("killed")
+            print(f"{outcome:<9} {fault.path}: {fault.name}", flush=True)
+    print(f"{len(faults) - n_bad} of {len(faults)} named faults are noticed")
+    return int(n_bad > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
