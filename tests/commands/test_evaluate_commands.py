@@ -1,10 +1,12 @@
 """The commands that evaluate trained models, from their arguments to what MLflow holds."""
 
 import signal
+from contextlib import closing
 
 import pytest
 
 from entrypoints import evaluate_extrapolation, evaluate_tables, train
+from looped.tracking import metrics
 
 SMALL = [
     "--b", "2", "--n_examples", "7", "--batch_size", "8", "--steps", "20", "--device", "cpu",
@@ -101,6 +103,18 @@ def test_baselines_are_logged_once_however_many_models(run, store, trained_id):
     assert all(
         steps(store, baseline.info.run_id, "loops/nmse") == [1, 2, 3, 4] for baseline in runs
     )
+
+
+def test_it_takes_the_lock_under_which_trainings_score_the_baselines(
+    run, store, trained_id, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(metrics, "BASELINES_SECONDS", 0.0)
+    with closing(metrics.baselines_lock(tmp_path / "runs")):
+        code, (line,) = run(evaluate_extrapolation, "--run_id", trained_id, *FEW)
+    assert code == 1
+    assert "one process at a time may work in a folder" in line
+    experiment = store.get_run(trained_id).info.experiment_id
+    assert not store.search_runs([experiment], "tags.`looped.kind` = 'baseline'")
 
 
 def test_tables_are_predicted_beside_least_squares(run, store, trained_id):

@@ -85,7 +85,7 @@ def test_a_full_disk_is_said_with_the_files_name_and_leaves_what_was_there(tmp_p
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left on device: .*scores.json"):
+    with pytest.raises(OSError, match=r"No space left on device: .*scores\.json"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

@@ -114,8 +114,8 @@ def test_the_next_process_of_the_folder_tells_what_finished(store, dead):
         later.finish("KILLED", "stopped")
     run = store.get_run(tracker.run_id)
     assert (run.info.status, run.data.tags["looped.reason"]) == ("FINISHED", "NMSE 0.1")
-    told = store.get_metric_history(tracker.run_id, "train/loss")
-    assert [sample.step for sample in told] == [1, 2]
+    samples = store.get_metric_history(tracker.run_id, "train/loss")
+    assert [sample.step for sample in samples] == [1, 2]
 
 
 def test_an_end_that_was_not_told_is_that_of_the_journal(store, experiment, dead):
@@ -168,7 +168,7 @@ def test_a_run_that_cannot_begin_is_not_left_running(store, tmp_path, monkeypatc
     monkeypatch.setattr(trackers, "remember", full)
     with (
         closing(RunFolder(tmp_path / "runs", replace(CONFIG, seed=3))) as folder,
-        pytest.raises(trackers.TrackingError, match="No space left on device: 'told.json'"),
+        pytest.raises(trackers.TrackingError, match=r"No space left on device: 'told\.json'"),
     ):
         trackers.open_run(CONFIG, folder)
     (run,) = store.search_runs([os.environ["MLFLOW_EXPERIMENT_ID"]])

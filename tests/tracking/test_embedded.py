@@ -192,12 +192,14 @@ def test_a_full_disk_is_said_in_one_line_and_leaves_no_half_database(tmp_path):
         pytest.skip("mounting is not allowed here")
     try:
         database = place / "mlflow.db"
-        with pytest.raises(embedded.StoreError, match="mlflow.db must be made: .* full") as caught:
+        with pytest.raises(
+            embedded.StoreError, match=r"mlflow\.db must be made: .* full"
+        ) as caught:
             embedded.prepare(database)
         assert "\n" not in str(caught.value)
         assert not database.exists()
         subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
-        with pytest.raises(embedded.StoreError, match="mlflow.db must be made: .*Read-only"):
+        with pytest.raises(embedded.StoreError, match=r"mlflow\.db must be made: .*Read-only"):
             embedded.prepare(database)
     finally:
         subprocess.run(["umount", str(place)], check=True)
