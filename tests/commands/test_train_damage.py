@@ -76,7 +76,8 @@ def test_a_disk_that_fills_up_is_said_in_a_line_and_nothing_is_lost(commands, mo
     process = commands.open_python(["-c", LIMITED, str(most_bytes), "entrypoints.train", *words])
     output, code = finish(process)
     assert code == 1
-    (line,) = output.splitlines()
+    *progress, line = output.splitlines()
+    assert all(line.startswith("tiny-b2-s42: step ") for line in progress)
     assert "runs must be kept where this process can write, got " in line
     assert str(commands.root) in line
     assert line.endswith(": File too large")
