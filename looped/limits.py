@@ -43,6 +43,6 @@ LAYERS = Limit("LOOPED_MAX_LAYERS", 1_000)
 PARAMETERS = Limit("LOOPED_MAX_PARAMETERS", 10**9)
 TOKENS = Limit("LOOPED_MAX_TOKENS", 10_000)
 LOOPS = Limit("LOOPED_MAX_LOOPS", 10_000)
-PROMPTS = Limit("LOOPED_MAX_PROMPTS", 10_000)
+PROMPTS = Limit("LOOPED_MAX_PROMPTS", 20_000)
 WORK = Limit("LOOPED_MAX_WORK", 10**6)
 """Loops times prompts of one request to a served model."""

@@ -47,14 +47,18 @@ class ChildProcesses:
 
     def start(self, command=None, **changes):
         """Start ``python -m entrypoints.<command>`` in a group of processes of its own."""
-        words = [word for name, value in self._written(changes) for word in (f"--{name}", value)]
-        return self._open(["-m", f"entrypoints.{command or self.command}", *words])
+        words = ["-m", f"entrypoints.{command or self.command}", *self.words(**changes)]
+        return self.open_python(words)
+
+    def words(self, **changes):
+        """The settings as words of a command line."""
+        return [word for name, value in self._written(changes) for word in (f"--{name}", value)]
 
     def start_project(self, **changes):
         """Start ``mlflow run . -e <command>``."""
         words = [w for name, value in self._written(changes) for w in ("-P", f"{name}={value}")]
         launcher = ["-m", "mlflow", "run", ".", "-e", self.command]
-        return self._open([*launcher, *words, "--env-manager", "local"])
+        return self.open_python([*launcher, *words, "--env-manager", "local"])
 
     def run(self, **changes):
         """Run the command to its end; return what it printed and its exit code."""
@@ -64,7 +68,8 @@ class ChildProcesses:
         settings = self.settings | {"runs_dir": self.root} | changes
         return [(name, str(value)) for name, value in settings.items() if value is not None]
 
-    def _open(self, words):
+    def open_python(self, words):
+        """Start Python with these words in a group of processes of its own."""
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         return subprocess.Popen(
             [sys.executable, *words],

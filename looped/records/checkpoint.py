@@ -6,7 +6,6 @@ leaves a whole file or none.
 """
 
 import logging
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,11 +14,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from looped.records.checkpoint_files import descriptions, step_of
 from looped.records.damage import one_line, writing
 from looped.records.files import seal, sha256, unseal, write_atomically
 
 KEPT = 2
-_DESCRIPTION = re.compile(r"step-(\d{8,18})\.json")
 
 logger = logging.getLogger("looped")
 
@@ -53,14 +52,9 @@ def save_checkpoint(
         write_atomically(path, blob)
         content = {"step": step, "tensors_sha256": sha256(blob), "state": state}
         write_atomically(path.with_suffix(".json"), seal(content))
-        for old in _steps(folder)[:-KEPT]:
+        for old in descriptions(folder)[:-KEPT]:
             for suffix in (".json", ".safetensors"):
                 old.with_suffix(suffix).unlink(missing_ok=True)
-
-
-def newest_step(folder: Path) -> int:
-    """Return the step of the newest checkpoint, whole or not; 0 where there is none."""
-    return max((_step(path) for path in _steps(folder)), default=0)
 
 
 def load_checkpoints(folder: Path) -> Iterator[Checkpoint]:
@@ -69,7 +63,7 @@ def load_checkpoints(folder: Path) -> Iterator[Checkpoint]:
     Yields:
         Checkpoints, on the CPU.
     """
-    for path in reversed(_steps(folder)):
+    for path in reversed(descriptions(folder)):
         try:
             yield _load(path)
         except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
@@ -82,16 +76,6 @@ def _load(path: Path) -> Checkpoint:
     if sha256(blob) != content["tensors_sha256"]:
         raise ValueError("the checksum of its tensors does not match")
     step, state = content["step"], content["state"]
-    if step != _step(path) or not isinstance(state, dict):
+    if step != step_of(path) or not isinstance(state, dict):
         raise ValueError("it is of another step")
-    return Checkpoint(_step(path), load(blob), state)
-
-
-def _steps(folder: Path) -> list[Path]:
-    """List the descriptions of the checkpoints, by step; what has another name is none."""
-    paths = (path for path in folder.glob("step-*.json") if _DESCRIPTION.fullmatch(path.name))
-    return sorted((path for path in paths if path.is_file()), key=_step)
-
-
-def _step(path: Path) -> int:
-    return int(path.stem.partition("-")[2])
+    return Checkpoint(step_of(path), load(blob), state)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from looped.config import DEVICES, TrainConfig
-from looped.records.checkpoint import newest_step
+from looped.records.checkpoint_files import newest_step
 from looped.records.damage import DamagedFileError, open_own, read_object, writing
 from looped.records.files import write_atomically
 from looped.records.journal import Journal

@@ -3,7 +3,8 @@ import logging
 import pytest
 import torch
 
-from looped.records.checkpoint import load_checkpoints, newest_step, save_checkpoint
+from looped.records.checkpoint import load_checkpoints, save_checkpoint
+from looped.records.checkpoint_files import newest_step
 from looped.records.damage import UnwritableError
 from looped.records.files import seal
 

