@@ -64,7 +64,7 @@ def open_parent(store: Store, folder: GridFolder, may_take_launched: bool = True
     with reachable():
         launched_run_id = launched_run() if may_take_launched else None
         run_id = launched_run_id or str(
-            client.create_run(experiment_id, facts.begun, about, name).info.run_id
+            client.create_run(experiment_id, facts.begun_at, about, name).info.run_id
         )
         try:
             folder.remember(run_id)
@@ -79,8 +79,8 @@ def open_parent(store: Store, folder: GridFolder, may_take_launched: bool = True
                 end_run(client, run_id, "FAILED", " ".join(str(error).split()) or repr(error))
             raise
         mark_dead_runs(client, experiment_id)
-        end_lost_runs(client, folder.told.keys() - {run_id})
-        end_lost_runs(client, _unsigned_runs(store, folder, run_id))
+        lost_runs = {*folder.told, *_unsigned_runs(store, folder, run_id)} - {run_id}
+        end_lost_runs(client, lost_runs)
     return run_id
 
 
@@ -97,7 +97,7 @@ def settle_parent(store: Store, folder: GridFolder) -> None:
     run = find_run(store.client, run_id)
     if run is not None and run.info.status != facts.status:
         show_parent(store.client, run_id, folder.note, folder.table)
-        end_run(store.client, run_id, facts.status, facts.reason[:LONGEST_TAG], facts.ended)
+        end_run(store.client, run_id, facts.status, facts.reason[:LONGEST_TAG], facts.ended_at)
 
 
 def known_parent(store: Store, folder: GridFolder) -> str | None:
@@ -108,7 +108,7 @@ def known_parent(store: Store, folder: GridFolder) -> str | None:
         MlflowException: MLflow cannot be reached.
     """
     client, experiment_id = store
-    beginning = _facts(folder).begun
+    beginning = _facts(folder).begun_at
     run_ids = [
         run_id for run_id, its_beginning in folder.told.items() if its_beginning == beginning
     ]
@@ -176,7 +176,9 @@ def end_parents(
             with closing(GridFolder(root, identity)) as folder, reachable():
                 facts = _facts(folder)
                 show_parent(store.client, run_id, folder.note, folder.table)
-                end_run(store.client, run_id, facts.status, facts.reason[:LONGEST_TAG], facts.ended)
+                end_run(
+                    store.client, run_id, facts.status, facts.reason[:LONGEST_TAG], facts.ended_at
+                )
         except FolderInUseError:
             continue
         except (DamagedGridError, OSError, TrackingError) as error:
