@@ -4,6 +4,7 @@ import logging
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,9 +48,10 @@ def main() -> int:
     logging.basicConfig(format="%(message)s")
     # torch and MLflow take seconds to load: only once the arguments are known to be good
     from entrypoints.progress import Progress
+    from looped.records.folder import FolderInUseError
     from looped.records.journal import TrackingError
     from looped.records.model_files import DamagedModelError
-    from looped.tracking.launcher import note_on_launched
+    from looped.tracking.launcher import fail_launched, note_on_launched
     from looped.tracking.registry import UnknownModelError, run_of
     from looped.tracking.store import open_store, reachable
 
@@ -64,6 +66,9 @@ def main() -> int:
     code, lines, run_ids = 0, [], []
     try:
         store = open_store()
+    except TrackingError as error:
+        return arguments.complain("evaluate_extrapolation", error)
+    try:
         with reachable():
             run_ids = (
                 [run_of(store.client, reference)] if reference else _unevaluated(store, options)
@@ -75,7 +80,8 @@ def main() -> int:
                     code = arguments.complain("evaluate_extrapolation", error)
                 else:
                     print(lines[-1])
-    except (UnknownModelError, TrackingError) as error:
+    except (UnknownModelError, TrackingError, FolderInUseError, OSError) as error:
+        fail_launched(store.client, str(error))
         return arguments.complain("evaluate_extrapolation", error)
     except _Stopped:
         print(f"stopped after {len(lines)} of {len(run_ids)} models", file=sys.stderr)
@@ -87,7 +93,11 @@ def main() -> int:
         )
     nothing = "Nothing could be evaluated." if run_ids else "Nothing was left to evaluate."
     note = "\n".join(f"- {line}" for line in lines) or nothing
-    note_on_launched(store.client, "evaluate_extrapolation", note)
+    try:
+        with reachable():
+            note_on_launched(store.client, "evaluate_extrapolation", note)
+    except TrackingError as error:
+        return arguments.complain("evaluate_extrapolation", error)
     return code
 
 
@@ -112,7 +122,7 @@ def _evaluate(
     from looped.evaluation import files
     from looped.evaluation.held_out import evaluate
     from looped.tracking import registry
-    from looped.tracking.metrics import log_baselines, log_evaluation
+    from looped.tracking.metrics import baselines_lock, log_baselines, log_evaluation
 
     model, facts = registry.load_with_facts(run_id)
     run = client.get_run(run_id)
@@ -127,7 +137,9 @@ def _evaluate(
         lambda prompts_done: show(name, prompts_done),
     )
     record = evaluation.record(b)
-    with tempfile.TemporaryDirectory() as temporary:
+    root = Path(options.runs_dir)
+    # with trainings that end now, so that the baselines are scored and logged once
+    with closing(baselines_lock(root)), tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         scores = files.compare(
             folder=folder,
@@ -136,12 +148,11 @@ def _evaluate(
             task=task,
             n_examples=n_examples,
             record=record,
-            cache=Path(options.runs_dir),
+            cache=root,
         )
         log_evaluation(client, run_id, record)
         client.log_artifacts(run_id, str(folder / "evaluation"), "evaluation")
-    experiment_id = run.info.experiment_id
-    log_baselines(client, experiment_id, task, n_examples, record, scores)
+        log_baselines(client, run.info.experiment_id, task, n_examples, record, scores, root)
     return f"{name}: {_say(record['summary'], b)} ({options.n_prompts:,} prompts; run {run_id})"
 
 

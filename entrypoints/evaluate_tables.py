@@ -42,10 +42,14 @@ def main() -> int:
     from looped.evaluation.tables import TABLES, check_fits, evaluate_table
     from looped.records.journal import TrackingError
     from looped.tracking import registry
+    from looped.tracking.launcher import fail_launched
     from looped.tracking.store import open_store, reachable
 
     try:
         client = open_store().client
+    except TrackingError as error:
+        return arguments.complain("evaluate_tables", error)
+    try:
         with reachable():
             run_id = registry.run_of(client, str(options.run_id or options.model))
             model, facts = registry.load_with_facts(run_id)
@@ -64,7 +68,8 @@ def main() -> int:
             rule = "a table must fit the model"
             require(bool(results), rule, f"{shape[0]} in {shape[1]} dimensions")
             _log(client, run_id, results, int(facts["b"]))
-    except (registry.UnknownModelError, ValueError, TrackingError) as error:
+    except (registry.UnknownModelError, ValueError, TrackingError, OSError) as error:
+        fail_launched(client, str(error))
         return arguments.complain("evaluate_tables", error)
     return 0
 

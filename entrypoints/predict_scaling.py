@@ -49,7 +49,7 @@ def main() -> int:
             open_store()  # MLflow itself would try for minutes
         law = mlflow.pyfunc.load_model(options.law)
         (row,) = law.predict(table, params={"level": options.level}).to_dict("records")
-    except (ValueError, MlflowException, TrackingError) as error:
+    except (ValueError, OSError, MlflowException, TrackingError) as error:
         return arguments.complain("predict_scaling", error)
     print(say(options, row))
     account = (law.metadata.metadata or {}).get("account")

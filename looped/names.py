@@ -127,10 +127,13 @@ class Param:
 
 
 class Variable:
-    """Environment variables by which MLflow tells a process where it belongs."""
+    """Environment variables of MLflow's: where a process belongs, how long it tries."""
 
     RUN_ID = "MLFLOW_RUN_ID"
     """The run that ``mlflow run`` made for the process that it started."""
     EXPERIMENT_NAME = "MLFLOW_EXPERIMENT_NAME"
     EXPERIMENT_ID = "MLFLOW_EXPERIMENT_ID"
     TRACKING_URI = "MLFLOW_TRACKING_URI"
+    RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+    TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+    """In seconds, of one call to a server."""

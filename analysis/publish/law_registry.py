@@ -23,6 +23,7 @@ from analysis.scaling import choice
 from analysis.scaling.fit import ScalingFit
 from analysis.scaling.law_file import LAW, save_law
 from looped.names import Tag
+from looped.tracking.presence import one_at_a_time
 
 NAME = "looped-scaling-law"
 ALIAS = "champion"
@@ -108,7 +109,9 @@ def register(
     source = f"{client.get_run(run_id).info.artifact_uri}/{ARTIFACT}"
     tags = {**task_and_recipe, Tag.FORM: fit.best_form, Tag.STATUS: fit.status.name}
     new_version = client.create_model_version(name, source, run_id, tags, await_creation_for=0)
-    return new_version, _let_the_better_lead(client, new_version, held_out, task_and_recipe)
+    with one_at_a_time(client, name):
+        outcome = _let_the_better_lead(client, new_version, held_out, task_and_recipe)
+    return new_version, outcome
 
 
 def _let_the_better_lead(
@@ -117,33 +120,76 @@ def _let_the_better_lead(
     held_out: pd.DataFrame,
     task_and_recipe: Mapping[str, str],
 ) -> str:
-    leader = client.get_registered_model(new_version.name).aliases.get(ALIAS)
+    """Move the alias if the new version predicts better than the one that it points to.
+
+    One process of a machine does so at a time. Another machine may move it while the two are
+    compared: then the new version is compared with that one.
+    """
+    name = new_version.name
+    while True:
+        leader = _leader(client, name)
+        leads, outcome = _judge(client, new_version, leader, held_out, task_and_recipe)
+        if _leader(client, name) != leader:
+            continue
+        if leads:
+            client.set_registered_model_alias(name, ALIAS, new_version.version)
+        return outcome
+
+
+def _leader(client: MlflowClient, name: str) -> str | None:
+    version = client.get_registered_model(name).aliases.get(ALIAS)
+    return None if version is None else str(version)
+
+
+def _judge(
+    client: MlflowClient,
+    new_version: ModelVersion,
+    leader: str | None,
+    held_out: pd.DataFrame,
+    task_and_recipe: Mapping[str, str],
+) -> tuple[bool, str]:
+    """Tell whether a version is to lead, and in a line why."""
     if leader is None:
-        client.set_registered_model_alias(new_version.name, ALIAS, new_version.version)
-        return f"{ALIAS} is version {new_version.version}, the first"
-    leading_version = client.get_model_version(new_version.name, leader)
+        return True, f"{ALIAS} is version {new_version.version}, the first"
+    try:
+        leading_version = client.get_model_version(new_version.name, leader)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return True, f"{ALIAS} is version {new_version.version}: version {leader} is deleted"
     leading_recipe = leading_version.tags.get(Tag.RECIPE)
     if leading_recipe != task_and_recipe["recipe"]:
-        return (
+        return False, (
             f"{ALIAS} stays version {leader}, whose recipe {leading_recipe} does not compare; "
             "delete the alias to begin anew"
         )
-    with tempfile.TemporaryDirectory() as temporary:
-        file = client.download_artifacts(
-            str(leading_version.run_id), f"{ARTIFACT}/{HELD_OUT}", temporary
-        )
-        leader_held_out = pd.read_csv(file)
+    try:
+        leader_held_out = _held_out_of(client, leading_version)
+    except (MlflowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        return False, f"{ALIAS} stays version {leader}, whose {HELD_OUT} cannot be read: {reason}"
+    return _judge_by_cells(new_version, leader, held_out, leader_held_out)
+
+
+def _judge_by_cells(
+    new_version: ModelVersion, leader: str, held_out: pd.DataFrame, leader_held_out: pd.DataFrame
+) -> tuple[bool, str]:
     errors = compare_on_same_cells(held_out, leader_held_out)
     if errors is None:
-        return f"{ALIAS} stays version {leader}: no cell was held out from both"
+        return False, f"{ALIAS} stays version {leader}: no cell was held out from both"
     new_error, leader_error, cells = errors
     comparison = (
         f"held-out error {new_error:.4g} against {leader_error:.4g} bits on the same {cells} cells"
     )
     if new_error < leader_error - LEAST_FALL:
-        client.set_registered_model_alias(new_version.name, ALIAS, new_version.version)
-        return f"{ALIAS} moves from version {leader} to {new_version.version}: {comparison}"
-    return f"{ALIAS} stays version {leader}: {comparison}"
+        return True, f"{ALIAS} moves from version {leader} to {new_version.version}: {comparison}"
+    return False, f"{ALIAS} stays version {leader}: {comparison}"
+
+
+def _held_out_of(client: MlflowClient, version: ModelVersion) -> pd.DataFrame:
+    with tempfile.TemporaryDirectory() as temporary:
+        file = client.download_artifacts(str(version.run_id), f"{ARTIFACT}/{HELD_OUT}", temporary)
+        return pd.read_csv(file)
 
 
 def compare_on_same_cells(

@@ -1,6 +1,7 @@
 """Scores of the baselines on the held-out prompts, computed once for each task."""
 
 import json
+import logging
 from pathlib import Path
 
 import torch
@@ -10,6 +11,8 @@ from looped.evaluation.baselines import baselines_for
 from looped.evaluation.held_out import held_out_batches
 from looped.records.files import write_atomically
 from looped.tasks import from_config
+
+logger = logging.getLogger("looped")
 
 Scores = dict[str, dict[str, list[float]]]
 """By baseline: its ``nmse`` and ``nmse_se`` after each loop. Only gradient descent, whose
@@ -30,8 +33,8 @@ def score_baselines(
     """
     identity = task.baselines_identity(n_examples, n_loops, n_prompts)
     path = cache / f"baselines-{identity}.json"
-    if path.exists():
-        scores_kept: Scores = json.loads(path.read_bytes())
+    scores_kept = _read(path, n_loops)
+    if scores_kept is not None:
         return scores_kept
     errors: dict[str, list[torch.Tensor]] = {}
     predictors = baselines_for(from_config(task), n_loops)
@@ -42,6 +45,26 @@ def score_baselines(
     scores = {name: _score(torch.cat(parts, dim=1)) for name, parts in errors.items()}
     cache.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(scores).encode())
+    return scores
+
+
+def _read(path: Path, n_loops: int) -> Scores | None:
+    """Read scores that were kept; None where there are none, or the file is damaged."""
+    try:
+        content = json.loads(path.read_bytes())
+        scores = {
+            str(name): {key: [float(value) for value in curves[key]] for key in ("nmse", "nmse_se")}
+            for name, curves in content.items()
+        }
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        logger.warning("%s is damaged: the baselines are scored again", path)
+        return None
+    lengths = {len(curve) for curves in scores.values() for curve in curves.values()}
+    if not scores or not lengths <= {1, n_loops}:
+        logger.warning("%s is damaged: the baselines are scored again", path)
+        return None
     return scores
 
 

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from mlflow.entities import Param as RunParam
-from mlflow.entities import RunTag
+from mlflow.entities import Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -79,8 +79,9 @@ def open_parent(store: Store, folder: GridFolder, may_take_launched: bool = True
                 end_run(client, run_id, "FAILED", " ".join(str(error).split()) or repr(error))
             raise
         mark_dead_runs(client, experiment_id)
-        lost_runs = {*folder.told, *_unsigned_runs(store, folder, run_id)} - {run_id}
-        end_lost_runs(client, lost_runs)
+        earlier_ids = {run.info.run_id for run in _told_runs(client, folder)}
+        lost_ids = {*earlier_ids, *_unsigned_runs(store, folder, run_id)} - {run_id}
+        end_lost_runs(client, lost_ids, folder.path)
     return run_id
 
 
@@ -109,13 +110,23 @@ def known_parent(store: Store, folder: GridFolder) -> str | None:
     """
     client, experiment_id = store
     beginning = _facts(folder).begun_at
-    run_ids = [
-        run_id for run_id, its_beginning in folder.told.items() if its_beginning == beginning
-    ]
+    beginnings = folder.told
+    runs = [run for run in _told_runs(client, folder) if beginnings[run.info.run_id] == beginning]
     query = f"tags.{Tag.GRID} = '{folder.identity}' and attributes.start_time = {beginning}"
-    copies = client.search_runs([experiment_id], f"{query} and {of_kind(Kind.GRID)}")
-    run_ids += [run.info.run_id for run in copies]
-    return next((run_id for run_id in run_ids if find_run(client, run_id)), None)
+    runs += client.search_runs([experiment_id], f"{query} and {of_kind(Kind.GRID)}")
+    return runs[0].info.run_id if runs else None
+
+
+def _told_runs(client: MlflowClient, folder: GridFolder) -> list[Run]:
+    """Find the runs that the folder says it was told as, if they are of this grid indeed."""
+    runs = [find_run(client, run_id) for run_id in folder.told]
+    expected = (Kind.GRID, folder.identity)
+    return [
+        run
+        for run in runs
+        if run is not None
+        and (run.data.tags.get(Tag.KIND), run.data.tags.get(Tag.GRID)) == expected
+    ]
 
 
 def show_parent(client: MlflowClient, run_id: str, note: str, table: str) -> None:

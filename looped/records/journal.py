@@ -140,13 +140,20 @@ def last_record(path: Path, *kinds: str) -> Record | None:
 
 def newest_start(path: Path) -> int:
     """Return the byte at which the records of the newest process begin."""
-    start = position = 0
+    return max((position for position, _ in starts(path)), default=0)
+
+
+def starts(path: Path) -> list[tuple[int, int]]:
+    """Return the byte and the time at which each process began, the first one first."""
+    places, position = [], 0
     with path.open("rb") as file:
         for line in file:
-            if line.endswith(b"\n") and _record(path, line, position)["kind"] == "start":
-                start = position
+            if line.endswith(b"\n"):
+                record = _record(path, line, position)
+                if record["kind"] == "start":
+                    places.append((position, record["time"]))
             position += len(line)
-    return start
+    return places
 
 
 def check_journal(path: Path, longest_line: int = 2**30) -> int:

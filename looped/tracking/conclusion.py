@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 from looped.config import TrainConfig
 from looped.names import Metric
-from looped.records.folder import FolderLock, RunFolder
-from looped.records.journal import history, read
+from looped.records.folder import FolderInUseError, RunFolder
+from looped.records.journal import Record, history, read
 from looped.tracking import note as notes
 
 if TYPE_CHECKING:
     from looped.tracking.tracker import Tracker
-
-BASELINES_SECONDS = 3600.0  # for which another process may be at it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,33 +44,52 @@ def conclude(
     reason = notes.result(config, outcome)
     if tracker is None:
         return Conclusion(reason=reason)
+    problems: tuple[str, ...] = ()
+    is_answered = True
     if "evaluation" in newest:
-        from looped.evaluation import files
-
-        task, evaluation = config.task_config, newest["evaluation"]
-        root = folder.path.parent
-        # one process at a time, so that the baselines are scored and logged once
-        with closing(FolderLock(root / "baselines", BASELINES_SECONDS)):
-            scores = files.compare(
-                folder=folder.path,
-                name=config.name,
-                b=config.b,
-                task=task,
-                n_examples=config.n_examples,
-                record=evaluation,
-                cache=root,
-            )
-            tracker.log_baselines(task, config.n_examples, evaluation, scores)
+        try:
+            is_answered = _compare(config, folder, tracker, newest["evaluation"])
+        except FolderInUseError as error:  # takes nothing from the run
+            problems = (f"the baselines were not logged: {error}",)
     note = notes.describe(config, outcome, folder.path, folder.origin)
     model = folder.path / "model"
-    if not (register and model.exists()):  # kept journals may come without their weights
-        return Conclusion(reason=reason, note=note)
+    # kept journals may come without their weights; the end of the run says that MLflow is away
+    if not (register and model.exists() and is_answered):
+        return Conclusion(reason=reason, note=note, problems=problems)
     from looped.tracking import registry
 
     nmse = outcome["values"][Metric.NMSE]
     try:
         version = registry.register(tracker.client, tracker.run_id, model, config, nmse)
     except registry.RegistryError as error:  # takes nothing from the run
-        return Conclusion(reason=reason, note=note, problems=(str(error),))
+        return Conclusion(reason=reason, note=note, problems=(*problems, str(error)))
     uri = f"models:/{version.name}/{version.version}"
-    return Conclusion(reason=reason, note=note, registered=uri)
+    return Conclusion(reason=reason, note=note, registered=uri, problems=problems)
+
+
+def _compare(
+    config: TrainConfig, folder: RunFolder, tracker: "Tracker", evaluation: Record
+) -> bool:
+    """Write a model's errors beside the baselines', and log those once.
+
+    Returns:
+        Whether MLflow is there.
+    """
+    from looped.evaluation import files
+    from looped.tracking.metrics import baselines_lock
+
+    root = folder.path.parent
+    with closing(baselines_lock(root)):
+        scores = files.compare(
+            folder=folder.path,
+            name=config.name,
+            b=config.b,
+            task=config.task_config,
+            n_examples=config.n_examples,
+            record=evaluation,
+            cache=root,
+        )
+        is_answered = tracker.is_answered()
+        if is_answered:
+            tracker.log_baselines(config.task_config, config.n_examples, evaluation, scores)
+    return is_answered

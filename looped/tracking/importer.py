@@ -17,13 +17,14 @@ from looped.names import Kind, Tag
 from looped.records.damage import DamagedFileError, one_line
 from looped.records.folder import RunFolder
 from looped.records.foreign import check_files, check_run_folder
-from looped.records.journal import Record, TrackingError, history, last_record, read
+from looped.records.journal import Record, TrackingError, history, last_record, read, starts
 from looped.records.recovery import config_of
 from looped.rules import require
 from looped.tracking.conclusion import Conclusion, conclude
-from looped.tracking.runs import end_run, find_run
+from looped.tracking.runs import end_run, find_run, list_runs, of_kind
 from looped.tracking.store import Store, reachable
-from looped.tracking.tracker import reopen_run, told_of
+from looped.tracking.told import remember, told_of
+from looped.tracking.tracker import reopen_run
 
 REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "MALFORMED_REQUEST")
 """Of MLflow: it is there, and does not take what it was given."""
@@ -66,6 +67,7 @@ def import_run(store: Store, path: Path, parents: Mapping[str, str], register: b
         if last["status"] == "FINISHED":
             _check_result(folder, config, register)
         with _folder_is_to_blame(), reachable():
+            _recover_told(store, folder, config)
             _check_told(store, folder, config)
             run_id = _find_told(store, folder, config, last)
             if run_id is not None:
@@ -105,6 +107,23 @@ def _check_result(folder: RunFolder, config: TrainConfig, register: bool) -> Non
     module, facts = load_model(model)
     is_its_own = module.config == config.model_config and facts.get("identity") == config.identity
     require(is_its_own, f"{model} must be of this training", facts.get("identity"))
+
+
+def _recover_told(store: Store, folder: RunFolder, config: TrainConfig) -> None:
+    """Ask the store for the runs of this folder, where its own list of them is lost.
+
+    What they hold is told again, which changes nothing of it.
+    """
+    if any(find_run(store.client, run_id) for run_id in told_of(folder.path)):
+        return
+    query = f"{of_kind(Kind.TRAINING)} and tags.{Tag.IDENTITY} = '{config.identity}'"
+    place, begun_at = str(folder.path.resolve()), starts(folder.journal_path)
+    for run in list_runs(store.client, store.experiment_id, query):
+        if run.data.tags.get(Tag.FOLDER) == place:
+            later = (offset for offset, begun in begun_at if begun >= run.info.start_time)
+            opened = next(later, folder.journal_path.stat().st_size)
+            progress = {"offset": 0, "step": 0, "opened": opened}
+            remember(folder.path, run.info.run_id, progress)
 
 
 def _check_told(store: Store, folder: RunFolder, config: TrainConfig) -> None:

@@ -1,21 +1,19 @@
 """The run that a process works in: the one that ``mlflow run`` made for it, or one of its own."""
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from looped.names import Tag, Variable
+from looped.names import Tag
+from looped.records.journal import TrackingError
+from looped.tracking.presence import claim, launched_run, release
 from looped.tracking.runs import end_run
-from looped.tracking.store import Store
+from looped.tracking.store import Store, reason_of
 
-
-def launched_run() -> str | None:
-    """Return the id of the run that ``mlflow run`` made for this process, if it did."""
-    return os.environ.get(Variable.RUN_ID)
+__all__ = ["begin_run", "command_run", "fail_launched", "launched_run", "note_on_launched"]
 
 
 def begin_run(
@@ -44,39 +42,57 @@ def begin_run(
 def command_run(store: Store, name: str) -> Iterator[str]:
     """Give a command that reads a store a run to log to, which ends as the command does.
 
+    The run is this process's: if that dies, the next command ends it.
+
     Args:
         store: to log to.
         name: of the run.
 
     Yields:
-        Its id. ``mlflow run`` ends the run that it made by itself.
+        Its id. ``mlflow run`` ends the run that it made once more.
+
+    Raises:
+        TrackingError: a file could not be written; MLflow's own errors pass.
     """
     client = store.client
     run_id = begin_run(client, store.experiment_id, name)
-    client.update_run(run_id, name=name)
     try:
+        claim(client, run_id)
+        client.update_run(run_id, name=name)
         yield run_id
-    except BaseException as error:
-        if run_id != launched_run():
-            end_run(client, run_id, "FAILED", " ".join(str(error).split()) or repr(error))
-        raise
-    if run_id != launched_run():
         client.set_terminated(run_id, "FINISHED")
+    except BaseException as error:
+        reason = reason_of(error) or repr(error)
+        _end_if_there(client, run_id, reason)
+        if isinstance(error, OSError):
+            raise TrackingError(f"what is logged must be written, got {reason}") from error
+        raise
+    finally:
+        release(run_id)
 
 
 def fail_launched(client: MlflowClient, reason: str) -> None:
-    """Leave the reason on the run that ``mlflow run`` made; MLflow ends it itself."""
+    """Leave the reason on the run that ``mlflow run`` made, which ends it once more."""
     launched_run_id = launched_run()
     if launched_run_id:
-        try:
-            client.set_tag(launched_run_id, Tag.REASON, reason)
-        except MlflowException:
-            logging.getLogger("looped").info("run %s cannot be told", launched_run_id)
+        _end_if_there(client, launched_run_id, reason)
+
+
+def _end_if_there(client: MlflowClient, run_id: str, reason: str) -> None:
+    """End a run as FAILED; what made it fail is said by whoever asks, and matters more."""
+    try:
+        end_run(client, run_id, "FAILED", reason)
+    except MlflowException:
+        logging.getLogger("looped").info("run %s cannot be told", run_id)
 
 
 def note_on_launched(client: MlflowClient, name: str, note: str) -> None:
-    """Name the run that ``mlflow run`` made for this process, if it did, and say what came."""
+    """Name the run that ``mlflow run`` made for this process, if it did, and say what came.
+
+    It is ended as well: ``mlflow run``, which ends it by the exit code, may have been stopped.
+    """
     launched_run_id = launched_run()
     if launched_run_id:
         client.update_run(launched_run_id, name=name)
         client.set_tag(launched_run_id, Tag.NOTE, note)
+        client.set_terminated(launched_run_id, "FINISHED")

@@ -1,17 +1,23 @@
 """What a journal's records are in MLflow: metrics and tags, sent in batches."""
 
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
-from mlflow.entities import Metric, RunTag
+from mlflow.entities import Metric, Run, RunTag
 from mlflow.tracking import MlflowClient
 
 from looped import names
 from looped.config import TaskConfig
 from looped.evaluation.baseline_scores import Scores
 from looped.names import Kind, Tag
+from looped.records.folder import FolderLock
 from looped.records.journal import Record
-from looped.tracking.runs import log_in_batches
+from looped.tracking.runs import end_lost_runs, list_runs, log_in_batches
+
+BASELINES = "baselines"  # folder of the lock, among those of the runs
+BASELINES_SECONDS = 3600.0  # for which another process may be at it
 
 
 def metrics_of(record: Record) -> Iterator[Metric]:
@@ -68,8 +74,12 @@ def log_baselines(
     n_examples: int,
     record: Record,
     scores: Scores,
+    root: Path,
 ) -> None:
     """Log each baseline as a run of its own, once, so that the UI draws it beside the models.
+
+    The caller holds ``baselines_lock`` of the same root. Another machine may log the same at the
+    same time: of several finished runs of a baseline the first stays.
 
     Args:
         client: of the store.
@@ -78,17 +88,26 @@ def log_baselines(
         n_examples: in-context examples N.
         record: of a model's evaluation on the same prompts.
         scores: of the baselines; a single one is logged at every loop, as a level line.
+        root: folder of all runs, which holds the lock.
     """
     n_loops = len(record["loops"]["nmse"])
     identity = task.baselines_identity(n_examples, n_loops, record["n_prompts"])
-    runs = client.search_runs([experiment_id], f"tags.{Tag.BASELINES} = '{identity}'")
-    logged_names = {run.data.tags[Tag.BASELINE] for run in runs if run.info.status == "FINISHED"}
-    for name in scores.keys() - logged_names:
+    folder = str((root / BASELINES).resolve())
+    runs_before = _runs_of_baselines(client, experiment_id, identity)
+    # what a killed process left here: the lock is the caller's
+    left_ids = [run.info.run_id for run in runs_before if run.data.tags.get(Tag.FOLDER) == folder]
+    end_lost_runs(client, left_ids, root / BASELINES)
+    logged_names = {
+        run.data.tags[Tag.BASELINE] for run in runs_before if run.info.status == "FINISHED"
+    }
+    for name in sorted(scores.keys() - logged_names):
         tags = {
             Tag.KIND: Kind.BASELINE,
             Tag.BASELINE: name,
             Tag.BASELINES: identity,
             Tag.TASK: task.name,
+            Tag.HOST: socket.gethostname(),
+            Tag.FOLDER: folder,
         }
         run = client.create_run(experiment_id, run_name=f"{task.name}: {name}", tags=tags)
         curves = {
@@ -98,3 +117,28 @@ def log_baselines(
         log_series(client, run.info.run_id, curves)
         client.log_metric(run.info.run_id, names.Metric.NMSE, scores[name]["nmse"][-1])
         client.set_terminated(run.info.run_id, "FINISHED")
+    _keep_the_first(client, experiment_id, identity)
+
+
+def baselines_lock(root: Path) -> FolderLock:
+    """Take the right to score and log baselines: one process at a time, so that it is done once.
+
+    Raises:
+        FolderInUseError: another process has been at it for ``BASELINES_SECONDS``.
+    """
+    return FolderLock(root / BASELINES, BASELINES_SECONDS)
+
+
+def _runs_of_baselines(client: MlflowClient, experiment_id: str, identity: str) -> list[Run]:
+    return list(list_runs(client, experiment_id, f"tags.{Tag.BASELINES} = '{identity}'"))
+
+
+def _keep_the_first(client: MlflowClient, experiment_id: str, identity: str) -> None:
+    """Delete all but the first finished run of each baseline."""
+    runs = _runs_of_baselines(client, experiment_id, identity)
+    first_ids: dict[str, str] = {}
+    for run in sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id)):
+        if run.info.status == "FINISHED":
+            first_id = first_ids.setdefault(run.data.tags[Tag.BASELINE], run.info.run_id)
+            if first_id != run.info.run_id:
+                client.delete_run(run.info.run_id)

@@ -19,6 +19,7 @@ from looped.names import Tag
 from looped.records.model_files import DESCRIPTION, WEIGHTS, DamagedModelError, load_model
 from looped.task_kinds import TASK_KINDS
 from looped.tracking.packaging import INSIDE, quietly, save_for_serving
+from looped.tracking.presence import one_at_a_time
 
 ALIAS = "best"
 ARTIFACT = "model"
@@ -69,14 +70,11 @@ def register(
     """
     name = registered_name(config)
     try:
-        _create_if_missing(client, name)
-        query = f"name='{name}' and run_id='{run_id}'"
-        version = next(iter(client.search_model_versions(query)), None)
-        if version is None:
-            source = _upload(client, run_id, folder, config)
-            tags = _tags(run_id, config, nmse)
-            version = client.create_model_version(name, source, run_id, tags, await_creation_for=0)
-        _point_to_the_best(client, name)
+        create_if_missing(client, name)
+        with one_at_a_time(client, f"{name}-{run_id}"):
+            version = _find_or_make_version(client, name, run_id, folder, config, nmse)
+        with one_at_a_time(client, name):
+            _point_to_the_best(client, name)
     except (MlflowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise RegistryError(
@@ -185,12 +183,25 @@ def load_with_facts(reference: str) -> tuple[LoopedTransformer, dict[str, Any]]:
             raise DamagedModelError(f"{reference} is damaged: {error}") from error
 
 
-def _create_if_missing(client: MlflowClient, name: str) -> None:
+def create_if_missing(client: MlflowClient, name: str) -> None:
+    """Make a registered model of a name, unless it is there."""
     try:
         client.create_registered_model(name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+
+
+def _find_or_make_version(
+    client: MlflowClient, name: str, run_id: str, folder: Path, config: TrainConfig, nmse: float
+) -> ModelVersion:
+    query = f"name='{name}' and run_id='{run_id}'"
+    version = next(iter(client.search_model_versions(query)), None)
+    if version is not None:
+        return version
+    source = _upload(client, run_id, folder, config)
+    tags = _tags(run_id, config, nmse)
+    return client.create_model_version(name, source, run_id, tags, await_creation_for=0)
 
 
 def _upload(client: MlflowClient, run_id: str, folder: Path, config: TrainConfig) -> str:
@@ -217,7 +228,8 @@ def _tags(run_id: str, config: TrainConfig, nmse: float) -> dict[str, Any]:
 def _point_to_the_best(client: MlflowClient, name: str) -> None:
     """Move the alias if a version has a lower error than the one that it points to.
 
-    Whoever moved it looks again, so of several processes at once none leaves a worse version.
+    One process of a machine does so at a time. Whoever moved it looks again, so that of several
+    machines none leaves a worse version.
     """
     while True:
         versions = client.search_model_versions(f"name='{name}'")
@@ -226,6 +238,8 @@ def _point_to_the_best(client: MlflowClient, name: str) -> None:
             for version in versions
             if Tag.ERROR in version.tags
         }
+        if not errors:
+            return
         best = min(errors, key=lambda number: (errors[number], number))
         now = client.get_registered_model(name).aliases.get(ALIAS)
         if now is not None and errors.get(int(now), float("inf")) <= errors[best]:

@@ -1,8 +1,12 @@
 """Runs in an MLflow store: listed, found, written to, ended."""
 
+import fcntl
+import logging
+import os
 import socket
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mlflow.entities import Metric, Run, RunTag, ViewType
@@ -10,12 +14,20 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from looped.names import Kind, Tag
-from looped.records.folder import is_held_by
+from looped.tracking.told import recorded_end
 
 PAGE = 1000
 """Runs that one call returns."""
 
 HOUR_MS = 3_600_000
+DIED = "its process died"
+ENTRY_POINTS = (
+    *("train", "grid", "import_runs", "evaluate-extrapolation", "evaluate_extrapolation"),
+    *("evaluate_tables", "fit_scaling", "predict_scaling", "report", "benchmark"),
+)
+"""Of this project, as ``mlflow run`` tags its runs."""
+
+logger = logging.getLogger("looped")
 
 
 def of_kind(kind: str) -> str:
@@ -80,7 +92,11 @@ def end_run(
 def mark_dead_runs(client: MlflowClient, experiment_id: str) -> list[str]:
     """Mark KILLED every run of this machine that is RUNNING without a living process.
 
-    A training that ``mlflow run`` made and that never began, for want of conda say, has no
+    Only who holds the lock of a run's folder may end it, and asks for its status again first: the
+    run may have ended since it was listed. A run whose folder is not here, or cannot be read, is
+    left alone; so is one that finished by its journal, which remains to be told.
+
+    A run that ``mlflow run`` made and whose command never began, for want of conda say, has no
     machine; it is marked when it is an hour old.
 
     Returns:
@@ -88,30 +104,105 @@ def mark_dead_runs(client: MlflowClient, experiment_id: str) -> list[str]:
     """
     running = "attributes.status = 'RUNNING'"
     query = f"{running} and tags.`{Tag.HOST}` = '{socket.gethostname()}'"
-    dead_ids = [
-        run.info.run_id
-        for run in list_runs(client, experiment_id, query)
-        if not is_held_by(Path(run.data.tags[Tag.FOLDER]), run.info.run_id)
-    ]
+    dead_ids = []
+    for run in list_runs(client, experiment_id, query):
+        folder = folder_of(run)
+        with hold_if_free(folder) as is_held:
+            if is_held and _end_dead_run(client, run.info.run_id, folder):
+                dead_ids.append(run.info.run_id)
+                _remove_lock_of_command(folder, run.info.run_id)
     an_hour_ago = round(time.time() * 1000) - HOUR_MS
-    for entry_point in ("train", "grid"):
-        query = (
-            f"{running} and attributes.start_time < {an_hour_ago} "
-            f"and tags.`{Tag.ENTRY_POINT}` = '{entry_point}'"
-        )
-        launched_runs = list_runs(client, experiment_id, query)
-        dead_ids += [run.info.run_id for run in launched_runs if Tag.HOST not in run.data.tags]
-    for run_id in dead_ids:
-        end_run(client, run_id, "KILLED", "its process died")
+    query = f"{running} and attributes.start_time < {an_hour_ago}"
+    for run in list_runs(client, experiment_id, query):
+        if _never_began(run):
+            run_now = find_run(client, run.info.run_id)
+            if run_now is not None and run_now.info.status == "RUNNING" and _never_began(run_now):
+                end_run(client, run.info.run_id, "KILLED", DIED)
+                dead_ids.append(run.info.run_id)
     return dead_ids
 
 
-def end_lost_runs(client: MlflowClient, run_ids: Iterable[str]) -> None:
-    """Mark KILLED what another machine left RUNNING: whoever asks holds its lock now."""
+def end_lost_runs(client: MlflowClient, run_ids: Iterable[str], folder: Path | None = None) -> None:
+    """End what was left RUNNING by a process that is known to be gone.
+
+    Args:
+        client: of the store.
+        run_ids: of the runs.
+        folder: of these runs, whose lock the caller holds. None: the lock of each run's folder is
+            taken, where the folder is on this machine.
+    """
     for run_id in run_ids:
         run = find_run(client, run_id)
-        if run is not None and run.info.status == "RUNNING":
-            end_run(client, run_id, "KILLED", "its process died")
+        if run is None or run.info.status != "RUNNING":
+            continue
+        place = folder or folder_of(run)
+        if folder is not None or not (place / "lock").is_file():
+            _end_dead_run(client, run_id, place)
+            continue
+        with hold_if_free(place) as is_held:
+            if is_held:
+                _end_dead_run(client, run_id, place)
+
+
+def folder_of(run: Run) -> Path:
+    """Return the folder whose lock the run's process holds; one that is nowhere if it has none."""
+    return Path(run.data.tags.get(Tag.FOLDER) or "/nowhere")
+
+
+@contextmanager
+def hold_if_free(folder: Path) -> Iterator[bool]:
+    """Hold a folder's lock if it is there and nobody else holds it; yield whether it is held.
+
+    Nothing is made: a folder that is not here says nothing about a process.
+    """
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_NOFOLLOW)
+    except OSError:
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(descriptor)
+
+
+def _end_dead_run(client: MlflowClient, run_id: str, folder: Path) -> bool:
+    """End a run as its process did; tell whether it was killed. The folder's lock is held."""
+    run = find_run(client, run_id)
+    if run is None or run.info.status != "RUNNING":
+        return False  # it ended since somebody looked
+    try:
+        end = recorded_end(folder, run_id)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        logger.warning("run %s stays RUNNING: %s cannot be read (%s)", run_id, folder, error)
+        return False
+    if end is None:
+        end_run(client, run_id, "KILLED", DIED)
+        return True
+    if end["status"] in ("FAILED", "KILLED"):
+        end_run(client, run_id, end["status"], end["reason"], end["time"])
+        return False
+    command = f"mlflow run . -e import_runs -P path={folder.parent}"
+    logger.warning("run %s has finished, and MLflow was not told: %s tells it", run_id, command)
+    return False
+
+
+def _never_began(run: Run) -> bool:
+    """Tell whether ``mlflow run`` made a run for a command of ours that never came to it."""
+    tags = run.data.tags
+    return tags.get(Tag.ENTRY_POINT) in ENTRY_POINTS and Tag.HOST not in tags
+
+
+def _remove_lock_of_command(folder: Path, run_id: str) -> None:
+    """Remove what a command that was killed left, see ``presence``; folders of runs stay."""
+    if folder.name == run_id:
+        with suppress(OSError):
+            (folder / "lock").unlink()
+            folder.rmdir()
 
 
 BATCH = 1000  # the most metrics that one call may carry

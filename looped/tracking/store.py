@@ -1,13 +1,16 @@
 """The way to the MLflow store: asked quickly whether it is there, made ready for many at once."""
 
-import fcntl
+import http.client
+import logging
 import os
+import queue
+import re
 import socket
-import sqlite3
+import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import NamedTuple
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -19,9 +22,15 @@ from mlflow.tracking.fluent import set_experiment
 
 from looped.names import Variable
 from looped.records.journal import TrackingError
+from looped.tracking import embedded, presence
+from looped.tracking.runs import mark_dead_runs
 
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 4.0
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_PATIENCE = {Variable.RETRIES: "2", Variable.TIMEOUT: "20"}
+"""With a server, unless the user has set them: MLflow itself would try each call for minutes."""
+
+logger = logging.getLogger("looped")
 
 
 class Store(NamedTuple):
@@ -45,30 +54,36 @@ def reachable(purpose: str = "", consequence: str = "") -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        further = f"; {consequence}" if consequence else ""
-        rule = f"MLflow must be reachable{purpose}"
-        raise TrackingError(f"{rule}, got: {error}{further}") from error
+        raise _absence(mlflow.get_tracking_uri(), reason_of(error), purpose, consequence) from error
 
 
 def open_store() -> Store:
     """Return the store that MLflow is set to, once that is there to be used.
 
-    The tables of an embedded database are made by one process at a time: of several that
-    begin to make them together, most fail.
+    An embedded database is made whole by one process at a time, see ``embedded``. A run that
+    ``mlflow run`` made for this process is marked as this process's, and runs whose process died
+    are ended.
 
     Raises:
         TrackingError: the server does not answer within ``ANSWER_SECONDS``, or MLflow refuses.
     """
     uri = str(mlflow.get_tracking_uri())
+    _keep_quiet()
+    require_answer(uri)
     try:
-        _require_answer(uri)
-        if uri.startswith("sqlite:///"):
-            _make_tables_once(Path(uri.removeprefix("sqlite:///")))
+        database = embedded.database_of(uri)
+        if database is not None:
+            embedded.prepare(database)
         client = MlflowClient()
-        return Store(client, current_experiment(client))
-    except (OSError, sqlite3.Error, MlflowException) as error:
-        reason = " ".join(str(error).split())
-        raise TrackingError(f"MLflow must be reachable, got {_public(uri)}: {reason}") from error
+        experiment_id = current_experiment(client)
+    except (OSError, MlflowException, embedded.StoreError) as error:
+        raise _absence(uri, reason_of(error)) from error
+    try:
+        presence.claim_launched_run(client)
+        mark_dead_runs(client, experiment_id)
+    except MlflowException as error:  # a store that can only be read, say
+        logger.debug("runs whose process died are left as they are (%s)", error)
+    return Store(client, experiment_id)
 
 
 def current_experiment(client: MlflowClient) -> str:
@@ -82,37 +97,93 @@ def current_experiment(client: MlflowClient) -> str:
     return os.environ.get(Variable.EXPERIMENT_ID, "0")
 
 
-def _require_answer(uri: str) -> None:
-    """Ask whether anybody is there: MLflow itself would try for minutes."""
+def require_answer(uri: str, purpose: str = "", consequence: str = "") -> None:
+    """Ask whether a server is there and well; an embedded database is not asked.
+
+    Args:
+        uri: of the store.
+        purpose: as for ``reachable``.
+        consequence: as for ``reachable``.
+
+    Raises:
+        TrackingError: it is not, or does not say so within ``ANSWER_SECONDS``.
+    """
+    answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            _ask(uri)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            answers.put(reason_of(error) or repr(error))
+        else:
+            answers.put("")
+
+    # in a thread: a server may send a byte now and then, a name may take minutes to be looked up
+    threading.Thread(target=ask, name="answer", daemon=True).start()
+    try:
+        reason = answers.get(timeout=ANSWER_SECONDS)
+    except queue.Empty:
+        reason = f"no answer within {ANSWER_SECONDS:.0f} s"
+    if reason:
+        raise _absence(uri, reason, purpose, consequence)
+
+
+def reason_of(error: BaseException) -> str:
+    """Say what came in a line, without the statement that a database was given."""
+    text = re.split(r"\[SQL: |\(Background on this error|\[parameters: ", str(error))[0]
+    return " ".join(text.split())
+
+
+def _absence(uri: str, reason: str, purpose: str = "", consequence: str = "") -> TrackingError:
+    further = f"; {consequence}" if consequence else ""
+    return TrackingError(
+        f"MLflow must be reachable{purpose}, got {_public(uri)}: {reason}{further}"
+    )
+
+
+def _ask(uri: str) -> None:
     parts = urlsplit(uri)
     if parts.scheme in ("http", "https"):
-        with suppress(HTTPError):  # an answer all the same
-            urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWER_SECONDS).close()
+        for name, value in _PATIENCE.items():
+            os.environ.setdefault(name, value)
+        try:
+            url = f"{uri.rstrip('/')}/health"
+            urllib.request.urlopen(url, timeout=ANSWER_SECONDS).close()
+        except HTTPError as error:
+            # what is wrong with the question, a missing password say, is MLflow's to handle
+            if error.code >= http.client.INTERNAL_SERVER_ERROR:
+                raise
     elif parts.hostname is not None:
         port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
         if port is not None:
             socket.create_connection((parts.hostname, port), ANSWER_SECONDS).close()
 
 
-def _make_tables_once(database: Path) -> None:
-    with open(f"{database}.lock", "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not _has_tables(database):
-            MlflowClient().search_experiments(max_results=1)
-
-
-def _has_tables(database: Path) -> bool:
-    """Tell whether MLflow's first experiment is there, which it makes after its tables."""
-    if not database.exists():
-        return False
-    with closing(sqlite3.connect(database)) as connection:
-        try:
-            return bool(connection.execute("SELECT count(*) FROM experiments").fetchone()[0])
-        except sqlite3.OperationalError:
-            return False
+def _keep_quiet() -> None:
+    """Keep MLflow's tracebacks off the terminal: each error is raised as well, and said once."""
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def _public(uri: str) -> str:
     """Leave a password out."""
     parts = urlsplit(uri)
     return uri.replace(f":{parts.password}@", ":...@") if parts.password else uri
+
+
+def main() -> int:
+    """Make the embedded database, before ``mlflow run`` or the UI would; return the exit code."""
+    logging.basicConfig(format="%(message)s")
+    uri = sys.argv[1] if len(sys.argv) > 1 else str(mlflow.get_tracking_uri())
+    database = embedded.database_of(uri)
+    try:
+        if database is not None:
+            embedded.prepare(database)
+    except embedded.StoreError as error:
+        print(f"store: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

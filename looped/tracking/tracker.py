@@ -5,12 +5,12 @@ is kept beside the journal, so nothing is told twice or left out, and a tracking
 away does not hold the training up.
 """
 
-import json
 import logging
 import threading
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -23,12 +23,15 @@ from looped.config import TaskConfig, TrainConfig
 from looped.evaluation.baseline_scores import Scores
 from looped.names import Kind, Param, Tag
 from looped.records import journal
-from looped.records.files import write_atomically
 from looped.records.folder import RunFolder
+from looped.records.journal import TrackingError
 from looped.tracking.launcher import begin_run
 from looped.tracking.metrics import log_baselines, metrics_of, tags_of
-from looped.tracking.runs import end_lost_runs, end_run, find_run, log_in_batches, mark_dead_runs
-from looped.tracking.store import Store, open_store, reachable
+from looped.tracking.runs import end_lost_runs, end_run, find_run, log_in_batches
+from looped.tracking.store import Store, open_store, reachable, reason_of, require_answer
+from looped.tracking.told import recorded_end, remember, told_of
+
+__all__ = ["Tracker", "open_run", "reopen_run", "told_of"]
 
 SECONDS_BETWEEN = 5.0
 EXPERIMENT_KIND = "custom_model_development"
@@ -40,8 +43,8 @@ logger = logging.getLogger("looped")
 def open_run(config: TrainConfig, folder: RunFolder, parent: str | None = None) -> "Tracker":
     """Begin to tell MLflow about a run that trains now.
 
-    The run is the one that ``mlflow run`` made, or a new one. Runs whose process died are
-    marked KILLED first.
+    The run is the one that ``mlflow run`` made, or a new one. Earlier runs of this folder whose
+    process died are ended as its journal says.
 
     Args:
         config: resolved configuration.
@@ -52,12 +55,19 @@ def open_run(config: TrainConfig, folder: RunFolder, parent: str | None = None) 
         TrackingError: MLflow cannot be reached.
     """
     client, experiment_id = store = open_store()
+    earlier_ids = told_of(folder.path).keys()
     with reachable():
         run_id = begin_run(client, experiment_id, config.name, may_take_launched=parent is None)
-        _introduce(store, run_id, config, folder, parent)
-        mark_dead_runs(client, experiment_id)
-        end_lost_runs(client, told_of(folder.path).keys() - {run_id})
-        return Tracker(store, run_id, folder)
+        try:
+            _introduce(store, run_id, config, folder, parent)
+            _end_earlier(store, earlier_ids - {run_id}, folder)
+            return Tracker(store, run_id, folder)
+        except BaseException as error:
+            with suppress(MlflowException):
+                end_run(client, run_id, "FAILED", reason_of(error) or repr(error))
+            if isinstance(error, OSError):
+                raise TrackingError(f"a run's folder must be writable, got {error}") from error
+            raise
 
 
 def reopen_run(
@@ -111,6 +121,7 @@ class Tracker:
         self.seconds = 0.0
         path = folder.journal_path
         size_at_opening = path.stat().st_size if follows else journal.newest_start(path)
+        self._is_abandoned = False
         self._opened_at = size_at_opening if follows else None
         before = told_of(folder.path).get(run_id, {})
         self._progress = {"offset": 0, "step": 0, "opened": size_at_opening, **before}
@@ -129,13 +140,44 @@ class Tracker:
             note: Markdown shown on the run's page.
 
         Raises:
-            TrackingError: MLflow cannot be reached.
+            TrackingError: MLflow cannot be reached, or the journal cannot be written, which makes
+                it a failed run.
         """
-        self.folder.journal.append("end", status=status, reason=reason)
+        problem = ""
+        try:
+            self.folder.journal.append("end", status=status, reason=reason)
+            self.folder.journal.sync()
+        except OSError as error:
+            path = self.folder.journal_path
+            problem = f"{path} must be writable to say {status}, got {reason_of(error)}"
+            status, reason = ("FAILED", problem) if status == "FINISHED" else (status, reason)
         self._leaving.set()
+        try:
+            require_answer(str(mlflow.get_tracking_uri()), *self._at_the_end)
+        except TrackingError:
+            self._is_abandoned = True
+            raise
         self._thread.join()
-        end = journal.last_record(self.folder.journal_path, "end")
+        end = None if problem else journal.last_record(self.folder.journal_path, "end")
         self.tell_end(status, reason, note, end["time"] if end else None)
+        if problem:
+            raise TrackingError(problem)
+
+    def is_answered(self) -> bool:
+        """Tell whether MLflow is there, within seconds: MLflow itself would try for minutes."""
+        try:
+            require_answer(str(mlflow.get_tracking_uri()))
+        except TrackingError:
+            return False
+        return True
+
+    @property
+    def _at_the_end(self) -> tuple[str, str]:
+        """What MLflow must be reachable for, and what to do where it is not."""
+        return (
+            " to be told the end of the run",
+            f"{self.folder.journal_path} holds it all, and the same command tells it again",
+        )
 
     def tell_end(
         self, status: str, reason: str, note: str = "", end_time: int | None = None
@@ -154,32 +196,40 @@ class Tracker:
         Raises:
             TrackingError: MLflow cannot be reached.
         """
-        consequence = (
-            f"{self.folder.journal_path} holds it all, and the same command tells it again"
-        )
-        with reachable(" to be told the end of the run", consequence):
-            self._tell()
+        with reachable(*self._at_the_end):
+            try:
+                self._tell()
+                self._copy_files()
+            except OSError as error:
+                rule = f"the files of {self.folder.path} must be written and copied to MLflow"
+                problem = f"{rule}, got {reason_of(error)}"
+                status_now = "FAILED" if status == "FINISHED" else status
+                end_run(self.client, self.run_id, status_now, problem, end_time)
+                raise TrackingError(f"{problem}; {self._at_the_end[1]}") from error
             if note:
                 self.client.set_tag(self.run_id, Tag.NOTE, note)
-            for name in ("config.json", "journal.jsonl"):
-                if (self.folder.path / name).exists():
-                    self.client.log_artifact(self.run_id, str(self.folder.path / name))
-            if (self.folder.path / "evaluation").exists():
-                evaluation = str(self.folder.path / "evaluation")
-                self.client.log_artifacts(self.run_id, evaluation, "evaluation")
             end_run(self.client, self.run_id, status, reason, end_time)
             if status == "FINISHED":
                 for older_id in told_of(self.folder.path).keys() - {self.run_id}:
                     _tag_if_there(self.client, older_id, Tag.SUPERSEDED_BY, self.run_id)
 
+    def _copy_files(self) -> None:
+        for name in ("config.json", "journal.jsonl"):
+            if (self.folder.path / name).exists():
+                self.client.log_artifact(self.run_id, str(self.folder.path / name))
+        if (self.folder.path / "evaluation").exists():
+            evaluation = str(self.folder.path / "evaluation")
+            self.client.log_artifacts(self.run_id, evaluation, "evaluation")
+
     def log_baselines(
         self, task: TaskConfig, n_examples: int, record: journal.Record, scores: Scores
     ) -> None:
         """Log the baselines' scores where this experiment has none; see ``metrics``."""
+        root = self.folder.path.parent
         try:
-            log_baselines(self.client, self.experiment_id, task, n_examples, record, scores)
+            log_baselines(self.client, self.experiment_id, task, n_examples, record, scores, root)
         except MlflowException as error:
-            logger.warning("the baselines were not logged (%s)", error)
+            logger.warning("the baselines were not logged (%s)", reason_of(error))
 
     @property
     def where_to_look(self) -> str:
@@ -196,9 +246,10 @@ class Tracker:
             try:
                 self._tell()
                 is_away = False
-            except MlflowException as error:
+            except (MlflowException, OSError, ValueError) as error:
                 if not is_away:
-                    logger.warning("MLflow is away, the journal waits for it (%s)", error)
+                    reason = reason_of(error)
+                    logger.warning("MLflow is away, the journal waits for it (%s)", reason)
                 is_away = True
 
     def _tell(self) -> None:
@@ -220,21 +271,8 @@ class Tracker:
         self.seconds += time.thread_time() - processor_before
 
     def _remember(self) -> None:
-        progress_by_run = told_of(self.folder.path) | {self.run_id: self._progress}
-        write_atomically(self.folder.path / "told.json", json.dumps(progress_by_run).encode())
-
-
-def told_of(folder: Path) -> dict[str, dict[str, int]]:
-    """Say by MLflow run how far each was told from a folder's journal.
-
-    ``offset`` is the byte and ``step`` the sample that it came to; ``opened`` is where the
-    journal ended when the process that the run stands for opened it.
-    """
-    path = folder / "told.json"
-    if not path.exists():
-        return {}
-    progress_by_run: dict[str, dict[str, int]] = json.loads(path.read_bytes())
-    return progress_by_run
+        if not self._is_abandoned:  # the folder may be another process's by now
+            remember(self.folder.path, self.run_id, self._progress)
 
 
 def _known_run(client: MlflowClient, folder: RunFolder) -> str | None:
@@ -245,6 +283,20 @@ def _known_run(client: MlflowClient, folder: RunFolder) -> str | None:
         if starts <= 1 and find_run(client, run_id):
             return run_id
     return None
+
+
+def _end_earlier(store: Store, run_ids: Iterable[str], folder: RunFolder) -> None:
+    """End what earlier processes of this folder left RUNNING; tell what finished untold."""
+    for run_id in run_ids:
+        run = find_run(store.client, run_id)
+        if run is None or run.info.status != "RUNNING":
+            continue
+        end = recorded_end(folder.path, run_id)
+        if end is not None and end["status"] == "FINISHED":
+            tracker = Tracker(store, run_id, folder, follows=False)
+            tracker.tell_end("FINISHED", end["reason"], end_time=end["time"])
+        else:
+            end_lost_runs(store.client, [run_id], folder.path)
 
 
 def _introduce(

@@ -13,7 +13,7 @@ from small_trainings import TINY
 from entrypoints import import_runs
 from looped.grid.folder import DamagedGridError, GridFolder
 from looped.grid.options import RunOptions
-from looped.grid.parent_run import open_parent, open_parents, settle_parent
+from looped.grid.parent_run import end_parents, open_parent, open_parents, settle_parent
 from looped.grid.run_trainings import Nest, run_trainings
 from looped.names import Tag
 from looped.tracking.store import open_store
@@ -108,8 +108,6 @@ def test_links_lead_nowhere(store, tmp_path, monkeypatch, capsys, name):
         path.rename(tmp_path / "elsewhere")
         path.symlink_to(tmp_path / "elsewhere")
     lines = []
-    from looped.grid.parent_run import end_parents
-
     parents = open_parents(open_store(), root, lines.append)
     end_parents(open_store(), root, parents, lines.append)
     assert len(lines) == 1
@@ -136,6 +134,19 @@ def test_a_foreign_grid_sets_no_tags_but_ours(store, tmp_path):
     assert run.data.tags.get("mlflow.user") != "root"
     assert len(run.info.run_name) <= 200
     assert len(run.data.params) <= 100
+
+
+def test_a_foreign_grid_touches_no_run_but_its_own(store, tmp_path):
+    experiment = os.environ["MLFLOW_EXPERIMENT_ID"]
+    victim = store.create_run(experiment, tags={Tag.KIND: "training"}).info.run_id
+    path = make_grid(tmp_path)
+    facts = json.loads((path / "grid.json").read_text())
+    (path / "told.json").write_text(json.dumps({victim: facts["begun"]}))
+    parents = open_parents(open_store(), tmp_path)
+    end_parents(open_store(), tmp_path, parents)
+    assert parents["abc"] != victim
+    assert store.get_run(victim).info.status == "RUNNING"
+    assert Tag.NOTE not in store.get_run(victim).data.tags
 
 
 def die_in_a_grid(root, moment):

@@ -3,7 +3,9 @@ import logging
 import pytest
 import torch
 
-from looped.records.checkpoint import load_checkpoints, save_checkpoint
+from looped.records.checkpoint import load_checkpoints, newest_step, save_checkpoint
+from looped.records.damage import UnwritableError
+from looped.records.files import seal
 
 STATE = {"step": 7, "average": 0.1 + 0.2, "pending": [[1e-300, 2.5]]}
 
@@ -60,3 +62,48 @@ def test_without_a_whole_checkpoint_there_is_none(tmp_path):
     save_at(tmp_path, 1)
     (tmp_path / "step-00000001.safetensors").write_bytes(b"?")
     assert next(load_checkpoints(tmp_path), None) is None
+
+
+def test_stray_files_are_no_checkpoints_and_stay(tmp_path):
+    save_at(tmp_path, 1, 2)
+    strays = ["step-abc.json", "step-.json", "step-7.json.tmp", "step-2.json", "notes.json"]
+    for name in strays:
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "step-00000009.json").mkdir()
+    assert [checkpoint.step for checkpoint in load_checkpoints(tmp_path)] == [2, 1]
+    save_at(tmp_path, 3, 4)
+    assert newest_step(tmp_path) == 4
+    assert [checkpoint.step for checkpoint in load_checkpoints(tmp_path)] == [4, 3]
+    assert {path.name for path in tmp_path.iterdir()} >= {*strays, "step-00000009.json"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 100_000,
+        seal({}),
+        seal({"step": 1, "tensors_sha256": "x", "state": {}}),
+        b"\xff",
+    ],
+)
+def test_whatever_a_description_holds_the_one_before_is_taken(tmp_path, caplog, content):
+    save_at(tmp_path, 1, 2)
+    (tmp_path / "step-00000002.json").write_bytes(content)
+    assert [checkpoint.step for checkpoint in load_checkpoints(tmp_path)] == [1]
+    (line,) = caplog.messages
+    assert "step-00000002.json is damaged" in line
+    assert "\n" not in line
+
+
+def test_a_checkpoint_under_another_number_is_none(tmp_path):
+    save_at(tmp_path, 1, 2)
+    for suffix in ("json", "safetensors"):
+        path = tmp_path / f"step-00000002.{suffix}"
+        path.rename(tmp_path / f"step-00000005.{suffix}")
+    assert [checkpoint.step for checkpoint in load_checkpoints(tmp_path)] == [1]
+
+
+def test_where_nothing_can_be_written_the_place_is_named(tmp_path):
+    (tmp_path / "checkpoints").write_text("a file")
+    with pytest.raises(UnwritableError, match=r"got .*/checkpoints/step-00000001.safetensors: "):
+        save_at(tmp_path / "checkpoints", 1)

@@ -5,6 +5,8 @@ import time
 import pytest
 
 from looped.config import TrainConfig
+from looped.records.checkpoint import save_checkpoint
+from looped.records.damage import UnwritableError
 from looped.records.folder import FolderInUseError, RunFolder, is_held_by, read_config
 
 CONFIG = TrainConfig().resolved("cpu", "fp32")
@@ -66,3 +68,55 @@ def test_a_run_goes_on_on_the_device_it_was_begun_on(tmp_path):
     with pytest.raises(ValueError, match=r"begun with device=cpu .* got device=cuda"):
         RunFolder(tmp_path, CONFIG.resolved("cuda", "fp32"))
     assert read_config(next(tmp_path.iterdir()))["config"]["device"] == "cpu"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"config": {"device": "cqu"}}', "[" * 100_000], ids=range(5)
+)
+def test_a_damaged_configuration_is_written_again_since_the_name_confirms_it(
+    tmp_path, caplog, text
+):
+    RunFolder(tmp_path, CONFIG).close()
+    (path,) = tmp_path.iterdir()
+    before = (path / "config.json").read_text()
+    (path / "config.json").write_text(text)
+    RunFolder(tmp_path, CONFIG).close()
+    assert (path / "config.json").read_text() == before
+    (line,) = caplog.messages
+    assert line.startswith(f"{path / 'config.json'} must hold what was written there, but: ")
+
+
+def test_a_damaged_journal_gives_the_lock_back_and_can_be_put_aside(tmp_path):
+    RunFolder(tmp_path, CONFIG).close()
+    (path,) = tmp_path.iterdir()
+    (path / "journal.jsonl").write_text("?\n")
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"journal\.jsonl must hold"):
+            RunFolder(tmp_path, CONFIG)
+    RunFolder(tmp_path, CONFIG, fresh=True).close()
+    assert (tmp_path / f"{path.name}.1" / "journal.jsonl").read_text() == "?\n"
+
+
+def test_a_journal_that_is_lost_beside_a_checkpoint_is_said(tmp_path, caplog):
+    RunFolder(tmp_path, CONFIG).close()
+    (path,) = tmp_path.iterdir()
+    save_checkpoint(path / "checkpoints", 5, {}, {})
+    RunFolder(tmp_path, CONFIG).close()
+    (line,) = caplog.messages
+    assert "is empty beside a checkpoint at step 5" in line
+    RunFolder(tmp_path, CONFIG, fresh=True).close()
+    assert (tmp_path / f"{path.name}.1" / "checkpoints").exists()
+    assert not (path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("target", ["victim", "nothing"])
+def test_a_lock_that_is_a_link_is_refused(tmp_path, target):
+    (tmp_path / "victim").write_text("precious")
+    path = tmp_path / "runs" / f"{CONFIG.name}-{CONFIG.identity}"
+    path.mkdir(parents=True)
+    (path / "lock").symlink_to(tmp_path / target)
+    with pytest.raises(UnwritableError, match=f"got {path / 'lock'}: "):
+        RunFolder(tmp_path / "runs", CONFIG)
+    assert (tmp_path / "victim").read_text() == "precious"
+    assert not (tmp_path / "nothing").exists()
+    assert not is_held_by(path, "precious")

@@ -90,3 +90,58 @@ def test_an_impossible_architecture_is_refused(folder, change):
     (folder / DESCRIPTION).write_bytes(seal(content))
     with pytest.raises(DamagedModelError, match=DESCRIPTION):
         load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"size": {"n_layer": 10**7}}, "n_layer must be at most 1,000"),
+        ({"size": {"n_layer": 999}}, "it must hold .* weights"),
+        ({"size": {"n_mlp": 10**12}}, "number of weights must be at most 1,000,000,000"),
+        ({"size": {"n_embd": 10**30, "n_head": 10**30}}, "number of weights .* got far more"),
+        ({"size": {"n_mlp": 10**7}}, "it must hold .* weights"),
+        ({"n_points": 10**9}, "tokens of a prompt must be at most 10,000"),
+        ({"n_dims": 10**12}, "number of weights must be at most"),
+    ],
+)
+def test_nothing_is_allocated_for_a_model_that_is_too_large(folder, monkeypatch, change, rule):
+    """A checksum is no signature: anybody can write one."""
+    content = unseal((folder / DESCRIPTION).read_bytes())
+    architecture = content["architecture"]
+    architecture["size"] |= change.get("size", {})
+    architecture |= {name: value for name, value in change.items() if name != "size"}
+    (folder / DESCRIPTION).write_bytes(seal(content))
+    monkeypatch.setattr(LoopedTransformer, "from_config", lambda *_: pytest.fail("allocated"))
+    with pytest.raises(DamagedModelError, match=rule) as caught:
+        load_model(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_operator_raises_a_limit(tmp_path, monkeypatch):
+    size = Size(n_layer=3, n_head=1, n_embd=4, n_mlp=4, learning_rate=0.1)
+    save_model(tmp_path, new_model(size=size), FACTS)
+    monkeypatch.setenv("LOOPED_MAX_LAYERS", "2")
+    with pytest.raises(DamagedModelError, match=r"at most 2 here \(LOOPED_MAX_LAYERS raises it\)"):
+        load_model(tmp_path)
+    monkeypatch.setenv("LOOPED_MAX_LAYERS", "3")
+    assert load_model(tmp_path)[0].config.size.n_layer == 3
+    monkeypatch.setenv("LOOPED_MAX_LAYERS", "many")
+    with pytest.raises(DamagedModelError, match="LOOPED_MAX_LAYERS must be a whole number"):
+        load_model(tmp_path)
+
+
+def test_a_file_that_is_larger_than_its_model_is_not_read(folder):
+    with (folder / WEIGHTS).open("ab") as file:
+        file.truncate(2**40)  # a file with a hole takes no room
+    with pytest.raises(DamagedModelError, match="at most"):
+        load_model(folder)
+    with (folder / DESCRIPTION).open("ab") as file:
+        file.truncate(2**40)
+    with pytest.raises(DamagedModelError, match=DESCRIPTION):
+        load_model(folder)
+
+
+def test_a_description_that_is_nested_too_deeply_is_refused(folder):
+    (folder / DESCRIPTION).write_bytes(b"[" * 100_000)
+    with pytest.raises(DamagedModelError, match=DESCRIPTION):
+        load_model(folder)

@@ -47,3 +47,21 @@ def test_an_origin_is_kept_in_its_folder_and_given_as_tags(tmp_path):
     }  # fmt: skip
     assert Origin.here().tags["looped.host"] == socket.gethostname()
     assert "grid" not in Origin.here().tags
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "[]", "{}", "[" * 100_000, '{"commit": "a", "is_dirty": null, "host": ["x"]}',
+        '{"commit": "a", "is_dirty": 3, "host": "x"}',
+        '{"commit": "a b\\n", "is_dirty": null, "host": "x"}',
+        '{"commit": "a", "is_dirty": null, "host": "x", "more": 1}',
+    ],
+    ids=range(9),
+)  # fmt: skip
+def test_a_damaged_origin_is_unknown_and_its_file_named(tmp_path, caplog, text):
+    (tmp_path / "origin.json").write_text(text)
+    assert Origin.read(tmp_path) == Origin("unknown", None, "unknown")
+    (line,) = caplog.messages
+    assert line.startswith(f"{tmp_path / 'origin.json'} must hold what was written there, but: ")
+    assert "\n" not in line

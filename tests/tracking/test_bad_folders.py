@@ -1,0 +1,419 @@
+"""Folders from anybody: whatever is wrong with one, it is named in a line and stops no other."""
+
+import json
+import os
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from entrypoints import import_runs
+from looped import TrainConfig
+from looped.grid.folder import GridFolder
+from looped.grid.options import RunOptions
+from looped.grid.run_trainings import Nest, run_trainings
+from looped.records.folder import run_path
+from looped.records.model_files import save_model
+from looped.training import resolve
+from looped.training.loop import seeded_model
+from looped.training.watcher import Watcher
+
+TINY = resolve.resolve(
+    TrainConfig(size="tiny", b=2, n_dims=2, n_examples=5, batch_size=4, steps=23, log_every=5,
+                device="cpu")
+)  # fmt: skip
+GOOD = replace(TINY, seed=7)
+DEEP = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Two finished trainings that no MLflow was told of; one was evaluated."""
+    root = tmp_path_factory.mktemp("trained")
+    for config, evaluate in ((TINY, True), (GOOD, False)):
+        options = RunOptions(runs_dir=str(root), tracking="offline", evaluate=evaluate, b_max=4)
+        (ending,) = run_trainings([config], options, Watcher(), Nest())
+        assert ending.status == "FINISHED"
+    return root
+
+
+@pytest.fixture
+def bad(trained, tmp_path):
+    """The folder to be damaged, beside one that is as it should be."""
+    shutil.copytree(trained, tmp_path / "runs")
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "victim" / "secret").write_text("secret")
+    return run_path(tmp_path / "runs", TINY)
+
+
+def rewrite(name, text):
+    return lambda folder: (folder / name).write_text(text)
+
+
+def change_config(**settings):
+    def damage(folder):
+        content = json.loads((folder / "config.json").read_text())
+        content["config"] |= settings
+        (folder / "config.json").write_text(json.dumps(content))
+
+    return damage
+
+
+def change_records(kind, change):
+    """Change every record of a kind; None drops it."""
+
+    def damage(folder):
+        path = folder / "journal.jsonl"
+        records = [json.loads(line) for line in path.read_text().splitlines()]
+        changed = [change(dict(r)) if r["kind"] == kind else r for r in records]
+        assert changed != records
+        path.write_text("".join(json.dumps(r) + "\n" for r in changed if r is not None))
+
+    return damage
+
+
+def give(kind, **content):
+    return change_records(kind, lambda record: record | content)
+
+
+def give_within(kind, part, **content):
+    return change_records(kind, lambda record: record | {part: record[part] | content})
+
+
+def without(kind, name):
+    return change_records(kind, lambda record: {k: v for k, v in record.items() if k != name})
+
+
+def branch(record):
+    return record | {"kind": "branch"}
+
+
+def flip_a_bit(folder):
+    path = folder / "journal.jsonl"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"metrics") - 1] ^= 1  # its quotation mark
+    path.write_bytes(content)
+
+
+def append(line):
+    def damage(folder):
+        with (folder / "journal.jsonl").open("ab") as file:
+            file.write(line)
+
+    return damage
+
+
+def link(name, target):
+    """Put a link to something of the victim's in the place of a file or folder."""
+
+    def damage(folder):
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+        path.symlink_to(folder.parents[1] / "victim" / target)
+
+    return damage
+
+
+def link_the_folder(folder):
+    folder.rename(folder.parents[1] / "victim" / folder.name)
+    folder.symlink_to(folder.parents[1] / "victim" / folder.name)
+
+
+def link_hard(folder):
+    (folder / "lock").unlink()
+    os.link(folder.parents[1] / "victim" / "secret", folder / "lock")
+
+
+def make_pipe(name):
+    def damage(folder):
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+
+    return damage
+
+
+def make_folder(name):
+    def damage(folder):
+        (folder / name).unlink()
+        (folder / name).mkdir()
+
+    return damage
+
+
+def put_in_evaluation(folder):
+    (folder / "evaluation").mkdir(exist_ok=True)
+    (folder / "evaluation" / "page.html").write_text("<script>")
+
+
+def cut_weights(folder):
+    path = folder / "model" / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def take_another_model(folder):
+    save_model(folder / "model", seeded_model(TINY), {"b": 2, "identity": "of another"})
+
+
+def tag(name):
+    return give_within("outcome", "tags", **{name: "x"})
+
+
+KINDS = {
+    "config missing": (lambda folder: (folder / "config.json").unlink(), "config.json"),
+    "config empty": (rewrite("config.json", ""), "config.json"),
+    "config cut": (rewrite("config.json", '{"config": {"si'), "config.json"),
+    "config nested": (rewrite("config.json", DEEP), "nested too deeply"),
+    "config a list": (rewrite("config.json", "[]"), "config.json"),
+    "config without settings": (rewrite("config.json", "{}"), "config.json"),
+    "config large": (rewrite("config.json", " " * 2**20 + "{}"), "at most 1,048,576 bytes"),
+    "config newer": (change_config(depth=3), "settings must be ones that this version knows"),
+    "config text for a number": (change_config(b="2"), "b must be a setting of its kind"),
+    "config truth for a number": (change_config(steps=True), "steps must be a setting"),
+    "config of another training": (change_config(seed=8), "its folder must be named"),
+    "config a folder": (make_folder("config.json"), "config.json"),
+    "config a link": (link("config.json", "secret"), "got a link"),
+    "journal flipped": (flip_a_bit, "the line at byte"),
+    "journal of other text": (append(b"hello\n"), "the line at byte"),
+    "journal no text": (append(b"\xff\xfe\n"), "the line at byte"),
+    "journal a list": (append(b"[]\n"), "a record must be a JSON object"),
+    "journal a number": (append(b"7\n"), "a record must be a JSON object"),
+    "journal nested": (append(DEEP.encode() + b"\n"), "nested too deeply"),
+    "journal a link": (link("journal.jsonl", "secret"), "got a link"),
+    "journal a pipe": (make_pipe("journal.jsonl"), "got a pipe"),
+    "journal a folder": (make_folder("journal.jsonl"), "must be a file"),
+    "record without kind": (without("start", "kind"), "kind must be one of"),
+    "record of a newer kind": (change_records("start", branch), "kind must be one of"),
+    "record without time": (without("metrics", "time"), "time must be a whole number"),
+    "time before 1970": (give("metrics", time=-5), "time must be a whole number"),
+    "time beyond all": (give("metrics", time=10**30), "time must be a whole number"),
+    "time a text": (give("end", time="now"), "time must be a whole number"),
+    "step missing": (without("metrics", "step"), "step must be a whole number"),
+    "values missing": (without("metrics", "values"), "values must be a JSON object"),
+    "metric of another": (give_within("metrics", "values", evil=1.0), "a metric must be one of"),
+    "metric badly named": (give_within("metrics", "values", **{"train/a b": 1.0}), "a metric must"),
+    "metric a text": (give_within("metrics", "values", **{"train/loss": "1"}), "a finite number"),
+    "metric no number": (give_within("metrics", "values", **{"train/loss": float("nan")}), "NaN"),
+    "metric beyond floats": (give_within("metrics", "values", **{"train/loss": 10**400}), "finite"),
+    "no outcome": (change_records("outcome", lambda _: None), "has no outcome"),
+    "outcome empty": (give("outcome", values={}), "must hold its error"),
+    "outcome too good": (give_within("outcome", "values", **{"held_out/nmse": -1.0}), "negative"),
+    "end of an unknown status": (give("end", status="DONE"), "status must be one of"),
+    "end RUNNING": (give("end", status="RUNNING"), "status must be one of"),
+    "end without reason": (without("end", "reason"), "reason must be a text"),
+    "tag runName": (tag("mlflow.runName"), "a tag must be one of ours"),
+    "tag kind": (tag("looped.kind"), "a tag must be one of ours"),
+    "tag parent": (tag("mlflow.parentRunId"), "a tag must be one of ours"),
+    "tag superseded": (tag("superseded_by"), "a tag must be one of ours"),
+    "evaluation without curves": (give("evaluation", loops={}), "must hold every curve"),
+    "evaluation too short": (give_within("evaluation", "loops", nmse_se=[0.1]), "must be of 4"),
+    "evaluation of all prompts": (give("evaluation", n_prompts=10**12), "n_prompts must be"),
+    "evaluation a link": (link("evaluation", ""), "got a link"),
+    "evaluation with a page": (put_in_evaluation, "must hold tables and figures"),
+    "lock a link": (link("lock", "secret"), "got a link"),
+    "lock a link to nothing": (link("lock", "nothing"), "got a link"),
+    "lock a pipe": (make_pipe("lock"), "got a pipe"),
+    "lock another's file": (link_hard, "the only name of its file"),
+    "origin a link": (link("origin.json", "secret"), "got a link"),
+    "checkpoints a link": (link("checkpoints", ""), "got a link"),
+    "folder a link": (link_the_folder, "got a link"),
+    "weights cut": (cut_weights, "weights.safetensors must hold"),
+    "model of another training": (take_another_model, "must be of this training"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_bad_folder_is_named_and_not_told(store, call, bad, kind):
+    damage, reason = KINDS[kind]
+    damage(bad)
+    shutil.rmtree(run_path(bad.parent, GOOD))
+    code, (line,) = call(import_runs, "--path", str(bad.parent))
+    assert code == 1
+    assert line.startswith(f"import_runs: {bad} is left out: ")
+    assert reason in line
+    assert runs(store) == []
+    assert_untouched(bad.parents[1] / "victim")
+
+
+def test_all_bad_folders_together_stop_no_good_one(store, bad, capsys, monkeypatch):
+    folders = []
+    for number, (damage, _) in enumerate(KINDS.values()):
+        folder = shutil.copytree(bad, bad.with_name(f"{bad.name}.{number}"))
+        damage(folder)
+        folders.append(folder)
+    shutil.rmtree(bad)
+    monkeypatch.setattr("sys.argv", ["import_runs", "--path", str(bad.parent)])
+    assert import_runs.main() == 1
+    output = capsys.readouterr()
+    lines = [line for line in output.err.splitlines() if "is left out" in line]
+    assert sorted(line.split()[1] for line in lines) == sorted(map(str, folders))
+    assert output.out.splitlines()[-1].endswith(f"; {len(KINDS)} left out")
+    (run,) = runs(store)
+    assert (run.info.status, run.data.tags["seed"]) == ("FINISHED", "7")
+    assert_untouched(bad.parents[1] / "victim")
+
+
+def tell(call, root):
+    return call(import_runs, "--path", str(root), "--register", "false")
+
+
+def assert_untouched(victim):
+    assert (victim / "secret").read_text() == "secret"
+    assert not (victim / "nothing").exists()
+
+
+def test_each_bad_folder_has_one_line_and_the_summary_counts_it(store, bad, capsys, monkeypatch):
+    shutil.copytree(bad, bad.with_name(f"{bad.name}.1"))
+    rewrite("config.json", "")(bad)
+    monkeypatch.setattr(
+        "sys.argv", ["import_runs", "--path", str(bad.parent), "--register", "false"]
+    )
+    assert import_runs.main() == 1
+    output = capsys.readouterr()
+    assert len([line for line in output.err.splitlines() if "is left out" in line]) == 2
+    assert "Traceback" not in output.err
+    summary = output.out.splitlines()[-1]
+    assert summary == "1 of 3 runs told; 0 were told before; 2 left out"
+
+
+def test_what_mlflow_refuses_is_the_folders_fault_and_leaves_no_run_running(
+    store, call, bad, monkeypatch
+):
+    """Should a rule of MLflow's come that we do not know."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    log_batch = MlflowClient.log_batch
+
+    def refuse(self, run_id, metrics=(), **rest):
+        if any(metric.step == 15 for metric in metrics) and seed_of(store, run_id) == "42":
+            raise MlflowException.invalid_parameter_value("no 15,\nplease")
+        return log_batch(self, run_id, metrics=metrics, **rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_batch", refuse)
+        code, lines = tell(call, bad.parent)
+    assert code == 1
+    (line,) = [line for line in lines if "left out" in line]
+    assert line.startswith(f"import_runs: {bad} is left out: MLflow must take what it holds")
+    assert "must be reachable" not in line
+    assert sorted(run.info.status for run in runs(store)) == ["FAILED", "FINISHED"]
+    assert tell(call, bad.parent)[0] == 0
+    assert [run.info.status for run in runs(store)] == ["FINISHED"] * 2
+
+
+def test_a_fault_that_nobody_foresaw_stops_no_other(store, call, bad, monkeypatch):
+    from looped.tracking import importer
+
+    conclude = importer.conclude
+
+    def fail(config, *rest):
+        if config.seed == 42:
+            raise KeyError("surprise")
+        return conclude(config, *rest)
+
+    monkeypatch.setattr(importer, "conclude", fail)
+    code, (*_, line) = tell(call, bad.parent)
+    assert (code, line) == (1, f"import_runs: {bad} is left out: KeyError('surprise')")
+    assert sorted(run.info.status for run in runs(store)) == ["FAILED", "FINISHED"]
+
+
+def test_a_folder_cannot_have_another_run_written_to(store, call, bad):
+    """Its list of runs may name any: only those of the same training are believed."""
+    experiment = os.environ["MLFLOW_EXPERIMENT_ID"]
+    other = store.create_run(experiment, tags={"looped.kind": "fit"}).info.run_id
+    store.set_terminated(other, "FINISHED")
+    progress = {"offset": 0, "step": 0, "opened": 0}
+    rewrite("told.json", json.dumps({other: progress}))(bad)
+    code, (*_, line) = tell(call, bad.parent)
+    assert code == 1
+    assert f"{bad / 'told.json'} must name runs of this training, got {other}" in line
+    assert store.get_run(other).data.metrics == {}
+    assert "superseded_by" not in store.get_run(other).data.tags
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", DEEP, '{"a": {"offset": "x"}}', '{"a": 1}'])
+def test_what_was_told_is_found_again_when_its_list_is_lost(store, call, bad, text):
+    assert tell(call, bad.parent)[0] == 0
+    before = {run.info.run_id for run in runs(store)}
+    rewrite("told.json", text)(bad)
+    (bad / "lock").write_text("")
+    code, lines = tell(call, bad.parent)
+    assert (code, lines[-1]) == (0, "0 of 2 runs told; 2 were told before")
+    assert {run.info.run_id for run in runs(store)} == before
+
+
+def test_a_run_that_was_told_in_part_is_found_again_when_its_list_is_lost(store, call, bad):
+    """The server was lost, so its end does not say which run it is: its folder does."""
+    assert tell(call, bad.parent)[0] == 0
+    (run,) = [run for run in runs(store) if run.data.tags["seed"] == "42"]
+    store.update_run(run.info.run_id, "RUNNING")
+    rewrite("told.json", "")(bad)
+    (bad / "lock").write_text("")
+    assert tell(call, bad.parent)[0] == 0
+    assert [run.info.status for run in runs(store)] == ["FINISHED"] * 2
+    steps = [m.step for m in store.get_metric_history(run.info.run_id, "train/loss")]
+    assert steps == [1, 5, 10, 15, 20, 23]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"commit": 3, "is_dirty": 1, "host": "x"}', DEEP])
+def test_a_lost_origin_is_told_as_unknown(store, call, bad, text):
+    rewrite("origin.json", text)(bad)
+    assert tell(call, bad.parent)[0] == 0
+    (run,) = [run for run in runs(store) if run.data.tags["seed"] == "42"]
+    assert run.data.tags["git.commit"] == run.data.tags["looped.host"] == "unknown"
+
+
+def test_a_lost_configuration_that_the_folders_name_confirms_is_recovered(
+    store, call, trained, tmp_path
+):
+    config = resolve.resolve(replace(TINY, batch_size=64, b=3, loop_window=None))
+    options = RunOptions(runs_dir=str(tmp_path), tracking="offline", evaluate=False)
+    run_trainings([config], options, Watcher(), Nest())
+    path = run_path(tmp_path, config)
+    (path / "config.json").write_text('{"config"')
+    assert tell(call, tmp_path)[0] == 0
+    (run,) = runs(store)
+    assert run.data.tags["identity"] == config.identity
+    assert run.data.params["resolved.n_dims"] == "2"
+    assert json.loads((path / "config.json").read_text())["identity"] == config.identity
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"begun": "x"}', DEEP])
+def test_a_damaged_grid_is_named_and_the_trainings_are_told(store, call, bad, text):
+    grid = bad.parent / "grid-abc"
+    grid.mkdir()
+    (grid / "grid.json").write_text(text)
+    code, lines = tell(call, bad.parent)
+    assert code == 1
+    assert len([line for line in lines if str(grid) in line]) == 1
+    assert [run.info.status for run in runs(store)] == ["FINISHED"] * 2
+    assert runs(store, "grid") == []
+
+
+def test_a_grid_that_was_killed_before_its_note_is_told(store, call, bad):
+    folder = GridFolder(bad.parent, "abc")
+    folder.begin("grid of 2 trainings", {"bs": "2"}, {"looped.host": "there"})
+    folder.close()
+    assert tell(call, bad.parent)[0] == 0
+    (grid,) = runs(store, "grid")
+    assert (grid.info.status, grid.data.tags["looped.reason"]) == ("KILLED", "it was killed")
+
+
+def test_a_journal_says_nothing_to_the_terminal_but_text(store, bad, capsys, monkeypatch):
+    give("end", reason="\x1b[2J\nall is well")(bad)
+    monkeypatch.setattr("sys.argv", ["import_runs", "--path", str(bad), "--register", "false"])
+    assert import_runs.main() == 0
+    output = capsys.readouterr().out
+    assert "\x1b" not in output
+    assert output.splitlines()[0] == "tiny-b2-s42: [2J all is well"
+
+
+def runs(store, kind="training"):
+    query = f"tags.`looped.kind` = '{kind}'"
+    return store.search_runs([os.environ["MLFLOW_EXPERIMENT_ID"]], query)
+
+
+def seed_of(store, run_id):
+    return store.get_run(run_id).data.tags.get("seed")
