@@ -11,7 +11,7 @@ INSTALLED := .venv/installed
 INSTALLED_RAY := .venv/installed-ray
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup train grid study ray bench ui test test-all check clean
+.PHONY: help setup store train grid study ray bench ui test test-all check clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -26,10 +26,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m looped.kernels.cpu.library
 	@touch $@
 
-train: setup  ## train one model: make train SIZE=tiny B=5 STEPS=300 SEED=42
+# `mlflow run` and `mlflow ui` make a missing database in place, which a kill leaves half made
+store: setup
+	@$(BIN)/python -m looped.tracking.store
+
+train: store  ## train one model: make train SIZE=tiny B=5 STEPS=300 SEED=42
 	mlflow run . -e train -P size=$(SIZE) -P b=$(B) -P steps=$(STEPS) -P seed=$(SEED) --env-manager local
 
-grid: setup  ## train the study's 36 models, or go on with it
+grid: store  ## train the study's 36 models, or go on with it
 	mlflow run . -e grid --env-manager local
 
 ray: $(INSTALLED_RAY)  ## add what several machines need: Ray, PostgreSQL's client
@@ -40,7 +44,7 @@ $(INSTALLED_RAY): $(INSTALLED)
 
 # 40 models of linear regression in 2 dimensions: real trainings, small enough for two cores
 STUDY := --experiment-name quick-study --env-manager local
-study: setup  ## train a small study, fit its law and report: about 10 minutes on two cores
+study: store  ## train a small study, fit its law and report: about 10 minutes on two cores
 	mlflow run . -e grid -P study=quick $(STUDY)
 	mlflow run . -e fit_scaling $(STUDY)
 	mlflow run . -e report -P out=runs/study-report $(STUDY)
@@ -49,6 +53,7 @@ bench: setup  ## measure speed: steps beside a plain implementation's, records, 
 	python -m entrypoints.benchmark
 
 ui: setup  ## open the MLflow UI on the runs of this folder
+	@$(BIN)/python -m looped.tracking.store sqlite:///mlflow.db
 	mlflow ui --backend-store-uri sqlite:///mlflow.db
 
 test: setup  ## run the tests

@@ -1,0 +1,245 @@
+"""Who may end a run, and as what: runs whose process is gone."""
+
+import os
+import socket
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from looped import TrainConfig
+from looped.records.folder import FolderLock, RunFolder
+from looped.tracking import runs as mlflow_runs
+from looped.tracking import tracker as trackers
+from looped.tracking.launcher import command_run
+from looped.tracking.runs import end_lost_runs, mark_dead_runs
+from looped.tracking.store import Store, open_store
+from looped.training import resolve
+
+CONFIG = resolve.resolve(
+    TrainConfig(size="tiny", b=2, n_dims=2, n_examples=5, batch_size=4, steps=23, device="cpu")
+)
+
+
+@pytest.fixture
+def experiment(store):
+    return os.environ["MLFLOW_EXPERIMENT_ID"]
+
+
+def die(folder, tracker):
+    """Leave a folder and its run as a process does that is killed."""
+    tracker._leaving.set()
+    tracker._thread.join()
+    folder.close()
+
+
+@pytest.fixture
+def dead(store, tmp_path):
+    """The folder and the tracker of a training whose process was killed after one sample."""
+    folder = RunFolder(tmp_path / "runs", CONFIG)
+    tracker = trackers.open_run(CONFIG, folder)
+    folder.journal.append("start", step=0)
+    folder.journal.append("metrics", step=1, values={"train/loss": 1.0})
+    die(folder, tracker)
+    return folder, tracker
+
+
+def status(store, run_id):
+    return store.get_run(run_id).info.status
+
+
+def test_a_run_that_ends_while_a_neighbour_looks_is_not_killed(store, tmp_path, monkeypatch):
+    """The neighbour lists RUNNING runs; the run ends and leaves its folder; the neighbour acts."""
+    folder = RunFolder(tmp_path / "runs", CONFIG)
+    tracker = trackers.open_run(CONFIG, folder)
+    listed = mlflow_runs.list_runs
+
+    def list_then_end(*arguments):
+        runs = list(listed(*arguments))
+        if runs and status(store, tracker.run_id) == "RUNNING":
+            tracker.finish("FINISHED", "trained")
+            folder.close()
+        return iter(runs)
+
+    monkeypatch.setattr(mlflow_runs, "list_runs", list_then_end)
+    assert mark_dead_runs(store, os.environ["MLFLOW_EXPERIMENT_ID"]) == []
+    run = store.get_run(tracker.run_id)
+    assert (run.info.status, run.data.tags["looped.reason"]) == ("FINISHED", "trained")
+
+
+def test_a_run_is_ended_by_the_holder_of_its_folder_alone(store, experiment, dead):
+    folder, tracker = dead
+    with closing(FolderLock(folder.path)):  # a later process works there, and has not said so
+        assert mark_dead_runs(store, experiment) == []
+        end_lost_runs(store, [tracker.run_id])
+        assert status(store, tracker.run_id) == "RUNNING"
+    assert mark_dead_runs(store, experiment) == [tracker.run_id]
+    assert status(store, tracker.run_id) == "KILLED"
+
+
+def test_the_lock_is_held_while_a_run_is_ended(store, experiment, dead, monkeypatch):
+    folder, _ = dead
+    holds = []
+    end = mlflow_runs.end_run
+
+    def is_free(*arguments):
+        with mlflow_runs.hold_if_free(folder.path) as is_held:
+            holds.append(is_held)
+        end(*arguments)
+
+    monkeypatch.setattr(mlflow_runs, "end_run", is_free)
+    mark_dead_runs(store, experiment)
+    assert holds == [False]
+
+
+def test_what_its_journal_says_finished_is_never_killed(store, experiment, dead, caplog):
+    folder, tracker = dead
+    with closing(RunFolder(folder.path.parent, CONFIG)) as again:
+        again.journal.append("end", status="FINISHED", reason="NMSE 0.1")
+    assert mark_dead_runs(store, experiment) == []
+    end_lost_runs(store, [tracker.run_id])
+    assert status(store, tracker.run_id) == "RUNNING"
+    assert f"mlflow run . -e import_runs -P path={folder.path.parent} tells it" in caplog.text
+
+
+def test_the_next_process_of_the_folder_tells_what_finished(store, dead):
+    folder, tracker = dead
+    with closing(RunFolder(folder.path.parent, CONFIG)) as again:
+        again.journal.append("metrics", step=2, values={"train/loss": 0.5})
+        again.journal.append("end", status="FINISHED", reason="NMSE 0.1")
+        later = trackers.open_run(CONFIG, again)
+        later.finish("KILLED", "stopped")
+    run = store.get_run(tracker.run_id)
+    assert (run.info.status, run.data.tags["looped.reason"]) == ("FINISHED", "NMSE 0.1")
+    told = store.get_metric_history(tracker.run_id, "train/loss")
+    assert [sample.step for sample in told] == [1, 2]
+
+
+def test_an_end_that_was_not_told_is_that_of_the_journal(store, experiment, dead):
+    folder, tracker = dead
+    with closing(RunFolder(folder.path.parent, CONFIG)) as again:
+        again.journal.append("end", status="FAILED", reason="it diverged")
+    assert mark_dead_runs(store, experiment) == []
+    run = store.get_run(tracker.run_id)
+    assert (run.info.status, run.data.tags["looped.reason"]) == ("FAILED", "it diverged")
+
+
+def test_the_end_of_a_later_process_is_not_an_earlier_runs(store, experiment, dead):
+    folder, tracker = dead
+    with closing(RunFolder(folder.path.parent, CONFIG)) as offline:
+        offline.journal.append("start", step=0)
+        offline.journal.append("end", status="FINISHED", reason="NMSE 0.1")
+    assert mark_dead_runs(store, experiment) == [tracker.run_id]
+
+
+def test_a_run_whose_folder_is_not_here_is_left_alone(store, experiment, dead):
+    folder, tracker = dead
+    folder.path.rename(folder.path.with_name("elsewhere"))
+    assert mark_dead_runs(store, experiment) == []
+    assert status(store, tracker.run_id) == "RUNNING"
+
+
+def test_a_run_whose_journal_cannot_be_read_is_left_alone_and_named(
+    store, experiment, dead, caplog
+):
+    folder, tracker = dead
+    folder.journal_path.write_bytes(b"\xff\xfe no journal\n")
+    assert mark_dead_runs(store, experiment) == []
+    assert status(store, tracker.run_id) == "RUNNING"
+    assert str(folder.path) in caplog.text
+
+
+def test_a_lost_told_json_does_not_make_a_finished_run_killed(store, experiment, dead):
+    folder, tracker = dead
+    with closing(RunFolder(folder.path.parent, CONFIG)) as again:
+        again.journal.append("end", status="FINISHED", reason="NMSE 0.1")
+    (folder.path / "told.json").write_bytes(b"")
+    assert mark_dead_runs(store, experiment) == []
+    assert status(store, tracker.run_id) == "RUNNING"
+
+
+def test_a_run_that_cannot_begin_is_not_left_running(store, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "told.json")
+
+    monkeypatch.setattr(trackers, "remember", full)
+    with (
+        closing(RunFolder(tmp_path / "runs", replace(CONFIG, seed=3))) as folder,
+        pytest.raises(trackers.TrackingError, match="No space left on device: 'told.json'"),
+    ):
+        trackers.open_run(CONFIG, folder)
+    (run,) = store.search_runs([os.environ["MLFLOW_EXPERIMENT_ID"]])
+    assert run.info.status == "FAILED"
+
+
+def in_process_that_dies(script):
+    """Run a script that says the id of a run it works in, and is killed."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    run_id = process.stdout.readline().strip()
+    return process, run_id
+
+
+COMMAND = """
+import time
+from looped.tracking.launcher import command_run
+from looped.tracking.store import open_store
+with command_run(open_store(), "fit_scaling") as run_id:
+    print(run_id, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_the_next_command_ends_a_fit_that_was_killed(store, tmp_path):
+    process, run_id = in_process_that_dies(COMMAND)
+    tags = store.get_run(run_id).data.tags
+    assert tags["looped.host"] == socket.gethostname()
+    open_store()
+    assert status(store, run_id) == "RUNNING"  # it lives
+    process.kill()
+    process.communicate()
+    open_store()
+    run = store.get_run(run_id)
+    assert (run.info.status, run.data.tags["looped.reason"]) == ("KILLED", "its process died")
+    assert not Path(tags["looped.folder"]).exists()
+
+
+LAUNCHED = """
+import os, time
+from looped.tracking.store import open_store
+open_store()
+print(os.environ["MLFLOW_RUN_ID"], flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_run_that_mlflow_made_is_its_commands_from_the_start(store, experiment, monkeypatch):
+    run_id = store.create_run(experiment).info.run_id
+    with monkeypatch.context() as launched:
+        launched.setenv("MLFLOW_RUN_ID", run_id)
+        process, _ = in_process_that_dies(LAUNCHED)
+    assert mark_dead_runs(store, experiment) == []
+    process.kill()
+    process.communicate()
+    assert mark_dead_runs(store, experiment) == [run_id]
+
+
+@pytest.mark.parametrize(
+    ("error", "complaint", "reason"),
+    [
+        (ValueError("too few runs"), ValueError, "too few runs"),
+        (OSError(28, "No space left on device", "/x"), trackers.TrackingError, "No space left"),
+    ],
+)
+def test_a_command_that_fails_leaves_a_failed_run(store, experiment, error, complaint, reason):
+    with pytest.raises(complaint, match=reason), command_run(Store(store, experiment), "fit"):
+        raise error
+    (run,) = store.search_runs([experiment])
+    assert run.info.status == "FAILED"
+    assert reason in run.data.tags["looped.reason"]
+    assert not Path(run.data.tags["looped.folder"]).exists()
