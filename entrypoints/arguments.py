@@ -9,6 +9,7 @@ from dataclasses import Field, fields
 from typing import (
     Any,
     NoReturn,
+    TextIO,
     TypeVar,
     Union,
     get_args,
@@ -29,7 +30,7 @@ Third = TypeVar("Third")
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line."""
-        self.exit(2, f"{self.prog}: {message}\n")
+        self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
 
 
 def build_parser(prog: str, description: str, *groups: type) -> argparse.ArgumentParser:
@@ -113,6 +114,12 @@ def complain(prog: str, error: Exception | str) -> int:
     """Say in one line what is wrong; return the exit code for it."""
     print(f"{prog}: {' '.join(str(error).split())}", file=sys.stderr)
     return 1
+
+
+def remark(line: str, file: TextIO | None = None) -> None:
+    """Say a line at once, if there is one; on standard output unless told otherwise."""
+    if line:
+        print(line, file=file or sys.stdout, flush=True)
 
 
 def words(name: str, text: str | None) -> list[str] | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoints import arguments
+from looped.grid.options import require_path
 from looped.names import Tag
 from looped.rules import check_choices, require_whole, setting
 
@@ -39,6 +40,7 @@ class FitOptions:
     resamples: int = setting(1000, "of the bootstrap")
     seed: int = setting(0, "of the bootstrap")
     register: bool = setting(True, "register the law")
+    runs_dir: str = setting("runs", "folder whose journals MLflow should hold as runs")
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -46,6 +48,7 @@ class FitOptions:
         require_whole("seed", self.seed, 0)
         arguments.words("sizes", self.sizes)
         arguments.loop_counts("bs", self.bs)
+        require_path("runs_dir", self.runs_dir)
 
 
 def main() -> int:
@@ -55,7 +58,7 @@ def main() -> int:
     # MLflow and pandas take seconds to load: only once the arguments are known to be good
     from analysis.answers.answers import answer
     from analysis.answers.text import describe
-    from analysis.runs import load
+    from analysis.runs import load, untold
     from analysis.scaling.fit import fit_scaling
     from looped.records.journal import TrackingError
     from looped.tracking.launcher import fail_launched
@@ -65,9 +68,12 @@ def main() -> int:
         store = open_store()
     except TrackingError as error:
         return arguments.complain("fit_scaling", error)
+    code, shortfall = 0, ""
     try:
         with reachable():
             runs = load.read_runs(*store)
+            shortfall = untold.shortfall(store, runs, options.runs_dir)
+            arguments.remark(shortfall)
             selection = _select(store, runs, options)
             fit = fit_scaling(
                 selection.table.assign(expressivity=selection.table[_column(options)]),
@@ -83,8 +89,9 @@ def main() -> int:
                 print(line)
     except (ValueError, TrackingError) as error:
         fail_launched(store.client, str(error))
-        return arguments.complain("fit_scaling", error)
-    return 0
+        code = arguments.complain("fit_scaling", error)
+    arguments.remark(shortfall, sys.stderr if code else sys.stdout)
+    return code
 
 
 def _column(options: FitOptions) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoints import arguments
+from looped.grid.options import require_path
 from looped.names import Metric
 from looped.rules import require_whole, setting
 
@@ -33,11 +34,15 @@ class ReportOptions:
     bs: str | None = setting(None, "those to show, as 1,5,10; auto: all")
     resamples: int = setting(1000, "of the laws' bootstrap")
     out: str | None = setting(None, "folder to write the files to as well; auto: none")
+    runs_dir: str = setting("runs", "folder whose journals MLflow should hold as runs")
 
     def __post_init__(self) -> None:
         require_whole("resamples", self.resamples, 100)
         arguments.words("sizes", self.sizes)
         arguments.loop_counts("bs", self.bs)
+        require_path("runs_dir", self.runs_dir)
+        if self.out is not None:
+            require_path("out", self.out)
 
 
 def main() -> int:
@@ -47,7 +52,7 @@ def main() -> int:
     # MLflow, pandas and matplotlib take seconds to load: only once the arguments are good
     from analysis.report import content
     from analysis.report.subject import choose
-    from analysis.runs import load
+    from analysis.runs import load, untold
     from looped.records.journal import TrackingError
     from looped.tracking.launcher import fail_launched
     from looped.tracking.store import open_store, reachable
@@ -57,9 +62,12 @@ def main() -> int:
         store = open_store()
     except TrackingError as error:
         return arguments.complain("report", error)
+    code, shortfall = 0, ""
     try:
         with reachable():
             runs = load.read_runs(*store, with_training=True)
+            shortfall = untold.shortfall(store, runs, options.runs_dir)
+            arguments.remark(shortfall)
             subjects = choose(
                 runs,
                 load.baseline_nmse(*store, runs),
@@ -77,8 +85,9 @@ def main() -> int:
                 print(line)
     except (ValueError, OSError, TrackingError) as error:
         fail_launched(store.client, str(error))
-        return arguments.complain("report", error)
-    return 0
+        code = arguments.complain("report", error)
+    arguments.remark(shortfall, sys.stderr if code else sys.stdout)
+    return code
 
 
 def _log(store: "Store", report: "Report", options: ReportOptions) -> list[str]:

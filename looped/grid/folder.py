@@ -28,6 +28,9 @@ MOST_THREADS = 1024
 STATUSES = ("FINISHED", "FAILED", "KILLED")
 """How a grid may end, in MLflow's words."""
 
+_KEYS = {"begun_at": "begun", "ended_at": "ended"}
+"""Facts whose key in ``grid.json`` is another."""
+
 logger = logging.getLogger("looped")
 
 
@@ -43,8 +46,8 @@ class GridFacts:
         name: readable.
         lists: what was asked for, by name.
         origin: tags of the process.
-        begun: when the process began, in milliseconds since 1970.
-        ended: when it ended; None while it runs, or where it was killed.
+        begun_at: when the process began, in milliseconds since 1970.
+        ended_at: when it ended; None while it runs, or where it was killed.
         status: one of ``STATUSES``.
         reason: why it ended, in a line.
         threads: of each training; None in grids kept from before.
@@ -53,18 +56,20 @@ class GridFacts:
     name: str
     lists: Mapping[str, str]
     origin: Mapping[str, str]
-    begun: int
-    ended: int | None = None
+    begun_at: int
+    ended_at: int | None = None
     status: str = "KILLED"
     reason: str = "it was killed"
     threads: int | None = None
 
     def __post_init__(self) -> None:
         texts = (self.name, self.reason, *_words(self.lists), *_words(self.origin))
-        whole = [number for number in (self.ended, self.threads) if number is not None]
+        whole = [number for number in (self.ended_at, self.threads) if number is not None]
         if not all(isinstance(text, str) for text in texts):
             raise ValueError("its name, reason, lists and origin must be text")
-        if not all(_is_whole(number) and 0 <= number < LATEST for number in (self.begun, *whole)):
+        if not all(
+            _is_whole(number) and 0 <= number < LATEST for number in (self.begun_at, *whole)
+        ):
             raise ValueError("its times and threads must be whole numbers of at least 0")
         if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
             raise ValueError(f"its threads must lie in [1, {MOST_THREADS:,}]")
@@ -109,14 +114,14 @@ class GridFolder:
             threads: of each training.
         """
         now = round(time.time() * 1000)
-        self._write(GridFacts(name=name, lists=lists, origin=origin, begun=now, threads=threads))
+        self._write(GridFacts(name=name, lists=lists, origin=origin, begun_at=now, threads=threads))
 
     def end(self, status: str, reason: str) -> None:
         """Say how it ended, in MLflow's words."""
         facts = self.facts
         if facts is not None:
             now = round(time.time() * 1000)
-            ending = {"ended": now, "status": status, "reason": reason}
+            ending = {"ended_at": now, "status": status, "reason": reason}
             self._write(GridFacts(**{**vars(facts), **ending}))
 
     def show(self, note: str, table: str) -> None:
@@ -173,7 +178,7 @@ class GridFolder:
         """Keep that this beginning of the grid is told as an MLflow run; sign the lock with it."""
         facts = self.facts
         if facts is not None:
-            beginnings = self.told | {run_id: facts.begun}
+            beginnings = self.told | {run_id: facts.begun_at}
             write_atomically(self.path / "told.json", json.dumps(beginnings).encode())
         self._lock.sign(run_id)
 
@@ -185,7 +190,8 @@ class GridFolder:
         return _read(self.path / name)
 
     def _write(self, facts: GridFacts) -> None:
-        write_atomically(self.path / "grid.json", json.dumps(vars(facts), indent=2).encode())
+        content = {_KEYS.get(name, name): value for name, value in vars(facts).items()}
+        write_atomically(self.path / "grid.json", json.dumps(content, indent=2).encode())
 
 
 def read_facts(folder: Path) -> GridFacts | None:
@@ -198,10 +204,10 @@ def read_facts(folder: Path) -> GridFacts | None:
     blob = _read(path)
     if blob is None:
         return None
-    names = [field.name for field in fields(GridFacts)]
+    keys = {field.name: _KEYS.get(field.name, field.name) for field in fields(GridFacts)}
     try:
         content = json.loads(blob)
-        return GridFacts(**{name: content[name] for name in names if name in content})
+        return GridFacts(**{name: content[key] for name, key in keys.items() if key in content})
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged(path, error) from None
 

@@ -115,8 +115,8 @@ class _Block:
             if n_runs == 0:
                 return not _behind(store, query, 0, 1)
             holds_as_many = len(_behind(store, query, n_runs - 1, 2)) == 1
-            those = f"{query} and attributes.run_id IN ({ids})"
-            return holds_as_many and len(_behind(store, those, n_runs - 1, 1)) == 1
+            query_of_ids = f"{query} and attributes.run_id IN ({ids})"
+            return holds_as_many and len(_behind(store, query_of_ids, n_runs - 1, 1)) == 1
         except MlflowException as error:
             if error.error_code != "INVALID_PARAMETER_VALUE":
                 raise

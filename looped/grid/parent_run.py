@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from mlflow.entities import Param as RunParam
-from mlflow.entities import RunTag
+from mlflow.entities import Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -64,7 +64,7 @@ def open_parent(store: Store, folder: GridFolder, may_take_launched: bool = True
     with reachable():
         launched_run_id = launched_run() if may_take_launched else None
         run_id = launched_run_id or str(
-            client.create_run(experiment_id, facts.begun, about, name).info.run_id
+            client.create_run(experiment_id, facts.begun_at, about, name).info.run_id
         )
         try:
             folder.remember(run_id)
@@ -79,9 +79,9 @@ def open_parent(store: Store, folder: GridFolder, may_take_launched: bool = True
                 end_run(client, run_id, "FAILED", " ".join(str(error).split()) or repr(error))
             raise
         mark_dead_runs(client, experiment_id)
-        earlier_ids = folder.told.keys() - {run_id}
-        end_lost_runs(client, earlier_ids, folder.path)
-        end_lost_runs(client, _unsigned_runs(store, folder, run_id), folder.path)
+        earlier_ids = {run.info.run_id for run in _told_runs(client, folder)}
+        lost_ids = {*earlier_ids, *_unsigned_runs(store, folder, run_id)} - {run_id}
+        end_lost_runs(client, lost_ids, folder.path)
     return run_id
 
 
@@ -98,7 +98,7 @@ def settle_parent(store: Store, folder: GridFolder) -> None:
     run = find_run(store.client, run_id)
     if run is not None and run.info.status != facts.status:
         show_parent(store.client, run_id, folder.note, folder.table)
-        end_run(store.client, run_id, facts.status, facts.reason[:LONGEST_TAG], facts.ended)
+        end_run(store.client, run_id, facts.status, facts.reason[:LONGEST_TAG], facts.ended_at)
 
 
 def known_parent(store: Store, folder: GridFolder) -> str | None:
@@ -109,14 +109,24 @@ def known_parent(store: Store, folder: GridFolder) -> str | None:
         MlflowException: MLflow cannot be reached.
     """
     client, experiment_id = store
-    beginning = _facts(folder).begun
-    run_ids = [
-        run_id for run_id, its_beginning in folder.told.items() if its_beginning == beginning
-    ]
+    beginning = _facts(folder).begun_at
+    beginnings = folder.told
+    runs = [run for run in _told_runs(client, folder) if beginnings[run.info.run_id] == beginning]
     query = f"tags.{Tag.GRID} = '{folder.identity}' and attributes.start_time = {beginning}"
-    copies = client.search_runs([experiment_id], f"{query} and {of_kind(Kind.GRID)}")
-    run_ids += [run.info.run_id for run in copies]
-    return next((run_id for run_id in run_ids if find_run(client, run_id)), None)
+    runs += client.search_runs([experiment_id], f"{query} and {of_kind(Kind.GRID)}")
+    return runs[0].info.run_id if runs else None
+
+
+def _told_runs(client: MlflowClient, folder: GridFolder) -> list[Run]:
+    """Find the runs that the folder says it was told as, if they are of this grid indeed."""
+    runs = [find_run(client, run_id) for run_id in folder.told]
+    expected = (Kind.GRID, folder.identity)
+    return [
+        run
+        for run in runs
+        if run is not None
+        and (run.data.tags.get(Tag.KIND), run.data.tags.get(Tag.GRID)) == expected
+    ]
 
 
 def show_parent(client: MlflowClient, run_id: str, note: str, table: str) -> None:
@@ -177,7 +187,9 @@ def end_parents(
             with closing(GridFolder(root, identity)) as folder, reachable():
                 facts = _facts(folder)
                 show_parent(store.client, run_id, folder.note, folder.table)
-                end_run(store.client, run_id, facts.status, facts.reason[:LONGEST_TAG], facts.ended)
+                end_run(
+                    store.client, run_id, facts.status, facts.reason[:LONGEST_TAG], facts.ended_at
+                )
         except FolderInUseError:
             continue
         except (DamagedGridError, OSError, TrackingError) as error:

@@ -1,7 +1,6 @@
 """Works through a grid: plans, trains what is left, and keeps its logbook."""
 
 import logging
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -65,6 +64,7 @@ class GridRunner:
         self.identity = grid_identity(self.configs)
         self.origin = Origin.here(self.identity)
         self.store = _open_store(options.engine) if run_options.tracking == "online" else None
+        self._import_command = _import_command(self.store, self.root)
         self.standings = self._standings()
         skipped = (DONE_BEFORE,) if options.retry_failed else (DONE_BEFORE, FAILED_BEFORE)
         to_train = [
@@ -214,7 +214,7 @@ class GridRunner:
         is_stopped = stop_request() and not ledger.is_done
         if is_stopped:
             print("the same command goes on", file=sys.stderr)
-        command = f"mlflow run . -e import_runs -P path={shlex.quote(str(self.root))}"
+        command = self._import_command
         n_untold = counts.get(UNTOLD, 0)
         if balance.problem:
             print(f"MLflow may not hold all of it ({balance.problem}): {command} tells it "
@@ -240,6 +240,17 @@ def _engine(options: GridOptions) -> Engine:
     except ImportError as error:
         raise ValueError(f"engine=ray needs Ray (make ray), got {error}") from None
     return RayEngine(options)
+
+
+def _import_command(store: "Store | None", root: Path) -> str:
+    """Write how to tell of the trainings later; asked for while MLflow is there."""
+    if store is None:
+        return ""
+    from looped.tracking.remedy import import_command
+    from looped.tracking.store import reachable
+
+    with reachable():
+        return import_command(store, root)
 
 
 def _open_store(engine: str) -> "Store":
