@@ -37,6 +37,11 @@ class RunOptions:
         if self.n_prompts is not None:
             require_whole("n_prompts", self.n_prompts, 2)
 
+    @property
+    def loops_to_evaluate(self) -> int:
+        """Loops to evaluate to, where that is more than b; 0 for no evaluation beyond it."""
+        return self.b_max if self.evaluate else 0
+
 
 @dataclass(frozen=True)
 class GridOptions:
