@@ -110,9 +110,9 @@ def test_it_takes_the_lock_under_which_trainings_score_the_baselines(
 ):
     monkeypatch.setattr(metrics, "BASELINES_SECONDS", 0.0)
     with closing(metrics.baselines_lock(tmp_path / "runs")):
-        code, (line,) = run(evaluate_extrapolation, "--run_id", trained_id, *FEW)
+        code, lines = run(evaluate_extrapolation, "--run_id", trained_id, *FEW)
     assert code == 1
-    assert "one process at a time may work in a folder" in line
+    assert "one process at a time may work in a folder" in lines[-1]
     experiment = store.get_run(trained_id).info.experiment_id
     assert not store.search_runs([experiment], "tags.`looped.kind` = 'baseline'")
 

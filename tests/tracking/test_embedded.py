@@ -102,12 +102,12 @@ def test_a_half_made_database_without_runs_is_put_aside_with_a_line(
 def test_a_database_that_mlflow_makes_right_now_is_waited_for(database, empty_database):
     half_make(database, empty_database)
     script = f"""
-import shutil, sys, time
-file = open({str(database)!r}, "r+b")
+import sqlite3, time
+connection = sqlite3.connect({str(database)!r})
+connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 print("open", flush=True)
 time.sleep(2)
-with open({str(empty_database)!r}, "rb") as whole:
-    shutil.copyfileobj(whole, file)
+sqlite3.connect({str(empty_database)!r}).backup(connection)
 """
     maker = start(script)
     assert maker.stdout.readline() == "open\n"
