@@ -186,10 +186,11 @@ def end_parents(
         try:
             with closing(GridFolder(root, identity)) as folder, reachable():
                 facts = _facts(folder)
-                show_parent(store.client, run_id, folder.note, folder.table)
-                end_run(
-                    store.client, run_id, facts.status, facts.reason[:LONGEST_TAG], facts.ended_at
-                )
+                try:
+                    show_parent(store.client, run_id, folder.note, folder.table)
+                finally:  # whatever its note lacks, it ended
+                    reason = facts.reason[:LONGEST_TAG]
+                    end_run(store.client, run_id, facts.status, reason, facts.ended_at)
         except FolderInUseError:
             continue
         except (DamagedGridError, OSError, TrackingError) as error:

@@ -142,8 +142,8 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(grids, monkeypatch, ca
          "loop_window must lie in [1, b=1], got 3"),
         ({"seeds": "42,7,42.0"}, "grid: trainings must differ in what decides their outcome, "
          "got tiny-b1-s42 twice"),
-        ({"replicas": "some"}, "grid: replicas must be auto, off or a whole number of at least 1, "
-         "got some"),
+        ({"replicas": "some"}, "grid: replicas must be auto, off or a whole number from 1 to "
+         "1,000,000, got some"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line_before_anything_starts(grids, monkeypatch, capsys, changes, says):
