@@ -118,7 +118,7 @@ FAULTS = [
         "analysis/claims/by_seed.py",
         "/ math.sqrt(len(part))",
         "/ len(part)",
-        "tests/claims",
+        "tests/claims/test_claims.py::test_an_interval_is_students",
     ),
     Fault(
         "the lock of a folder is not taken",
@@ -146,14 +146,14 @@ FAULTS = [
         "looped/records/files.py",
         "        os.fsync(file.fileno())\n",
         "",
-        "tests/records",
+        "tests/records/test_durability.py",
     ),
     Fault(
         "the fsync of the folder is removed",
         "looped/records/files.py",
         "        os.fsync(folder)\n",
         "        pass\n",
-        "tests/records",
+        "tests/records/test_durability.py",
     ),
     Fault(
         "the lock of the baselines is private to a run",
@@ -202,7 +202,7 @@ FAULTS = [
         "analysis/claims/cells.py",
         "lengths[len(lengths) // 2]",
         "lengths[-1]",
-        "tests/claims",
+        "tests/claims/test_cells.py",
     ),
 ]
 
