@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import math
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import Field, fields
@@ -18,9 +19,12 @@ from typing import (
     overload,
 )
 
-from looped.rules import require
+from looped.rules import one_line, require
 
 AUTO = "auto"
+
+LONGEST_NAME, LONGEST_PATH = 255, 3000
+"""Bytes of a file's name, and of a path: Linux takes 4,095, of which a run's files need some."""
 
 First = TypeVar("First")
 Second = TypeVar("Second")
@@ -30,7 +34,7 @@ Third = TypeVar("Third")
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line."""
-        self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
+        self.exit(2, f"{self.prog}: {_sentence(message)}\n")
 
 
 def build_parser(prog: str, description: str, *groups: type) -> argparse.ArgumentParser:
@@ -112,7 +116,7 @@ def parse(
 
 def complain(prog: str, error: Exception | str) -> int:
     """Say in one line what is wrong; return the exit code for it."""
-    print(f"{prog}: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"{prog}: {_sentence(error)}", file=sys.stderr)
     return 1
 
 
@@ -120,6 +124,11 @@ def remark(line: str, file: TextIO | None = None) -> None:
     """Say a line at once, if there is one; on standard output unless told otherwise."""
     if line:
         print(line, file=file or sys.stdout, flush=True)
+
+
+def _sentence(error: object) -> str:
+    """Write a message, however it is laid out, as one line."""
+    return one_line(" ".join(str(error).split()))
 
 
 def words(name: str, text: str | None) -> list[str] | None:
@@ -177,7 +186,7 @@ def _reader(hint: Any) -> Callable[[str], Any]:
         int: _whole_number,
         float: _number,
         bool: _truth,
-        str: str,
+        str: _text,
     }
     return readers[hint]
 
@@ -214,6 +223,20 @@ def _whole_number(text: str) -> int:
     if not value.is_integer():
         raise argparse.ArgumentTypeError(f"must be a whole number, got {text}")
     return int(value)
+
+
+def _text(text: str) -> str:
+    """Read a line of text; what may be a path, as it is no list, no longer than those may be."""
+    has_controls = any(ord(character) < 32 or ord(character) == 127 for character in text)
+    if has_controls or len(text.splitlines()) > 1:
+        raise argparse.ArgumentTypeError(f"must be one line of plain text, got {text}")
+    if "," not in text:
+        if any(len(os.fsencode(name)) > LONGEST_NAME for name in text.split("/")):
+            rule = f"must be at most {LONGEST_NAME} bytes long between two slashes"
+            raise argparse.ArgumentTypeError(f"{rule}, got {text}")
+        if len(os.fsencode(text)) > LONGEST_PATH:
+            raise argparse.ArgumentTypeError(f"must be at most {LONGEST_PATH} bytes, got {text}")
+    return text
 
 
 def _truth(text: str) -> bool:

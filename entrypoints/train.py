@@ -17,6 +17,7 @@ def main() -> int:
     # torch and MLflow take seconds to load: only once the arguments are known to be good
     from entrypoints.progress import Progress
     from looped.grid.run_trainings import run_trainings
+    from looped.training.memory_needs import require_room_to_evaluate
     from looped.training.resolve import resolve
 
     class Terminal(Progress):
@@ -27,6 +28,7 @@ def main() -> int:
 
     try:
         config = resolve(config)
+        require_room_to_evaluate(config, options.loops_to_evaluate, options.n_prompts)
     except ValueError as error:
         return arguments.complain("train", error)
     terminal = Terminal()

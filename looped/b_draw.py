@@ -19,6 +19,9 @@ SIGMA = 0.5
 MOST = 4
 """A Poisson-lognormal draw is at most so many times b."""
 
+LARGEST = 10_000
+"""The largest b around which loop counts are drawn: their table has up to four rows for each."""
+
 _NODES = [k / 8 - 6 for k in range(97)]
 """Standard deviations at which the integral over a normal density is summed: -6 to 6."""
 

@@ -149,7 +149,6 @@ class TrainConfig:
             require_whole(name, getattr(self, name), 1)
         for name in ("seed", "steps", "warmup"):
             require_whole(name, getattr(self, name), 0)
-        require(self.seed < 2**31, "seed must be below 2**31", self.seed)
         for name in ("beta1", "beta2"):
             value = getattr(self, name)
             require(0 <= value < 1, f"{name} must lie in [0, 1)", value)
@@ -157,6 +156,8 @@ class TrainConfig:
         require_positive("learning_rate", self.rate)
         seconds = self.checkpoint_seconds
         require(seconds >= 0, "checkpoint_seconds must be at least 0", seconds)
+        if self.b_draw != "fixed":  # every loop count that a step can have is given its probability
+            require(self.b <= b_draw.LARGEST, f"a drawn b must be at most {b_draw.LARGEST}", self.b)
         if self.loop_window is not None:
             require_whole("loop_window", self.loop_window, 1)
         if self.loop_window is not None and self.b_draw == "fixed":

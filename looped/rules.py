@@ -7,11 +7,34 @@ from collections.abc import Mapping
 from dataclasses import field, fields
 from typing import Any
 
+BELOW = 2**31
+"""Whole numbers are less than this: they fit where programs in C count, and so do their products
+with the sizes of a model where Python counts."""
+
+LONGEST_WORD = 120
+"""Characters of a word that a message still holds whole."""
+
 
 def require(holds: bool, rule: str, came: object) -> None:
     """Raise ValueError unless the rule holds: state it, then what came."""
     if not holds:
-        raise ValueError(f"{rule}, got {came}")
+        raise ValueError(f"{rule}, got {one_line(came)}")
+
+
+def one_line(text: object) -> str:
+    """Write something as one line: line breaks and the like as escapes, long words cut short."""
+    try:
+        characters = str(text)
+    except ValueError:  # Python refuses to write whole numbers of thousands of digits
+        return "a number of thousands of digits"
+    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in characters)
+    return " ".join(_short(word) for word in plain.split(" "))
+
+
+def _short(word: str) -> str:
+    if len(word) <= LONGEST_WORD:
+        return word
+    return f"{word[: LONGEST_WORD // 2]}... ({len(word):,} characters)"
 
 
 def require_one_of(name: str, came: str, allowed: tuple[str, ...]) -> None:
@@ -27,6 +50,7 @@ def require_whole(name: str, came: object, least: int) -> None:
         f"{name} must be a whole number of at least {least}",
         came,
     )
+    require(came < BELOW, f"{name} must be below 2**31", came)  # type: ignore[operator]
 
 
 def require_positive(name: str, came: object) -> None:

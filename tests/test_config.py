@@ -8,6 +8,7 @@ from strategies import loops_and_windows, model_configs, sizes
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from looped import rules
 from looped.b_draw import DISTRIBUTIONS
 from looped.config import TaskConfig, TrainConfig
 from looped.model import LoopedTransformer
@@ -296,3 +297,23 @@ def test_a_step_of_a_drawn_b_costs_the_mean_over_its_draws(b, window, batch_size
     ]
     assert config.step_flops == pytest.approx(sum(each) / len(each), abs=batch_size)
     assert isinstance(config.step_flops, int)
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "poisson_lognormal"])
+def test_a_drawn_b_has_a_bound_of_its_own(distribution):
+    with pytest.raises(ValueError, match="a drawn b must be at most 10000, got 10001"):
+        TrainConfig(b=10_001, b_draw=distribution)
+    assert TrainConfig(b=10_001).b == 10_001
+
+
+@pytest.mark.parametrize(
+    ("came", "line"),
+    [
+        (5, "5"),
+        ("a\nb", "a\\nb"),
+        ("x" * 121, "x" * 60 + "... (121 characters)"),
+        (pytest.param(10**5000, "a number of thousands of digits", id="huge")),
+    ],
+)
+def test_what_came_is_said_in_one_short_line(came, line):
+    assert rules.one_line(came) == line

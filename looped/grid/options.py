@@ -48,6 +48,11 @@ class RunOptions:
             _require_in("n_prompts", self.n_prompts, 2, MOST_PROMPTS)
         require_path("runs_dir", self.runs_dir)
 
+    @property
+    def loops_to_evaluate(self) -> int:
+        """Loops to evaluate to, where that is more than b; 0 for no evaluation beyond it."""
+        return self.b_max if self.evaluate else 0
+
 
 @dataclass(frozen=True)
 class GridOptions:

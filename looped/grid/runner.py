@@ -25,6 +25,7 @@ from looped.records.folder import run_path
 from looped.records.origin import Origin
 from looped.rules import require
 from looped.training.groups import replica_groups
+from looped.training.memory_needs import require_room_to_evaluate
 
 if TYPE_CHECKING:
     from looped.tracking.store import Store
@@ -60,6 +61,8 @@ class GridRunner:
         self.root = Path(run_options.runs_dir).absolute()
         self.engine = _engine(options)
         self.configs = self.engine.resolve(configs)
+        for config in self.configs:
+            require_room_to_evaluate(config, run_options.loops_to_evaluate, run_options.n_prompts)
         refuse_doubles(self.configs)
         self.identity = grid_identity(self.configs)
         self.origin = Origin.here(self.identity)

@@ -8,6 +8,7 @@ import torch
 from looped.config import TrainConfig
 from looped.kernels.cpu import library
 from looped.kernels.shape import PaddedShape
+from looped.training.memory_needs import require_room
 
 
 def resolve(config: TrainConfig, work: int = 0) -> TrainConfig:
@@ -18,8 +19,15 @@ def resolve(config: TrainConfig, work: int = 0) -> TrainConfig:
         work: FLOPs of all trainings that it is one of, which compile kernels once.
 
     Raises:
-        ValueError: a GPU is asked for where there is none, or kernels where none serve.
+        ValueError: a GPU is asked for where there is none, or kernels where none serve, or the
+            training cannot fit into this machine's memory.
     """
+    config = _resolve(config, work)
+    require_room(config)
+    return config
+
+
+def _resolve(config: TrainConfig, work: int) -> TrainConfig:
     has_cuda = torch.cuda.is_available()
     if config.device == "cuda" and not has_cuda:
         raise ValueError("device must be one that this machine has, got cuda without a GPU")

@@ -68,6 +68,20 @@ TRAIN_REFUSALS = [
     ("learning_rate", "fast", "argument --learning_rate: must be a finite number, got fast"),
     ("learning_rate", "nan", "argument --learning_rate: must be a finite number, got nan"),
     ("resume", "maybe", "resume must be one of auto, same_code, never, got maybe"),
+    *(
+        (name, word, f"{name} must be below 2**31, got 1000")
+        for name in ("b", "n_dims", "n_examples", "batch_size", "steps", "warmup", "log_every")
+        for word in ("1e308", "1" + 30 * "0")
+    ),
+    ("b", str(2**31), "b must be below 2**31, got 2147483648"),
+    ("b_max", "1e30", "b_max must be below 2**31, got "),
+    ("n_prompts", "1e30", "n_prompts must be below 2**31, got "),
+    ("b", 5000 * "9", "must be a whole number, got 9999"),
+    ("b", "5\n6", "argument --b: must be a whole number, got 5 6"),
+    ("size", "ti\nny", "argument --size: must be one line of plain text, got ti ny"),
+    ("runs_dir", "a\0b", "must be one line of plain text, got a"),
+    ("runs_dir", 5000 * "a", "must be at most 255 bytes long between two slashes, got aaa"),
+    ("runs_dir", 50 * ("/" + 99 * "a"), "must be at most 3000 bytes, got /aaa"),
     ("stpes", "5", "got --stpes (did you mean steps?)"),
     ("K", "5", "parameters must be among size, b, seed, "),
 ]
@@ -81,6 +95,7 @@ def test_bad_input_is_refused_in_one_line(capsys, name, value, says):
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("train: ")
     assert says in line
+    assert len(line) < 700
 
 
 def test_sparsity_above_n_dims_is_refused_where_it_matters(capsys):
@@ -89,6 +104,22 @@ def test_sparsity_above_n_dims_is_refused_where_it_matters(capsys):
     with pytest.raises(SystemExit):
         arguments.parse("train", "", TrainConfig, argv=[*argv, "--task", "sparse_linear"])
     assert "sparsity must be at most n_dims=2, got 3" in capsys.readouterr().err
+
+
+def test_lists_may_be_longer_than_names():
+    listed = ",".join(map(str, range(1, 2000)))
+    assert parse("--word", listed).word == listed
+
+
+def test_whole_numbers_reach_to_their_bound():
+    assert TrainConfig(steps=2**31 - 1).steps == 2**31 - 1
+
+
+@pytest.mark.parametrize("error", ["two\nlines", "a" * 5000, ValueError("\x1b[31m" + "b" * 300)])
+def test_a_complaint_is_one_short_line(capsys, error):
+    assert arguments.complain("prog", error) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.isprintable() and len(line) < 200
 
 
 def test_abbreviations_are_not_taken(capsys):
