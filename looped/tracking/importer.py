@@ -120,7 +120,7 @@ def _recover_told(store: Store, folder: RunFolder, config: TrainConfig) -> None:
     place, begun_at = str(folder.path.resolve()), starts(folder.journal_path)
     for run in list_runs(store.client, store.experiment_id, query):
         if run.data.tags.get(Tag.FOLDER) == place:
-            later = (offset for offset, begun in begun_at if begun >= run.info.start_time)
+            later = (offset for offset, start_time in begun_at if start_time >= run.info.start_time)
             opened = next(later, folder.journal_path.stat().st_size)
             progress = {"offset": 0, "step": 0, "opened": opened}
             remember(folder.path, run.info.run_id, progress)

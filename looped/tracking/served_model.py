@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from looped import limits
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
     Prompts = Mapping[str, npt.NDArray[np.float32]]
 else:
     Prompts = np.ndarray  # the hint for arrays that MLflow takes without a warning
+
+
+class RefusedRequestError(MlflowException, ValueError):
+    """A request asks for what the model, or who runs it, does not allow; a server answers 400."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, error_code=INVALID_PARAMETER_VALUE)
 
 
 class ServedModel(PythonModel):
@@ -52,8 +60,8 @@ class ServedModel(PythonModel):
             Predictions of shape (loop, batch, query).
 
         Raises:
-            MlflowException: the request asks for more than the limits allow, or for what the
-                model cannot do; a server answers it with 400.
+            RefusedRequestError: the request asks for more than the limits allow, or for what
+                the model cannot do.
         """
         try:
             xs, ys = (torch.tensor(model_input[name]) for name in ("xs", "ys"))
@@ -66,7 +74,7 @@ class ServedModel(PythonModel):
             predictions = torch.cat([self.model(xs[i], ys[i], n_loops) for i in parts], dim=1)
         except (ValueError, KeyError, TypeError, RuntimeError) as error:
             reason = " ".join(str(error).split())
-            raise MlflowException.invalid_parameter_value(reason) from error
+            raise RefusedRequestError(reason) from error
         return np.asarray(predictions.numpy())
 
 

@@ -322,15 +322,15 @@ def test_a_fault_that_nobody_foresaw_stops_no_other(store, call, bad, monkeypatc
 def test_a_folder_cannot_have_another_run_written_to(store, call, bad):
     """Its list of runs may name any: only those of the same training are believed."""
     experiment = os.environ["MLFLOW_EXPERIMENT_ID"]
-    other = store.create_run(experiment, tags={"looped.kind": "fit"}).info.run_id
-    store.set_terminated(other, "FINISHED")
+    other_id = store.create_run(experiment, tags={"looped.kind": "fit"}).info.run_id
+    store.set_terminated(other_id, "FINISHED")
     progress = {"offset": 0, "step": 0, "opened": 0}
-    rewrite("told.json", json.dumps({other: progress}))(bad)
+    rewrite("told.json", json.dumps({other_id: progress}))(bad)
     code, (*_, line) = tell(call, bad.parent)
     assert code == 1
-    assert f"{bad / 'told.json'} must name runs of this training, got {other}" in line
-    assert store.get_run(other).data.metrics == {}
-    assert "superseded_by" not in store.get_run(other).data.tags
+    assert f"{bad / 'told.json'} must name runs of this training, got {other_id}" in line
+    assert store.get_run(other_id).data.metrics == {}
+    assert "superseded_by" not in store.get_run(other_id).data.tags
 
 
 @pytest.mark.parametrize("text", ["", DEEP, '{"a": {"offset": "x"}}'])
