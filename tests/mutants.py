@@ -227,17 +227,20 @@ def main() -> int:
     log = Path(options.log).resolve() if options.log else None
     with copy_of_the_tree() as folder:
         drawn_mutants = draw(rooms, options.mutants, options.seed)
-        watches = {room: watch_room(folder / "tree", room) for room in rooms}
+        watches: dict[str, Watch] = {}
         until, counts = time.monotonic() + 60 * options.minutes, Counter()
         killed_before = killed_in(log)
         for room, path, mutant in sorted(drawn_mutants, key=lambda row: row[1]):
             if time.monotonic() > until:
                 break
-            source, watch = path.read_bytes(), watches[room]
+            source = path.read_bytes()
             words = f"{path}:{mutant.line}: {mutant.described(source)}"
             if words in killed_before:
                 counts["killed"] += 1
                 continue
+            if room not in watches:
+                watches[room] = watch_room(folder / "tree", room)
+            watch = watches[room]
             tests = watch.tests_of(str(path), mutant.function)
             with Mutated(path, mutant.applied_to(source)):
                 outcome = run_tests(tests, watch.limit(tests), folder / "log")

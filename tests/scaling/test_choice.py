@@ -221,3 +221,22 @@ def test_the_measurement_that_would_tell_parts_two_forms_by_two_standard_errors(
     cell = {"size": [size], "b": [int(b)]}
     sentence = f"say {first.predict(cell).item():.2f} and {second.predict(cell).item():.2f} bits"
     assert sentence in words
+
+
+def test_with_one_size_no_error_of_a_size_left_out_is_known():
+    table = planted_study.table_of_runs(LOG, e_m={"tiny": 1.85}, noise=0.05)
+    (row,) = fit_scaling(table, forms=[LOG], resamples=100).comparison.to_dict("records")
+    assert row["leave_one_size_out"] is not None
+    assert math.isnan(row["leave_one_size_out"])
+    assert math.isfinite(row["leave_one_b_out"])
+
+
+@pytest.mark.parametrize(
+    ("bs", "farthest"), [((1, 2, 3, 7), 20), ((1, 2, 3, 10), 40), ((1, 2, 3, 5), 20)]
+)
+def test_a_further_cell_is_looked_for_to_four_times_the_largest_b(bs, farthest):
+    """Two forms that say the same where looping brings nothing: no cell would part them."""
+    table = planted_study.table_of_runs(LOG, (0.0,), bs=bs, noise=0.05)
+    table["expressivity"] -= 0.01 * table["b"]
+    words = fit_scaling(table, forms=[LOG, "power"], resamples=100).verdict
+    assert f"No single further cell up to b = {farthest} with 30 seeds would part" in words
