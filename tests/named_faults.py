@@ -135,13 +135,6 @@ FAULTS = [
         "tests/tracking/test_registry.py::test_best_moves_only_to_a_lower_error",
     ),
     Fault(
-        "the champion moves to a worse model",
-        "looped/tracking/registry.py",
-        'errors.get(int(now), float("inf")) <= errors[best]',
-        "False",
-        "tests/tracking/test_registry.py::test_best_moves_only_to_a_lower_error",
-    ),
-    Fault(
         "the fsync of a file is removed",
         "looped/records/files.py",
         "        os.fsync(file.fileno())\n",
