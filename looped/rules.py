@@ -11,8 +11,8 @@ BELOW = 2**31
 """Whole numbers are less than this: they fit where programs in C count, and so do their products
 with the sizes of a model where Python counts."""
 
-LONGEST_WORD = 120
-"""Characters of a word that a message still holds whole."""
+LONGEST_WORD = 400
+"""Characters of a word, such as a path, that a message still holds whole."""
 
 
 def require(holds: bool, rule: str, came: object) -> None:

@@ -151,8 +151,8 @@ FAULTS = [
     Fault(
         "the lock of the baselines is private to a run",
         "looped/tracking/conclusion.py",
-        'FolderLock(root / "baselines"',
-        'FolderLock(folder.path / "baselines"',
+        "baselines_lock(root)",
+        "baselines_lock(folder.path)",
         "tests/tracking/test_conclusion.py",
     ),
     Fault(

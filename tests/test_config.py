@@ -311,7 +311,7 @@ def test_a_drawn_b_has_a_bound_of_its_own(distribution):
     [
         (5, "5"),
         ("a\nb", "a\\nb"),
-        ("x" * 121, "x" * 60 + "... (121 characters)"),
+        ("x" * 401, "x" * 200 + "... (401 characters)"),
         (pytest.param(10**5000, "a number of thousands of digits", id="huge")),
     ],
 )

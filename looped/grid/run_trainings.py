@@ -201,7 +201,7 @@ class _OpenTraining:
         )
 
     def _open_tracker(self, parent: str | None) -> None:
-        from looped.tracking.tracker import open_run
+        from looped.tracking.opening import open_run
 
         try:
             self.tracker = open_run(self.config, self.folder, parent)

@@ -21,10 +21,10 @@ from looped.records.journal import Record, TrackingError, history, last_record, 
 from looped.records.recovery import config_of
 from looped.rules import require
 from looped.tracking.conclusion import Conclusion, conclude
+from looped.tracking.opening import reopen_run
 from looped.tracking.runs import end_run, find_run, list_runs, of_kind
 from looped.tracking.store import Store, reachable
 from looped.tracking.told import remember, told_of
-from looped.tracking.tracker import reopen_run
 
 REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "MALFORMED_REQUEST")
 """Of MLflow: it is there, and does not take what it was given."""

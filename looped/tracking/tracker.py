@@ -8,96 +8,25 @@ away does not hold the training up.
 import logging
 import threading
 import time
-from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import asdict
-from typing import Any
 
 import mlflow
-from mlflow import entities
-from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from looped.config import TaskConfig, TrainConfig
+from looped.config import TaskConfig
 from looped.evaluation.baseline_scores import Scores
-from looped.names import Kind, Param, Tag
+from looped.names import Tag
 from looped.records import journal
 from looped.records.folder import RunFolder
 from looped.records.journal import TrackingError
-from looped.tracking.launcher import begin_run
 from looped.tracking.metrics import log_baselines, metrics_of, tags_of
-from looped.tracking.runs import end_lost_runs, end_run, find_run, log_in_batches
-from looped.tracking.store import Store, open_store, reachable, reason_of, require_answer
-from looped.tracking.told import recorded_end, remember, told_of
-
-__all__ = ["Tracker", "open_run", "reopen_run", "told_of"]
+from looped.tracking.runs import end_run, log_in_batches
+from looped.tracking.store import Store, reachable, reason_of, require_answer
+from looped.tracking.told import remember, told_of
 
 SECONDS_BETWEEN = 5.0
-EXPERIMENT_KIND = "custom_model_development"
-"""What MLflow is told that an experiment is, so that its UI opens it as one of trained models."""
 
 logger = logging.getLogger("looped")
-
-
-def open_run(config: TrainConfig, folder: RunFolder, parent: str | None = None) -> "Tracker":
-    """Begin to tell MLflow about a run that trains now.
-
-    The run is the one that ``mlflow run`` made, or a new one. Earlier runs of this folder whose
-    process died are ended as its journal says.
-
-    Args:
-        config: resolved configuration.
-        folder: of the run; it knows the run's origin.
-        parent: id of the run to nest it under, which makes it a new one.
-
-    Raises:
-        TrackingError: MLflow cannot be reached.
-    """
-    client, experiment_id = store = open_store()
-    earlier_ids = told_of(folder.path).keys()
-    with reachable():
-        run_id = begin_run(client, experiment_id, config.name, may_take_launched=parent is None)
-        try:
-            _introduce(store, run_id, config, folder, parent)
-            _end_earlier(store, earlier_ids - {run_id}, folder)
-            return Tracker(store, run_id, folder)
-        except BaseException as error:
-            with suppress(MlflowException):
-                end_run(client, run_id, "FAILED", reason_of(error) or repr(error))
-            if isinstance(error, OSError):
-                raise TrackingError(f"a run's folder must be writable, got {error}") from error
-            raise
-
-
-def reopen_run(
-    store: Store, config: TrainConfig, folder: RunFolder, parent: str | None = None
-) -> "Tracker":
-    """Prepare to tell MLflow, later, about a run whose process has left.
-
-    The run is the one that the same process told while it could, or a new one that begins
-    when the process began.
-
-    Args:
-        store: to tell.
-        config: resolved configuration.
-        folder: of the run.
-        parent: id of the run to nest a new one under.
-    """
-    client, experiment_id = store
-    run_id = _known_run(client, folder)
-    if run_id is None:
-        records, _ = journal.read(folder.journal_path)
-        starts = [record["time"] for record in records if record["kind"] == "start"]
-        run_id = begin_run(
-            client,
-            experiment_id,
-            config.name,
-            started=starts[-1] if starts else None,
-            may_take_launched=False,
-        )
-        _introduce(store, run_id, config, folder, parent)
-    return Tracker(store, run_id, folder, follows=False)
 
 
 class Tracker:
@@ -273,63 +202,6 @@ class Tracker:
     def _remember(self) -> None:
         if not self._is_abandoned:  # the folder may be another process's by now
             remember(self.folder.path, self.run_id, self._progress)
-
-
-def _known_run(client: MlflowClient, folder: RunFolder) -> str | None:
-    """Find the run of this store that stands for the newest process, if there is one."""
-    for run_id, progress in told_of(folder.path).items():
-        records, _ = journal.read(folder.journal_path, progress.get("opened", 0))
-        starts = sum(record["kind"] == "start" for record in records)
-        if starts <= 1 and find_run(client, run_id):
-            return run_id
-    return None
-
-
-def _end_earlier(store: Store, run_ids: Iterable[str], folder: RunFolder) -> None:
-    """End what earlier processes of this folder left RUNNING; tell what finished untold."""
-    for run_id in run_ids:
-        run = find_run(store.client, run_id)
-        if run is None or run.info.status != "RUNNING":
-            continue
-        end = recorded_end(folder.path, run_id)
-        if end is not None and end["status"] == "FINISHED":
-            tracker = Tracker(store, run_id, folder, follows=False)
-            tracker.tell_end("FINISHED", end["reason"], end_time=end["time"])
-        else:
-            end_lost_runs(store.client, [run_id], folder.path)
-
-
-def _introduce(
-    store: Store, run_id: str, config: TrainConfig, folder: RunFolder, parent: str | None
-) -> None:
-    """Say what a run is: its tags and parameters, and who holds its folder."""
-    folder.sign_lock(run_id)
-    tags: dict[str, Any] = {
-        Tag.NAME: config.name,
-        Tag.SIZE: config.size,
-        Tag.B: config.b,
-        Tag.SEED: config.seed,
-        Tag.TASK: config.task,
-        Tag.RECIPE: config.recipe_identity,
-        Tag.IDENTITY: config.identity,
-        Tag.KIND: Kind.TRAINING,
-        Tag.FOLDER: folder.path.resolve(),
-        **folder.origin.tags,
-    }
-    if parent is not None:
-        tags[Tag.PARENT] = parent
-    shape = config.model_config
-    params = {Param.RESOLVED + name: value for name, value in asdict(config).items()} | {
-        Param.N_PARAMS: shape.n_params(),
-        Param.N_PARAMS_WITHOUT_POSITIONS: shape.n_params(position_embedding=False),
-        Param.FLOPS_PER_STEP: config.step_flops,
-    }
-    store.client.log_batch(
-        run_id,
-        tags=[RunTag(name, str(value)) for name, value in tags.items()],
-        params=[entities.Param(name, str(value)) for name, value in params.items()],
-    )
-    store.client.set_experiment_tag(store.experiment_id, Tag.EXPERIMENT_KIND, EXPERIMENT_KIND)
 
 
 def _tag_if_there(client: MlflowClient, run_id: str, name: str, value: str) -> None:

@@ -37,7 +37,7 @@ def test_huge_options_are_refused(refuse, name, value):
     assert f"{name} must " in refuse(**{name: value})
 
 
-@pytest.mark.parametrize("value", ["9" * 30, "9" * 5_000, "0", "1e3"])
+@pytest.mark.parametrize("value", ["9" * 30, "9" * 200, "0", "1e3"])
 def test_huge_numbers_of_replicas_are_refused(refuse, value):
     assert "replicas must be auto, off or a whole number from 1 to 1,000,000" in refuse(
         replicas=value
@@ -55,9 +55,11 @@ def test_lists_that_cross_to_a_universe_are_refused_at_once(refuse):
 
 @pytest.mark.parametrize(
     ("path", "rule"),
-    [("runs/" + "a" * 5_000, "runs_dir must be a path of at most 3,500 characters, and 255 a part"),
-     ("a/" * 2_500, "runs_dir must be a path of at most"), ("a\nb", "runs_dir must be one line"),
-     ("é" * 200, "runs_dir must be a path of at most")],
+    [("runs/" + "a" * 5_000, "runs_dir: must be at most 255 bytes long between two slashes"),
+     ("a/" * 2_500, "runs_dir: must be at most 3000 bytes"),
+     ("a\nb", "runs_dir: must be one line of plain text"),
+     ("é" * 200, "runs_dir: must be at most 255 bytes long between two slashes"),
+     ("a,b/" * 1_250, "runs_dir must be a path of at most 3,500 characters, and 255 a part")],
 )  # fmt: skip
 def test_paths_that_no_file_system_takes_are_refused(refuse, path, rule):
     assert rule in refuse(runs_dir=path)

@@ -11,7 +11,7 @@ from small_trainings import TINY
 from looped.evaluation import files
 from looped.records.folder import RunFolder
 from looped.tracking import conclusion
-from looped.tracking import tracker as trackers
+from looped.tracking.opening import open_run
 from looped.training import loop, resolve
 
 
@@ -36,7 +36,7 @@ def test_trainings_that_end_together_score_and_log_the_baselines_in_turn(
         for seed in (1, 2):
             config = resolve.resolve(replace(TINY, seed=seed))
             folder = stack.enter_context(closing(RunFolder(tmp_path / "runs", config)))
-            tracker = trackers.open_run(config, folder)
+            tracker = open_run(config, folder)
             stack.callback(tracker.finish, "KILLED", "test")
             loop.train(config, folder, b_max=4)
 

@@ -15,6 +15,7 @@ from looped.records.folder import FolderLock, RunFolder
 from looped.tracking import runs as mlflow_runs
 from looped.tracking import tracker as trackers
 from looped.tracking.launcher import command_run
+from looped.tracking.opening import open_run
 from looped.tracking.runs import end_lost_runs, mark_dead_runs
 from looped.tracking.store import Store, open_store
 from looped.training import resolve
@@ -40,7 +41,7 @@ def die(folder, tracker):
 def dead(store, tmp_path):
     """The folder and the tracker of a training whose process was killed after one sample."""
     folder = RunFolder(tmp_path / "runs", CONFIG)
-    tracker = trackers.open_run(CONFIG, folder)
+    tracker = open_run(CONFIG, folder)
     folder.journal.append("start", step=0)
     folder.journal.append("metrics", step=1, values={"train/loss": 1.0})
     die(folder, tracker)
@@ -54,7 +55,7 @@ def status(store, run_id):
 def test_a_run_that_ends_while_a_neighbour_looks_is_not_killed(store, tmp_path, monkeypatch):
     """The neighbour lists RUNNING runs; the run ends and leaves its folder; the neighbour acts."""
     folder = RunFolder(tmp_path / "runs", CONFIG)
-    tracker = trackers.open_run(CONFIG, folder)
+    tracker = open_run(CONFIG, folder)
     listed = mlflow_runs.list_runs
 
     def list_then_end(*arguments):
@@ -110,7 +111,7 @@ def test_the_next_process_of_the_folder_tells_what_finished(store, dead):
     with closing(RunFolder(folder.path.parent, CONFIG)) as again:
         again.journal.append("metrics", step=2, values={"train/loss": 0.5})
         again.journal.append("end", status="FINISHED", reason="NMSE 0.1")
-        later = trackers.open_run(CONFIG, again)
+        later = open_run(CONFIG, again)
         later.finish("KILLED", "stopped")
     run = store.get_run(tracker.run_id)
     assert (run.info.status, run.data.tags["looped.reason"]) == ("FINISHED", "NMSE 0.1")
@@ -170,7 +171,7 @@ def test_a_run_that_cannot_begin_is_not_left_running(store, tmp_path, monkeypatc
         closing(RunFolder(tmp_path / "runs", replace(CONFIG, seed=3))) as folder,
         pytest.raises(trackers.TrackingError, match=r"No space left on device: 'told\.json'"),
     ):
-        trackers.open_run(CONFIG, folder)
+        open_run(CONFIG, folder)
     (run,) = store.search_runs([os.environ["MLFLOW_EXPERIMENT_ID"]])
     assert run.info.status == "FAILED"
 

@@ -13,7 +13,7 @@ from looped import TrainConfig
 from looped.records.folder import RunFolder
 from looped.records.journal import TrackingError, last_record
 from looped.tracking import store
-from looped.tracking import tracker as trackers
+from looped.tracking.opening import open_run
 from looped.training import resolve
 
 CONFIG = resolve.resolve(
@@ -109,7 +109,7 @@ def test_a_server_lost_at_the_very_end_does_not_hold_the_training_up(
     store, tmp_path, monkeypatch, answer
 ):
     with closing(RunFolder(tmp_path / "runs", CONFIG)) as folder:
-        tracker = trackers.open_run(CONFIG, folder)
+        tracker = open_run(CONFIG, folder)
         folder.journal.append("start", step=0)
         tells = []
         monkeypatch.setattr(tracker, "_tell", lambda: tells.append(time.monotonic()))
@@ -125,7 +125,7 @@ def test_a_server_lost_at_the_very_end_does_not_hold_the_training_up(
 
 def test_a_journal_that_cannot_say_the_end_makes_a_failed_run(store, tmp_path, monkeypatch):
     with closing(RunFolder(tmp_path / "runs", CONFIG)) as folder:
-        tracker = trackers.open_run(CONFIG, folder)
+        tracker = open_run(CONFIG, folder)
         folder.journal.append("start", step=0)
 
         def full(*_, **__):
@@ -144,7 +144,7 @@ def test_artifacts_that_cannot_be_copied_make_a_failed_run_and_name_the_folder(
     store, tmp_path, monkeypatch
 ):
     with closing(RunFolder(tmp_path / "runs", CONFIG)) as folder:
-        tracker = trackers.open_run(CONFIG, folder)
+        tracker = open_run(CONFIG, folder)
         folder.journal.append("start", step=0)
 
         def full(*_, **__):

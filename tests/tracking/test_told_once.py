@@ -7,7 +7,7 @@ import pytest
 from small_trainings import TINY
 
 from looped.records.folder import RunFolder
-from looped.tracking import tracker as trackers
+from looped.tracking.opening import open_run
 from looped.training import resolve
 
 
@@ -24,7 +24,7 @@ def test_steps_that_a_run_was_told_of_are_not_told_again(store, folder, monkeypa
         if run_id is not None:
             store.update_run(run_id, status="RUNNING")
             monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
-        tracker = trackers.open_run(resolve.resolve(TINY), folder)
+        tracker = open_run(resolve.resolve(TINY), folder)
         assert run_id in (None, tracker.run_id)
         run_id = tracker.run_id
         folder.journal.append("start", step=begins)

@@ -14,6 +14,7 @@ from looped.records.folder import RunFolder
 from looped.records.journal import TrackingError, last_record
 from looped.tracking import runs as mlflow_runs
 from looped.tracking import tracker as trackers
+from looped.tracking.opening import open_run
 from looped.training import loop, resolve
 
 TINY = replace(
@@ -39,7 +40,7 @@ def told(store, run_id, name="train/loss"):
 
 def train_and_tell(folder, **options):
     config = resolve.resolve(TINY)
-    tracker = trackers.open_run(config, folder)
+    tracker = open_run(config, folder)
     try:
         loop.train(TINY, folder, **options)
     except loop.Stopped:
@@ -82,7 +83,7 @@ def test_a_run_that_goes_on_tells_the_whole_history_once(store, folder):
 
 def test_a_run_that_does_not_finish_supersedes_nothing(store, folder):
     first = train_and_tell(folder)
-    tracker = trackers.open_run(resolve.resolve(TINY), folder)
+    tracker = open_run(resolve.resolve(TINY), folder)
     tracker.finish("KILLED", "interrupted while it told again")
     assert "superseded_by" not in store.get_run(first).data.tags
     third = train_and_tell(folder)
@@ -93,7 +94,7 @@ def test_a_run_that_does_not_finish_supersedes_nothing(store, folder):
 def test_samples_that_are_computed_again_are_told_once(store, folder):
     """The tracker may have told samples that lie beyond the checkpoint of the next process."""
     for begins, ends in [(0, 7), (4, 9)]:
-        tracker = trackers.open_run(resolve.resolve(TINY), folder)
+        tracker = open_run(resolve.resolve(TINY), folder)
         folder.journal.append("start", step=begins)
         for step in range(begins + 1, ends + 1):
             folder.journal.append("metrics", step=step, values={"train/loss": float(step)})
@@ -114,7 +115,7 @@ def test_a_server_that_is_away_holds_nothing_up_and_misses_nothing(
     store, folder, monkeypatch, caplog
 ):
     monkeypatch.setattr(trackers, "SECONDS_BETWEEN", 0.01)
-    tracker = trackers.open_run(resolve.resolve(TINY), folder)
+    tracker = open_run(resolve.resolve(TINY), folder)
     there = tracker.client.log_batch
     calls = []
 
@@ -133,7 +134,7 @@ def test_a_server_that_is_away_holds_nothing_up_and_misses_nothing(
 
 
 def test_a_server_that_stays_away_is_said_in_one_line(store, folder):
-    tracker = trackers.open_run(resolve.resolve(TINY), folder)
+    tracker = open_run(resolve.resolve(TINY), folder)
 
     def away(*arguments, **options):
         raise MlflowException("connection refused")
@@ -146,10 +147,10 @@ def test_a_server_that_stays_away_is_said_in_one_line(store, folder):
 
 def test_runs_without_a_living_process_are_marked_killed(store, folder, tmp_path):
     config = resolve.resolve(TINY)
-    alive = trackers.open_run(config, folder)
+    alive = open_run(config, folder)
     config_of_dead = resolve.resolve(replace(TINY, seed=7))
     with closing(RunFolder(tmp_path / "runs", config_of_dead)) as second:
-        dead = trackers.open_run(config_of_dead, second)
+        dead = open_run(config_of_dead, second)
         dead._leaving.set()
     experiment = os.environ["MLFLOW_EXPERIMENT_ID"]
     foreign = store.create_run(experiment, tags={"looped.host": "elsewhere"}).info.run_id
@@ -174,7 +175,7 @@ def test_a_training_that_mlflow_made_and_that_never_began_is_marked_killed(store
 
 
 def test_the_way_to_the_ui_names_the_run(store, folder):
-    tracker = trackers.open_run(resolve.resolve(TINY), folder)
+    tracker = open_run(resolve.resolve(TINY), folder)
     tracker.finish("KILLED", "test")
     assert tracker.where_to_look.startswith(
         f"`mlflow ui --backend-store-uri {mlflow.get_tracking_uri()}"

@@ -46,7 +46,7 @@ class Account:
         """Add what is lost once the same command was given again."""
         if repair.code != 0 or repair.has_traceback:
             line = (repair.output.strip().splitlines() or ["silently"])[-1]
-            self.lost.append(f"the same command ended with {repair.code}: {line}")
+            self.lost.append(f"the same command ending with {repair.code}: {line}")
         self.lost += losses(workshop.uri, workshop.runs_dir)
 
 
@@ -156,14 +156,14 @@ def crowd(plan: Plan) -> Account:
             workshop.start("fit_scaling"),
         ]
         for process in readers:
-            ended = finish(process)
-            if ended.has_traceback:
-                account.lost.append(f"a reading command: {ended.output.strip().splitlines()[-1]}")
+            ending = finish(process)
+            if ending.has_traceback:
+                account.lost.append(f"a reading command: {ending.output.strip().splitlines()[-1]}")
         endings = [finish(process) for process in trainings]
-        for ended in endings:
-            account.judge(workshop, ended) if ended is endings[-1] else None
-            if ended.code != 0:
-                account.lost.append(f"a training ended with {ended.code}")
+        for ending in endings:
+            account.judge(workshop, ending) if ending is endings[-1] else None
+            if ending.code != 0:
+                account.lost.append(f"a training ending with {ending.code}")
     return account
 
 
@@ -179,8 +179,8 @@ def server_away(plan: Plan) -> Account:
         account.tries = 1
         time.sleep(plan.away_seconds)
         with _server(folder, port):
-            ended = finish(process)
-            if ended.has_traceback:
+            ending = finish(process)
+            if ending.has_traceback:
                 account.lost.append("a traceback while the server was away")
             repair = workshop.run("import_runs", path=workshop.runs_dir)
             account.judge(workshop, repair)
@@ -207,10 +207,10 @@ def disk_full(plan: Plan) -> Account:
                     file.write(bytes(2**16))
                     file.flush()
             account.tries = 1
-            ended = finish(process)
-            if ended.code == 0:
-                account.lost.append("a training on a full disk ended with 0")
-            if ended.has_traceback:
+            ending = finish(process)
+            if ending.code == 0:
+                account.lost.append("a training on a full disk ending with 0")
+            if ending.has_traceback:
                 account.lost.append("a traceback on a full disk")
             ballast.unlink(missing_ok=True)
             account.judge(workshop, finish(workshop.start_training(steps=400, seed=7)))
