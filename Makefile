@@ -27,7 +27,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 # `mlflow run` and `mlflow ui` make a missing database in place, which a kill leaves half made
-store: setup
+store: setup  ## make the embedded MLflow database, or mend a half-made one
 	@$(BIN)/python -m looped.tracking.store
 
 train: store  ## train one model: make train SIZE=tiny B=5 STEPS=300 SEED=42
