@@ -197,6 +197,27 @@ FAULTS = [
         "lengths[-1]",
         "tests/claims/test_cells.py",
     ),
+    Fault(
+        "a run is ended by somebody who does not hold its folder",
+        "looped/tracking/runs.py",
+        "        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+        "        pass\n",
+        "tests/tracking/test_dead_runs.py",
+    ),
+    Fault(
+        "the journal is not asked before a run is killed",
+        "looped/tracking/runs.py",
+        "end = recorded_end(folder, run_id)",
+        "end = None",
+        "tests/tracking/test_dead_runs.py",
+    ),
+    Fault(
+        "a grid says what it trained without asking the store",
+        "looped/grid/balance.py",
+        "        if not finished.get(identity)\n",
+        "        if not finished\n",
+        "tests/grid/test_balance.py",
+    ),
 ]
 
 

@@ -159,6 +159,21 @@ def test_best_is_right_when_another_machine_registers_meanwhile(register, monkey
     assert register.best == 2
 
 
+def test_best_is_right_where_the_process_died_before_it_moved_the_alias(register, monkeypatch):
+    register(0.5)
+    with monkeypatch.context() as patch:
+
+        def die(*_):
+            raise KeyboardInterrupt
+
+        patch.setattr(register.store, "set_registered_model_alias", die)
+        with pytest.raises(KeyboardInterrupt):
+            register(0.1)
+    assert register.best == 1
+    register(0.3)  # a third model, neither the best nor the one that was cut off
+    assert register.best == 2
+
+
 @pytest.mark.slow
 def test_processes_that_register_at_once_all_succeed(register, store, tmp_path):
     script = """
