@@ -52,7 +52,7 @@ class FitOptions:
 
 
 def main() -> int:
-    """Fit, answer, log; return the exit code."""
+    """Fit, answer, log; return the exit code: 1 as well where the store lacks finished trainings."""
     (options,) = arguments.parse("fit_scaling", __doc__, FitOptions)
     logging.basicConfig(format="%(message)s")
     # MLflow and pandas take seconds to load: only once the arguments are known to be good
@@ -90,8 +90,8 @@ def main() -> int:
     except (ValueError, TrackingError) as error:
         fail_launched(store.client, str(error))
         code = arguments.complain("fit_scaling", error)
-    arguments.remark(shortfall, sys.stderr if code else sys.stdout)
-    return code
+    arguments.remark(shortfall, sys.stderr)
+    return code or int(bool(shortfall))
 
 
 def _column(options: FitOptions) -> str:

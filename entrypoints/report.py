@@ -86,8 +86,8 @@ def main() -> int:
     except (ValueError, OSError, TrackingError) as error:
         fail_launched(store.client, str(error))
         code = arguments.complain("report", error)
-    arguments.remark(shortfall, sys.stderr if code else sys.stdout)
-    return code
+    arguments.remark(shortfall, sys.stderr)
+    return code or int(bool(shortfall))
 
 
 def _log(store: "Store", report: "Report", options: ReportOptions) -> list[str]:

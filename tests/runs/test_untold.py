@@ -129,7 +129,7 @@ def test_a_command_without_runs_says_it_first_and_last(
     assert "incomplete" not in "".join(capsys.readouterr())
 
 
-def test_a_fit_says_it_first_and_last(planted_store, tmp_path, call, monkeypatch):
+def test_a_fit_says_it_first_and_last(planted_store, tmp_path, capsys, monkeypatch):
     from analysis.answers import files as answer_files
 
     monkeypatch.setattr(answer_files, "save", lambda figure, path: None)
@@ -139,7 +139,15 @@ def test_a_fit_says_it_first_and_last(planted_store, tmp_path, call, monkeypatch
         ).resolved("cpu", "fp32")
         keep(tmp_path / "runs", config)
     words = ("--form", "saturating_power/of_E_M", "--resamples", "100", "--register", "false")
-    code, lines = call(fit_command, *words, "--runs_dir", str(tmp_path / "runs"))
-    assert code == 0
-    assert lines[0].startswith(f"incomplete: {tmp_path / 'runs'} holds 2 finished trainings ")
-    assert lines[-1] == lines[0]
+    argv = ["command", *words, "--runs_dir", str(tmp_path / "runs")]
+    monkeypatch.setattr("sys.argv", argv)
+    assert fit_command.main() == 1  # though the law is fitted and logged
+    output = capsys.readouterr()
+    first = output.out.splitlines()[0]
+    assert first.startswith(f"incomplete: {tmp_path / 'runs'} holds 2 finished trainings ")
+    assert output.err.splitlines()[-1] == first
+    experiment = os.environ["MLFLOW_EXPERIMENT_ID"]
+    fits = planted_store.search_runs([experiment], "tags.`looped.kind` = 'fit'")
+    assert [run.info.status for run in fits] == ["FINISHED"]
+    monkeypatch.setattr("sys.argv", [*argv[:-1], str(tmp_path / "none")])
+    assert fit_command.main() == 0
