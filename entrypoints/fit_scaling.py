@@ -52,7 +52,7 @@ class FitOptions:
 
 
 def main() -> int:
-    """Fit, answer, log; return the exit code: 1 as well where the store lacks finished trainings."""
+    """Fit, answer, log; return the exit code: 1 as well where MLflow lacks finished trainings."""
     (options,) = arguments.parse("fit_scaling", __doc__, FitOptions)
     logging.basicConfig(format="%(message)s")
     # MLflow and pandas take seconds to load: only once the arguments are known to be good

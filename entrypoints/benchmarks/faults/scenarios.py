@@ -137,7 +137,7 @@ def kill_fit(plan: Plan) -> Account:
         workshop = Workshop(folder)
         grid = {"bs": "1,2,4", "sizes": "tiny,small"}
         finish(workshop.start_grid(**grid))
-        settings = {**FEW, **grid}
+        settings = {**FEW, **grid, "runs_dir": workshop.runs_dir}
         for moment in moments(plan.dice, 12.0, plan.kills):
             account.tries += kill_at(workshop.start("fit_scaling", **settings), moment)
         account.judge(workshop, workshop.run("fit_scaling", **settings))
@@ -153,7 +153,7 @@ def crowd(plan: Plan) -> Account:
         readers = [
             workshop.start("evaluate_extrapolation", runs_dir=workshop.runs_dir),
             workshop.start("evaluate_extrapolation", runs_dir=workshop.runs_dir),
-            workshop.start("fit_scaling"),
+            workshop.start("fit_scaling", runs_dir=workshop.runs_dir),
         ]
         for process in readers:
             ending = finish(process)
