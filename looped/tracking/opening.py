@@ -16,6 +16,7 @@ from looped.records import journal
 from looped.records.folder import RunFolder
 from looped.records.journal import TrackingError
 from looped.tracking.launcher import begin_run
+from looped.tracking.presence import launched_run
 from looped.tracking.runs import end_lost_runs, end_run, find_run
 from looped.tracking.store import Store, open_store, reachable, reason_of
 from looped.tracking.told import recorded_end, told_of
@@ -28,7 +29,8 @@ EXPERIMENT_KIND = "custom_model_development"
 def open_run(config: TrainConfig, folder: RunFolder, parent: str | None = None) -> Tracker:
     """Begin to tell MLflow about a run that trains now.
 
-    The run is the one that ``mlflow run`` made, or a new one. Earlier runs of this folder whose
+    The run is the one that ``mlflow run`` made, or a new one; a training that had finished when
+    its process died, before it said so, keeps the run it had. Earlier runs of this folder whose
     process died are ended as its journal says.
 
     Args:
@@ -42,9 +44,13 @@ def open_run(config: TrainConfig, folder: RunFolder, parent: str | None = None) 
     client, experiment_id = store = open_store()
     earlier_ids = told_of(folder.path).keys()
     with reachable():
-        run_id = begin_run(client, experiment_id, config.name, may_take_launched=parent is None)
+        is_launched = parent is None and launched_run() is not None
+        kept_id = None if is_launched else _finished_untold(client, folder)
+        run_id = kept_id or begin_run(
+            client, experiment_id, config.name, may_take_launched=is_launched
+        )
         try:
-            _introduce(store, run_id, config, folder, parent)
+            _introduce(store, run_id, config, folder, parent, is_new=kept_id is None)
             _end_earlier(store, earlier_ids - {run_id}, folder)
             return Tracker(store, run_id, folder)
         except BaseException as error:
@@ -95,6 +101,17 @@ def _known_run(client: MlflowClient, folder: RunFolder) -> str | None:
     return None
 
 
+def _finished_untold(client: MlflowClient, folder: RunFolder) -> str | None:
+    """Find the run that is RUNNING although its process wrote that the training has finished."""
+    for run_id in told_of(folder.path):
+        end = recorded_end(folder.path, run_id)
+        if end is not None and end["status"] == "FINISHED":
+            run = find_run(client, run_id)
+            if run is not None and run.info.status == "RUNNING":
+                return run_id
+    return None
+
+
 def _end_earlier(store: Store, run_ids: Iterable[str], folder: RunFolder) -> None:
     """End what earlier processes of this folder left RUNNING; tell what finished untold."""
     for run_id in run_ids:
@@ -110,9 +127,15 @@ def _end_earlier(store: Store, run_ids: Iterable[str], folder: RunFolder) -> Non
 
 
 def _introduce(
-    store: Store, run_id: str, config: TrainConfig, folder: RunFolder, parent: str | None
+    store: Store,
+    run_id: str,
+    config: TrainConfig,
+    folder: RunFolder,
+    parent: str | None,
+    *,
+    is_new: bool = True,
 ) -> None:
-    """Say what a run is: its tags and parameters, and who holds its folder."""
+    """Say what a run is: its tags, who holds its folder, and the parameters of a new one."""
     folder.sign_lock(run_id)
     tags: dict[str, Any] = {
         Tag.NAME: config.name,
@@ -137,6 +160,6 @@ def _introduce(
     store.client.log_batch(
         run_id,
         tags=[RunTag(name, str(value)) for name, value in tags.items()],
-        params=[entities.Param(name, str(value)) for name, value in params.items()],
+        params=[entities.Param(name, str(value)) for name, value in params.items() if is_new],
     )
     store.client.set_experiment_tag(store.experiment_id, Tag.EXPERIMENT_KIND, EXPERIMENT_KIND)

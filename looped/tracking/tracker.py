@@ -53,7 +53,9 @@ class Tracker:
         self._is_abandoned = False
         self._opened_at = size_at_opening if follows else None
         before = told_of(folder.path).get(run_id, {})
-        self._progress = {"offset": 0, "step": 0, "opened": size_at_opening, **before}
+        self._progress = {"offset": 0, "step": 0, "opened": size_at_opening} | before
+        if follows:  # what this process writes is what the run will have come to
+            self._progress["opened"] = size_at_opening
         self._remember()
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="tracker", daemon=True)

@@ -106,15 +106,51 @@ def test_what_its_journal_says_finished_is_never_killed(store, experiment, dead,
     assert f"mlflow run . -e import_runs -P path={folder.path.parent} tells it" in caplog.text
 
 
-def test_the_next_process_of_the_folder_tells_what_finished(store, dead):
-    folder, tracker = dead
+def finish_untold(folder):
+    """Write what a process does that finishes, and is killed before it can tell MLflow."""
     with closing(RunFolder(folder.path.parent, CONFIG)) as again:
         again.journal.append("metrics", step=2, values={"train/loss": 0.5})
         again.journal.append("end", status="FINISHED", reason="NMSE 0.1")
+
+
+def test_the_next_process_keeps_the_run_of_what_finished(store, experiment, dead):
+    """Two finished runs of one training would count it twice."""
+    folder, tracker = dead
+    finish_untold(folder)
+    with closing(RunFolder(folder.path.parent, CONFIG)) as again:
+        later = open_run(CONFIG, again, parent="ab" * 16)
+        again.journal.append("start", step=2)
+        later.finish("FINISHED", "NMSE 0.1, said again")
+    (run,) = store.search_runs([experiment])
+    assert run.info.run_id == tracker.run_id
+    assert (run.info.status, run.data.tags["mlflow.parentRunId"]) == ("FINISHED", "ab" * 16)
+    samples = store.get_metric_history(tracker.run_id, "train/loss")
+    assert [sample.step for sample in samples] == [1, 2]
+
+
+def test_killed_once_more_the_kept_run_is_ended_by_its_newest_process(store, experiment, dead):
+    folder, tracker = dead
+    finish_untold(folder)
+    again = RunFolder(folder.path.parent, CONFIG)
+    later = open_run(CONFIG, again)
+    again.journal.append("start", step=2)
+    die(again, later)
+    assert mark_dead_runs(store, experiment) == [tracker.run_id]
+
+
+def test_the_run_of_mlflow_run_is_taken_beside_the_one_that_finished(
+    store, experiment, dead, monkeypatch
+):
+    folder, tracker = dead
+    finish_untold(folder)
+    launched = store.create_run(experiment).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", launched)
+    with closing(RunFolder(folder.path.parent, CONFIG)) as again:
         later = open_run(CONFIG, again)
-        later.finish("KILLED", "stopped")
+        later.finish("FINISHED", "NMSE 0.1")
+    assert later.run_id == launched
     run = store.get_run(tracker.run_id)
-    assert (run.info.status, run.data.tags["looped.reason"]) == ("FINISHED", "NMSE 0.1")
+    assert (run.info.status, run.data.tags["superseded_by"]) == ("FINISHED", launched)
     samples = store.get_metric_history(tracker.run_id, "train/loss")
     assert [sample.step for sample in samples] == [1, 2]
 
