@@ -69,9 +69,8 @@ def say(options: PredictOptions, row: dict[str, Any]) -> str:
     )
     if not math.isclose(row["least"], row["most"], abs_tol=5e-4):
         line += f"; forms that the runs do not rule out: {row['least']:.3f} to {row['most']:.3f}"
-    if row["beyond"]:
-        line += "; beyond every b that the law was fitted to"
-    return line
+    caveat = row.get("caveat") or ("beyond what was trained" if row["beyond"] else "")
+    return f"{line}; {caveat}" if caveat else line
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.scaling.form_fit import FormFit
-from analysis.scaling.forms import Floats
+from analysis.scaling.shapes import Floats
 from looped.config import TrainConfig
 
 WORTHWHILE_BITS = 0.01

@@ -7,7 +7,6 @@ from pathlib import Path
 from analysis.answers import figures, loop_curves, text
 from analysis.answers.answers import Answers, shown_curves
 from analysis.answers.joint_law import JointFit
-from analysis.scaling import choice
 from analysis.scaling import figures as law_figures
 from looped.drawing import GREY, save
 
@@ -34,7 +33,7 @@ def write(folder: Path, answers: Answers) -> None:
         "parameters": fit.best.parameters(),
         "forms": fit.comparison,
         "residuals": residuals,
-        "held_out": choice.held_out_errors(fit.best),
+        "held_out": fit.held_out,
         "costs": answers.costs,
         "loop_curves": answers.curves,
     }

@@ -19,7 +19,6 @@ from mlflow.models import Model, ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-from analysis.scaling import choice
 from analysis.scaling.fit import ScalingFit
 from analysis.scaling.law_file import LAW, save_law
 from looped.names import Tag
@@ -95,7 +94,7 @@ def register(
     Returns:
         The version, and in a line what became of the alias.
     """
-    held_out = choice.held_out_errors(fit.best)
+    held_out = fit.held_out
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / ARTIFACT
         save_for_serving(path, fit, run_id, account)
@@ -198,7 +197,7 @@ def compare_on_same_cells(
     """Compare two laws by what they say of cells left out of both.
 
     Args:
-        held_out: ``choice.held_out_errors`` of the newer law, whose measurements are the truth.
+        held_out: ``ScalingFit.held_out`` of the newer law, whose measurements are the truth.
         leader_held_out: the same of the other.
 
     Returns:
@@ -226,6 +225,8 @@ def _signature() -> ModelSignature:
                 ColSpec(DataType.long, "b"),
             ]
         ),
-        outputs=Schema([*outputs, ColSpec(DataType.boolean, "beyond")]),
+        outputs=Schema(
+            [*outputs, ColSpec(DataType.boolean, "beyond"), ColSpec(DataType.string, "caveat")]
+        ),
         params=ParamSchema([ParamSpec("level", DataType.double, 0.95)]),
     )

@@ -33,9 +33,9 @@ class ServedLaw(PythonModel):
             params: ``level`` of the interval, 0.95 if left out.
 
         Returns:
-            Columns ``E_LM``; ``lower`` and ``upper``, its interval if the form holds; ``least``
-            and ``most``, what the forms say that the runs do not rule out; ``beyond``, whether b
-            is larger than any trained.
+            Columns ``E_LM``; ``lower`` and ``upper``, its interval, over forms too; ``least`` and
+            ``most``, what the forms say that the runs do not rule out; ``beyond``, whether b is
+            larger than any trained; ``caveat``, what the interval does not hold.
         """
         level = float((params or {}).get("level", 0.95))
         parts = []

@@ -8,8 +8,8 @@ Example:
     >>> fit = fit_scaling(example_runs(), resamples=100)
     >>> fit.best_form, fit.status.name
     ('logarithmic/shared_gain', 'OK')
-    >>> fit.predict({"size": ["small"], "b": [16]}).round(2)  # of a size that was trained
-    array([4.])
+    >>> fit.predict({"size": ["small"], "b": [4]}).round(2)  # of a size that was trained
+    array([3.])
     >>> lower, upper = fit.interval({"E_M": [2.5], "b": [16]})  # of any other
     >>> bool(lower[0] < 4.5 < upper[0])
     True

@@ -11,6 +11,8 @@ from analysis.scaling import choice
 from analysis.scaling.fit import FitStatus, ScalingFit
 from looped.drawing import COLOURS, GREY, MARKERS
 
+BAND = "runs; line: law, band: 95 % for the mean over seeds"
+
 
 def law(fit: ScalingFit, bayes: float | None = None) -> Figure:
     """Draw the law with its 95 % band over the runs.
@@ -26,7 +28,7 @@ def law(fit: ScalingFit, bayes: float | None = None) -> Figure:
         >>> figure.axes[0].get_title()
         'E_M + gain (log2(b))  (logarithmic/shared_gain)'
     """
-    figure, axes = _panel(f"{fit.best.sized_form.form.formula}  ({fit.best_form})")
+    figure, axes = _panel(_title(fit))
     run_table = fit.run_table
     farthest = 2 * run_table.bs[-1]
     bs = np.geomspace(1, farthest, 200)
@@ -43,16 +45,32 @@ def law(fit: ScalingFit, bayes: float | None = None) -> Figure:
     if bayes is not None:
         axes.axhline(bayes, color=GREY, linestyle=":", label="Bayes predictor")
     axes.axvspan(run_table.bs[-1], farthest, color="0.96", zorder=0)
-    axes.annotate("nobody trained here", (run_table.bs[-1], 0.02), (4, 2), fontsize=8, color=GREY,
-                  textcoords="offset points", xycoords=("data", "axes fraction"))  # fmt: skip
+    axes.annotate(
+        "beyond what was trained",
+        (run_table.bs[-1], 0.02),
+        (4, 2),
+        fontsize=8,
+        color=GREY,
+        textcoords="offset points",
+        xycoords=("data", "axes fraction"),
+    )
     if fit.status is not FitStatus.OK:
-        warning = f"{fit.status.name}: {', '.join(fit.best.blamed_parameters)}"
+        about = ", ".join(fit.best.blamed_parameters) or fit.status.value
+        warning = f"{fit.status.name}: {about}"
         axes.annotate(warning, (0.02, 0.02), fontsize=8, xycoords="axes fraction", color="#d55e00")
     _loops_axis(axes, [*run_table.bs, farthest])
     axes.set(ylabel="expressivity E, bits", xlim=(0.93, farthest))
     figure.legend(*axes.get_legend_handles_labels(), frameon=False, loc="outside lower center",
-                  ncols=len(run_table.sizes) + 1, title="runs; line: law, band: 95 %")  # fmt: skip
+                  ncols=len(run_table.sizes) + 1, title=BAND)  # fmt: skip
     return figure
+
+
+def _title(fit: ScalingFit) -> str:
+    form = f"{fit.best.sized_form.form.formula}  ({fit.best_form})"
+    n_forms = len(fit.weights)
+    if not fit.averages:
+        return form
+    return f"average of {n_forms} forms; first: {form}" if n_forms > 1 else form
 
 
 def residuals(fit: ScalingFit) -> Figure:
@@ -90,9 +108,9 @@ def held_out(fit: ScalingFit) -> Figure:
         >>> from analysis.scaling.example import example_fit
         >>> from analysis.scaling.figures import held_out
         >>> [axes.get_title() for axes in held_out(example_fit()).axes]
-        ['one b left out: rms 0.000 bits', 'one size beyond b = 1 left out: rms 0.000 bits']
+        ['one b left out: rms 0.000 bits', 'one size beyond b = 1 left out: rms 0.031 bits']
     """
-    table = choice.held_out_errors(fit.best)
+    table = fit.held_out
     figure = Figure(figsize=(8.4, 4.2), layout="constrained")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     titles = {"b": "one b left out", "size": "one size beyond b = 1 left out"}

@@ -2,18 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.scaling import choice, text
+from analysis.scaling import average, choice, text
+from analysis.scaling.average import Ask, UntestedError
 from analysis.scaling.form_fit import FitStatus, FormFit
-from analysis.scaling.form_search import fit_form, search
-from analysis.scaling.forms import FORMS, Floats, Form
+from analysis.scaling.form_search import fit_form, on_common_scale, search
+from analysis.scaling.forms import FORMS, Form
+from analysis.scaling.held_out import Refits, errors_of, refit
+from analysis.scaling.mixture import Mixture, StudentT
 from analysis.scaling.run_table import RunTable, RunTableError, read_run_table, run_scales
+from analysis.scaling.shapes import Floats
 from analysis.scaling.sized_form import SizedForm
 from analysis.scaling.solver import LOSSES, Observations
+from analysis.scaling.verdict import shape_lack, verdict
 from looped.rules import require_one_of, require_whole
 
 __all__ = ["FORMS", "FitStatus", "FormFit", "RunTableError", "ScalingFit", "fit_scaling"]
@@ -21,15 +27,21 @@ __all__ = ["FORMS", "FitStatus", "FormFit", "RunTableError", "ScalingFit", "fit_
 CLUSTERS = ("run", "seed")
 
 
+LEAST_WEIGHT = 0.05
+"""Below it the runs speak against all forms that predict a size that was never trained."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScalingFit:
-    """Every form fitted to the same runs, and the one to predict with.
+    """Every form fitted to the same runs, and what they predict together.
 
     Attributes:
         run_table: the runs.
         fits: by form.
+        refits: each form without each b and each size.
         skipped_forms: forms that these runs cannot be fitted with, and why.
-        best_form: name of the form that predicts; see ``choice.choose``.
+        best_form: name of the form that leads, or that was asked for.
+        averages: whether the average over forms predicts; else ``best_form`` does.
         comparison: one row per form: criteria, held-out errors, status.
         verdict: in words, which form it is, or that they cannot be told apart.
 
@@ -42,14 +54,16 @@ class ScalingFit:
 
     run_table: RunTable
     fits: Mapping[str, FormFit]
+    refits: Mapping[str, Refits]
     skipped_forms: Mapping[str, str]
     best_form: str
+    averages: bool
     comparison: pd.DataFrame
     verdict: str
 
     @property
     def best(self) -> FormFit:
-        """The fit that predicts.
+        """The fit of the form that leads.
 
         Example:
             >>> from analysis.scaling.example import example_fit
@@ -60,17 +74,56 @@ class ScalingFit:
 
     @property
     def status(self) -> FitStatus:
-        """How the fit that predicts ended.
+        """How the fit of the form that leads ended, if the runs test a shape at all.
 
         Example:
             >>> from analysis.scaling.example import example_fit
             >>> example_fit().status
             <FitStatus.OK: 'the search converged inside its bounds'>
         """
-        return self.best.status
+        return FitStatus.SHAPE_UNKNOWN if shape_lack(self.run_table) else self.best.status
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Akaike weights of the forms that predict, most first; they sum to 1.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> {name: round(weight, 2) for name, weight in example_fit().weights.items()}
+            {'logarithmic/shared_gain': 1.0}
+        """
+        if not self.averages:
+            return {self.best_form: 1.0}
+        rows = self.comparison[self.comparison["weight"] > 0]
+        return dict(zip(rows["form"], rows["weight"], strict=True)) or {self.best_form: 1.0}
+
+    @property
+    def general_weight(self) -> float:
+        """Weight of the forms that are functions of E_M and b alone, and predict other sizes."""
+        return sum(weight for name, weight in self.weights.items() if FORMS[name].is_general)
+
+    @property
+    def held_out(self) -> pd.DataFrame:
+        """What predicts says of each cell left out; see ``held_out.errors_of``."""
+        if self.averages:
+            return average.held_out(self.run_table, self.refits)
+        return errors_of(self.run_table, self.refits[self.best_form].predictions)
+
+    @cached_property
+    def untested(self) -> UntestedError:
+        """How much further what predicts may err at b that nobody trained."""
+        predicting = self.refits if self.averages else {self.best_form: self.refits[self.best_form]}
+        scale = self.best.common_observations.scale
+        of_cells = np.array([scale[cell] for cell in np.unique(self.run_table.cells, True)[1]])
+        mean_errors = of_cells / np.sqrt(np.bincount(self.run_table.cells))
+        return average.untested_error(self.run_table, predicting, mean_errors)
 
     def predict(self, table: Mapping[str, Any] | pd.DataFrame) -> Floats:
-        """Return E_LM in bits, one per row; see ``FormFit.predict``.
+        """Return E_LM in bits, one per row, by the average over forms or the one asked for.
+
+        Args:
+            table: column ``b``; and ``size``, one that was fitted, or ``E_M`` in bits, which
+                general forms alone can answer.
 
         Example:
             >>> from analysis.scaling.example import example_fit
@@ -80,12 +133,16 @@ class ScalingFit:
             >>> fit.predict({"E_M": [2.5], "b": [16]}).round(2)
             array([4.5])
         """
-        return self.best.predict(table)
+        return self.mixture(table).mean
 
     def interval(
         self, table: Mapping[str, Any] | pd.DataFrame, level: float = 0.95
     ) -> tuple[Floats, Floats]:
-        """Return the ends of an interval for each row; see ``FormFit.interval``.
+        """Return the ends of an interval for each row's E_LM, the mean over seeds.
+
+        The average's holds that another form might be true, or none: it is widened between the
+        trained b, and beyond them, by what the average missed a b by when that was left out. That
+        of a form that was asked for is right if that form is.
 
         Example:
             >>> from analysis.scaling.example import example_fit
@@ -93,7 +150,44 @@ class ScalingFit:
             >>> bool(lower[0] < 3.0 < upper[0])
             True
         """
-        return self.best.interval(table, level)
+        return self.mixture(table).interval(level)
+
+    def mixture(self, table: Mapping[str, Any] | pd.DataFrame) -> Mixture:
+        """Return what the forms that predict say of each row, and their weights.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> example_fit().mixture({"size": ["tiny"], "b": [4]}).weights
+            array([1.])
+        """
+        b = np.asarray(pd.DataFrame(dict(table))["b"], float) if "b" in table else np.ones(0)
+        further = self.untested.at(b) if self.averages else np.zeros(len(b))
+
+        def ask(fit: FormFit) -> StudentT:
+            answer = fit.student(table)
+            return answer.widened(further, self.untested.degrees) if further.any() else answer
+
+        return self.mix(ask, is_of_sizes="size" in table)
+
+    def mix(self, ask: Ask, is_of_sizes: bool = True) -> Mixture:
+        """Put a question to each form that predicts, and mix the answers by their weights.
+
+        Args:
+            ask: the question to one form, as of a difference of two predictions.
+            is_of_sizes: whether it is about sizes that were fitted, which every form can answer.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> cell = {"size": ["tiny"], "b": [4]}
+            >>> example_fit().mix(lambda form_fit: form_fit.student(cell)).mean.round(2)
+            array([2.])
+        """
+        able_fits = {
+            name: fit for name, fit in self.fits.items() if is_of_sizes or FORMS[name].is_general
+        }
+        if not self.averages or not able_fits:
+            able_fits = {self.best_form: self.best}
+        return average.mix(able_fits, ask)
 
     def between_forms(self, table: Mapping[str, Any] | pd.DataFrame) -> tuple[Floats, Floats]:
         """Return the least and the most that the forms predict which the runs do not rule out.
@@ -111,14 +205,17 @@ class ScalingFit:
         names = {self.best_form, *self.comparison.loc[plausible, "form"]}
         has_size = "size" in table
         able_fits = [self.fits[n] for n in sorted(names) if has_size or FORMS[n].is_general]
+        if not able_fits:  # those that the runs speak against, for want of others
+            return self.predict(table), self.predict(table)
         predictions = np.array([fit.predict(table) for fit in able_fits])
         return predictions.min(axis=0), predictions.max(axis=0)
 
     def tabulate(self, table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
-        """Predict each row: ``E_LM``, ``lower``, ``upper``, ``least``, ``most`` and ``beyond``.
+        """Predict each row: a table of ``E_LM``, its interval, and what that does not hold.
 
+        Its columns are ``E_LM``, ``lower``, ``upper``, ``least``, ``most``, ``beyond``, ``caveat``:
         ``least`` and ``most`` are of ``between_forms``; ``beyond`` says that b is larger than any
-        trained.
+        trained; ``caveat`` what the interval does not hold, in words.
 
         Example:
             >>> import pandas as pd
@@ -132,7 +229,34 @@ class ScalingFit:
         least, most = self.between_forms(table)
         columns = {"E_LM": self.predict(table), "lower": lower, "upper": upper}
         columns |= {"least": least, "most": most, "beyond": table["b"] > self.run_table.bs[-1]}
-        return pd.DataFrame(columns, index=table.index)
+        caveats = [self.caveat(b, is_of_size="size" in table) for b in table["b"]]
+        return pd.DataFrame(columns, index=table.index).assign(caveat=caveats)
+
+    def caveat(self, b: float, is_of_size: bool = True) -> str:
+        """Say what no interval holds of a prediction at some b; empty if nothing.
+
+        Args:
+            b: loops.
+            is_of_size: whether it is of a size that was fitted.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> example_fit().caveat(5), example_fit().caveat(16)
+            ('', 'beyond what was trained (b up to 8)')
+        """
+        caveats = []
+        bs = self.run_table.bs
+        if b > bs[-1]:
+            caveats.append(f"beyond what was trained (b up to {bs[-1]:g})")
+        lack = shape_lack(self.run_table)
+        if lack and b not in bs:
+            caveats.append(f"no shape is tested here: {lack}")
+        if not is_of_size and self.averages and self.general_weight < LEAST_WEIGHT:
+            caveats.append(
+                "the runs speak against every form that predicts other sizes (Akaike weight "
+                f"{self.general_weight:.2g} together)"
+            )
+        return "; ".join(caveats)
 
     def report(self) -> str:
         """Return everything as text, for a terminal.
@@ -161,7 +285,7 @@ def fit_scaling(
             known, ``standard_error`` (over prompts, bits), ``task`` and ``recipe``. The order of
             rows and the seeds' values do not matter, a row said twice counts once.
         forms: names from ``FORMS`` to compare; all if left out.
-        form: the one to predict with; chosen by the comparison if left out.
+        form: the one to predict with, alone; the average over forms if left out.
         loss: ``huber``, ``soft_l1`` or ``squared``.
         clusters: which runs err together: each for itself (``run``), or all b of a size and
             seed (``seed``).
@@ -187,27 +311,56 @@ def fit_scaling(
     options = {"loss": loss, "clusters": clusters, "resamples": resamples, "seed": seed}
     run_table = read_run_table(points)
     names = [name for name in FORMS if forms is None or name in (*forms, form)]
-    reasons = {name: choice.why_not(FORMS[name], run_table) for name in names}
+    asked_forms = {*(forms or ()), form}
+    reasons = {name: choice.why_not(FORMS[name], run_table, name in asked_forms) for name in names}
     skipped_forms = {name: reason for name, reason in reasons.items() if reason}
     candidates = [FORMS[name] for name in names if not reasons[name]]
     if not candidates or (form in skipped_forms):
         name = form or min(skipped_forms, key=lambda name: len(FORMS[name].parameters))
         raise RunTableError(f"{name} {skipped_forms[name]}")
     observations = _observe(run_table, candidates)
-    fits = {
-        candidate.name: fit_form(candidate, run_table, observations, options)
-        for candidate in candidates
-    }
-    comparison = choice.compare(fits)
+    fits = on_common_scale(
+        {each.name: fit_form(each, run_table, observations, options) for each in candidates}
+    )
+    return compare(run_table, fits, skipped_forms, form)
+
+
+def compare(
+    run_table: RunTable,
+    fits: Mapping[str, FormFit],
+    skipped_forms: Mapping[str, str],
+    form: str | None,
+    averages: bool | None = None,
+) -> ScalingFit:
+    """Compare forms that were fitted to the same runs.
+
+    Args:
+        run_table: the runs.
+        fits: by form, on their common scale.
+        skipped_forms: those that were not fitted, and why.
+        form: the one that leads; chosen by the comparison if left out.
+        averages: whether the average predicts; if left out, where no form is given.
+
+    Example:
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.fit import compare
+        >>> fit = example_fit()
+        >>> asked_for = compare(fit.run_table, fit.fits, {}, form="power")
+        >>> asked_for.best_form, asked_for.averages
+        ('power', False)
+    """
+    refits = {name: refit(form_fit) for name, form_fit in fits.items()}
+    comparison = choice.compare(fits, refits)
     best_form = form or choice.choose(comparison)
-    verdict = choice.verdict(fits, comparison, best_form)
     return ScalingFit(
         run_table=run_table,
         fits=fits,
+        refits=refits,
         skipped_forms=skipped_forms,
         best_form=best_form,
+        averages=form is None if averages is None else averages,
         comparison=comparison,
-        verdict=verdict,
+        verdict=verdict(run_table, fits, comparison, best_form),
     )
 
 

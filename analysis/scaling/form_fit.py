@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 from typing import Any
@@ -12,9 +12,10 @@ import pandas as pd
 from scipy import stats
 
 from analysis.scaling import resampling
-from analysis.scaling.forms import Floats
+from analysis.scaling.mixture import StudentT
 from analysis.scaling.resampling import Uncertainty
 from analysis.scaling.run_table import RunTable
+from analysis.scaling.shapes import Floats
 from analysis.scaling.sized_form import SizedForm
 from analysis.scaling.solver import Observations
 from looped.rules import require
@@ -40,6 +41,7 @@ class FitStatus(Enum):
     AT_BOUND = "a parameter ended at the edge of what was searched"
     NOT_IDENTIFIED = "the runs do not rule out that a parameter lies at the edge of the search"
     NOT_CONVERGED = "the search did not come to rest"
+    SHAPE_UNKNOWN = "the runs do not test any shape between the trained b, nor beyond"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,9 @@ class FormFit:
         observations: the runs as the solver takes them.
         theta: the fit, of shape (P,).
         loss: sum of the runs' losses, in squares of what seeds scatter by.
+        common_loss: the same on the scale that all forms share, for comparing them.
+        common_widening: of that scale; the least of all forms' ``widening``.
+        n_units: independent runs that tell as much as these; see ``RunTable.independent_units``.
         widening: how many times wider than that runs lie about the law; at least 1.
         status: how the search ended.
         blamed_parameters: the parameters that ``status`` is about.
@@ -69,6 +74,9 @@ class FormFit:
     observations: Observations
     theta: Floats
     loss: float
+    common_loss: float
+    common_widening: float
+    n_units: float
     widening: float
     status: FitStatus
     blamed_parameters: tuple[str, ...]
@@ -91,7 +99,13 @@ class FormFit:
     @property
     def aicc(self) -> float:
         """Akaike's criterion for small samples; the scale counts as a parameter."""
-        return aicc(self.loss, len(self.run_table.values), len(self.theta) + 1)
+        return aicc(self.common_loss, len(self.run_table.values), len(self.theta) + 1, self.n_units)
+
+    @property
+    def common_observations(self) -> Observations:
+        """The runs on the scale that all forms share."""
+        ratio = self.common_widening / self.widening
+        return replace(self.observations, scale=self.observations.scale * ratio)
 
     @property
     def fitted_bits(self) -> Floats:
@@ -198,9 +212,19 @@ class FormFit:
             >>> bool(lower[0] < 4.5 < upper[0])
             True
         """
+        return self.student(table).interval(level)
+
+    def student(self, table: Mapping[str, Any] | pd.DataFrame) -> StudentT:
+        """Return what this form says of each row's E_LM: Student's t about its prediction.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> example_fit().best.student({"size": ["tiny"], "b": [16]}).centre.round(2)
+            array([3.])
+        """
         values, gradients = self.evaluate(table, self.theta[None])
         resampled_values, _ = self.evaluate(table, self.uncertainty.draws)
-        return self.uncertainty.interval(values[0], resampled_values, gradients[0], level)
+        return self.uncertainty.student(values[0], resampled_values, gradients[0])
 
     def ceilings(self, level: float = 0.95) -> tuple[Floats, Floats, Floats]:
         """Return lower end, value and upper end of what each size's E_LM tends to, in bits.
@@ -256,10 +280,16 @@ class FormFit:
         return self.sized_form.model_from_e_m(frame["E_M"].to_numpy(float), b)(theta)
 
 
-def aicc(loss: float, n_runs: int, n_parameters: int) -> float:
+def aicc(loss: float, n_runs: int, n_parameters: int, n_units: float | None = None) -> float:
     """Akaike's criterion for small samples, from a sum of losses.
 
     With a Gaussian's sum of squares it is the usual one; with Huber's it is its robust cousin.
+
+    Args:
+        loss: sum over the runs.
+        n_runs: of the sum.
+        n_parameters: the scale among them.
+        n_units: independent runs that tell as much as these; as many as the runs if left out.
 
     Example:
         >>> from analysis.scaling.form_fit import aicc
@@ -270,4 +300,7 @@ def aicc(loss: float, n_runs: int, n_parameters: int) -> float:
     spare = n_runs - n_parameters - 1
     if spare <= 0:
         return math.inf
-    return n_runs * math.log(per_run) + 2 * n_parameters * (1 + (n_parameters + 1) / spare)
+    n_units = n_runs if n_units is None else n_units
+    spare_units = max(n_units - n_parameters - 1, 1.0)  # runs to spare there are
+    penalty = 2 * n_parameters * (1 + (n_parameters + 1) / spare_units)
+    return n_units * math.log(per_run) + penalty

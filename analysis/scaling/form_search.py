@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.scaling.form_fit import FitStatus, FormFit
-from analysis.scaling.forms import Floats, Form
+from analysis.scaling.forms import Form
 from analysis.scaling.run_table import RunTable
+from analysis.scaling.shapes import Floats
 from analysis.scaling.sized_form import SizedForm
 from analysis.scaling.solver import Observations, Solution, solve
 
@@ -84,11 +85,48 @@ def fit_form(
         observations=widened_observations,
         theta=solution.theta[0],
         loss=loss_in_seeds,
+        common_loss=loss_in_seeds,
+        common_widening=widening,
+        n_units=run_table.independent_units(options["clusters"]),
         widening=widening,
         status=status,
         blamed_parameters=blamed_parameters,
         options=options,
     )
+
+
+def on_common_scale(fits: Mapping[str, FormFit]) -> dict[str, FormFit]:
+    """Compare forms by losses on one scale: that of the form that runs lie closest to.
+
+    A robust loss bends at a number of standard deviations. If each form had its own, a form that
+    misses more would bend later, and losses would not compare. The forms keep their own fits. A
+    form that holds another as a special case also begins where that one ended.
+
+    Example:
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.form_search import on_common_scale
+        >>> fits = on_common_scale(example_fit().fits)
+        >>> fits["power"].common_loss > fits["logarithmic/shared_gain"].common_loss
+        True
+    """
+    least = min(fit.widening for fit in fits.values())
+    compared: dict[str, FormFit] = {}
+    thetas: dict[str, Floats] = {}
+    for name, own_fit in sorted(fits.items(), key=lambda item: len(item[1].theta)):
+        fit = replace(own_fit, common_widening=least)
+        starts = [fit.theta] + [
+            start
+            for smaller, theta in thetas.items()
+            if (start := fit.sized_form.begin_at(fits[smaller].sized_form, theta)) is not None
+        ]
+        model = fit.sized_form.model(fit.run_table.cell_size, fit.run_table.cell_b)
+        bounds = (fit.sized_form.lower, fit.sized_form.upper)
+        observations = fit.common_observations
+        solution = solve(model, observations, np.array(starts), *bounds, loss=fit.options["loss"])
+        index = int(np.argmin(solution.loss))
+        thetas[name] = solution.theta[index]
+        compared[name] = replace(fit, common_loss=float(solution.loss[index]) * least**2)
+    return {name: compared[name] for name in fits}
 
 
 def _misfit(

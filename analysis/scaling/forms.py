@@ -7,7 +7,8 @@ b loops. Every form is E_M exactly at b = 1. All but ``power`` are written
 
 where the *shape* h says how the gain comes with b, and the *gain* G (bits) how much there is to
 come: one number for all sizes, one per size, or a function of E_M. A bounded h rises to 1, so
-that E_M + G is the ceiling; it may be one for all sizes. A new form is one more ``Shape``.
+that E_M + G is the ceiling; it may be one for all sizes. Where sizes differ in more than their
+gain, each may have an exponent or rate of its own. A new form is one more ``Shape``.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,56 +17,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from analysis.scaling.shapes import SHAPES, Floats, Parameter, Shape
 
 REFERENCE_BITS = 2.0
 """The E_M at which the parameter ``gain`` of a gain that depends on E_M is stated."""
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter of a form.
-
-    Attributes:
-        name: as it is reported.
-        lower: least value; a fit that ends there says so.
-        upper: greatest value.
-        starts: values from which fits begin.
-        unit: what it is measured in, for people.
-        is_log: searched for, and given its interval, on a logarithmic scale.
-        is_linear: the form is linear in it, once the others are known.
-        is_per_size: one value for each size instead of one for all.
-    """
-
-    name: str
-    lower: float
-    upper: float
-    starts: tuple[float, ...]
-    unit: str = ""
-    is_log: bool = False
-    is_linear: bool = False
-    is_per_size: bool = False
-
-
-@dataclass(frozen=True)
-class Shape:
-    """How the gain comes with b: h(b; parameters), 0 at b = 1 and rising.
-
-    Attributes:
-        name: of the shape.
-        formula: h, for people.
-        parameters: of h.
-        rise: h, from b and the parameters.
-        slopes: dh/d(parameter), one array each.
-        has_ceiling: whether h is bounded, by 1.
-    """
-
-    name: str
-    formula: str
-    parameters: tuple[Parameter, ...]
-    rise: Callable[..., Floats]
-    slopes: Callable[..., Sequence[Floats]]
-    has_ceiling: bool = True
 
 
 @dataclass(frozen=True)
@@ -78,6 +33,7 @@ class Form:
         formula: for people.
         parameters: what has to be known besides E_M.
         has_ceiling: whether E_LM stays below a ceiling as b grows.
+        may_fall: whether E_LM may fall with b.
 
     Example:
         >>> from analysis.scaling import FORMS
@@ -92,6 +48,7 @@ class Form:
     formula: str
     parameters: tuple[Parameter, ...]
     has_ceiling: bool
+    may_fall: bool
     _value: Callable[..., Floats]
     _jacobian: Callable[..., Sequence[Floats]]
 
@@ -158,52 +115,9 @@ def _power_jacobian(e_m: Floats, b: Floats, phi: Floats) -> Sequence[Floats]:
     return b**phi, e_m * b**phi * np.log(b)
 
 
-def _stretched_slopes(b: Floats, rate: Floats, stretch: Floats) -> Sequence[Floats]:
-    scaled_loops = rate * (b - 1)
-    power = scaled_loops**stretch
-    share_to_come = np.exp(-power)
-    log = np.log(np.where(scaled_loops > 0, scaled_loops, 1.0))  # times a power that is 0 there
-    return share_to_come * power * stretch / rate, share_to_come * power * log
-
-
-_EXPONENT = Parameter("exponent", 0.01, 10, (0.1, 0.5, 2.0), is_log=True)
-_RATE = Parameter("rate", 1e-3, 10, (0.02, 0.1, 0.4, 1.5), "per loop", is_log=True)
-_STRETCH = Parameter("stretch", 0.1, 2, (0.4, 0.9), is_log=True)
-
-SHAPES = (
-    Shape(
-        "logarithmic",
-        "log2(b)",
-        (),
-        rise=np.log2,
-        slopes=lambda b: (),
-        has_ceiling=False,
-    ),
-    Shape(
-        "saturating_power",
-        "1 - b^-exponent",
-        (_EXPONENT,),
-        rise=lambda b, exponent: 1 - b**-exponent,
-        slopes=lambda b, exponent: (b**-exponent * np.log(b),),
-    ),
-    Shape(
-        "saturating_exponential",
-        "1 - exp(-rate (b - 1))",
-        (_RATE,),
-        rise=lambda b, rate: -np.expm1(-rate * (b - 1)),
-        slopes=lambda b, rate: ((b - 1) * np.exp(-rate * (b - 1)),),
-    ),
-    Shape(
-        "stretched_exponential",
-        "1 - exp(-(rate (b - 1))^stretch)",
-        (_RATE, _STRETCH),
-        rise=lambda b, rate, stretch: -np.expm1(-((rate * (b - 1)) ** stretch)),
-        slopes=_stretched_slopes,
-    ),
-)
-
 _CEILING = Parameter("ceiling", -20, 60, (), "bits", is_linear=True)
 _GAIN = Parameter("gain", 0, 50, (1.0,), "bits", is_linear=True)
+_SIGNED_GAIN = replace(_GAIN, lower=-50)
 _SLOPE = Parameter("slope", -5, 5, (-1.0, 0.0, 0.5), "per bit of E_M")
 
 
@@ -222,6 +136,7 @@ def _with_one_gain(shape: Shape, gain: Parameter, variant: str) -> Form:
         formula=f"E_M + gain ({shape.formula})",
         parameters=(gain, *shape.parameters),
         has_ceiling=shape.has_ceiling,
+        may_fall=shape.may_fall,
         _value=lambda e_m, b, gain, *shape_parameters: (
             e_m + gain * shape.rise(b, *shape_parameters)
         ),
@@ -250,12 +165,13 @@ def _with_one_ceiling(shape: Shape) -> Form:
         formula=f"E_M + (ceiling - E_M)+ ({shape.formula})",
         parameters=(_CEILING, *shape.parameters),
         has_ceiling=True,
+        may_fall=False,
         _value=value,
         _jacobian=jacobian,
     )
 
 
-def _with_gain_of_e_m(shape: Shape) -> Form:
+def _with_gain_of_e_m(shape: Shape, gain: Parameter) -> Form:
     """Give a shape the gain ``gain exp(slope (E_M - 2))``: less, say, for better models."""
 
     def factor(e_m: Floats, slope: Floats) -> Floats:
@@ -279,34 +195,50 @@ def _with_gain_of_e_m(shape: Shape) -> Form:
         name=f"{shape.name}/of_E_M",
         family=shape.name,
         formula=f"E_M + gain exp(slope (E_M - {REFERENCE_BITS:g})) ({shape.formula})",
-        parameters=(_GAIN, _SLOPE, *shape.parameters),
+        parameters=(gain, _SLOPE, *shape.parameters),
         has_ceiling=shape.has_ceiling,
+        may_fall=shape.may_fall,
         _value=value,
         _jacobian=jacobian,
     )
 
 
-def _all_forms() -> dict[str, Form]:
+def _per_size(parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
+    """Give each size values of its own."""
+    return tuple(replace(parameter, is_per_size=True) for parameter in parameters)
+
+
+def _power_forms() -> list[Form]:
     power = Form(
         name="power",
         family="power",
         formula="E_M b^phi",
         parameters=(Parameter("phi", 0, 3, (0.05, 0.3, 1.0)),),
         has_ceiling=False,
+        may_fall=False,
         _value=_power_value,
         _jacobian=_power_jacobian,
     )
-    forms = [power]
-    for shape in SHAPES:
-        forms += [
-            _with_one_gain(shape, _GAIN, "shared_gain"),
-            _with_gain_of_e_m(shape),
-            _with_one_gain(shape, replace(_GAIN, is_per_size=True), "per_size"),
-        ]
-        if shape.has_ceiling:
-            forms.append(_with_one_ceiling(shape))
-    return {form.name: form for form in forms}
+    return [power, replace(power, name="power/per_size", parameters=_per_size(power.parameters))]
 
 
-FORMS = _all_forms()
+def _forms_of(shape: Shape) -> list[Form]:
+    gain = _SIGNED_GAIN if shape.may_fall else _GAIN
+    of_sizes = replace(gain, is_per_size=True)
+    forms = [
+        _with_one_gain(shape, gain, "shared_gain"),
+        _with_gain_of_e_m(shape, gain),
+        _with_one_gain(shape, of_sizes, "per_size"),
+    ]
+    if len(shape.parameters) == 1:  # two more for each size would leave no b to tell them by
+        own_shapes = replace(shape, parameters=_per_size(shape.parameters))
+        forms.append(_with_one_gain(own_shapes, of_sizes, "all_per_size"))
+    if shape.has_ceiling:
+        forms.append(_with_one_ceiling(shape))
+    return forms
+
+
+_ALL_FORMS = [*_power_forms(), *(form for shape in SHAPES for form in _forms_of(shape))]
+
+FORMS = {form.name: form for form in _ALL_FORMS}
 """Every form of **b**, by name; ``form(E_M, 1, ...) == E_M``."""

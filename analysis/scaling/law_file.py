@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.scaling import choice
-from analysis.scaling.fit import ScalingFit
+from analysis.scaling.fit import ScalingFit, compare
 from analysis.scaling.form_fit import FitStatus, FormFit
 from analysis.scaling.forms import FORMS
 from analysis.scaling.run_table import NEEDED, read_run_table
@@ -41,6 +40,7 @@ def save_law(folder: Path, fit: ScalingFit) -> None:
             name: fit.run_table.rows[name].tolist() for name in STORED if name in fit.run_table.rows
         },
         "chosen": fit.best_form,
+        "averages": fit.averages,
         "verdict": fit.verdict,
         "skipped": dict(fit.skipped_forms),
         "options": dict(fit.best.options),
@@ -49,6 +49,9 @@ def save_law(folder: Path, fit: ScalingFit) -> None:
             name: {
                 "theta": form_fit.theta.tolist(),
                 "loss": form_fit.loss,
+                "common_loss": form_fit.common_loss,
+                "common_widening": form_fit.common_widening,
+                "units": form_fit.n_units,
                 "widened": form_fit.widening,
                 "status": form_fit.status.name,
                 "blamed": list(form_fit.blamed_parameters),
@@ -87,6 +90,10 @@ def load_law(folder: Path) -> ScalingFit:
             observations=replace(observations, scale=observations.scale * stored_fit["widened"]),
             theta=np.array(stored_fit["theta"]),
             loss=stored_fit["loss"],
+            # older files lack these: each form was compared on its own scale
+            common_loss=stored_fit.get("common_loss", stored_fit["loss"]),
+            common_widening=stored_fit.get("common_widening", stored_fit["widened"]),
+            n_units=stored_fit.get("units", len(run_table.values)),
             widening=stored_fit["widened"],
             status=FitStatus[stored_fit["status"]],
             blamed_parameters=tuple(stored_fit["blamed"]),
@@ -94,11 +101,7 @@ def load_law(folder: Path) -> ScalingFit:
         )
         for name, stored_fit in content["fits"].items()
     }
-    return ScalingFit(
-        run_table=run_table,
-        fits=fits,
-        skipped_forms=content["skipped"],
-        best_form=content["chosen"],
-        comparison=choice.compare(fits),
-        verdict=content["verdict"],
-    )
+    # laws of before predict by the form that was chosen then
+    is_average = content.get("averages", False)
+    fit = compare(run_table, fits, content["skipped"], content["chosen"], is_average)
+    return replace(fit, verdict=content["verdict"])

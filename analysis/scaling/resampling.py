@@ -17,8 +17,8 @@ cover about 80 %. So here
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
+from analysis.scaling.mixture import StudentT
 from analysis.scaling.run_table import Indices
 from analysis.scaling.solver import Floats, Model, Observations, curvature_parts, solve
 
@@ -78,10 +78,12 @@ class Uncertainty:
             gradients: with respect to theta, of shape (Q, P).
             level: share of intervals that should hold the truth, as 0.95.
         """
-        tail = (1 - level) / 2
-        quantile = stats.t.ppf(1 - tail, self.degrees_of_freedom(gradients))
-        spread = quantile * resampled.std(axis=0)
-        return estimates - spread, estimates + spread
+        return self.student(estimates, resampled, gradients).interval(level)
+
+    def student(self, estimates: Floats, resampled: Floats, gradients: Floats) -> StudentT:
+        """Return what is known of some quantities; the arguments are those of ``interval``."""
+        degrees = self.degrees_of_freedom(gradients)
+        return StudentT(estimates, resampled.std(axis=0), degrees)
 
 
 def resample(

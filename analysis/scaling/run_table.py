@@ -74,6 +74,34 @@ class RunTable:
         """Mean expressivity of each cell, of shape (C,)."""
         return np.bincount(self.cells, self.values) / np.bincount(self.cells)
 
+    @property
+    def n_replicates(self) -> int:
+        """Runs beyond the first of each cell: what seeds scatter by is measured on these."""
+        return len(self.values) - len(self.cell_b)
+
+    def independent_units(self, kind: str) -> float:
+        """Say how many independent runs tell as much as these.
+
+        Runs of one seed that err alike at every b tell less than as many runs that do not: n runs
+        in clusters of m whose errors correlate by rho count as n / (1 + (m - 1) rho) (Kish 1965,
+        Survey Sampling, section 5.4). The correlation is that about the cells' means.
+
+        Args:
+            kind: of clusters; see ``clusters``.
+        """
+        n_runs = len(self.values)
+        if kind == "run":
+            return float(n_runs)
+        groups, errors = self.clusters(kind), self.values - self.cell_means()[self.cells]
+        counts = np.bincount(groups)
+        n_pairs, variance = (counts * (counts - 1)).sum(), (errors**2).mean()
+        if n_pairs == 0 or variance == 0:
+            return float(n_runs)
+        sums = np.bincount(groups, errors)
+        correlation = ((sums**2).sum() - (errors**2).sum()) / n_pairs / variance
+        cluster_size = (counts**2).sum() / n_runs
+        return float(n_runs / (1 + (cluster_size - 1) * min(max(correlation, 0.0), 1.0)))
+
     def clusters(self, kind: str) -> Indices:
         """Say which runs err together, as indices of shape (n,).
 

@@ -12,11 +12,19 @@ from functools import cached_property
 
 import numpy as np
 
-from analysis.scaling.forms import Floats, Form, Parameter
+from analysis.scaling.forms import REFERENCE_BITS, Form
 from analysis.scaling.run_table import Indices, RunTable
+from analysis.scaling.shapes import Floats, Parameter
 from analysis.scaling.solver import Model
 
 _E_M = Parameter("E_M", -20, 60, (), "bits", is_linear=True, is_per_size=True)
+
+_SPECIAL_CASES = (
+    ("saturating_exponential", "stretched_exponential"),
+    ("logarithmic", "rise_and_fall"),
+)
+_NEUTRAL = {"slope": 0.0, "bend": 0.0, "stretch": 0.0}
+"""Values with which a parameter does nothing, as theta holds them: a stretch of 1 is its log, 0."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +129,36 @@ class SizedForm:
                 choices.append([[float(highest.max())]])
             else:
                 scale = np.log if part.is_log else float
-                choices.append([[float(scale(value))] for value in part.starts])
+                n_values = len(self.sizes) if part.is_per_size else 1
+                choices.append([[float(scale(value))] * n_values for value in part.starts])
         return np.array([list(itertools.chain(*start)) for start in itertools.product(*choices)])
+
+    def begin_at(self, smaller: "SizedForm", theta: Floats) -> Floats | None:
+        """Write what a special case of this form ended at as this form's parameters.
+
+        That is one of the same shape, or the exponential for the stretched one, with one value
+        where this form has a value for each size, or with a gain that E_M has no part in.
+
+        Args:
+            smaller: that form.
+            theta: where it ended, of shape (P of that form,).
+
+        Returns:
+            Of shape (P,); None if it is no special case.
+        """
+        if (smaller.form.family, self.form.family) not in _SPECIAL_CASES and (
+            smaller.form.family != self.form.family
+        ):
+            return None
+        values = dict(zip(smaller.names, theta, strict=True))
+        if f"gain[{self.sizes[0]}]" in self.names:
+            _part_gains(values, self.sizes)
+        start = [
+            values.get(name, values.get(shared_name, _NEUTRAL.get(shared_name)))
+            for name, shared_name in zip(self.names, map(_shared, self.names), strict=True)
+        ]
+        lost_names = {_shared(name) for name in values} - {_shared(name) for name in self.names}
+        return None if lost_names or None in start else np.array(start, dtype=float)
 
     @property
     def _parts(self) -> tuple[Parameter, ...]:
@@ -143,3 +179,21 @@ class SizedForm:
             columns.append(first + size if part.is_per_size else np.full(len(size), first))
             first += len(self.sizes) if part.is_per_size else 1
         return columns
+
+
+def _shared(name: str) -> str:
+    """Return a parameter's name without its size."""
+    return name.partition("[")[0]
+
+
+def _part_gains(values: dict[str, float], sizes: Sequence[str]) -> None:
+    """Say each size's gain where one depends on E_M, or leads to a ceiling."""
+    for size in sizes:
+        e_m = values[f"E_M[{size}]"]
+        if "slope" in values:
+            factor = np.exp(np.clip(values["slope"] * (e_m - REFERENCE_BITS), -50, 50))
+            values[f"gain[{size}]"] = values["gain"] * float(factor)
+        elif "ceiling" in values:
+            values[f"gain[{size}]"] = max(values["ceiling"] - e_m, 0.0)
+    for name in ("slope", "ceiling"):
+        values.pop(name, None)

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from analysis.scaling.average import UntestedError
 from analysis.scaling.form_fit import UNLIKELY, FitStatus, FormFit
 from analysis.scaling.resampling import FEW_CLUSTERS
 from analysis.scaling.run_table import RunTable
@@ -45,6 +46,26 @@ class DescribedFit(Protocol):
         """How it ended."""
 
     @property
+    def averages(self) -> bool:
+        """Whether the average over forms predicts."""
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Of the forms that predict."""
+
+    @property
+    def general_weight(self) -> float:
+        """Of those among them that predict other sizes."""
+
+    @property
+    def held_out(self) -> pd.DataFrame:
+        """What predicts, of cells left out."""
+
+    @property
+    def untested(self) -> UntestedError:
+        """What the average misses at b that nobody trained."""
+
+    @property
     def comparison(self) -> pd.DataFrame:
         """A row per form."""
 
@@ -65,8 +86,9 @@ def describe(fit: DescribedFit) -> str:
     best = fit.best
     parts = [
         section("Law", [f"E_LM = {best.sized_form.form.formula}    ({fit.best_form})"]),
+        section("Prediction", _prediction(fit), wrap=True),
         section("Fit", _fit_lines(fit)),
-        section("Parameters", _parameter_lines(best)),
+        section("Parameters, if this form holds", _parameter_lines(best)),
     ]
     correlations = _correlation_lines(best)
     if correlations:
@@ -128,6 +150,8 @@ def _fit_lines(fit: DescribedFit) -> list[str]:
         f"{best.widening:.3g} times what seeds explain",
         "lack of fit": _adequacy(best.lack_of_fit),
         "seeds": _alike(best),
+        "forms compared on": f"{best.n_units:.3g} independent runs"
+        + ("" if options["clusters"] == "run" else f" (of {len(run_table.values)} that err alike)"),
         "intervals": f"{LEVEL:.0%}, wild cluster bootstrap, {options['resamples']:,} resamples, "
         f"cluster: {kind} ({n_clusters}), Student's t",
     }
@@ -137,6 +161,68 @@ def _fit_lines(fit: DescribedFit) -> list[str]:
         lines["said twice"] = f"{fit.run_table.n_duplicates} rows, counted once"
     width = max(map(len, lines))
     return [f"{name:<{width}} = {value}" for name, value in lines.items()]
+
+
+def _prediction(fit: DescribedFit) -> list[str]:
+    """Say what predicts, and how well it does on what it was not fitted to."""
+    if fit.averages:
+        shares = ", ".join(f"{name} {weight:.2f}" for name, weight in fit.weights.items())
+        n_forms = len(fit.weights)
+        lines = [
+            f"The average of {n_forms} forms predicts (Akaike weights): {shares}."
+            if n_forms > 1
+            else f"{fit.best_form} has all the Akaike weight and predicts."
+        ]
+        lines.append(
+            f"Forms that are functions of E_M and b alone have {fit.general_weight:.2f} of the "
+            "weight together; they alone predict a size that was not trained."
+        )
+        lines += _untested(fit)
+    else:
+        lines = [
+            f"{fit.best_form} was asked for and predicts alone; its intervals are right if it is."
+        ]
+    return lines + _held_out(fit)
+
+
+def _untested(fit: DescribedFit) -> list[str]:
+    error, largest = fit.untested, f"b = {fit.run_table.bs[-1]:g}"
+    if len(fit.run_table.bs) < 3:
+        return ["At b that nobody trained nothing tests the forms: there is no b to leave out."]
+    lines = []
+    for place, bits, unit in (
+        ("Between the trained b", error.between, "a squared doubling of b"),
+        (f"Beyond {largest}, where no run tests any form", error.beyond, "a doubling of b"),
+    ):
+        lines.append(
+            f"{place}, the interval is widened by {bits:.2g} bits {unit}: by so much the average "
+            "missed a b that was left out more than it said itself."
+            if bits
+            else f"{place}, the interval is not widened: the average missed the b that was left "
+            "out by no more than it said itself."
+        )
+    return lines
+
+
+def _held_out(fit: DescribedFit) -> list[str]:
+    """Compare the errors on what was left out with a guess's, on the same cells."""
+    words = {
+        "b": ("one b left out", "a straight line in log b between its neighbours"),
+        "size": ("one size left out beyond b = 1", "the mean gain of the other sizes"),
+    }
+    lines = []
+    for kind, rows in fit.held_out.groupby("left_out"):
+        both = rows.dropna(subset=["error", "guess_error"])
+        if both.empty:
+            continue
+        law, guess = (float(np.sqrt((both[n] ** 2).mean())) for n in ("error", "guess_error"))
+        title, guess_title = words[str(kind)]
+        verdict = "the law is nearer" if law < guess else "the law does not beat it"
+        lines.append(
+            f"With {title} ({len(both)} cells) the prediction errs by {law:.3f} bits, "
+            f"{guess_title} by {guess:.3f}: {verdict}."
+        )
+    return lines
 
 
 def _alike(fit: FormFit) -> str:
@@ -215,9 +301,10 @@ def _identifiability(fit: DescribedFit) -> list[str]:
     n_bs = len(fit.run_table.bs)
     lines = [
         f"{n_bs} values of b give a size {n_bs} means, which is E_M and {n_bs - 1} more numbers "
-        "at most, with none to spare to test them by. So exponents and rates are shared by all "
-        "sizes. A form with a gain per size tells whether a gain that is a function of E_M is "
-        "enough, but predicts no other size.",
+        "at most, with none to spare to test them by. So most forms share exponents and rates "
+        "among the sizes. A form with a gain per size tells whether a gain that is a function of "
+        "E_M is enough, and one with a shape of its own for each size whether shapes differ; "
+        "neither predicts another size.",
     ]
     doubtful = fit.comparison[fit.comparison["status"] != "OK"]
     for name in doubtful["form"]:

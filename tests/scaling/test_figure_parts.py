@@ -5,8 +5,9 @@ import planted_study
 import pytest
 
 from analysis.scaling import figures
-from analysis.scaling.choice import PLAUSIBLE_WITHIN, held_out_errors
+from analysis.scaling.choice import PLAUSIBLE_WITHIN
 from analysis.scaling.fit import fit_scaling
+from analysis.scaling.held_out import held_out_errors
 from looped.drawing import COLOURS, GREY, MARKERS
 
 LAW = "saturating_power/of_E_M"
@@ -67,9 +68,12 @@ def test_a_law_is_drawn_to_twice_the_largest_b_and_its_axis_says_which_b_there_a
     assert axes.get_xlabel() == "loops b that the model was trained at"
     assert axes.get_ylabel() == "expressivity E, bits"
     assert axes.get_title() == f"{fit.best.sized_form.form.formula}  ({LAW})"
-    assert legend_of(figure) == ("runs; line: law, band: 95 %", [*SIZES, "Bayes predictor"])
+    assert legend_of(figure) == (
+        figures.BAND,
+        [*SIZES, "Bayes predictor"],
+    )
     assert lines(axes)["Bayes predictor"].get_color() == GREY
-    assert [text.get_text() for text in axes.texts] == ["nobody trained here"]
+    assert [text.get_text() for text in axes.texts] == ["beyond what was trained"]
     (shaded,) = axes.patches
     assert (shaded.get_x(), shaded.get_x() + shaded.get_width()) == (15, 30)
 
@@ -93,7 +97,7 @@ def test_a_law_that_is_not_sure_is_dashed_and_says_why(fit_at_its_bound):
     (axes,) = figures.law(fit_at_its_bound).axes
     curves = [line for line in axes.get_lines() if len(line.get_xdata()) == 200]
     assert {curve.get_linestyle() for curve in curves} == {"--"}
-    assert [text.get_text() for text in axes.texts] == ["nobody trained here", "AT_BOUND: phi"]
+    assert [text.get_text() for text in axes.texts] == ["beyond what was trained", "AT_BOUND: phi"]
 
 
 def test_residuals_stand_at_their_b_side_by_side_in_a_band_of_two_deviations(fit):

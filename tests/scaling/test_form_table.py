@@ -22,14 +22,27 @@ RISES = {
         "1 - exp(-(rate (b - 1))^stretch)",
         lambda b, rate, stretch: 1 - math.exp(-((rate * (b - 1)) ** stretch)),
     ),
+    "rise_and_fall": (
+        "log2(b) (1 - bend log2(b))", lambda b, bend: math.log2(b) - bend * math.log2(b) ** 2,
+    ),
 }  # fmt: skip
 OF_SHAPE = {
     "logarithmic": (),
     "saturating_power": ("exponent",),
     "saturating_exponential": ("rate",),
     "stretched_exponential": ("rate", "stretch"),
+    "rise_and_fall": ("bend",),
 }
-VALUES = {"exponent": 0.7, "rate": 0.3, "stretch": 0.6, "gain": 1.3, "slope": -0.4, "ceiling": 4.5}
+WITHOUT_CEILING = ("logarithmic", "rise_and_fall")
+VALUES = {
+    "bend": 0.15,
+    "exponent": 0.7,
+    "rate": 0.3,
+    "stretch": 0.6,
+    "gain": 1.3,
+    "slope": -0.4,
+    "ceiling": 4.5,
+}
 
 SEARCHED = {
     # lower, upper, starts, unit, logarithmic, linear
@@ -40,21 +53,25 @@ SEARCHED = {
     "exponent": (0.01, 10, (0.1, 0.5, 2.0), "", True, False),
     "rate": (0.001, 10, (0.02, 0.1, 0.4, 1.5), "per loop", True, False),
     "stretch": (0.1, 2, (0.4, 0.9), "", True, False),
+    "bend": (0, 2, (0.02, 0.15, 0.5), "per doubling", False, False),
     "E_M": (-20, 60, (), "bits", False, True),
 }
 
 
 def test_there_are_these_forms():
-    variants = ["shared_gain", "of_E_M", "per_size", "shared_ceiling"]
+    variants = ["shared_gain", "of_E_M", "per_size", "all_per_size", "shared_ceiling"]
     names = [f"{shape}/{variant}" for shape in RISES for variant in variants]
-    names.remove("logarithmic/shared_ceiling")  # it has none
-    assert list(FORMS) == ["power", *names]
+    for shape in WITHOUT_CEILING:
+        names.remove(f"{shape}/shared_ceiling")
+    names.remove("logarithmic/all_per_size")  # its shape has no parameter
+    names.remove("stretched_exponential/all_per_size")  # its has two
+    assert list(FORMS) == ["power", "power/per_size", *names]
     assert FORMS["power"](2.0, 4, 0.5) == 4.0
     assert (FORMS["power"].family, FORMS["power"].formula) == ("power", "E_M b^phi")
     assert not FORMS["power"].has_ceiling
 
 
-@pytest.mark.parametrize("name", [name for name in FORMS if name != "power"])
+@pytest.mark.parametrize("name", [name for name in FORMS if not name.startswith("power")])
 @pytest.mark.parametrize("e_m", [1.0, 2.0, 3.5, 5.5])
 def test_a_form_is_its_formula(name, e_m):
     form, (shape, variant) = FORMS[name], name.split("/")
@@ -62,17 +79,19 @@ def test_a_form_is_its_formula(name, e_m):
     gain, formula, leading = {
         "shared_gain": (1.3, "E_M + gain ({})", ("gain",)),
         "per_size": (1.3, "E_M + gain ({})", ("gain",)),
+        "all_per_size": (1.3, "E_M + gain ({})", ("gain",)),
         "of_E_M": (1.3 * math.exp(-0.4 * (e_m - 2)), "E_M + gain exp(slope (E_M - 2)) ({})",
                    ("gain", "slope")),
         "shared_ceiling": (max(4.5 - e_m, 0), "E_M + (ceiling - E_M)+ ({})", ("ceiling",)),
     }[variant]  # fmt: skip
     assert form.formula == formula.format(shape_formula)
     assert (form.name, form.family) == (name, shape)
-    assert form.has_ceiling is (shape != "logarithmic")
+    assert form.has_ceiling is (shape not in WITHOUT_CEILING)
+    assert form.may_fall is (shape == "rise_and_fall")
     names = (*leading, *OF_SHAPE[shape])
     assert tuple(parameter.name for parameter in form.parameters) == names
     assert [parameter.is_per_size for parameter in form.parameters] == [
-        variant == "per_size" and name == "gain" for name in names
+        variant == "all_per_size" or (variant == "per_size" and name == "gain") for name in names
     ]
     shape_values = [VALUES[name] for name in OF_SHAPE[shape]]
     for b in (1, 1.5, 4, 30):
@@ -86,6 +105,9 @@ def test_a_form_is_its_formula(name, e_m):
 @pytest.mark.parametrize("name", FORMS)
 def test_what_is_searched_is_as_stated(name):
     for parameter in SizedForm(FORMS[name], ("tiny", "small")).parameters:
+        if (FORMS[name].family, parameter.name) == ("rise_and_fall", "gain"):
+            assert parameter.lower == -50  # it may fall
+            continue
         assert (
             parameter.lower, parameter.upper, parameter.starts, parameter.unit, parameter.is_log,
             parameter.is_linear,

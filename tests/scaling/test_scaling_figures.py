@@ -7,8 +7,8 @@ import pytest
 from analysis.answers import exchange, loop_curves
 from analysis.answers import figures as answer_figures
 from analysis.scaling import figures
-from analysis.scaling.choice import held_out_errors
 from analysis.scaling.fit import fit_scaling
+from analysis.scaling.held_out import held_out_errors
 from looped.config import TrainConfig
 from looped.sizes import SIZES
 
