@@ -1,5 +1,9 @@
 """Expressivity E = 1/2 log2(Var(y) / MSE) in bits, and how well it is known.
 
+This is our definition. The study calls a model's expressivity its limiting efficiency, the most
+that it can hold and approximate, and gives no formula for that limit; here E is what a training
+reached at its b, at its last step: a lower bound of the limit where a run was still learning.
+
 One bit more is a quarter of the error. Two things make it uncertain and are kept apart: the
 prompts that a model is measured on, which are the same for every model, so that their error does
 not shrink with seeds; and the seed, which another training would have had differently.
