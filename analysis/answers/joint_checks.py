@@ -21,7 +21,10 @@ from analysis.scaling.run_table import Floats, Indices
 from analysis.scaling.solver import Observations, solve
 
 FEW_SIZES = 5
-"""With so many sizes or fewer all pairs are fitted, and each fit is searched for from afar."""
+"""With so many sizes or fewer pairs are fitted too, and each fit is searched for from afar."""
+
+MANY_PARTS = FEW_SIZES * (FEW_SIZES - 1) // 2
+"""As many as there are pairs of few sizes; more begin at the fit of all alone."""
 
 _SIMULATIONS = 10_000
 _NEGLIGIBLE = 1e-9
@@ -147,9 +150,7 @@ def phi_by_sizes(
     loss: str,
     thetas_without: Floats | None,
 ) -> pd.DataFrame:
-    """Fit phi to parts of the sizes: without each, and to pairs of them.
-
-    All pairs of ``FEW_SIZES`` sizes or fewer, else those that are next to each other.
+    """Fit phi to parts of the sizes: without each and, of ``FEW_SIZES`` or fewer, to all pairs.
 
     Returns:
         ``left_out`` (empty for a pair), ``sizes`` (those fitted), ``phi``, ``at_bound``.
@@ -159,14 +160,17 @@ def phi_by_sizes(
     for index, row in enumerate(() if thetas_without is None else thetas_without):
         other_sizes = [size for size in range(n_sizes) if size != index]
         parts.append((runs.sizes[index], other_sizes, row))
-    pairs = list(itertools.combinations(range(n_sizes), 2))
-    if n_sizes > FEW_SIZES:
-        pairs = [(low, high) for low, high in pairs if high == low + 1]
-    masks = np.array([np.isin(runs.size, pair) for pair in pairs])
-    able = [i for i, mask in enumerate(masks) if n_sizes > 3 and not runs.shortage(mask)]
-    if able:  # with three sizes the pairs are what is left without the third
-        thetas = _refit(form, observations, theta, masks[able], loss)
-        parts += [("", pairs[i], row) for i, row in zip(able, thetas, strict=True)]
+    pairs: list[tuple[int, int]] = []
+    if 3 < n_sizes <= FEW_SIZES:  # with three sizes the pairs are what is left without the third
+        pairs = [
+            pair
+            for pair in itertools.combinations(range(n_sizes), 2)
+            if not runs.shortage(np.isin(runs.size, pair))
+        ]
+    if pairs:
+        masks = np.array([np.isin(runs.size, pair) for pair in pairs])
+        thetas = _refit(form, observations, theta, masks, loss)
+        parts += [("", pair, row) for pair, row in zip(pairs, thetas, strict=True)]
     rows = [
         {
             "left_out": left_out,
@@ -183,7 +187,7 @@ def _refit(
     form: JointForm, observations: Observations, theta: Floats, masks: Booleans, loss: str
 ) -> Floats:
     """Fit the law to parts of the runs, (parts, n); returns (parts, P)."""
-    starts = np.r_[theta[None], form.starts] if len(masks) <= 2 * FEW_SIZES else theta[None]
+    starts = np.r_[theta[None], form.starts] if len(masks) <= MANY_PARTS else theta[None]
     parts = Observations(
         observations.values,
         np.repeat(masks.astype(float), len(starts), axis=0),

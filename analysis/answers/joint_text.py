@@ -2,10 +2,8 @@
 
 import math
 
+from analysis.answers.joint_checks import FEW_SIZES
 from analysis.answers.joint_law import MISFIT, PUBLISHED_PHI, JointFit
-
-FEW_SIZES = 6
-"""With fewer sizes phi cannot be parted from what else differs between them."""
 
 ENOUGH_LENGTHS = 3
 """Of trainings; with fewer a floor and a term that falls with the steps are one."""
@@ -95,11 +93,15 @@ def _fit_lines(fit: JointFit) -> list[str]:
 
 def _phi_lines(fit: JointFit) -> list[str]:
     lines = []
-    if len(fit.sizes) < FEW_SIZES:
+    if len(fit.sizes) <= FEW_SIZES:
         lines = [
             f"{len(fit.sizes)} sizes cannot part phi from what else differs between them, such as "
             "depth, width, heads and learning rate"
         ]
+    if len(fit.sizes) > FEW_SIZES:
+        table = fit.phi_by_sizes.sort_values("phi")
+        ends = [f"{row.phi:.3g} (without {row.left_out})" for row in table.itertuples()]
+        return [*lines, f"phi without one size lies between {ends[0]} and {ends[-1]}"]
     for row in fit.phi_by_sizes.to_dict("records"):
         part = f"without {row['left_out']}" if row["left_out"] else f"of {row['sizes']} alone"
         if row["left_out"] and row["sizes"].count(",") == 1:

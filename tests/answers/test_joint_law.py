@@ -98,20 +98,23 @@ def test_phi_without_a_size_is_that_of_the_others():
         assert phi == pytest.approx(fit_of_rest.phi[0], abs=0.05)
 
 
-def test_pairs_of_sizes_are_all_of_few_and_neighbours_of_many():
-    def names_of(n_sizes):
+def test_pairs_of_sizes_are_fitted_where_they_are_few():
+    def fit_of(n_sizes):
         weights = {f"s{i}": (300, 1e4 * 4.0**i) for i in range(n_sizes)}
-        table = planted_table(weights=weights, seeds=2, bs=(1, 4, 16))
-        by_sizes = fit_joint(table, resamples=100).phi_by_sizes
-        assert list(by_sizes["left_out"][:n_sizes]) == list(weights)
+        fit = fit_joint(planted_table(weights=weights, seeds=2, bs=(1, 4, 16)), resamples=100)
+        by_sizes = fit.phi_by_sizes
+        assert list(by_sizes["left_out"][:n_sizes]) == list(weights) == list(fit.sizes)
         pairs = by_sizes[by_sizes["left_out"] == ""]
-        assert (pairs["phi"] - 0.5).abs().max() < 1
-        return list(weights), list(pairs["sizes"])
+        assert not len(pairs) or (pairs["phi"] - 0.5).abs().max() < 1
+        return list(weights), list(pairs["sizes"]), "\n".join(describe(fit))
 
-    weights, names = names_of(4)
+    weights, names, text = fit_of(4)
     assert names == [", ".join(pair) for pair in itertools.combinations(weights, 2)]
-    weights, names = names_of(6)
-    assert names == [", ".join(pair) for pair in itertools.pairwise(weights)]
+    assert "phi without s3: 0." in text and "phi of s0, s2 alone: 0." in text
+    assert "4 sizes cannot part phi" in text
+    _, names, text = fit_of(6)
+    assert names == []
+    assert "phi without one size lies between 0." in text and "cannot part" not in text
 
 
 def test_the_jackknife_is_as_in_the_books():
