@@ -8,6 +8,7 @@ from analysis.answers import costs, exchange, joint_text, loop_curves
 from analysis.answers.answers import Answers
 from analysis.answers.flops import KINDS
 from analysis.answers.joint_law import JointFit
+from analysis.runs.expressivity import DEFINITION
 from analysis.scaling.text import number, section
 
 
@@ -46,7 +47,7 @@ def _cell_lines(answers: Answers) -> list[str]:
         lines.append(
             f"Bayes predictor: {answers.bayes:.3f} bits, which no model can pass on average"
         )
-    return lines
+    return [*lines, DEFINITION]
 
 
 def _exchange_lines(answers: Answers) -> list[str]:
