@@ -104,6 +104,8 @@ class Metric:
     FORMS = "forms/"
     EXCHANGE = "exchange/"
     WORTHWHILE = "worthwhile/"
+    DOUBLING = "doubling/"
+    """Bits that a doubling of the FLOPs buys."""
     REPORT = "report/"
     CLAIMS = "claims/"
     HYPOTHESES = "hypotheses/"

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
-from analysis.answers import exchange, joint_law, loop_curves
-from analysis.answers.exchange import Crossing
+from analysis.answers import costs, exchange, joint_law, loop_curves
+from analysis.answers.exchange import CostRatio, Crossing
+from analysis.answers.flops import KINDS, length_of
 from analysis.answers.joint_law import JointFit
 from analysis.runs.expressivity import cells, expressivity
 from analysis.runs.logged_run import LoggedRun
@@ -26,8 +26,10 @@ class Answers:
         cells: expressivity of each (size, b), with its standard errors.
         joint: the joint law of size and loops, or why there is none.
         exchange: by (size, target), the b that lifts one to the other's b = 1.
+        exchange_flops: by (size, target), what that takes of the other's FLOPs, by kind.
         worthwhile: by size, the b after which a loop gains less than 0.01 bits.
-        costs: what each (size, b) costs and is predicted to reach; see ``exchange.costs``.
+        costs: what each (size, b) costs and is predicted to reach; see ``costs.costs``.
+        doublings: what a doubling of the FLOPs buys; see ``costs.doublings``.
         curves: of each run, over evaluated loops; see ``loop_curves.fit_curves``.
     """
 
@@ -36,9 +38,16 @@ class Answers:
     cells: pd.DataFrame
     joint: JointFit | str
     exchange: Mapping[tuple[str, str], Crossing]
+    exchange_flops: Mapping[tuple[str, str], Mapping[str, CostRatio]]
     worthwhile: Mapping[str, Crossing]
     costs: pd.DataFrame
+    doublings: pd.DataFrame
     curves: pd.DataFrame
+
+    @property
+    def length(self) -> str:
+        """How long the trainings are that costs are of, as ``7,500 steps``."""
+        return length_of(self.selection.runs)
 
     @property
     def bayes(self) -> float | None:
@@ -59,17 +68,27 @@ def answer(
         resamples: of the joint law's bootstrap.
     """
     sizes = fit.run_table.sizes
-    configs = {run.config.size: run.config for run in selection.runs}
+    configs_there = {run.config.size: run.config for run in selection.runs}
+    configs = {size: configs_there[size] for size in sizes}
     bs = range(1, 2 * int(fit.run_table.bs[-1]) + 1)
     pairs = [(low, high) for j, high in enumerate(sizes) for low in sizes[:j]]
+    crossings = {pair: exchange.exchange_rate(fit.best, *pair) for pair in pairs}
     return Answers(
         selection=selection,
         fit=fit,
         cells=cells(selection.table),
         joint=_joint(selection, runs, resamples),
-        exchange={pair: exchange.exchange_rate(fit.best, *pair) for pair in pairs},
+        exchange=crossings,
+        exchange_flops={
+            (low, high): {
+                kind: exchange.cost_ratio(crossing, configs[low], configs[high], kind)
+                for kind in KINDS
+            }
+            for (low, high), crossing in crossings.items()
+        },
         worthwhile={size: exchange.last_worthwhile(fit.best, size) for size in sizes},
-        costs=exchange.costs(fit.best, {size: configs[size] for size in sizes}, bs),
+        costs=costs.costs(fit.best, configs, bs),
+        doublings=costs.doublings(fit.best, configs),
         curves=curves_of(selection.runs, sizes),
     )
 
@@ -137,11 +156,3 @@ def _joint(selection: Selection, runs: Sequence[LoggedRun], resamples: int) -> J
 
 def _but_for_steps(run: LoggedRun) -> tuple[str, str]:
     return run.task, replace(run.config, steps=0).recipe_identity
-
-
-def budgets(costs: pd.DataFrame, kind: str, count: int = 6) -> list[float]:
-    """Choose budgets of FLOPs to show, evenly spaced in their logarithm and rounded up."""
-    cost = costs[f"{kind}_flops"]
-    raw = np.geomspace(cost.min(), cost.max(), count)
-    unit = 10 ** np.floor(np.log10(raw))
-    return [float(value) for value in np.ceil(raw / unit) * unit]

@@ -1,12 +1,12 @@
-"""What a law says about money: loops for size, the last loop worth having, the cheapest cells."""
+"""Loops for size: the b that lifts one size to another, its cost, the last loop worth having."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from analysis.answers.flops import flops_between, flops_of
 from analysis.scaling.form_fit import FormFit
 from analysis.scaling.shapes import Floats
 from looped.config import TrainConfig
@@ -50,6 +50,44 @@ def exchange_rate(fit: FormFit, size: str, target: str, level: float = 0.95) -> 
     target_cells = pd.DataFrame({"size": target, "b": np.ones(len(bs))})
     estimate, lower, upper = difference(fit, lifted_cells, target_cells, level)
     return Crossing(*(_first(bs, curve) for curve in (estimate, upper, lower)))
+
+
+@dataclass(frozen=True)
+class CostRatio:
+    """FLOPs of one size, looped until it reaches another, over the other's at b = 1.
+
+    Attributes:
+        value: at the b of the exchange rate; infinity is never.
+        lower: at the lower end of its interval.
+        upper: at the upper end.
+    """
+
+    value: float
+    lower: float
+    upper: float
+
+    def __str__(self) -> str:
+        """Say it in words: ``0.8 [0.5, 2.1] times``."""
+        if math.isinf(self.value):
+            return f"{self.lower:.2g} times or more"
+        upper = "never]" if math.isinf(self.upper) else f"{self.upper:.2g}]"
+        return f"{self.value:.2g} [{self.lower:.2g}, {upper} times"
+
+
+def cost_ratio(
+    crossing: Crossing, config: TrainConfig, target: TrainConfig, kind: str
+) -> CostRatio:
+    """Set the FLOPs of an exchange rate's loops beside those of the size that they reach.
+
+    Args:
+        crossing: the exchange rate.
+        config: a training of the size that is looped.
+        target: a training of the size that it reaches.
+        kind: ``train`` or ``infer``; see ``flops.KINDS``.
+    """
+    at_one = flops_of(target, kind, 1)
+    ends = (crossing.b, crossing.lower, crossing.upper)
+    return CostRatio(*(flops_between(config, kind, b) / at_one for b in ends))
 
 
 def last_worthwhile(fit: FormFit, size: str, level: float = 0.95) -> Crossing:
@@ -96,68 +134,3 @@ def _last(bs: Floats, gains: Floats) -> float:
     if not len(worthwhile):
         return float(bs[0])
     return math.inf if worthwhile[-1] == len(bs) - 1 else float(bs[worthwhile[-1] + 1])
-
-
-def costs(fit: FormFit, configs: Mapping[str, TrainConfig], bs: Sequence[int]) -> pd.DataFrame:
-    """Set what the law predicts beside what it costs, for every size and b.
-
-    Args:
-        fit: the law.
-        configs: a training of each size; its b is replaced, with the loss over the last loops as
-            by default.
-        bs: loop counts, whole.
-
-    Returns:
-        Columns ``size``, ``b``, ``bits``, ``lower``, ``upper``, ``train_flops`` (of a whole
-        training), ``infer_flops`` (of one prompt), ``beyond`` (b is larger than any trained),
-        ``train_front`` and ``infer_front`` (no cheaper cell is as good).
-    """
-    table = pd.DataFrame([{"size": size, "b": b} for size in configs for b in bs])
-    table["bits"] = fit.predict(table)
-    table["lower"], table["upper"] = fit.interval(table)
-    trainings = [
-        replace(configs[size], b=int(b), loop_window=None)
-        for size, b in zip(table["size"], table["b"], strict=True)
-    ]
-    table["train_flops"] = [float(cell.steps * cell.step_flops) for cell in trainings]
-    table["infer_flops"] = [float(cell.model_config.forward_flops(cell.b)) for cell in trainings]
-    table["beyond"] = table["b"] > fit.run_table.bs[-1]
-    for kind in ("train", "infer"):
-        table[f"{kind}_front"] = front(table[f"{kind}_flops"], table["bits"])
-    return table
-
-
-def front(cost: "pd.Series", bits: "pd.Series") -> Floats:
-    """Mark the Pareto front: cells that no cell of the same cost or less equals."""
-    order = np.lexsort((-bits.to_numpy(), cost.to_numpy()))
-    best = np.maximum.accumulate(np.r_[-np.inf, bits.to_numpy()[order][:-1]])
-    is_on_front = np.zeros(len(order), dtype=bool)
-    is_on_front[order] = bits.to_numpy()[order] > best
-    return np.asarray(is_on_front)
-
-
-def best_for(table: pd.DataFrame, kind: str, budgets: Sequence[float]) -> pd.DataFrame:
-    """Find the cell to take for each budget of FLOPs.
-
-    It is the cheapest of those that come within ``WORTHWHILE_BITS`` of the best.
-
-    Args:
-        table: from ``costs``.
-        kind: ``train`` or ``infer``.
-        budgets: FLOPs of a whole training, or of one prompt.
-    """
-    cost, rows = f"{kind}_flops", []
-    for budget in budgets:
-        affordable = table[table[cost] <= budget]
-        if len(affordable):
-            near_best = affordable[affordable["bits"] >= affordable["bits"].max() - WORTHWHILE_BITS]
-            best = near_best.loc[near_best[cost].idxmin()]
-            rows.append(
-                {"budget": budget, **best[["size", "b", "bits", "lower", "upper", "beyond"]]}
-            )
-    return pd.DataFrame(rows)
-
-
-def per_flop(table: pd.DataFrame, kind: str) -> "pd.Series":
-    """Return the cell with the most bits per FLOP."""
-    return table.loc[(table["bits"] / table[f"{kind}_flops"]).idxmax()]

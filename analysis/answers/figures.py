@@ -10,11 +10,16 @@ from analysis.answers import loop_curves
 from looped.drawing import COLOURS, MARKERS
 
 
-def costs(table: pd.DataFrame) -> Figure:
-    """Draw what the law predicts against what it costs; see ``exchange.costs``."""
+def costs(table: pd.DataFrame, length: str) -> Figure:
+    """Draw what the law predicts against what it costs.
+
+    Args:
+        table: from ``costs.costs``.
+        length: of the trainings, as ``7,500 steps``.
+    """
     figure = Figure(figsize=(8.4, 4.2), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    labels = {"train": "FLOPs of a training", "infer": "FLOPs of one prompt"}
+    labels = {"train": f"FLOPs of a training of {length}", "infer": "FLOPs of one prompt"}
     for axes, (kind, label) in zip(panels, labels.items(), strict=True):
         for index, (size, rows_of_size) in enumerate(table.groupby("size", sort=False)):
             colour = COLOURS[index % len(COLOURS)]

@@ -35,10 +35,13 @@ def write(folder: Path, answers: Answers) -> None:
         "residuals": residuals,
         "held_out": fit.held_out,
         "costs": answers.costs,
+        "doublings": answers.doublings,
         "loop_curves": answers.curves,
     }
     if isinstance(answers.joint, JointFit):
         tables["joint_law"] = answers.joint.parameters
+        tables["joint_law_cells"] = answers.joint.cells
+        tables["joint_law_by_sizes"] = answers.joint.phi_by_sizes
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False)
     curves = shown_curves(answers)
@@ -48,7 +51,7 @@ def write(folder: Path, answers: Answers) -> None:
         "residuals": law_figures.residuals(fit),
         "held_out": law_figures.held_out(fit),
         "forms": law_figures.forms(fit),
-        "costs": figures.costs(answers.costs),
+        "costs": figures.costs(answers.costs, answers.length),
         "loop_curves": figures.loop_curves_by_size(curves, fitted_curves),
     }
     for name, figure in figures_by_name.items():
@@ -59,8 +62,8 @@ def write(folder: Path, answers: Answers) -> None:
 def _for_programs(answers: Answers) -> dict[str, object]:
     """Say the derived answers for a program; infinity, never, is null."""
 
-    def plain(crossing: object) -> dict[str, float | None]:
-        values: dict[str, float] = asdict(crossing)  # type: ignore[call-overload]
+    def plain(span: object) -> dict[str, float | None]:
+        values: dict[str, float] = asdict(span)  # type: ignore[call-overload]
         return {name: None if value == float("inf") else value for name, value in values.items()}
 
     return {
@@ -68,7 +71,15 @@ def _for_programs(answers: Answers) -> dict[str, object]:
         "status": answers.fit.status.name,
         "verdict": answers.fit.verdict,
         "exchange": [
-            {"size": size, "target": target, **plain(crossing)}
+            {
+                "size": size,
+                "target": target,
+                **plain(crossing),
+                "flops": {
+                    kind: plain(ratio)
+                    for kind, ratio in answers.exchange_flops[size, target].items()
+                },
+            }
             for (size, target), crossing in answers.exchange.items()
         ],
         "worthwhile": [

@@ -8,47 +8,66 @@ recurrence-equivalence exponent: b loops of N_rec weights are worth b^phi N_rec 
 be as good as b times the weights, 0 worth nothing. For language models, with cross-entropy as L,
 arXiv:2604.21106 gives 0.46 [0.41, 0.53].
 
-The fit is in bits, E = -1/2 log2 L, where runs scatter evenly. Weights and steps are counted in
-units of their geometric means, so that A and B are losses.
+The fit is in bits, E = -1/2 log2 L, where runs scatter evenly within a size. Weights and steps are
+counted in units of their geometric means, so that A and B are losses. phi compares what loops do
+within a size with what weights do between sizes, so it is as sure as sizes follow one law: its
+interval holds what sizes do by themselves; see ``joint_checks``.
 """
 
-import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from analysis.answers import joint_checks
+from analysis.answers.joint_form import JointForm
+from analysis.answers.joint_runs import JointRuns, read_joint_runs
 from analysis.scaling import resampling
-from analysis.scaling.resampling import Uncertainty
-from analysis.scaling.run_table import LEAST_SCALE, RunTableError, pair_scale
-from analysis.scaling.solver import Floats, Model, Observations, solve
+from analysis.scaling.run_table import LEAST_SCALE, Floats
+from analysis.scaling.solver import Observations, solve
 
 PUBLISHED_PHI = (0.46, 0.41, 0.53)
 """Value and 95 % interval for language models (arXiv:2604.21106)."""
 
-NEEDED = ("n_once", "n_rec", "b", "seed", "expressivity")
-_BITS_PER_RELATIVE = 1 / (2 * np.log(2))
+MISFIT = 0.05
+"""Chance below which the law is said not to fit: that of a 95 % interval to miss."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class JointFit:
     """The joint law fitted to runs.
 
     Attributes:
-        parameters: ``name``, ``value``, ``lower`` and ``upper`` (95 %), ``at_bound``.
+        parameters: ``name``, ``value``; ``lower`` and ``upper`` (95 %), which hold that sizes may
+            lie off the law; ``lower_runs`` and ``upper_runs``, which take the law to be exact for
+            every size; ``at_bound``.
+        is_by_leaving_out: whether the first of these come from leaving out each size.
+        sizes: names, the smallest first.
         n_reference: weights that A is stated at.
         steps_reference: steps that B is stated at; None without that term.
         rmse: of the runs about the law, in bits.
         n_runs: fitted.
         converged: whether the search came to rest.
+        lack_of_fit: chance of cells' means so far off the law if it holds, with each size's own
+            scatter; NaN without runs to spare.
+        lack_of_fit_alike: the same if all sizes scatter alike.
+        cells: ``size``, ``b``, ``steps`` where they vary, ``mean``, ``expected``, in bits.
+        phi_by_sizes: phi without each size, and by pairs of sizes; see ``joint_checks``.
     """
 
     parameters: pd.DataFrame
+    is_by_leaving_out: bool
+    sizes: tuple[str, ...]
     n_reference: float
     steps_reference: float | None
     rmse: float
     n_runs: int
     converged: bool
+    lack_of_fit: float
+    lack_of_fit_alike: float
+    cells: pd.DataFrame
+    phi_by_sizes: pd.DataFrame
 
     @property
     def phi(self) -> tuple[float, float, float]:
@@ -56,24 +75,12 @@ class JointFit:
         row = self.parameters.set_index("name").loc["phi"]
         return float(row["value"]), float(row["lower"]), float(row["upper"])
 
-    def describe(self) -> list[str]:
-        """Say what was found, in lines."""
-        formula = f"NMSE = L_inf + A ((N_once + b^phi N_rec) / {self.n_reference:,.0f})^-alpha"
-        if self.steps_reference is not None:
-            formula += f" + B (steps / {self.steps_reference:,.0f})^-beta"
-        lines = [formula]
-        for row in self.parameters.itertuples():
-            edge = "  at the edge of what was searched" if row.at_bound else ""
-            span = f"[{row.lower:.4g}, {row.upper:.4g}]"
-            lines.append(f"{row[1]:<5} : {row.value:>9.4g}  {span}{edge}")
-        value, lower, upper = PUBLISHED_PHI
-        lines.append(
-            f"language models, of cross-entropy: phi {value} [{lower}, {upper}] (arXiv:2604.21106)"
-        )
-        lines.append(f"{self.n_runs} runs scatter by {self.rmse:.3g} bits about it")
-        if not self.converged:
-            lines.append("the search did not come to rest: take these values for nothing")
-        return lines
+    @property
+    def fits(self) -> bool | None:
+        """Whether the cells' means lie no farther off than seeds explain; None if unknown."""
+        chances = (self.lack_of_fit, self.lack_of_fit_alike)
+        known_chances = [chance for chance in chances if not math.isnan(chance)]
+        return known_chances[0] >= MISFIT if known_chances else None
 
 
 def fit_joint(
@@ -83,140 +90,94 @@ def fit_joint(
 
     Args:
         runs: a row per run: ``n_once``, ``n_rec``, ``b``, ``seed``, ``expressivity`` (bits)
-            and, where it varies, ``steps``.
+            and, where known, ``size`` and, where it varies, ``steps``.
         loss: as in ``fit_scaling``.
         resamples: of the bootstrap over runs.
         seed: of the bootstrap.
 
     Raises:
-        PointsError: too few sizes, b or runs; the message says how many it takes.
+        RunTableError: too few sizes, b or runs; the message says how many it takes.
     """
-    missing_columns = [name for name in NEEDED if name not in runs]
-    if missing_columns:
-        rule = f"the joint law needs the columns {', '.join(NEEDED)}"
-        raise RunTableError(f"{rule}, got no {missing_columns}")
-    order = [name for name in ("n_rec", "n_once", "b", "steps", "expressivity") if name in runs]
-    table = runs.sort_values(order).reset_index(drop=True)
-    with_steps = "steps" in table and table["steps"].nunique() > 1
-    keys = table[[name for name in order if name != "expressivity"]].to_numpy(float)
-    is_new = np.r_[True, (np.diff(keys, axis=0) != 0).any(axis=1)]
-    cells, firsts = np.cumsum(is_new) - 1, np.flatnonzero(is_new)
-    n_parameters = 6 if with_steps else 4
-    for rule, count, least in (
-        ("sizes", table["n_rec"].nunique(), 2),
-        ("values of b", table["b"].nunique(), 2),
-        ("cells", len(firsts), n_parameters),
-        ("runs", len(table), n_parameters + 2),
-    ):
-        if count < least:
-            raise RunTableError(f"the joint law needs {least} {rule} or more, got {count}")
-    terms = _Terms(table.iloc[firsts], with_steps)
-    values = table["expressivity"].to_numpy(float)
-    scale = pair_scale(values, cells)
-    lower, upper = terms.bounds
-    if scale is None:
-        unit = Observations(values[None], np.ones((1, len(table))), np.ones(len(table)), cells)
-        least_squares = solve(
-            terms.model, unit, terms.starts, lower, upper, loss="squared"
-        ).loss.min()
-        scale = max(float(np.sqrt(least_squares / (len(table) - n_parameters))), LEAST_SCALE)
-    weights, scales = np.ones((1, len(table))), np.full(len(table), scale)
-    observations = Observations(values[None], weights, scales, cells)
-    solution = solve(
-        terms.model, observations, terms.starts, lower, upper, loss=loss, max_steps=300
-    )
+    joint_runs = read_joint_runs(runs)
+    form = JointForm(joint_runs.rows.iloc[joint_runs.firsts], joint_runs.with_steps)
+    observations = _observe(form, joint_runs)
+    solution = solve(form.model, observations, form.starts, *form.bounds, loss=loss, max_steps=300)
     best = int(np.argmin(solution.loss))
     theta = solution.theta[best]
-    uncertainty = resampling.resample(
-        terms.model,
-        observations,
-        theta,
-        bounds=(lower, upper),
-        loss=loss,
-        clusters=np.arange(len(table)),
-        n_resamples=resamples,
-        seed=seed,
+    clusters = {"seed": joint_runs.seed_clusters, "size": joint_runs.size}
+    thetas_without = joint_checks.without_sizes(form, joint_runs, observations, theta, loss)
+    uncertainties = {
+        kind: resampling.resample(
+            form.model,
+            observations,
+            theta,
+            bounds=form.bounds,
+            loss=loss,
+            clusters=clusters_of_kind,
+            n_resamples=resamples,
+            seed=seed,
+        )
+        for kind, clusters_of_kind in clusters.items()
+        if kind == "seed" or thetas_without is None
+    }
+    spread = (
+        joint_checks.spread_between_sizes(uncertainties["size"], len(joint_runs.sizes))
+        if thetas_without is None
+        else joint_checks.spread_over_sizes(theta, thetas_without)
     )
-    expected = terms.model(theta[None])[0][0][cells]
+    of_runs = uncertainties["seed"]
+    ends_of_runs = of_runs.interval(theta, of_runs.draws, np.eye(len(theta)), 0.95)
+    own_scatter, alike = joint_checks.lack_of_fit(form, joint_runs)
+    expected = form.model(theta[None])[0][0]
+    errors = joint_runs.values - expected[joint_runs.cells]
     return JointFit(
-        parameters=_tabulate(terms, theta, uncertainty),
-        n_reference=terms.n_reference,
-        steps_reference=terms.steps_reference if with_steps else None,
-        rmse=float(np.sqrt(((values - expected) ** 2).mean())),
-        n_runs=len(table),
+        parameters=_tabulate(form, theta, (theta - spread, theta + spread), ends_of_runs),
+        is_by_leaving_out=thetas_without is not None,
+        sizes=joint_runs.sizes,
+        n_reference=form.n_reference,
+        steps_reference=form.steps_reference if joint_runs.with_steps else None,
+        rmse=float(np.sqrt((errors**2).mean())),
+        n_runs=len(errors),
         converged=bool(solution.converged[best]),
+        lack_of_fit=own_scatter,
+        lack_of_fit_alike=alike,
+        cells=_tabulate_cells(joint_runs, expected),
+        phi_by_sizes=joint_checks.phi_by_sizes(
+            form, joint_runs, observations, theta, loss, thetas_without
+        ),
     )
 
 
-class _Terms:
-    """The law at the runs' cells. All parameters but phi are searched for as logarithms."""
-
-    def __init__(self, cells: pd.DataFrame, with_steps: bool) -> None:
-        self.names = ["L_inf", "A", "alpha", "phi", *(["B", "beta"] if with_steps else [])]
-        self.is_log = np.array([name != "phi" for name in self.names])
-        n_once, n_rec = (cells[name].to_numpy(float) for name in ("n_once", "n_rec"))
-        self.n_reference = float(np.exp(np.log(n_rec).mean()))
-        self.once, self.rec = n_once / self.n_reference, n_rec / self.n_reference
-        self.b = cells["b"].to_numpy(float)
-        steps = cells["steps"].to_numpy(float) if with_steps else np.ones(len(cells))
-        self.steps_reference = float(np.exp(np.log(steps).mean()))
-        self.log_steps = np.log(steps / self.steps_reference)
-        self.with_steps = with_steps
-
-    @property
-    def bounds(self) -> tuple[Floats, Floats]:
-        """Least and greatest parameters, on the scale they are searched for on."""
-        ends = {
-            "L_inf": (1e-7, 1), "A": (1e-7, 1e3), "alpha": (0.01, 10), "phi": (-1, 5),
-            "B": (1e-7, 1e3), "beta": (0.01, 10),
-        }  # fmt: skip
-        rows = np.array([ends[name] for name in self.names], float)
-        rows[self.is_log] = np.log(rows[self.is_log])
-        return rows[:, 0], rows[:, 1]
-
-    @property
-    def starts(self) -> Floats:
-        """Where to begin, of shape (starts, P)."""
-        parts: list[tuple[float, ...]] = [(1e-4, 1e-2), (0.01, 0.3), (0.3, 1.5), (0.2, 0.5, 1.0)]
-        parts += [(0.01,), (0.5, 1.5)] if self.with_steps else []
-        rows = np.array(list(itertools.product(*parts)))
-        rows[:, self.is_log] = np.log(rows[:, self.is_log])
-        return rows
-
-    @property
-    def model(self) -> Model:
-        """Expected bits of each cell."""
-
-        def model(theta: Floats) -> tuple[Floats, Floats]:
-            natural = np.where(self.is_log, np.exp(np.where(self.is_log, theta, 0.0)), theta)
-            floor, factor, alpha, phi = (natural[:, [i]] for i in range(4))
-            looped_weights = self.b**phi * self.rec
-            weights = self.once + looped_weights
-            term = factor * weights**-alpha
-            total = floor + term
-            slopes = [
-                np.broadcast_to(floor, term.shape),
-                term,
-                -term * alpha * np.log(weights),
-                -term * alpha * looped_weights / weights * np.log(self.b),
-            ]
-            if self.with_steps:
-                factor, beta = natural[:, [4]], natural[:, [5]]
-                late = factor * np.exp(-beta * self.log_steps)
-                total = total + late
-                slopes += [late, -late * beta * self.log_steps]
-            jacobian = np.stack(slopes, axis=-1) * (-_BITS_PER_RELATIVE / total)[:, :, None]
-            return -0.5 * np.log2(total), jacobian
-
-        return model
+def _observe(form: JointForm, runs: JointRuns) -> Observations:
+    """Give each run its standard deviation: its size's, or without any pair that about the law."""
+    values, weights = runs.values[None], np.ones((1, len(runs.values)))
+    scales = runs.scales
+    if scales is None:
+        unit = Observations(values, weights, np.ones(len(runs.values)), runs.cells)
+        solution = solve(form.model, unit, form.starts, *form.bounds, loss="squared")
+        spare = len(runs.values) - runs.n_parameters
+        scale = max(float(np.sqrt(solution.loss.min() / spare)), LEAST_SCALE)
+        scales = np.full(len(runs.values), scale)
+    return Observations(values, weights, scales, runs.cells)
 
 
-def _tabulate(terms: _Terms, theta: Floats, uncertainty: Uncertainty) -> pd.DataFrame:
-    least, most = terms.bounds
-    lower, upper = uncertainty.interval(theta, uncertainty.draws, np.eye(len(theta)), 0.95)
-    ends = [theta, np.maximum(lower, least), np.minimum(upper, most)]
-    value, lower, upper = (np.where(terms.is_log, np.exp(end), end) for end in ends)
-    edge = np.minimum(theta - least, most - theta) < 1e-3 * (most - least)
-    return pd.DataFrame(
-        {"name": terms.names, "value": value, "lower": lower, "upper": upper, "at_bound": edge}
-    )
+def _tabulate(
+    form: JointForm,
+    theta: Floats,
+    ends: tuple[Floats, Floats],
+    ends_of_runs: tuple[Floats, Floats],
+) -> pd.DataFrame:
+    columns = {"name": form.names, "value": form.natural(theta)}
+    names = ("lower", "upper", "lower_runs", "upper_runs")
+    for name, end in zip(names, (*ends, *ends_of_runs), strict=True):
+        columns[name] = form.natural(np.clip(end, *form.bounds))
+    return pd.DataFrame(columns | {"at_bound": form.is_at_bound(theta)})
+
+
+def _tabulate_cells(runs: JointRuns, expected: Floats) -> pd.DataFrame:
+    first_rows = runs.rows.iloc[runs.firsts]
+    columns = {"size": [runs.sizes[i] for i in runs.size[runs.firsts]], "b": first_rows["b"]}
+    if runs.with_steps:
+        columns["steps"] = first_rows["steps"]
+    table = pd.DataFrame(columns).reset_index(drop=True)
+    return table.assign(mean=runs.cell_means, expected=expected)

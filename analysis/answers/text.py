@@ -1,10 +1,14 @@
 """Answers as text: the runs, the law and all that follows, in the manner of lmfit."""
 
+import math
+
 import pandas as pd
 
-from analysis.answers import exchange, loop_curves
-from analysis.answers.answers import Answers, budgets
+from analysis.answers import costs, exchange, joint_text, loop_curves
+from analysis.answers.answers import Answers
+from analysis.answers.flops import KINDS
 from analysis.answers.joint_law import JointFit
+from analysis.runs.expressivity import DEFINITION
 from analysis.scaling.text import number, section
 
 
@@ -13,7 +17,7 @@ def describe(answers: Answers) -> str:
     joint = [str(answers.joint)]
     if isinstance(answers.joint, JointFit):
         law_of_b = f"(about the law of b above: {answers.fit.best.residual_sd:.3g})"
-        joint = [*answers.joint.describe(), law_of_b]
+        joint = [*joint_text.describe(answers.joint), law_of_b]
     parts = [
         section("Runs", [answers.selection.account], wrap=True),
         section("Expressivity", _cell_lines(answers)),
@@ -21,8 +25,10 @@ def describe(answers: Answers) -> str:
         section("Joint law of size and loops", joint),
         section("Loops for size", _exchange_lines(answers)),
         section(f"The loop that gains less than {exchange.WORTHWHILE_BITS:g} bits",
-                [f"{size}: {crossing}" for size, crossing in answers.worthwhile.items()]),
-        section("What to train, and what to run", _cost_lines(answers)),
+                [f"{size}: {crossing}{_beyond(answers, crossing)}"
+                 for size, crossing in answers.worthwhile.items()]),
+        section(f"What to train, at {answers.length}, and what to run", _cost_lines(answers)),
+        section("What a doubling of the FLOPs buys, in bits", _doubling_lines(answers)),
         section("Beyond the trained b", _curve_lines(answers)),
     ]  # fmt: skip
     return "\n".join(parts) + "\n"
@@ -41,28 +47,51 @@ def _cell_lines(answers: Answers) -> list[str]:
         lines.append(
             f"Bayes predictor: {answers.bayes:.3f} bits, which no model can pass on average"
         )
-    return lines
+    return [*lines, DEFINITION]
 
 
 def _exchange_lines(answers: Answers) -> list[str]:
-    return [
-        f"{size} reaches {target} at b = 1: {crossing}"
-        for (size, target), crossing in answers.exchange.items()
-    ] or ["one size has nothing to reach"]
+    lines = []
+    for (size, target), crossing in answers.exchange.items():
+        line = f"{size} reaches {target} at b = 1: {crossing}{_beyond(answers, crossing)}"
+        if math.isfinite(crossing.lower):
+            ratios = answers.exchange_flops[size, target]
+            line += f"; FLOPs: {ratios['train']} {target}'s to train, {ratios['infer']} to run"
+        lines.append(line)
+    return lines or ["one size has nothing to reach"]
+
+
+def _beyond(answers: Answers, crossing: exchange.Crossing) -> str:
+    is_beyond = answers.fit.run_table.bs[-1] < crossing.b < math.inf
+    return ", beyond what was trained" if is_beyond else ""
 
 
 def _cost_lines(answers: Answers) -> list[str]:
     lines: list[str] = []
-    for kind, what in (("train", "a training"), ("infer", "one prompt")):
-        best = exchange.best_for(answers.costs, kind, budgets(answers.costs, kind))
+    for kind, what in KINDS.items():
+        length = f" of {answers.length}" if kind == "train" else ""
+        best = costs.best_for(answers.costs, kind, costs.budgets(answers.costs, kind))
         for row in best.to_dict("records"):
             suffix = ", beyond what was trained" if row["beyond"] else ""
             lines.append(
-                f"{row['budget']:.0e} FLOPs for {what}: {row['size']} at b = {row['b']}, "
+                f"{row['budget']:.0e} FLOPs for {what}{length}: {row['size']} at b = {row['b']}, "
                 f"{row['bits']:.2f} bits [{row['lower']:.2f}, {row['upper']:.2f}]{suffix}"
             )
-        most = exchange.per_flop(answers.costs, kind)
-        lines.append(f"most bits per FLOP of {what}: {most['size']} at b = {most['b']}")
+    return lines
+
+
+def _doubling_lines(answers: Answers) -> list[str]:
+    rows = answers.doublings.to_dict("records")
+    ways = [f"{row['size']}:{row['b']} to {row['to_size']}:{row['to_b']}" for row in rows]
+    width = max(map(len, ways))
+    lines = [f"{'size:b':<{width}}  {'FLOPs of a training':<22}  FLOPs of one prompt"]
+    for way, row in zip(ways, rows, strict=True):
+        spans = [
+            f"{row[f'{kind}_bits']:>5.2f} [{row[f'{kind}_lower']:.2f}, {row[f'{kind}_upper']:.2f}]"
+            for kind in KINDS
+        ]
+        suffix = "  beyond what was trained" if row["beyond"] else ""
+        lines.append(f"{way:<{width}}  {spans[0]:<22}  {spans[1]:<19}{suffix}".rstrip())
     return lines
 
 

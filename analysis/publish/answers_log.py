@@ -9,6 +9,7 @@ from mlflow.entities import RunTag
 from mlflow.tracking import MlflowClient
 
 from analysis.answers.answers import Answers
+from analysis.answers.flops import KINDS
 from analysis.answers.joint_law import JointFit
 from looped.names import Kind, Metric, Param, Tag
 from looped.tracking.runs import log_in_batches
@@ -87,8 +88,37 @@ def _metrics(answers: Answers) -> dict[str, float]:
             values[f"{Metric.FORMS}{row['form']}/{what}"] = row[what]
             if row["form"] == fit.best_form:
                 values[Metric.FIT + what] = row[what]
-    for (size, target), crossing in answers.exchange.items():
-        values[f"{Metric.EXCHANGE}{size}_to_{target}"] = crossing.b
     for size, crossing in answers.worthwhile.items():
         values[Metric.WORTHWHILE + size] = crossing.b
+    return values | _joint_metrics(answers.joint) | _flops_metrics(answers)
+
+
+def _joint_metrics(joint: JointFit | str) -> dict[str, float]:
+    """Whether the joint law fits, and its phi without each size."""
+    if isinstance(joint, str):
+        return {}
+    by_sizes = joint.phi_by_sizes[joint.phi_by_sizes["left_out"] != ""]
+    return {
+        Metric.JOINT + "lack_of_fit": joint.lack_of_fit,
+        Metric.JOINT + "lack_of_fit_alike": joint.lack_of_fit_alike,
+    } | {
+        f"{Metric.JOINT}phi/without_{row['left_out']}": row["phi"]
+        for row in by_sizes.to_dict("records")
+    }
+
+
+def _flops_metrics(answers: Answers) -> dict[str, float]:
+    """Exchange rates in loops and FLOPs; the bits that a doubling of the FLOPs buys in loops."""
+    values = {}
+    for (size, target), crossing in answers.exchange.items():
+        name = f"{Metric.EXCHANGE}{size}_to_{target}"
+        values[name] = crossing.b
+        for kind, ratio in answers.exchange_flops[size, target].items():
+            values[f"{name}/{kind}_flops_ratio"] = ratio.value
+    doublings = answers.doublings
+    for row in doublings[doublings["size"] == doublings["to_size"]].to_dict("records"):
+        for kind in KINDS:
+            name = f"{Metric.DOUBLING}{kind}/{row['size']}_b{row['b']}"
+            values |= {name: row[f"{kind}_bits"], f"{name}/lower": row[f"{kind}_lower"]}
+            values[f"{name}/upper"] = row[f"{kind}_upper"]
     return values

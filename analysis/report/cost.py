@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from analysis.report import drawing, performance
+from analysis.report import drawing, performance, seeds
 from analysis.report.exhibit import Exhibit
 from analysis.report.subject import Subject
 from analysis.runs.logged_run import LoggedRun
@@ -40,7 +40,9 @@ def exhibit(subject: Subject) -> Exhibit:
     look_for = (
         "Above: what a gradient step costs against b. Below: the error that it buys, a mark per "
         "b; where a line turns level further cost buys nothing, and of two sizes the lower line "
-        "is the better buy. FLOPs are those of one run's matrix products; seconds and memory are "
+        "is the better buy. What a doubling of the FLOPs buys is the bits from one trained b to "
+        f"the next over the doublings between them, within seeds, with their {seeds.WHAT}. "
+        "FLOPs are those of one run's matrix products; seconds and memory are "
         "measured, the median over the training and over seeds."
     )
     sentences = []
@@ -60,7 +62,8 @@ def exhibit(subject: Subject) -> Exhibit:
         if first["b"] != last["b"]:
             factor = last["flops"] / first["flops"]
             sentences.append(f"{size}: b = {last['b']} takes {factor:.3g} times the FLOPs of "
-                         f"b = {first['b']}{_bought(first, last)}.")  # fmt: skip
+                         f"b = {first['b']}{_bought(first, last)}"
+                         f"{_doublings(rows_of_size)}.")  # fmt: skip
     lacks = []
     if table["seconds"].isna().all():
         lacks.append("time of a step: no run logged its speed")
@@ -89,7 +92,9 @@ def costs(subject: Subject) -> pd.DataFrame:
     Returns:
         ``size``, ``b``, ``runs``, ``flops``, ``seconds``, ``peak_mib``, ``clock`` (``own``, or
         ``shared`` where runs of several b trained as one program), ``sharing`` (how many runs
-        had that clock), and ``nmse`` (geometric mean of the seeds that learned).
+        had that clock), ``nmse`` (geometric mean of the seeds that learned), and
+        ``doubling_bits``, ``doubling_lower``, ``doubling_upper``: what a doubling of the FLOPs
+        bought from the b before; see ``doublings``.
     """
     bs_by_program: dict[Hashable, list[int]] = defaultdict(list)
     programs, rows = [], []
@@ -116,9 +121,33 @@ def costs(subject: Subject) -> pd.DataFrame:
         peak_mib=("peak_mib", "median"), clock=("clock", "max"), sharing=("sharing", "max"),
     ).reset_index()  # fmt: skip
     if not len(subject.learned_rows):
-        return cells.assign(nmse=np.nan)
+        return cells.assign(nmse=np.nan, doubling_bits=np.nan)
     errors = performance.cells(subject.table)[["size", "b", "nmse"]]
-    return cells.merge(errors, on=["size", "b"], how="left")
+    cells = cells.merge(errors, on=["size", "b"], how="left")
+    return cells.merge(doublings(subject.learned_rows), on=["size", "b"], how="left")
+
+
+def doublings(table: pd.DataFrame) -> pd.DataFrame:
+    """Say how many bits a doubling of the FLOPs bought on the way to each b from the one before.
+
+    Args:
+        table: runs that learned; see ``selection.tabulate_runs``.
+
+    Returns:
+        ``size``, ``b``, ``doubling_bits`` and the ends of its t interval over seeds that have
+        both b, ``doubling_lower`` and ``doubling_upper``.
+    """
+    by_seed = table.sort_values("b").assign(flops=np.log2(table["train_flops"]))
+    bs = by_seed.groupby("size")["b"].transform(lambda of_size: of_size.rank(method="dense"))
+    by_seed["place"] = bs
+    before = by_seed.assign(place=bs + 1)
+    pairs = by_seed.merge(before, on=["size", "seed", "place"], suffixes=("", "_before"))
+    pairs["doubling"] = (pairs["expressivity"] - pairs["expressivity_before"]) / (
+        pairs["flops"] - pairs["flops_before"]
+    )
+    means = seeds.over_seeds(pairs, ["size", "b"], "doubling").drop(columns="seeds")
+    names = {"mean": "doubling_bits", "lower": "doubling_lower", "upper": "doubling_upper"}
+    return means.rename(columns=names)
 
 
 def _program(run: LoggedRun, speed: float) -> Hashable | None:
@@ -173,6 +202,16 @@ def _draw_size(
     if len(rows_with_error):
         lower.plot(rows_with_error[column], rows_with_error["nmse"], color=colour,
                    marker=look["marker"], linestyle=look["linestyle"], label=size)  # fmt: skip
+
+
+def _doublings(rows_of_size: pd.DataFrame) -> str:
+    rows_bought = rows_of_size.dropna(subset=["doubling_bits"])
+    ends = ("doubling_bits", "doubling_lower", "doubling_upper")
+    parts = [
+        f"{seeds.with_interval(*(row[end] for end in ends))} up to b = {row['b']}"
+        for row in rows_bought.to_dict("records")
+    ]
+    return f"; bits that a doubling of the FLOPs buys: {', '.join(parts)}" if parts else ""
 
 
 def _bought(first: pd.Series, last: pd.Series) -> str:

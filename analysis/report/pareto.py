@@ -6,12 +6,14 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
-from analysis.answers.exchange import front
+from analysis.answers.costs import front
+from analysis.answers.flops import length_of
 from analysis.report import drawing, seeds
 from analysis.report.exhibit import Exhibit
 from analysis.report.subject import Subject
 
 KINDS = {"train": "FLOPs of a training", "infer": "FLOPs of one prompt, run for b loops"}
+"""A training's are said with its length."""
 
 CROWDED = 5
 """With so many cells on the front, every other label goes to the other side."""
@@ -32,14 +34,14 @@ def exhibit(subject: Subject) -> Exhibit:
             look_for=look_for,
             result="No run left the plateau.",
         )
-    table = cells(subject.table)
+    table, length = cells(subject.table), length_of(subject.runs)
     return Exhibit(
         name="pareto",
         title="Pareto front",
         look_for=look_for,
-        result=_result(table),
+        result=_result(table, length),
         table=table,
-        figure=draw(table),
+        figure=draw(table, length),
     )
 
 
@@ -55,8 +57,8 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @drawing.styled
-def draw(table: pd.DataFrame) -> Figure:
-    """Draw a panel for training and one for inference; see ``cells``."""
+def draw(table: pd.DataFrame, length: str) -> Figure:
+    """Draw a panel for training, of that length, and one for inference; see ``cells``."""
     figure = Figure(figsize=(7.6, 8.4))
     upper, lower = figure.subplots(2, 1)
     panels = {"train": upper, "infer": lower}
@@ -75,7 +77,9 @@ def draw(table: pd.DataFrame) -> Figure:
         _label(axes, table[~table[f"{kind}_front"]], cost, is_left=False)
         _label(axes, on_front.iloc[::2], cost, is_left=True)
         _label(axes, on_front.iloc[1::2], cost, is_left=len(on_front) < CROWDED)
-        axes.set(xscale="log", xlabel=label, title="training" if kind == "train" else "inference")
+        is_training = kind == "train"
+        axes.set(xscale="log", xlabel=f"{label} of {length}" if is_training else label,
+                 title="training" if is_training else "inference")  # fmt: skip
         axes.set_ylabel("expressivity E, bits")
         axes.xaxis.set_minor_locator(NullLocator())
         axes.margins(x=0.1)
@@ -93,9 +97,9 @@ def _label(axes: Axes, table: pd.DataFrame, cost: str, is_left: bool) -> None:
         )  # fmt: skip
 
 
-def _result(table: pd.DataFrame) -> str:
+def _result(table: pd.DataFrame, length: str) -> str:
     sentences = []
-    for kind, name in (("train", "training"), ("infer", "inference")):
+    for kind, name in (("train", f"training, at {length}"), ("infer", "inference")):
         on_front = table[table[f"{kind}_front"]].sort_values(f"{kind}_flops")
         cells_on_front = ", ".join(f"{row.size}:{row.b}" for row in on_front.itertuples())
         sentences.append(f"On the front for {name}: {cells_on_front}.")

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from analysis.report import drawing, seeds
 from analysis.report.exhibit import Exhibit
 from analysis.report.subject import Subject
-from analysis.runs.expressivity import expressivity
+from analysis.runs.expressivity import DEFINITION, expressivity
 from looped.drawing import BASELINE_STYLES, GREY
 
 COLUMNS = ["size", "b", "seed", "nmse", "expressivity", "standard_error", "plateau", "unconverged"]
@@ -24,7 +24,7 @@ def exhibit(subject: Subject) -> Exhibit:
         "lines say that loops buy accuracy, a line that flattens has found the model's ceiling, "
         "and a smaller model whose line comes below a larger one's first mark has made up for "
         "its size. Hollow marks are seeds; line and band are their mean and "
-        f"{seeds.WHAT} in bits, so the line is the geometric mean of the errors."
+        f"{seeds.WHAT} in bits, so the line is the geometric mean of the errors. {DEFINITION}."
     )
     if "gradient_descent" in subject.baselines:
         look_for += " Gradient descent is shown after its last step."

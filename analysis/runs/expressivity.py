@@ -1,5 +1,9 @@
 """Expressivity E = 1/2 log2(Var(y) / MSE) in bits, and how well it is known.
 
+This is our definition. The study calls a model's expressivity its limiting efficiency, the most
+that it can hold and approximate, and gives no formula for that limit; here E is what a training
+reached at its b, not the limit: a run that was still learning could have reached more.
+
 One bit more is a quarter of the error. Two things make it uncertain and are kept apart: the
 prompts that a model is measured on, which are the same for every model, so that their error does
 not shrink with seeds; and the seed, which another training would have had differently.
@@ -12,6 +16,12 @@ import numpy.typing as npt
 import pandas as pd
 
 Floats = npt.NDArray[np.float64]
+
+DEFINITION = (
+    "E = 1/2 log2(Var(y) / MSE), in bits, is our definition: what trainings reached, "
+    "where the study speaks of a limit"
+)
+"""For those who read a number of bits and not this file."""
 
 EXACT_BELOW = 1e-9
 """A Bayes predictor with less error than this is exact: there is no ceiling to speak of."""

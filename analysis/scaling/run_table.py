@@ -145,6 +145,9 @@ def read_run_table(table: Mapping[str, Any] | pd.DataFrame) -> RunTable:
         if name in rows:
             kinds = sorted(map(str, rows[name].unique()))
             _rule(len(kinds) == 1, f"runs of one law must share their {name}", ", ".join(kinds))
+    for name in ("size", "seed"):
+        n_missing = int(rows[name].isna().sum())
+        _rule(n_missing == 0, f"every run must have a {name}", f"{n_missing:,} rows without")
     rows["size"] = rows["size"].astype(str)
     for name in ("b", "expressivity", "standard_error"):
         if name in rows:
@@ -195,14 +198,7 @@ def _in_order(rows: pd.DataFrame, n_duplicates: int) -> RunTable:
 
 
 def seed_scales(run_table: RunTable) -> Floats | None:
-    """Standard deviation of a run about its cell, in bits, of shape (sizes,).
-
-    From the median difference of two runs of a cell, so that a few outliers do not widen it;
-    at least a thousandth of a bit. It holds what seeds do and prompts' noise. A size's own
-    estimate is drawn towards that of all sizes, which counts as ``SHARED_RUNS`` further runs.
-
-    Returns:
-        None where no cell has two runs.
+    """Standard deviation of a run about its cell, in bits, of shape (sizes,); None without pairs.
 
     Example:
         >>> from analysis.scaling.example import example_runs
@@ -210,14 +206,39 @@ def seed_scales(run_table: RunTable) -> Floats | None:
         >>> seed_scales(read_run_table(example_runs())).round(3)  # one per size
         array([0.105, 0.105])
     """
-    scale_of_all = pair_scale(run_table.values, run_table.cells)
+    return scales_by_size(run_table.values, run_table.cells, run_table.size)
+
+
+def scales_by_size(values: Floats, cells: Indices, size: Indices) -> Floats | None:
+    """Standard deviation of a run about its cell, in bits, of shape (sizes,).
+
+    From the median difference of two runs of a cell, so that a few outliers do not widen it;
+    at least a thousandth of a bit. It holds what seeds do and prompts' noise. A size's own
+    estimate is drawn towards that of all sizes, which counts as ``SHARED_RUNS`` further runs.
+
+    Args:
+        values: of the runs, of shape (n,).
+        cells: cell of each, of shape (n,).
+        size: index of each run's size, every one from 0 on occurring, of shape (n,).
+
+    Returns:
+        None where no cell has two runs.
+
+    Example:
+        >>> import numpy as np
+        >>> from analysis.scaling.run_table import scales_by_size
+        >>> values, cells = np.array([1.0, 1.2, 2.0, 2.2]), np.array([0, 0, 1, 1])
+        >>> scales_by_size(values, cells, size=cells).round(3)
+        array([0.21, 0.21])
+    """
+    scale_of_all = pair_scale(values, cells)
     if scale_of_all is None:
         return None
     scales = []
-    for size in range(len(run_table.sizes)):
-        is_of_size = run_table.size == size
-        scale_of_size = pair_scale(run_table.values[is_of_size], run_table.cells[is_of_size])
-        n_spare = is_of_size.sum() - len(np.unique(run_table.cells[is_of_size]))
+    for index in range(int(size.max()) + 1):
+        is_of_size = size == index
+        scale_of_size = pair_scale(values[is_of_size], cells[is_of_size])
+        n_spare = is_of_size.sum() - len(np.unique(cells[is_of_size]))
         squares = n_spare * (scale_of_size or 0.0) ** 2 + SHARED_RUNS * scale_of_all**2
         scales.append(np.sqrt(squares / (n_spare + SHARED_RUNS)))
     return np.array(scales)

@@ -4,7 +4,8 @@ import numpy as np
 import planted_answers
 import pytest
 
-from analysis.answers.answers import answer, budgets
+from analysis.answers.answers import answer
+from analysis.answers.costs import budgets
 from analysis.answers.text import describe
 from analysis.runs.selection import select
 from analysis.scaling.fit import fit_scaling

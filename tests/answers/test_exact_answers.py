@@ -9,9 +9,11 @@ import planted_answers
 import pytest
 from golden import require_text
 
-from analysis.answers import exchange, joint_law, loop_curves
-from analysis.answers.answers import answer, budgets, curves_of, shown_curves
+from analysis.answers import costs, exchange, joint_law, loop_curves
+from analysis.answers.answers import answer, curves_of, shown_curves
+from analysis.answers.costs import budgets
 from analysis.answers.exchange import Crossing
+from analysis.answers.joint_form import JointForm
 from analysis.answers.text import describe
 from analysis.runs.expressivity import expressivity
 from analysis.runs.selection import select
@@ -69,7 +71,7 @@ def test_the_last_worthwhile_is_beyond_every_b_that_gains_enough():
 
 def test_a_front_holds_what_nothing_as_cheap_equals():
     cost, bits = pd.Series([3.0, 1.0, 2.0, 2.0, 4.0]), pd.Series([2.0, 1.0, 1.0, 1.5, 2.0])
-    assert list(exchange.front(cost, bits)) == [True, True, False, True, False]
+    assert list(costs.front(cost, bits)) == [True, True, False, True, False]
 
 
 def test_the_cheapest_within_a_hundredth_of_the_best_is_bought():
@@ -79,13 +81,12 @@ def test_the_cheapest_within_a_hundredth_of_the_best_is_bought():
             "upper": 9.0, "beyond": [False, False, True], "infer_flops": [1.0, 2.0, 3.0],
         }
     )  # fmt: skip
-    best = exchange.best_for(table, "infer", [0.9, 1.0, 2.0, 9.0])
+    best = costs.best_for(table, "infer", [0.9, 1.0, 2.0, 9.0])
     assert best.to_dict("list") == {
         "budget": [1.0, 2.0, 9.0], "size": ["a", "b", "b"], "b": [1, 2, 2],
         "bits": [1.0, 1.0101, 1.0101], "lower": [0.0] * 3, "upper": [9.0] * 3,
         "beyond": [False, False, False],
     }  # fmt: skip
-    assert exchange.per_flop(table, "infer")["size"] == "a"
 
 
 def test_an_exchange_rate_and_its_ends_are_where_the_difference_is_nought(answers):
@@ -109,13 +110,13 @@ def test_an_exchange_rate_and_its_ends_are_where_the_difference_is_nought(answer
 
 
 def test_costs_are_looked_at_to_twice_the_largest_b(answers):
-    costs = answers.costs
-    assert list(costs["b"]) == [*range(1, 31)] * 3
-    assert list(costs["size"].unique()) == list(answers.fit.run_table.sizes)
-    assert (costs["beyond"] == (costs["b"] > 15)).all()
-    lower, upper = answers.fit.best.interval(costs)
-    assert list(costs["lower"]) == list(lower)
-    assert list(costs["upper"]) == list(upper)
+    table = answers.costs
+    assert list(table["b"]) == [*range(1, 31)] * 3
+    assert list(table["size"].unique()) == list(answers.fit.run_table.sizes)
+    assert (table["beyond"] == (table["b"] > 15)).all()
+    lower, upper = answers.fit.best.interval(table)
+    assert list(table["lower"]) == list(lower)
+    assert list(table["upper"]) == list(upper)
 
 
 def test_budgets_are_spaced_evenly_and_rounded_up():
@@ -172,7 +173,7 @@ def table_of(n_rec=(1e4, 1e5, 1e6), bs=(1, 5, 10), seeds=2, steps=(7500,)):
 @pytest.mark.parametrize("with_steps", [False, True])
 def test_slopes_of_the_joint_law_are_its_derivatives(with_steps):
     steps = (1500, 7500) if with_steps else (7500,)
-    terms = joint_law._Terms(table_of(steps=steps), with_steps)
+    terms = JointForm(table_of(steps=steps), with_steps)
     assert terms.n_reference == pytest.approx(1e5)
     assert terms.steps_reference == pytest.approx(math.sqrt(1500 * 7500) if with_steps else 1)
     theta = np.array([[-7.0, -4.0, -0.5, 0.4, *([-5.0, 0.1] if with_steps else [])]])
@@ -192,7 +193,7 @@ def test_slopes_of_the_joint_law_are_its_derivatives(with_steps):
 
 
 def test_what_is_searched_for_has_stated_bounds():
-    terms = joint_law._Terms(table_of(steps=(1, 2)), True)
+    terms = JointForm(table_of(steps=(1, 2)), True)
     lower, upper = terms.bounds
     names = ["L_inf", "A", "alpha", "phi", "B", "beta"]
     assert terms.names == names

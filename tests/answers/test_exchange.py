@@ -4,10 +4,12 @@ import math
 
 import numpy as np
 import pandas as pd
+import planted_report
 import planted_study
 import pytest
 
-from analysis.answers import exchange
+from analysis.answers import costs, exchange
+from analysis.answers.flops import length_of
 from analysis.scaling.fit import fit_scaling
 from looped.config import TrainConfig
 from looped.sizes import SIZES
@@ -61,7 +63,7 @@ def test_the_last_worthwhile_loop_gains_a_hundredth_of_a_bit(fit):
 
 def test_costs_are_the_projects_own_and_the_front_is_not_beaten(fit):
     configs = {size: TrainConfig(size=size) for size in SIZES}
-    table = exchange.costs(fit, configs, range(1, 31))
+    table = costs.costs(fit, configs, range(1, 31))
     row = table[(table["size"] == "small") & (table["b"] == 20)].iloc[0]
     training = TrainConfig(size="small", b=20)
     assert row["train_flops"] == training.steps * training.step_flops
@@ -75,6 +77,60 @@ def test_costs_are_the_projects_own_and_the_front_is_not_beaten(fit):
             assert cell[f"{kind}_front"] == (not is_beaten)
 
 
+def test_an_exchange_in_flops_is_that_of_its_loops():
+    configs = {size: TrainConfig(size=size) for size in ("tiny", "small")}
+    at_one = TrainConfig(size="small", b=1)
+    crossing = exchange.Crossing(4.25, 2.0, math.inf)
+    ratio = exchange.cost_ratio(crossing, configs["tiny"], configs["small"], "infer")
+    four, five = (TrainConfig(size="tiny").model_config.forward_flops(b) for b in (4, 5))
+    value = (0.75 * four + 0.25 * five) / at_one.model_config.forward_flops(1)
+    assert ratio.value == pytest.approx(value)
+    assert math.isinf(ratio.upper)
+    assert str(ratio) == f"{value:.2g} [{ratio.lower:.2g}, never] times"
+    ratio = exchange.cost_ratio(crossing, configs["tiny"], configs["small"], "train")
+    assert ratio.lower == TrainConfig(size="tiny", b=2).step_flops / at_one.step_flops
+    never = exchange.Crossing(math.inf, 3.0, math.inf)
+    ratio = exchange.cost_ratio(never, configs["tiny"], configs["small"], "train")
+    assert str(ratio) == f"{ratio.lower:.2g} times or more"
+
+
+def test_a_doubling_of_the_flops_buys_what_the_law_sets_between_its_ends(fit):
+    configs = {size: TrainConfig(size=size) for size in SIZES}
+    table = costs.doublings(fit, configs)
+    loops = table[table["size"] == table["to_size"]]
+    assert list(loops["to_b"]) == list(2 * loops["b"]) and len(loops) == 3 * 4
+    upward = table[table["size"] != table["to_size"]]
+    assert set(zip(upward["size"], upward["to_size"], strict=True)) == {
+        ("tiny", "small"),
+        ("small", "medium"),
+    }
+    assert list(table["beyond"]) == list(table["to_b"] > 15)
+    for row in table.to_dict("records"):
+        ends = [(row["size"], row["b"]), (row["to_size"], row["to_b"])]
+        low, high = fit.predict({"size": [s for s, _ in ends], "b": [b for _, b in ends]})
+        cells = [TrainConfig(size=size, b=b) for size, b in ends]
+        flops = {
+            "train": [cell.step_flops for cell in cells],
+            "infer": [cell.model_config.forward_flops(cell.b) for cell in cells],
+        }
+        for kind, (few, many) in flops.items():
+            bits = (high - low) / math.log2(many / few)
+            assert row[f"{kind}_bits"] == pytest.approx(bits)
+            assert row[f"{kind}_lower"] < bits < row[f"{kind}_upper"]
+
+
+def test_sizes_as_dear_as_each_other_have_no_doubling(fit):
+    configs = dict.fromkeys(("tiny", "small"), TrainConfig(size="tiny"))
+    table = costs.doublings(fit, configs)
+    assert table.loc[table["size"] != table["to_size"], "train_bits"].isna().all()
+
+
+def test_the_length_of_trainings_is_said_in_steps():
+    runs = [planted_report.run("tiny", 1, steps=steps) for steps in (1500, 7500, 1500)]
+    assert length_of(runs) == "1,500 to 7,500 steps"
+    assert length_of(runs[:1]) == "1,500 steps"
+
+
 def test_a_budget_buys_the_cheapest_cell_near_the_best():
     table = pd.DataFrame(
         {
@@ -83,10 +139,9 @@ def test_a_budget_buys_the_cheapest_cell_near_the_best():
             "train_flops": [1.0, 5.0, 8.0, 40.0],
         }
     )  # fmt: skip
-    best = exchange.best_for(table, "train", [0.5, 4, 10, 100])
+    best = costs.best_for(table, "train", [0.5, 4, 10, 100])
     assert list(zip(best["size"], best["b"], strict=True)) == [
         ("tiny", 1),
         ("tiny", 5),
         ("small", 5),
     ]
-    assert exchange.per_flop(table, "train")["b"] == 1

@@ -91,11 +91,18 @@ def test_a_fit_is_logged(fitted_store):
     assert metrics["fit/runs"] == 36
     assert 0 < metrics["fit/leave_one_b_out"] < 0.3
     assert 1 < metrics["exchange/tiny_to_medium"] < 15
+    assert 0 < metrics["exchange/tiny_to_medium/train_flops_ratio"] < 1
+    doubling = "doubling/train/tiny_b5"
+    assert metrics[f"{doubling}/lower"] < metrics[doubling] < metrics[f"{doubling}/upper"]
+    assert 0 <= metrics["joint/lack_of_fit"] <= 1 and 0 <= metrics["joint/lack_of_fit_alike"] <= 1
+    assert {f"joint/phi/without_{size}" for size in E_M} <= set(metrics)
+    assert not any("per_flop" in name for name in metrics)
     names = {
         Path(file.path).name for file in fitted_store.list_artifacts(run.info.run_id, "scaling")
     }
     figures = {"law", "residuals", "held_out", "forms", "costs", "loop_curves"}
     tables = {"points", "cells", "parameters", "forms", "residuals", "held_out", "costs"}
+    tables |= {"doublings", "joint_law", "joint_law_cells", "joint_law_by_sizes"}
     assert names >= {f"{name}.{kind}" for name in figures for kind in ("svg", "png")}
     assert names >= {f"{name}.csv" for name in tables} | {"fit.txt", "answers.json"}
 

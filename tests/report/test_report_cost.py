@@ -1,5 +1,7 @@
 """What a loop costs and buys, and which cells are worth their cost."""
 
+import itertools
+import math
 from dataclasses import replace
 
 import planted_report
@@ -22,6 +24,30 @@ def test_cost_and_the_error_bought():
             assert xs_and_ys(axes, size)[1] == pytest.approx([0.25**bits for bits in by_b.values()])
         assert xs_and_ys(below[2], size)[0] == [100.0 * b for b in by_b]
     assert not exhibit.lacks
+
+
+def test_a_doubling_of_the_flops_is_compared_within_seeds():
+    table = cost.exhibit(subject_of()).table.set_index(["size", "b"])
+    for size, by_b in BITS.items():
+        assert math.isnan(table.loc[(size, 1), "doubling_bits"])
+        for before, b in itertools.pairwise(by_b):
+            configs = [planted_report.config(size, each) for each in (before, b)]
+            flops = [each.step_flops for each in configs]
+            bits = (by_b[b] - by_b[before]) / math.log2(flops[1] / flops[0])
+            row = table.loc[(size, b)]
+            # seeds differ by as much at every b
+            assert list(row[["doubling_bits", "doubling_lower", "doubling_upper"]]) == (
+                pytest.approx([bits] * 3)
+            )
+    result = cost.exhibit(subject_of()).result
+    assert "bits that a doubling of the FLOPs buys: 0.43 [0.43, 0.43] up to b = 5" in result
+
+
+def test_one_b_has_no_doubling():
+    runs = [run for run in planted_report.runs() if run.config.b == 5]
+    exhibit = cost.exhibit(subject_of(runs))
+    assert exhibit.table["doubling_bits"].isna().all()
+    assert "doubling of the FLOPs buys" not in exhibit.result
 
 
 def test_memory_that_nobody_logged_is_said():
@@ -81,6 +107,7 @@ def test_the_front_leaves_out_what_a_cheaper_cell_equals():
     assert not table.loc[("small", 1), "train_front"]
     assert table.loc[("tiny", 5), "train_front"]
     upper, lower = exhibit.figure.axes
+    assert upper.get_xlabel() == "FLOPs of a training of 7,500 steps"
     for axes, kind in ((upper, "train"), (lower, "infer")):
         front = table[table[f"{kind}_front"]].sort_values(f"{kind}_flops")
         assert xs_and_ys(axes, "Pareto front") == (
@@ -90,6 +117,7 @@ def test_the_front_leaves_out_what_a_cheaper_cell_equals():
             f"{size}:{b}" for size, by_b in BITS.items() for b in by_b
         }
     assert (
-        "On the front for training: tiny:1, tiny:5, tiny:10, small:5, small:10." in exhibit.result
+        "On the front for training, at 7,500 steps: tiny:1, tiny:5, tiny:10, small:5, small:10."
+        in exhibit.result
     )
     assert "Pareto front" in lines(upper)

@@ -73,6 +73,11 @@ def test_a_row_said_twice_counts_once_and_two_values_for_one_run_are_named():
         (TWO_SIZES.assign(b=[1, 1, 0.5, 1, 1, 1, 1]), "b must be at least 1, got 0.5"),
         (TWO_SIZES.assign(expressivity=["x", "y", "z", "u", 1, 1, 1]),
          "expressivity must be finite numbers, got x, y, z$"),
+        (TWO_SIZES.assign(size=None), "every run must have a size, got 7 rows without"),
+        (TWO_SIZES.assign(size=["tiny", np.nan, *TWO_SIZES["size"][2:]]),
+         "every run must have a size, got 1 rows without"),
+        (TWO_SIZES.assign(seed=[1, np.nan, None, 1, 1, 1, 1]),
+         "every run must have a seed, got 2 rows without"),
     ],
 )  # fmt: skip
 def test_a_rule_that_is_broken_is_said_with_what_came(table, words):

@@ -4,7 +4,7 @@ import numpy as np
 import planted_study
 import pytest
 
-from analysis.answers import exchange, loop_curves
+from analysis.answers import costs, loop_curves
 from analysis.answers import figures as answer_figures
 from analysis.scaling import figures
 from analysis.scaling.fit import fit_scaling
@@ -71,8 +71,8 @@ def test_each_form_has_a_bar(fit):
 
 
 def test_costs_show_the_front(fit):
-    table = exchange.costs(fit.best, {size: TrainConfig(size=size) for size in SIZES}, range(1, 31))
-    drawn_lines = lines(answer_figures.costs(table).axes[0])
+    table = costs.costs(fit.best, {size: TrainConfig(size=size) for size in SIZES}, range(1, 31))
+    drawn_lines = lines(answer_figures.costs(table, "7,500 steps").axes[0])
     front = table[table["train_front"]].sort_values("train_flops")
     assert list(drawn_lines["Pareto front"].get_ydata()) == list(front["bits"])
 
