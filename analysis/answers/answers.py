@@ -72,7 +72,7 @@ def answer(
     configs = {size: configs_there[size] for size in sizes}
     bs = range(1, 2 * int(fit.run_table.bs[-1]) + 1)
     pairs = [(low, high) for j, high in enumerate(sizes) for low in sizes[:j]]
-    crossings = {pair: exchange.exchange_rate(fit.best, *pair) for pair in pairs}
+    crossings = {pair: exchange.exchange_rate(fit, *pair) for pair in pairs}
     return Answers(
         selection=selection,
         fit=fit,
@@ -86,9 +86,9 @@ def answer(
             }
             for (low, high), crossing in crossings.items()
         },
-        worthwhile={size: exchange.last_worthwhile(fit.best, size) for size in sizes},
-        costs=costs.costs(fit.best, configs, bs),
-        doublings=costs.doublings(fit.best, configs),
+        worthwhile={size: exchange.last_worthwhile(fit, size) for size in sizes},
+        costs=costs.costs(fit, configs, bs),
+        doublings=costs.doublings(fit, configs),
         curves=curves_of(selection.runs, sizes),
     )
 

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.answers.exchange import WORTHWHILE_BITS, difference
+from analysis.answers.exchange import WORTHWHILE_BITS
 from analysis.answers.flops import KINDS, flops_of
-from analysis.scaling.form_fit import FormFit
-from analysis.scaling.forms import Floats
+from analysis.scaling.fit import ScalingFit
+from analysis.scaling.shapes import Floats
 from looped.config import TrainConfig
 
 
-def costs(fit: FormFit, configs: Mapping[str, TrainConfig], bs: Sequence[int]) -> pd.DataFrame:
+def costs(fit: ScalingFit, configs: Mapping[str, TrainConfig], bs: Sequence[int]) -> pd.DataFrame:
     """Set what the law predicts beside what it costs, for every size and b.
 
     Args:
@@ -42,7 +42,7 @@ def costs(fit: FormFit, configs: Mapping[str, TrainConfig], bs: Sequence[int]) -
 
 
 def doublings(
-    fit: FormFit, configs: Mapping[str, TrainConfig], level: float = 0.95
+    fit: ScalingFit, configs: Mapping[str, TrainConfig], level: float = 0.95
 ) -> pd.DataFrame:
     """Say what a doubling of the FLOPs buys from each trained cell: loops, or the next size.
 
@@ -63,7 +63,7 @@ def doublings(
     ways += [(low, b, high, b) for low, high in itertools.pairwise(sizes) for b in bs]
     table = pd.DataFrame(ways, columns=["size", "b", "to_size", "to_b"])
     ends = table[["to_size", "to_b"]].set_axis(["size", "b"], axis=1)
-    bits = difference(fit, ends, table[["size", "b"]], level)
+    bits = fit.difference(ends, table[["size", "b"]], level)
     for kind in KINDS:
         flops = [
             [flops_of(configs[size], kind, b) for size, b in cells]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.answers.flops import flops_between, flops_of
-from analysis.scaling.form_fit import FormFit
+from analysis.scaling.fit import ScalingFit
 from analysis.scaling.shapes import Floats
 from looped.config import TrainConfig
 
@@ -39,7 +39,7 @@ class Crossing:
         return f"b = {self.b:.3g} [{self.lower:.3g}, {upper}"
 
 
-def exchange_rate(fit: FormFit, size: str, target: str, level: float = 0.95) -> Crossing:
+def exchange_rate(fit: ScalingFit, size: str, target: str, level: float = 0.95) -> Crossing:
     """Find the b that lifts one size to what another is at b = 1.
 
     The interval holds every b at which the difference of the two may be 0: its lower end is where
@@ -48,7 +48,7 @@ def exchange_rate(fit: FormFit, size: str, target: str, level: float = 0.95) -> 
     bs = np.geomspace(1, FARTHEST, 600)
     lifted_cells = pd.DataFrame({"size": size, "b": bs})
     target_cells = pd.DataFrame({"size": target, "b": np.ones(len(bs))})
-    estimate, lower, upper = difference(fit, lifted_cells, target_cells, level)
+    estimate, lower, upper = fit.difference(lifted_cells, target_cells, level)
     return Crossing(*(_first(bs, curve) for curve in (estimate, upper, lower)))
 
 
@@ -90,30 +90,13 @@ def cost_ratio(
     return CostRatio(*(flops_between(config, kind, b) / at_one for b in ends))
 
 
-def last_worthwhile(fit: FormFit, size: str, level: float = 0.95) -> Crossing:
+def last_worthwhile(fit: ScalingFit, size: str, level: float = 0.95) -> Crossing:
     """Find the b after which one more loop gains less than ``WORTHWHILE_BITS``."""
     bs = np.unique(np.round(np.geomspace(1, FARTHEST, 600)))
     cells_before = pd.DataFrame({"size": size, "b": bs})
     cells_after = cells_before.assign(b=bs + 1)
-    curves = difference(fit, cells_after, cells_before, level)
+    curves = fit.difference(cells_after, cells_before, level)
     return Crossing(*(_last(bs, curve) for curve in curves))
-
-
-def difference(
-    fit: FormFit, first: pd.DataFrame, second: pd.DataFrame, level: float
-) -> tuple[Floats, Floats, Floats]:
-    """Estimate E_LM of one table less that of another: value and ends of the interval."""
-    values, gradients = (
-        left - right
-        for left, right in zip(
-            fit.evaluate(first, fit.theta[None]), fit.evaluate(second, fit.theta[None]), strict=True
-        )
-    )
-    draws = fit.uncertainty.draws
-    resampled_differences = fit.evaluate(first, draws)[0] - fit.evaluate(second, draws)[0]
-    return values[0], *fit.uncertainty.interval(
-        values[0], resampled_differences, gradients[0], level
-    )
 
 
 def _first(bs: Floats, curve: Floats) -> float:

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.answers.exchange import difference
 from analysis.report import drawing, seeds
 from analysis.report.exhibit import Exhibit
 from analysis.report.law import FitOrReason
@@ -100,7 +99,7 @@ def _law_curve(task: str, fit: ScalingFit) -> pd.DataFrame:
     run_table = fit.run_table
     bs = np.geomspace(1, run_table.bs[-1], 40)
     cells = pd.DataFrame([{"size": size, "b": b} for size in run_table.sizes for b in bs])
-    mean, lower, upper = difference(fit.best, cells, cells.assign(b=1.0), seeds.LEVEL)
+    mean, lower, upper = fit.difference(cells, cells.assign(b=1.0), seeds.LEVEL)
     return cells.assign(mean=mean, lower=lower, upper=upper, task=task, what="law")
 
 

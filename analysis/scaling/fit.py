@@ -152,6 +152,32 @@ class ScalingFit:
         """
         return self.mixture(table).interval(level)
 
+    def difference(
+        self, first: pd.DataFrame, second: pd.DataFrame, level: float = 0.95
+    ) -> tuple[Floats, Floats, Floats]:
+        """Return E_LM of one table less that of another: value and ends of the interval.
+
+        Both have columns ``size`` and ``b``. What is not tested at two b of one size errs alike.
+
+        Example:
+            >>> import pandas as pd
+            >>> from analysis.scaling.example import example_fit
+            >>> cells = pd.DataFrame({"size": ["tiny"], "b": [4]})
+            >>> value, lower, upper = example_fit().difference(cells, cells.assign(b=1))
+            >>> value.round(2), bool(lower[0] < 1.0 < upper[0])
+            (array([1.]), True)
+        """
+        errors = [self.untested.at(table["b"].to_numpy(float)) for table in (first, second)]
+        is_same_size = first["size"].to_numpy() == second["size"].to_numpy()
+        further = np.where(is_same_size, np.abs(errors[0] - errors[1]), np.hypot(*errors))
+
+        def ask(fit: FormFit) -> StudentT:
+            answer = fit.student_of_difference(first, second)
+            return answer.widened(further, self.untested.degrees) if self.averages else answer
+
+        mixture = self.mix(ask)
+        return mixture.mean, *mixture.interval(level)
+
     def mixture(self, table: Mapping[str, Any] | pd.DataFrame) -> Mixture:
         """Return what the forms that predict say of each row, and their weights.
 

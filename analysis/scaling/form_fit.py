@@ -226,6 +226,26 @@ class FormFit:
         resampled_values, _ = self.evaluate(table, self.uncertainty.draws)
         return self.uncertainty.student(values[0], resampled_values, gradients[0])
 
+    def student_of_difference(self, first: pd.DataFrame, second: pd.DataFrame) -> StudentT:
+        """Return what this form says of E_LM of one table less that of another.
+
+        Example:
+            >>> import pandas as pd
+            >>> from analysis.scaling.example import example_fit
+            >>> cells = pd.DataFrame({"size": ["tiny"], "b": [4]})
+            >>> example_fit().best.student_of_difference(cells, cells.assign(b=1)).centre.round(2)
+            array([1.])
+        """
+        (value, slopes), (other_value, other_slopes) = (
+            self.evaluate(table, self.theta[None]) for table in (first, second)
+        )
+        resampled, other_resampled = (
+            self.evaluate(table, self.uncertainty.draws)[0] for table in (first, second)
+        )
+        return self.uncertainty.student(
+            (value - other_value)[0], resampled - other_resampled, (slopes - other_slopes)[0]
+        )
+
     def ceilings(self, level: float = 0.95) -> tuple[Floats, Floats, Floats]:
         """Return lower end, value and upper end of what each size's E_LM tends to, in bits.
 

@@ -90,7 +90,7 @@ def test_the_cheapest_within_a_hundredth_of_the_best_is_bought():
 
 
 def test_an_exchange_rate_and_its_ends_are_where_the_difference_is_nought(answers):
-    fit = answers.fit.best
+    fit = answers.fit
     crossing = answers.exchange["tiny", "small"]
 
     def ends(b):
@@ -98,7 +98,7 @@ def test_an_exchange_rate_and_its_ends_are_where_the_difference_is_nought(answer
             pd.DataFrame({"size": [size], "b": [loops]})
             for size, loops in (("tiny", b), ("small", 1))
         )
-        return np.ravel(exchange.difference(fit, lifted, target, 0.95))
+        return np.ravel(fit.difference(lifted, target, 0.95))
 
     assert ends(crossing.b)[0] == pytest.approx(0, abs=1e-3)
     assert ends(crossing.lower)[2] == pytest.approx(0, abs=2e-3)
@@ -114,7 +114,7 @@ def test_costs_are_looked_at_to_twice_the_largest_b(answers):
     assert list(table["b"]) == [*range(1, 31)] * 3
     assert list(table["size"].unique()) == list(answers.fit.run_table.sizes)
     assert (table["beyond"] == (table["b"] > 15)).all()
-    lower, upper = answers.fit.best.interval(table)
+    lower, upper = answers.fit.interval(table)
     assert list(table["lower"]) == list(lower)
     assert list(table["upper"]) == list(upper)
 

@@ -21,7 +21,7 @@ EXPONENTIAL = "saturating_exponential/shared_gain"
 def fit():
     """E_LM = E_M + 1.8 (1 - exp(-0.25 (b - 1))), nearly without noise."""
     table = planted_study.table_of_runs(EXPONENTIAL, noise=0.002)
-    return fit_scaling(table, forms=[EXPONENTIAL]).best
+    return fit_scaling(table, form=EXPONENTIAL)
 
 
 def test_the_exchange_rate_is_where_the_law_crosses(fit):
@@ -35,9 +35,7 @@ def test_the_exchange_rate_is_where_the_law_crosses(fit):
 def test_a_ceiling_below_the_target_is_never():
     e_m = {"tiny": 1.0, "medium": 3.4}
     table = planted_study.table_of_runs(EXPONENTIAL, e_m=e_m, noise=0.02)
-    crossing = exchange.exchange_rate(
-        fit_scaling(table, forms=[EXPONENTIAL]).best, "tiny", "medium"
-    )
+    crossing = exchange.exchange_rate(fit_scaling(table, form=EXPONENTIAL), "tiny", "medium")
     assert math.isinf(crossing.b) and math.isinf(crossing.upper)
     assert str(crossing) == "never"
 
@@ -45,9 +43,7 @@ def test_a_ceiling_below_the_target_is_never():
 def test_a_ceiling_that_may_reach_the_target_is_left_open():
     e_m = {"tiny": 1.85, "medium": 3.65}
     table = planted_study.table_of_runs(EXPONENTIAL, e_m=e_m, noise=0.1, rng=2)
-    crossing = exchange.exchange_rate(
-        fit_scaling(table, forms=[EXPONENTIAL]).best, "tiny", "medium"
-    )
+    crossing = exchange.exchange_rate(fit_scaling(table, form=EXPONENTIAL), "tiny", "medium")
     assert math.isfinite(crossing.lower) and math.isinf(crossing.upper)
     assert "never" in str(crossing)
 

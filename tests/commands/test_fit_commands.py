@@ -129,7 +129,7 @@ def test_the_law_is_loaded_elsewhere_without_the_repository(run, fitted_store, t
         check=True,
     )
     rows = [line.split(",") for line in process.stdout.split()]
-    assert rows[0] == ["E_LM", "lower", "upper", "least", "most", "beyond"]
+    assert rows[0] == ["E_LM", "lower", "upper", "least", "most", "beyond", "caveat"]
     prediction = re.match(r"small at b = 30: (\S+) bits \[(\S+), (\S+)\]", here)
     assert [float(part) for part in prediction.groups()] == [float(part) for part in rows[1][:3]]
     assert (rows[1][5], rows[2][5]) == ("True", "False")

@@ -71,7 +71,7 @@ def test_each_form_has_a_bar(fit):
 
 
 def test_costs_show_the_front(fit):
-    table = costs.costs(fit.best, {size: TrainConfig(size=size) for size in SIZES}, range(1, 31))
+    table = costs.costs(fit, {size: TrainConfig(size=size) for size in SIZES}, range(1, 31))
     drawn_lines = lines(answer_figures.costs(table, "7,500 steps").axes[0])
     front = table[table["train_front"]].sort_values("train_flops")
     assert list(drawn_lines["Pareto front"].get_ydata()) == list(front["bits"])
