@@ -75,8 +75,15 @@ def comparable(runs: Sequence[LoggedRun], varies: tuple[str, ...]) -> tuple[Cell
     such groups, it is the one in which that takes more values, then the one with more runs. Of
     runs of one configuration one is kept, whatever the order they come in and their ids.
     """
+    return comparable_of_distinct(_distinct(runs), varies)
+
+
+def comparable_of_distinct(
+    runs: Sequence[LoggedRun], varies: tuple[str, ...]
+) -> tuple[Cells, list[str]]:
+    """Do the same for runs of which no two have one configuration."""
     groups: dict[Hashable, list[LoggedRun]] = {}
-    for run in _distinct(runs):
+    for run in runs:
         groups.setdefault(_recipe_but_for(run, varies), []).append(run)
     if not groups:
         return Cells.of([]), []

@@ -34,6 +34,9 @@ ENOUGH = 0.8
 
 ERROR = (1 - LEVEL) / 2
 
+FARTHEST = 64.0
+"""Bits; no error of a model lies so far from another."""
+
 
 class Outlook(NamedTuple):
     """How many seeds would decide a claim (NaN where none would, or none is known), in words."""
@@ -109,24 +112,67 @@ def chances_of(
         array([0.54, 0.93])
     """
     counts = np.asarray(n_seeds)
-    sense, threshold = claim.deciding_part, claim.threshold_bits
-    sides = 2 if sense is Sense.WITHIN else 1
-    per_way = ERROR / (len(parts) * sides)
-    missed = np.zeros(len(counts))
-    contradiction = np.zeros(len(counts))
-    for part in parts.values():
-        for upper_part in _with_upper_bound(part, sense):
-            bound = -threshold if sense is Sense.ABOVE else threshold
-            missed += 1 - chance_above(scaled(upper_part, -1), -bound, counts, ERROR)
-            against = chance_above(upper_part, bound, counts, per_way)
-            contradiction = np.maximum(contradiction, against)
+    chances = _chances(parts, claim.deciding_part, claim.threshold_bits, counts)
     unexplained = np.zeros(len(counts))
     if claim.premise is not None and explained_bits:
-        shown = chance_above(explained_bits, claim.premise.least, counts, ERROR)
-        unexplained = 1 - shown
-    support = np.maximum(1 - missed - unexplained, 0)
-    contradiction = np.maximum(contradiction - unexplained, 0)
+        unexplained = 1 - chance_above(explained_bits, claim.premise.least, counts, ERROR)
+    support, contradiction = (np.maximum(chance - unexplained, 0) for chance in chances)
     return Chances(contradiction, support) if claim.for_some else Chances(support, contradiction)
+
+
+def least_distance(parts: Parts, claim: Claim, n_seeds: int) -> float:
+    """Return how far from the threshold a truth must lie to be seen, in bits; infinity for never.
+
+    All parts lie so far on the side of the claim, or one of them on the other.
+
+    Args:
+        parts: whose scatter counts, and no mean.
+        claim: to be decided.
+        n_seeds: two or more.
+    """
+    sense, threshold = claim.deciding_part, claim.threshold_bits
+    side = 1.0 if sense is Sense.ABOVE else -1.0
+    counts = np.array([n_seeds])
+
+    def is_seen(distance: float) -> bool:
+        moved = {name: _moved(part, threshold + side * distance) for name, part in parts.items()}
+        against = [
+            _chances({**parts, name: _moved(part, threshold - side * distance)}, sense, threshold,
+                     counts, only=name).contradiction[0]
+            for name, part in parts.items()
+        ]  # fmt: skip
+        support = _chances(moved, sense, threshold, counts).support[0]
+        return bool(min(support, *against) >= ENOUGH)
+
+    farthest = threshold if sense is Sense.WITHIN else FARTHEST
+    if not is_seen(farthest):
+        return math.inf
+    near, far = 0.0, farthest
+    while far - near > 0.001 * far:
+        middle = (near + far) / 2
+        near, far = (near, middle) if is_seen(middle) else (middle, far)
+    return far
+
+
+def _moved(part: BySeed, to: float) -> BySeed:
+    return {seed: value - mean(part) + to for seed, value in part.items()}
+
+
+def _chances(
+    parts: Parts, sense: Sense, threshold: float, counts: np.ndarray, only: str | None = None
+) -> Chances:
+    """Return least chances of a claim about all parts; that one part contradicts, if told."""
+    sides = 2 if sense is Sense.WITHIN else 1
+    per_way = ERROR / (len(parts) * sides)
+    missed, contradiction = np.zeros(len(counts)), np.zeros(len(counts))
+    bound = -threshold if sense is Sense.ABOVE else threshold
+    for name, part in parts.items():
+        for bounded_part in _with_upper_bound(part, sense):
+            missed += 1 - chance_above(scaled(bounded_part, -1), -bound, counts, ERROR)
+            if only in (None, name):
+                against = chance_above(bounded_part, bound, counts, per_way)
+                contradiction = np.maximum(contradiction, against)
+    return Chances(np.maximum(1 - missed, 0), contradiction)
 
 
 def chance_above(part: BySeed, threshold: float, n_seeds: np.ndarray, error: float) -> Floats:
@@ -142,7 +188,8 @@ def chance_above(part: BySeed, threshold: float, n_seeds: np.ndarray, error: flo
     if scatter == 0:
         return np.full(len(n_seeds), float(distance > 0))
     quantiles = stats.t.isf(error, n_seeds - 1)
-    shift = distance / scatter * np.sqrt(n_seeds)
+    # beyond this scipy's function has no value; there it is 0 or 1 long since
+    shift = np.clip(distance / scatter * np.sqrt(n_seeds), -1e4, 1e4)
     return np.asarray(stats.nct.sf(quantiles, n_seeds - 1, shift))
 
 
