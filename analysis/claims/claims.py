@@ -28,9 +28,10 @@ INTERVALS = (
     "corrected for the number of parts (Bonferroni), and for both sides where the claim is about "
     "an absolute value. So, as far as seeds go, either verdict is wrong in at most 2.5 % of "
     "studies. That needs seeds whose numbers are normally distributed, which three seeds cannot "
-    "show: where one training in ten fails, verdicts are less sure than that. The seeds that would "
-    "decide what is undecided (in four studies of five, up to 30) take what was measured for the "
-    "truth; three seeds tell their scatter to a factor of 0.7 to 3.1 only."
+    "show: where one training in ten fails, a verdict was wrong in 6 % of simulated studies. The "
+    "seeds that would decide what is undecided would do so in four studies of five (30 are the "
+    "most), were the truth what was measured. Three seeds tell their scatter to a factor of 0.7 to "
+    "3.1 only, so that a number of seeds is a guide, and the nearer the threshold the rougher."
 )
 """How the intervals of findings are made, for those who read them."""
 

@@ -20,17 +20,18 @@ def family_reading(findings: Sequence[Finding]) -> str:
     Args:
         findings: of claims and hypotheses, all that were asked of the same runs.
     """
-    measured = [finding for finding in findings if not np.isnan(finding.p)]
-    decided = [finding for finding in measured if finding.verdict in DECIDED]
-    if not measured:
+    measured_findings = [finding for finding in findings if not np.isnan(finding.p)]
+    decided_findings = [finding for finding in measured_findings if finding.verdict in DECIDED]
+    if not measured_findings:
         return f"None of the {len(findings)} claims and hypotheses has an interval."
-    count = len(measured)
-    standing = [finding.claim for finding in decided if finding.p < ERROR / count]
-    stand = f"{len(standing)} stand ({', '.join(standing)})" if standing else "none stands"
+    count = len(measured_findings)
+    standing_slugs = [finding.claim for finding in decided_findings if finding.p < ERROR / count]
+    names = ", ".join(standing_slugs)
+    standing_words = f"{len(standing_slugs)} stand ({names})" if names else "none stands"
     return (
-        f"{count} of {len(findings)} claims and hypotheses have an interval, and {len(decided)} of "
-        f"them a verdict. One verdict is wrong in at most {ERROR:.1%} of studies; of {count}, up "
-        f"to {ERROR * count:.2g} would be expected wrong by chance, and one or more in up to "
-        f"{min(ERROR * count, 1):.0%} of studies. At {ERROR:.1%} for all of them together "
-        f"(p below {ERROR / count:.2g}, Bonferroni) {stand}."
+        f"{count} of {len(findings)} claims and hypotheses have an interval, and "
+        f"{len(decided_findings)} of them a verdict. One verdict is wrong in at most {ERROR:.1%} "
+        f"of studies; of {count}, up to {ERROR * count:.2g} would be expected wrong by chance, and "
+        f"one or more in up to {min(ERROR * count, 1):.0%} of studies. At {ERROR:.1%} for all of "
+        f"them together (p below {ERROR / count:.2g}, Bonferroni) {standing_words}."
     )

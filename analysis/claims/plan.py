@@ -117,8 +117,8 @@ def plan_reading(configs: Sequence[TrainConfig], n_loops: int, pilot: Pilot) -> 
         f"  not measured by this grid ({need}): {', '.join(slugs)}"
         for need, slugs in slugs_by_need.items()
     ]
-    asked = [claim for claim in HYPOTHESES if prospects[claim.slug].is_measured]
-    return "\n".join([*lines, *study.warnings(asked)])
+    asked_hypotheses = [claim for claim in HYPOTHESES if prospects[claim.slug].is_measured]
+    return "\n".join([*lines, *study.warnings(asked_hypotheses)])
 
 
 class Prospect(NamedTuple):
@@ -152,8 +152,10 @@ class _PlannedStudy:
             return Prospect(False, str(error))
         explained = self.explained(claim)
         if claim.premise is not None and explained is not None:
-            shown = chance_above(explained, claim.premise.least, np.array([self.n_seeds]), ERROR)
-            if shown[0] < ENOUGH:
+            chance_of_premise = chance_above(
+                explained, claim.premise.least, np.array([self.n_seeds]), ERROR
+            )
+            if chance_of_premise[0] < ENOUGH:
                 return Prospect(True, "left undecided: its premise is not shown, see the warning")
         if any(run.run_id in self.borrowed for run in cells.runs):
             return Prospect(True, self._reach_of(parts, claim))
@@ -229,8 +231,8 @@ class _PlannedStudy:
                 zip(self.cells, sources, strict=True)
             ):
                 is_exact = is_told and seed in cell
-                others = list(cell)
-                chosen_seed = seed if is_exact else others[generator.integers(len(others))]
+                cell_seeds = list(cell)
+                chosen_seed = seed if is_exact else cell_seeds[generator.integers(len(cell_seeds))]
                 run = replace(
                     cell[chosen_seed],
                     run_id=f"{number}-{index}",

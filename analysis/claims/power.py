@@ -135,13 +135,15 @@ def least_distance(parts: Parts, claim: Claim, n_seeds: int) -> float:
     counts = np.array([n_seeds])
 
     def is_seen(distance: float) -> bool:
-        moved = {name: _moved(part, threshold + side * distance) for name, part in parts.items()}
+        moved_parts = {
+            name: _moved(part, threshold + side * distance) for name, part in parts.items()
+        }
         against = [
             _chances({**parts, name: _moved(part, threshold - side * distance)}, sense, threshold,
                      counts, only=name).contradiction[0]
             for name, part in parts.items()
         ]  # fmt: skip
-        support = _chances(moved, sense, threshold, counts).support[0]
+        support = _chances(moved_parts, sense, threshold, counts).support[0]
         return bool(min(support, *against) >= ENOUGH)
 
     farthest = threshold if sense is Sense.WITHIN else FARTHEST
@@ -164,15 +166,15 @@ def _chances(
     """Return least chances of a claim about all parts; that one part contradicts, if told."""
     sides = 2 if sense is Sense.WITHIN else 1
     per_way = ERROR / (len(parts) * sides)
-    missed, contradiction = np.zeros(len(counts)), np.zeros(len(counts))
+    chance_missed, contradiction = np.zeros(len(counts)), np.zeros(len(counts))
     bound = -threshold if sense is Sense.ABOVE else threshold
     for name, part in parts.items():
         for bounded_part in _with_upper_bound(part, sense):
-            missed += 1 - chance_above(scaled(bounded_part, -1), -bound, counts, ERROR)
+            chance_missed += 1 - chance_above(scaled(bounded_part, -1), -bound, counts, ERROR)
             if only in (None, name):
                 against = chance_above(bounded_part, bound, counts, per_way)
                 contradiction = np.maximum(contradiction, against)
-    return Chances(np.maximum(1 - missed, 0), contradiction)
+    return Chances(np.maximum(1 - chance_missed, 0), contradiction)
 
 
 def chance_above(part: BySeed, threshold: float, n_seeds: np.ndarray, error: float) -> Floats:

@@ -38,17 +38,17 @@ def rules_digests(claims: Sequence[Claim] = (*CLAIMS, *HYPOTHESES)) -> str:
     return f"{digest(words | levels)} {digest(code)}"
 
 
-def rules_reading(kept: Sequence[str | None], today: str) -> str:
+def rules_reading(kept_rules: Sequence[str | None], today: str) -> str:
     """Say whether the rules are those that were kept before the trainings; empty where none were.
 
     Args:
-        kept: of each training what its grid's run is tagged with; None where there is no tag.
+        kept_rules: of each training what its grid's run is tagged with; None where there is no tag.
         today: of ``rules_digests``.
     """
-    counts = Counter(_change(before, today) for before in kept if before is not None)
+    counts = Counter(_change(before, today) for before in kept_rules if before is not None)
     if not counts:
         return ""
-    without = kept.count(None)
+    without = kept_rules.count(None)
     parts = [f"{change} ({counts[change]} trainings)" for change in _CHANGES if counts[change]]
     if without:
         parts.append(f"nothing was kept ({without} trainings)")

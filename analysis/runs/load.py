@@ -40,11 +40,11 @@ def kept_rules(client: MlflowClient, runs: Iterable[LoggedRun]) -> list[str | No
     None where the run is of no grid, or of one that kept none.
     """
     parents = [run.tags.get(Tag.PARENT) for run in runs]
-    kept: dict[str, str | None] = {}
+    rules_by_grid: dict[str, str | None] = {}
     for parent in dict.fromkeys(filter(None, parents)):
         run_of_grid = find_run(client, parent)
-        kept[parent] = run_of_grid.data.tags.get(Tag.CLAIM_RULES) if run_of_grid else None
-    return [kept.get(parent) if parent else None for parent in parents]
+        rules_by_grid[parent] = run_of_grid.data.tags.get(Tag.CLAIM_RULES) if run_of_grid else None
+    return [rules_by_grid.get(parent) if parent else None for parent in parents]
 
 
 def bayes_nmse(

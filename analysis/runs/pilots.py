@@ -18,7 +18,7 @@ MOST_OF_A_SIZE = 60
 
 
 def find_pilot(
-    configs: Sequence[TrainConfig], store: Store | None, runs_dir: Path, kept: Path
+    configs: Sequence[TrainConfig], store: Store | None, runs_dir: Path, kept_dir: Path
 ) -> tuple[list[LoggedRun], str]:
     """Find runs of the sizes of a grid: of its task in the store, or else those that are kept.
 
@@ -26,16 +26,16 @@ def find_pilot(
         configs: of one task, resolved.
         store: where finished runs are; None: in the journals of ``runs_dir``.
         runs_dir: folder of all runs.
-        kept: folder of folders of journals, as ``results``.
+        kept_dir: folder of folders of journals, as ``results``.
 
     Returns:
         The runs of the place that has two seeds of most of the sizes, and what that place is.
     """
     first = _of_task(_in_store(configs, store) if store else read_folder(runs_dir), configs)
     places = [(first, "the store" if store else str(runs_dir))]
-    for folder in sorted(path for path in kept.glob("*") if path.is_dir()):
+    for folder in sorted(path for path in kept_dir.glob("*") if path.is_dir()):
         runs = read_folder(folder)
-        places.append((_of_task(runs, configs) or runs, f"{kept.name}/{folder.name}"))
+        places.append((_of_task(runs, configs) or runs, f"{kept_dir.name}/{folder.name}"))
     return max(places, key=lambda place: _n_known_sizes(place[0], configs))
 
 
@@ -60,9 +60,11 @@ def _of_task(runs: Sequence[LoggedRun], configs: Sequence[TrainConfig]) -> list[
 def _n_known_sizes(runs: Sequence[LoggedRun], configs: Sequence[TrainConfig]) -> int:
     """Count the sizes of the grid of which a cell has two seeds that learned."""
     sizes = {config.size for config in configs}
-    learned = [run for run in runs if run.config.size in sizes and run.has_learned and run.loops]
+    learned_runs = [
+        run for run in runs if run.config.size in sizes and run.has_learned and run.loops
+    ]
     seeds: dict[tuple[str, int, str], set[int]] = {}
-    for run in learned:
+    for run in learned_runs:
         key = run.config.size, run.config.b, run.config.recipe_identity
         seeds.setdefault(key, set()).add(run.config.seed)
     return len({size for (size, _, _), of_cell in seeds.items() if len(of_cell) > 1})

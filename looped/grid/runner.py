@@ -153,8 +153,8 @@ class GridRunner:
         A grid that was begun without them has no rules from before its first training.
         """
         is_begun = folder.has_begun and self.run_options.resume != "never"
-        kept = (facts.origin if facts else {}).get(Tag.CLAIM_RULES, "")
-        rules = kept if is_begun else self._claim_rules
+        rules_before = (facts.origin if facts else {}).get(Tag.CLAIM_RULES, "")
+        rules = rules_before if is_begun else self._claim_rules
         return {Tag.CLAIM_RULES: rules} if rules else {}
 
     def _settle(self, folder: GridFolder, store: "Store") -> None:

@@ -48,10 +48,10 @@ def lines_of(reading):
 def test_every_claim_is_told_of_once():
     reading = plan_reading(planned(), 50, PILOT)
     missing = [line for line in reading.splitlines() if "not measured by this grid" in line]
-    told = lines_of(reading).keys() | {
+    slugs_there = lines_of(reading).keys() | {
         slug for line in missing for slug in line.rpartition(": ")[2].split(", ")
     }
-    assert told == {claim.slug for claim in (*CLAIMS, *HYPOTHESES)}
+    assert slugs_there == {claim.slug for claim in (*CLAIMS, *HYPOTHESES)}
     assert set(lines_of(reading)) == {claim.slug for claim in CLAIMS}
     assert reading.startswith(
         "claims, with 3 seeds a cell, as 36 finished runs in the store: linear, 7,500 steps, "
@@ -61,14 +61,17 @@ def test_every_claim_is_told_of_once():
 
 def test_what_it_says_is_decided_is_decided_as_often_in_studies_of_that_truth():
     world = World(noise=0.3)
-    said = lines_of(plan_reading(planned(), 50, Pilot(world.study(seeds=range(40)), "here")))
-    counts = dict.fromkeys(said, 0)
+    words_by_slug = lines_of(
+        plan_reading(planned(), 50, Pilot(world.study(seeds=range(40)), "here"))
+    )
+    counts = dict.fromkeys(words_by_slug, 0)
     n_studies = 20
     for rng in range(n_studies):
         for finding in judge(world.study(rng=100 + rng)):
-            counts[finding.claim] += finding.verdict == said[finding.claim].split()[0]
+            counts[finding.claim] += finding.verdict == words_by_slug[finding.claim].split()[0]
     shares = {
-        slug: float(words.split(" in ")[1].split("%")[0]) / 100 for slug, words in said.items()
+        slug: float(words.split(" in ")[1].split("%")[0]) / 100
+        for slug, words in words_by_slug.items()
     }
     assert 0.2 < np.mean(list(shares.values())) < 0.95  # some are decided, some are not
     for slug, share in shares.items():  # bounds from below, up to three standard errors
@@ -81,21 +84,23 @@ def test_more_seeds_decide_more():
         lines_of(plan_reading(planned(seeds=range(n)), 50, Pilot(World(noise=0.4).study(), "here")))
         for n in (3, 20)
     )
-    open_few, open_many = ({s for s, w in said.items() if "; " in w} for said in (few, many))
+    open_few, open_many = (
+        {s for s, w in words_by_slug.items() if "; " in w} for words_by_slug in (few, many)
+    )
     assert open_many < open_few
 
 
 def test_what_the_pilot_has_not_trained_tells_a_scatter_and_no_effect():
     pilot = Pilot(World(lost=lambda c: 1.0, noise=0.05).study(), "here")
-    said = lines_of(plan_reading(planned(variants=LONGER), 50, pilot))
-    words = said["more-data-equal-loops"]
+    words_by_slug = lines_of(plan_reading(planned(variants=LONGER), 50, pilot))
+    words = words_by_slug["more-data-equal-loops"]
     assert words.startswith("decided in 80% of studies where the truth lies 0.")
     assert words.endswith("or more from -0.1; where it does lie the pilot cannot tell")
     longer_pilot = Pilot([*pilot.runs, *World(lost=lambda c: 0.1, noise=0.05).study(
         variants=({"steps": 15000},), rng=1
     )], "here")  # fmt: skip
-    said = lines_of(plan_reading(planned(variants=LONGER), 50, longer_pilot))
-    assert said["more-data-equal-loops"].startswith("supported in 99% or more of studies")
+    words_by_slug = lines_of(plan_reading(planned(variants=LONGER), 50, longer_pilot))
+    assert words_by_slug["more-data-equal-loops"].startswith("supported in 99% or more of studies")
 
 
 @pytest.mark.parametrize(
@@ -149,9 +154,9 @@ def test_curves_that_end_before_what_is_planned_tell_no_effect():
         replace(run, loops={name: curve[:20] for name, curve in run.loops.items()})
         for run in PILOT.runs
     ]
-    said = lines_of(plan_reading(planned(), 50, Pilot(short, "here")))
+    words_by_slug = lines_of(plan_reading(planned(), 50, Pilot(short, "here")))
     assert all("where it does lie the pilot cannot tell" in words or "wherever" in words
-               for words in said.values())  # fmt: skip
+               for words in words_by_slug.values())  # fmt: skip
 
 
 @pytest.mark.parametrize("sense", [Sense.ABOVE, Sense.BELOW])

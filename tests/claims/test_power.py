@@ -142,12 +142,16 @@ def test_as_many_seeds_as_it_says_decide_a_claim():
 
 def test_the_family_counts_what_comes_by_chance_and_what_stands():
     findings = judge(World(noise=0.05).study())
-    measured = [finding for finding in findings if not math.isnan(finding.p)]
+    measured_findings = [finding for finding in findings if not math.isnan(finding.p)]
     reading = family_reading([*findings, *judge([], CLAIMS[:2])])
-    assert reading.startswith(f"{len(measured)} of {len(findings) + 2} claims and hypotheses have")
-    assert f"up to {0.025 * len(measured):.2g} would be expected wrong by chance" in reading
+    assert reading.startswith(
+        f"{len(measured_findings)} of {len(findings) + 2} claims and hypotheses have"
+    )
+    assert (
+        f"up to {0.025 * len(measured_findings):.2g} would be expected wrong by chance" in reading
+    )
     for finding in findings:
-        is_standing = finding.verdict != "undecided" and finding.p < 0.025 / len(measured)
+        is_standing = finding.verdict != "undecided" and finding.p < 0.025 / len(measured_findings)
         assert (f"({finding.claim}" in reading or f" {finding.claim}" in reading) is is_standing
     assert family_reading(judge([])) == (
         f"None of the {len(CLAIMS)} claims and hypotheses has an interval."

@@ -52,7 +52,7 @@ def test_every_module_that_runs_become_verdicts_by_is_hashed():
 
 
 @pytest.mark.parametrize(
-    ("kept", "says"),
+    ("kept_rules", "says"),
     [
         (["a b"] * 3, "first training: the same (3 trainings)."),
         (["a c"] * 2, "the same words and thresholds, but the code that measures them has changed "
@@ -63,12 +63,12 @@ def test_every_module_that_runs_become_verdicts_by_is_hashed():
         ([""], "words or thresholds have changed since (1 trainings)."),
     ],
 )  # fmt: skip
-def test_a_report_says_whether_they_changed(kept, says):
-    reading = rules_reading(kept, "a b")
+def test_a_report_says_whether_they_changed(kept_rules, says):
+    reading = rules_reading(kept_rules, "a b")
     assert reading.startswith("The claims' rules, against those kept before the grid's first")
     assert reading.endswith(says)
 
 
-@pytest.mark.parametrize("kept", [[], [None], [None, None]])
-def test_where_nothing_was_kept_nothing_is_said(kept):
-    assert rules_reading(kept, "a b") == ""
+@pytest.mark.parametrize("kept_rules", [[], [None], [None, None]])
+def test_where_nothing_was_kept_nothing_is_said(kept_rules):
+    assert rules_reading(kept_rules, "a b") == ""

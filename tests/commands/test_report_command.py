@@ -75,12 +75,14 @@ def test_a_study_becomes_a_run_with_files_counts_and_a_note(call, planted_store,
 
 
 @pytest.mark.parametrize(
-    ("kept", "says"),
+    ("kept_rules", "says"),
     [(rules_digests(), "the same"), ("0" * 12 + " " + "0" * 12, "have changed since")],
 )
-def test_a_report_says_whether_the_rules_are_those_from_before_the_grid(call, store, kept, says):
+def test_a_report_says_whether_the_rules_are_those_from_before_the_grid(
+    call, store, kept_rules, says
+):
     experiment = os.environ["MLFLOW_EXPERIMENT_ID"]
-    parent = store.create_run(experiment, tags={"looped.claim_rules": kept}).info.run_id
+    parent = store.create_run(experiment, tags={"looped.claim_rules": kept_rules}).info.run_id
     for seed in (1, 2):
         config = planted_study.replace(SMALL, seed=seed)
         log_training(store, experiment, config, 2.0, **{"mlflow.parentRunId": parent})

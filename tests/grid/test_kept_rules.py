@@ -21,11 +21,11 @@ def tags_at_first_training(tmp_path, monkeypatch):
     """Begin a grid in whose place nothing is trained; return its run's rules at that moment."""
 
     def begin(rules, **changes):
-        seen = []
+        rules_there = []
 
         def train(self, groups, work, store, desk, n_threads):
             run = store.client.get_run(desk.logbook.parent)
-            seen.append(run.data.tags.get(Tag.CLAIM_RULES))
+            rules_there.append(run.data.tags.get(Tag.CLAIM_RULES))
 
         monkeypatch.setattr(local_engine.LocalEngine, "run", train)
         monkeypatch.setattr(StopRequest, "listen", lambda self: None)
@@ -33,7 +33,7 @@ def tags_at_first_training(tmp_path, monkeypatch):
         configs = [TINY, replace(TINY, seed=7)]
         runner = GridRunner(configs, {"bs": "2"}, GridOptions(workers=1), options, rules)
         assert runner.run(StopRequest()) == 1  # nothing was trained
-        return seen
+        return rules_there
 
     return begin
 

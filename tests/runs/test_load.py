@@ -243,10 +243,10 @@ def test_the_pilot_of_a_grid_is_in_the_store_or_else_among_what_is_kept(
         log_training(store, experiment, TrainConfig(size=size, seed=seed), 2.0)
     assert pilot("small") == ({"small"}, "the store")
     assert pilot("small", task="decision_tree") == (set(), "the store")
-    kept = tmp_path / "results" / "old"
+    kept_dir = tmp_path / "results" / "old"
     for name in ("tiny-b1-s42-", "tiny-b1-s451-"):
         for path in (ROOT / "results" / "h100").glob(f"{name}*"):
-            shutil.copytree(path, kept / path.name)
+            shutil.copytree(path, kept_dir / path.name)
     # two seeds of tiny, where the store has one; of another task too
     assert pilot("tiny") == pilot("tiny", task="decision_tree") == ({"tiny"}, "results/old")
     assert pilot("small") == ({"small"}, "the store")
