@@ -44,8 +44,7 @@ def interval(part: BySeed, level: float = LEVEL) -> tuple[float, float]:
     """Return Student's t interval of the mean over seeds; everything, with fewer than two."""
     if len(part) < 2:
         return -math.inf, math.inf
-    spread = standard_deviation(part) / math.sqrt(len(part))
-    half = _students(level, len(part) - 1) * spread
+    half = _students(level, len(part) - 1) * standard_error(part)
     return mean(part) - half, mean(part) + half
 
 
@@ -117,14 +116,19 @@ def _p_above(part: BySeed, threshold: float) -> float:
     distance = mean(part) - threshold
     if len(part) < 2 or distance == 0:
         return 1.0 if len(part) < 2 else 0.5
-    spread = standard_deviation(part) / math.sqrt(len(part))
-    statistic = distance / spread if spread > 0 else math.copysign(math.inf, distance)
+    error = standard_error(part)
+    statistic = distance / error if error > 0 else math.copysign(math.inf, distance)
     return float(stats.t.sf(statistic, len(part) - 1))
 
 
 def standard_deviation(part: BySeed) -> float:
     """Return the standard deviation over seeds, of two or more."""
     return float(np.std(list(part.values()), ddof=1))
+
+
+def standard_error(part: BySeed) -> float:
+    """Return the standard error of the mean over seeds, of two or more."""
+    return standard_deviation(part) / math.sqrt(len(part))
 
 
 def mean(part: BySeed) -> float:

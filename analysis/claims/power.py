@@ -60,6 +60,8 @@ def outlook_of(parts: Parts, claim: Claim, explained_bits: BySeed | None = None)
         claim: which is undecided.
         explained_bits: what there must be for the claim to explain; None where it has no premise.
     """
+    if explained_bits == {}:
+        return Outlook(math.nan, "no number of seeds decides it without runs of its premise")
     needed_parts = [*parts.values(), *([] if explained_bits is None else [explained_bits])]
     n_today = min(map(len, needed_parts))
     if n_today < 2:

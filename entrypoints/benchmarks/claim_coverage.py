@@ -82,12 +82,12 @@ def main() -> None:
         rows = np.array(list(_outlooks(effect, n_studies // 10, generator)))
         answered_rows = rows[np.isfinite(rows[:, 0])]
         middle = "{:.0f} to {:.0f}".format(*np.quantile(answered_rows[:, 0], [0.25, 0.75]))
-        shares = (
+        parts_of_all = (
             len(rows) / (n_studies // 10),
             1 - len(answered_rows) / len(rows),
             answered_rows[:, 1].mean(),
         )
-        undecided, without, decided_again = (f"{share:.0%}" for share in shares)
+        undecided, without, decided_again = (f"{part:.0%}" for part in parts_of_all)
         fields = [f"{effect:g}", undecided, without, middle, decided_again]
         print(f"| {' | '.join(fields)} |", flush=True)
 

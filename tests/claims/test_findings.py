@@ -170,6 +170,7 @@ def test_a_premise_that_nobody_measured_leaves_the_verdict_open():
     finding = weigh(CELLS, [], claim_of({"one": {1: 1.0, 2: 1.1}}, premise=premise))
     assert finding.verdict is Verdict.UNDECIDED
     assert finding.detail.startswith("its premise needs longer runs; one 1.05 [")
+    assert finding.outlook == "no number of seeds decides it without runs of its premise"
 
 
 def test_no_runs_no_parts_and_no_seeds_in_common_are_told_apart():
