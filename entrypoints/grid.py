@@ -59,14 +59,14 @@ def main() -> int:
 
 
 def _claims_forecast(runner: "GridRunner") -> str:
-    """Say which claims the grid can decide, for each of its tasks."""
+    """Say which claims the grid can decide, for each of its tasks; nothing if it evaluates none."""
     from analysis.claims.plan import Pilot, plan_reading
     from analysis.runs.pilots import find_pilot
     from looped.tracking.store import reachable
 
     n_loops = runner.run_options.loops_to_evaluate
     if n_loops == 0:
-        return "claims: none can be decided by trainings that are not evaluated"
+        return ""
     texts = []
     for task in dict.fromkeys(config.task_config for config in runner.configs):
         configs = [config for config in runner.configs if config.task_config == task]

@@ -80,8 +80,8 @@ class Pilot:
         tasks = ", ".join(sorted({run.task for run in runs}))
         lengths = ", ".join(f"{each:,}" for each in steps)
         return (
-            f"{len(runs)} finished runs in {self.source}: {tasks}, {lengths} steps, "
-            f"{self.n_seeds} seeds a cell"
+            f"{len(runs)} finished runs in {self.source} ({tasks}, {lengths} steps, "
+            f"{self.n_seeds} seeds a cell)"
         )
 
 
@@ -100,7 +100,8 @@ def plan_reading(configs: Sequence[TrainConfig], n_loops: int, pilot: Pilot) -> 
         return "claims: which can be decided is not known without two finished seeds of a size"
     study = _PlannedStudy(configs, n_loops, pilot)
     prospects = {claim.slug: study.prospect(claim) for claim in (*CLAIMS, *HYPOTHESES)}
-    lines = [f"claims, with {study.n_seeds} seeds a cell, as {pilot.account} tell:"]
+    header = f"claims, with {study.n_seeds} seeds a cell, told from {pilot.account}"
+    lines = [f"{header}{_difference(pilot, configs)}:"]
     if unknown_sizes:
         lines.append(f"  left out, as the pilot has none of it: {', '.join(unknown_sizes)}")
     width = max(map(len, prospects))
@@ -119,6 +120,17 @@ def plan_reading(configs: Sequence[TrainConfig], n_loops: int, pilot: Pilot) -> 
     ]
     asked_hypotheses = [claim for claim in HYPOTHESES if prospects[claim.slug].is_measured]
     return "\n".join([*lines, *study.warnings(asked_hypotheses)])
+
+
+def _difference(pilot: Pilot, configs: Sequence[TrainConfig]) -> str:
+    """Say what sets a pilot apart, whose scatter may be another."""
+    pilot_configs = [run.config for cell in pilot.by_cell.values() for run in cell.values()]
+    tasks = {config.task_config for config in pilot_configs}
+    recipes = {config.recipe_identity for config in pilot_configs}
+    if not tasks & {config.task_config for config in configs}:
+        return ", which are of another problem"
+    has_recipe = recipes & {config.recipe_identity for config in configs}
+    return "" if has_recipe else ", which are of another recipe"
 
 
 class Prospect(NamedTuple):
@@ -166,6 +178,8 @@ class _PlannedStudy:
         words = f"{verdict} in {min(chance, 0.99):.0%} or more of studies that are as the pilot"
         if chance >= ENOUGH:
             return Prospect(True, words)
+        if chance < 0.01:  # a bound that says nothing
+            words = "may well stay undecided"
         as_planned = {name: _like(part, self.n_seeds) for name, part in parts.items()}
         if explained is not None:
             explained = _like(explained, self.n_seeds)

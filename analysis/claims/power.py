@@ -111,7 +111,7 @@ def chances_of(
         ...     reason="", measure=lambda cells: parts,
         ... )
         >>> chances_of(parts, claim, [3, 5]).support.round(2)
-        array([0.54, 0.93])
+        array([0.47, 0.91])
     """
     counts = np.asarray(n_seeds)
     chances = _chances(parts, claim.deciding_part, claim.threshold_bits, counts)

@@ -1,5 +1,6 @@
 """How many seeds would decide a claim, and what all verdicts together are worth."""
 
+import doctest
 import math
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from planted_runs import World, claim_of
 
+from analysis.claims import power, rules
 from analysis.claims.by_seed import Sense, weakest
 from analysis.claims.cells import Cells
 from analysis.claims.claim import Premise, Verdict
@@ -14,6 +16,7 @@ from analysis.claims.claims import CLAIMS, judge
 from analysis.claims.family import family_reading
 from analysis.claims.findings import weigh
 from analysis.claims.power import MOST_SEEDS, chances_of, outlook_of
+from analysis.runs import journals
 
 CELLS = Cells.of(World().study(sizes=("tiny",), bs=(5,)))
 SPREAD = {42: -1.0, 451: 0.0, 1984: 1.0}
@@ -121,6 +124,13 @@ def test_one_seed_shows_no_scatter():
     finding = weigh(CELLS, [], claim_of({"one": {42: 1.0}}))
     assert math.isnan(finding.seeds)
     assert finding.outlook == "how many seeds would decide it is not known: that takes 2 seeds"
+
+
+@pytest.mark.parametrize("module", [power, rules, journals])
+def test_the_examples_run(module):
+    results = doctest.testmod(module)
+    assert results.attempted > 0
+    assert results.failed == 0
 
 
 def test_only_what_is_undecided_has_an_outlook():
