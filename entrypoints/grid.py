@@ -3,13 +3,20 @@
 import logging
 import sys
 from dataclasses import fields
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from entrypoints import arguments
 from looped.grid.lists import Lists, cross
 from looped.grid.options import GridOptions, RunOptions
 from looped.grid.stopping import StopRequest
 from looped.grid.studies import apply_studies
+
+if TYPE_CHECKING:
+    from looped.grid.runner import GridRunner
+
+KEPT_RESULTS = Path(__file__).parents[1] / "results"
+"""Journals of trained studies, which tell how runs scatter where the store has none."""
 
 
 def main() -> int:
@@ -28,6 +35,7 @@ def main() -> int:
     stop_request = StopRequest()
     logging.basicConfig(format="%(message)s")
     # torch and MLflow take seconds to load: only once the arguments are known to be good
+    from analysis.claims.rules import rules_digests
     from looped.grid.runner import GridRunner
     from looped.records.folder import FolderInUseError
     from looped.records.journal import TrackingError
@@ -35,19 +43,37 @@ def main() -> int:
     words = {name.name: _written(getattr(lists, name.name)) for name in fields(lists)}
     words["study"] = options.study
     try:
-        runner = GridRunner(configs, words, options, run_options)
+        runner = GridRunner(configs, words, options, run_options, rules_digests())
     except ValueError as error:
         arguments.complain("grid", error)
         return 2
     except TrackingError as error:
         return arguments.complain("grid", error)
-    if options.dry_run:
-        print(runner.forecast())
-        return 0
     try:
+        if options.dry_run:
+            print(runner.forecast(_claims_forecast(runner)))
+            return 0
         return runner.run(stop_request)
     except (TrackingError, FolderInUseError) as error:
         return arguments.complain("grid", error)
+
+
+def _claims_forecast(runner: "GridRunner") -> str:
+    """Say which claims the grid can decide, for each of its tasks; nothing if it evaluates none."""
+    from analysis.claims.plan import Pilot, plan_reading
+    from analysis.runs.pilots import find_pilot
+    from looped.tracking.store import reachable
+
+    n_loops = runner.run_options.loops_to_evaluate
+    if n_loops == 0:
+        return ""
+    texts = []
+    for task in dict.fromkeys(config.task_config for config in runner.configs):
+        configs = [config for config in runner.configs if config.task_config == task]
+        with reachable():
+            pilot = Pilot(*find_pilot(configs, runner.store, runner.root, KEPT_RESULTS))
+        texts.append(plan_reading(configs, n_loops, pilot))
+    return "\n".join(texts)
 
 
 def _changes(before: Any, after: Any) -> list[str]:

@@ -50,6 +50,7 @@ def main() -> int:
     (options,) = arguments.parse("report", __doc__, ReportOptions)
     logging.basicConfig(format="%(message)s")
     # MLflow, pandas and matplotlib take seconds to load: only once the arguments are good
+    from analysis.claims.rules import rules_digests, rules_reading
     from analysis.report import content
     from analysis.report.subject import choose
     from analysis.runs import load, untold
@@ -78,7 +79,11 @@ def main() -> int:
             )
             for subject in subjects:
                 print(f"{subject.task}: {subject.account}")
-            report = content.make(subjects, options.resamples)
+            runs_judged = [run for subject in subjects for run in subject.runs_of_task]
+            kept_rules = load.kept_rules(store.client, runs_judged)
+            rules = rules_reading(kept_rules, rules_digests())
+            report = content.make(subjects, options.resamples, rules)
+            arguments.remark(report.rules)
             for reason in report.lacks:
                 print(f"missing: {reason}")
             for line in _log(store, report, options):

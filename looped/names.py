@@ -29,6 +29,8 @@ class Tag:
     IDENTITY = "identity"
     GRID = "grid"
     """Identity of the grid that a training belongs to, or that a run is of."""
+    CLAIM_RULES = "looped.claim_rules"
+    """Of a grid: digests of the rules that its runs will be judged by, from before its first."""
     COMMIT = "git.commit"
     DIRTY = "git.dirty"
 

@@ -6,6 +6,8 @@ from functools import cache
 
 import numpy as np
 
+from analysis.claims.by_seed import Sense
+from analysis.claims.claim import Claim
 from analysis.runs.logged_run import LoggedRun
 from looped.config import TrainConfig
 
@@ -123,3 +125,11 @@ class Plant:
     counter: World
     holds: World = field(default_factory=World)
     study: dict = field(default_factory=dict)
+
+
+def claim_of(parts, sense=Sense.ABOVE, threshold=0.0, **options):
+    """A claim about numbers by seed, whatever the runs."""
+    return Claim(
+        slug="a-claim", statement="It is so.", statistic="bits", sense=sense, threshold=threshold,
+        reason="a reason", measure=lambda cells: parts, **options,
+    )  # fmt: skip

@@ -44,8 +44,7 @@ def interval(part: BySeed, level: float = LEVEL) -> tuple[float, float]:
     """Return Student's t interval of the mean over seeds; everything, with fewer than two."""
     if len(part) < 2:
         return -math.inf, math.inf
-    spread = float(np.std(list(part.values()), ddof=1)) / math.sqrt(len(part))
-    half = _students(level, len(part) - 1) * spread
+    half = _students(level, len(part) - 1) * standard_error(part)
     return mean(part) - half, mean(part) + half
 
 
@@ -61,14 +60,15 @@ def weakest(parts: Parts, sense: Sense) -> tuple[float, float, float]:
     greatest where below, the greatest in absolute value where within. The end on the side of the
     claim needs no correction for the number of parts k (an intersection-union test): the part's
     own end is never beyond the end of the extreme one. The other end takes intervals of level
-    1 - 0.05 / k (Bonferroni), since any one part may contradict.
+    1 - 0.05 / k (Bonferroni), since any one part may contradict, and of 1 - 0.05 / 2k where a part
+    may do so on either side of zero. So an end lies beyond the truth in at most 2.5 % of studies.
     """
     if sense is Sense.ABOVE:
         estimate, low, high = weakest(
             {name: scaled(part, -1) for name, part in parts.items()}, Sense.BELOW
         )
         return -estimate, -high, -low
-    corrected_level = 1 - (1 - LEVEL) / len(parts)
+    corrected_level = 1 - (1 - LEVEL) / _ways_to_contradict(parts, sense)
     means = [mean(part) for part in parts.values()]
     intervals = [interval(part) for part in parts.values()]
     corrected_intervals = [interval(part, corrected_level) for part in parts.values()]
@@ -80,6 +80,55 @@ def weakest(parts: Parts, sense: Sense) -> tuple[float, float, float]:
         )
     from_zero = max(max(low, -high, 0.0) for low, high in corrected_intervals)
     return max(map(abs, means)), from_zero, max(max(-low, high) for low, high in intervals)
+
+
+def p_value(parts: Parts, sense: Sense, threshold: float) -> float:
+    """Return how surely a claim about all parts is supported or contradicted, whichever is surer.
+
+    It is the chance, where the truth lies at the threshold, of data that speak so clearly for the
+    same verdict: below 0.025 where the interval of ``weakest`` lies on one side of it.
+    """
+    tails = [_tails(part, sense, threshold) for part in parts.values()]
+    contradiction = min(p_contradiction for _, p_contradiction in tails)
+    return min(
+        max(p_support for p_support, _ in tails),
+        _ways_to_contradict(parts, sense) * contradiction,
+        1.0,
+    )
+
+
+def _ways_to_contradict(parts: Parts, sense: Sense) -> int:
+    return len(parts) * (2 if sense is Sense.WITHIN else 1)
+
+
+def _tails(part: BySeed, sense: Sense, threshold: float) -> tuple[float, float]:
+    """Return the one-sided p-values of a part for a claim and against it."""
+    if sense is Sense.ABOVE:
+        return _p_above(part, threshold), _p_above(scaled(part, -1), -threshold)
+    if sense is Sense.BELOW:
+        return _tails(scaled(part, -1), Sense.ABOVE, -threshold)
+    sides = [_tails(scaled(part, sign), Sense.BELOW, threshold) for sign in (1, -1)]
+    return max(p_support for p_support, _ in sides), min(p_against for _, p_against in sides)
+
+
+def _p_above(part: BySeed, threshold: float) -> float:
+    """Return the p-value of a mean that lies above a threshold, by Student's t over seeds."""
+    distance = mean(part) - threshold
+    if len(part) < 2 or distance == 0:
+        return 1.0 if len(part) < 2 else 0.5
+    error = standard_error(part)
+    statistic = distance / error if error > 0 else math.copysign(math.inf, distance)
+    return float(stats.t.sf(statistic, len(part) - 1))
+
+
+def standard_deviation(part: BySeed) -> float:
+    """Return the standard deviation over seeds, of two or more."""
+    return float(np.std(list(part.values()), ddof=1))
+
+
+def standard_error(part: BySeed) -> float:
+    """Return the standard error of the mean over seeds, of two or more."""
+    return standard_deviation(part) / math.sqrt(len(part))
 
 
 def mean(part: BySeed) -> float:

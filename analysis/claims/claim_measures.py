@@ -116,8 +116,13 @@ def lost_beyond(cells: Cells, size: str) -> Parts:
 
 
 def lost_by_b(cells: Cells) -> Parts:
-    """Return the slope on b of the bits that medium loses by the farthest loop."""
-    bits_lost = {b: cells.bits_lost("medium", b) for b in _of_size(cells, "medium")}
+    """Return the slope on b of the bits that medium loses by equally many loops after b.
+
+    They are as many as the largest b was run for: to the farthest loop a small b has longer to go.
+    """
+    bs = _of_size(cells, "medium")
+    loops = cells.farthest_loop - bs[-1]
+    bits_lost = {b: cells.bits_lost("medium", b, b + loops) for b in bs}
     bs = [b for b, part in bits_lost.items() if part]
     needs(len(bs) > 1, "medium at two b > 1")
     slope = {
@@ -125,7 +130,7 @@ def lost_by_b(cells: Cells) -> Parts:
         for seed in bits_lost[bs[0]]
         if all(seed in bits_lost[b] for b in bs)
     }
-    return {f"medium, trained at {_listed(bs)}, loop {cells.farthest_loop}": slope}
+    return {f"medium, trained at {_listed(bs)}, {loops} loops on": slope}
 
 
 def excess_of_larger(cells: Cells) -> Parts:

@@ -1,9 +1,9 @@
 """How a claim about a study becomes a finding: an estimate, an interval over seeds, a verdict."""
 
-import enum
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,99 +11,17 @@ import pandas as pd
 from analysis.claims.by_seed import (
     BySeed,
     MissingRunsError,
-    Parts,
     Sense,
     interval,
     mean,
     needs,
+    p_value,
     weakest,
 )
 from analysis.claims.cells import Cells
+from analysis.claims.claim import Claim, Premise, Verdict
+from analysis.claims.power import Outlook, outlook_of
 from analysis.runs.logged_run import LoggedRun
-
-
-class Verdict(enum.StrEnum):
-    """What the runs say of a claim."""
-
-    SUPPORTED = "supported"
-    CONTRADICTED = "contradicted"
-    UNDECIDED = "undecided"
-    MISSING = "not measured"
-
-
-@dataclass(frozen=True)
-class Premise:
-    """What a claim explains; where there is too little of it the verdict stays undecided.
-
-    Attributes:
-        failing: what is so where it fails, in words.
-        measure: takes the cells to bits by seed.
-        least: how many bits there must be, as far as the interval tells.
-    """
-
-    failing: str
-    measure: Callable[[Cells], BySeed]
-    least: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """A statement about a study that runs can support or contradict.
-
-    Attributes:
-        slug: its name.
-        statement: in one sentence.
-        statistic: what number it comes to, with its unit.
-        sense: where the number lies, against the threshold, if the claim holds.
-        threshold: in the unit of the statistic.
-        reason: why that threshold.
-        measure: takes the cells to numbers by seed, in bits, for each part of the claim; all of
-            them must hold. Raises ``MissingRunsError`` where nothing compares.
-        ratio: the statistic is a ratio of errors, 4 to the power of its bits.
-        varies: settings of the recipe in which the claim's runs may differ.
-        premise: what there must be for the claim to explain.
-        beside: what else to tell with it, in bits by seed, which is not judged.
-    """
-
-    slug: str
-    statement: str
-    statistic: str
-    sense: Sense
-    threshold: float
-    reason: str
-    measure: Callable[[Cells], Parts]
-    ratio: bool = False
-    varies: tuple[str, ...] = ()
-    premise: Premise | None = None
-    beside: Callable[[Cells], Parts] | None = None
-
-    @property
-    def rule(self) -> str:
-        """How the verdict follows from the interval, in words."""
-        threshold = f"{self.threshold:.4g}"
-        if self.sense is Sense.WITHIN:
-            threshold = f"{threshold} in absolute value"
-        opposite_side = "below" if self.sense is Sense.ABOVE else "above"
-        side = "above" if self.sense is Sense.ABOVE else "below"
-        rule = (
-            f"supported if the interval lies {side} {threshold}, contradicted if {opposite_side} it"
-        )
-        return rule if self.premise is None else f"{rule}, undecided where {self.premise.failing}"
-
-    def in_unit(self, bits: float) -> float:
-        """Return a number of bits in the unit of the statistic."""
-        if not self.ratio:
-            return bits
-        return 4.0**bits if bits < 500 else math.inf
-
-    def verdict(self, low: float, high: float) -> Verdict:
-        """Say what an interval, in the unit of the statistic, means for the claim."""
-        above = self.sense is Sense.ABOVE
-        if low > self.threshold:
-            return Verdict.SUPPORTED if above else Verdict.CONTRADICTED
-        if high < self.threshold:
-            return Verdict.CONTRADICTED if above else Verdict.SUPPORTED
-        return Verdict.UNDECIDED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,10 +34,14 @@ class Finding:
         statistic: what number it is, with its unit.
         rule: how the verdict follows.
         reason: why that threshold.
-        estimate: of the part that speaks least for the claim; NaN where nothing was measured.
+        estimate: of the part that decides; NaN where nothing was measured.
+        chosen_as: which of how many parts that is, as ``the least of 3``; empty where it is one.
         low: end of its 95 % interval over seeds; NaN where there is none.
         high: the other end.
+        p: by which the interval lies on one side, see ``p_value``; NaN where there is none.
         verdict: what follows.
+        seeds: how many would decide it at this scatter; NaN where it is decided, or none would.
+        outlook: the same in words; empty where it is decided or not measured.
         detail: every part with its interval and seeds, or which runs are missing.
     """
 
@@ -129,9 +51,13 @@ class Finding:
     rule: str
     reason: str
     estimate: float
+    chosen_as: str
     low: float
     high: float
+    p: float
     verdict: Verdict
+    seeds: float
+    outlook: str
     detail: str
 
 
@@ -149,8 +75,15 @@ def comparable(runs: Sequence[LoggedRun], varies: tuple[str, ...]) -> tuple[Cell
     such groups, it is the one in which that takes more values, then the one with more runs. Of
     runs of one configuration one is kept, whatever the order they come in and their ids.
     """
+    return comparable_of_distinct(_distinct(runs), varies)
+
+
+def comparable_of_distinct(
+    runs: Sequence[LoggedRun], varies: tuple[str, ...]
+) -> tuple[Cells, list[str]]:
+    """Do the same for runs of which no two have one configuration."""
     groups: dict[Hashable, list[LoggedRun]] = {}
-    for run in _distinct(runs):
+    for run in runs:
         groups.setdefault(_recipe_but_for(run, varies), []).append(run)
     if not groups:
         return Cells.of([]), []
@@ -180,49 +113,83 @@ def weigh(cells: Cells, left_out: Sequence[str], claim: Claim) -> Finding:
         left_out: what to say of the others.
         claim: what to judge.
     """
-    remarks: list[str] = []
     try:
         needs(cells.runs, "runs that learned and are evaluated")
         all_parts = claim.measure(cells)
         parts = {name: part for name, part in all_parts.items() if part}
         needs(parts, "runs of the same seed in the cells that it compares")
-        if claim.premise is not None:
-            explained_bits = claim.premise.measure(cells)
-            if interval(explained_bits)[1] < claim.premise.least:
-                remarks = [f"{claim.premise.failing}: {_numbers(explained_bits, float)} bits"]
     except MissingRunsError as error:
-        no_numbers = (math.nan, math.nan, math.nan)
-        return _finding(claim, no_numbers, Verdict.MISSING, "; ".join([str(error), *left_out]))
-    estimate, low, high = map(claim.in_unit, weakest(parts, claim.sense))
-    verdict = Verdict.UNDECIDED if remarks else claim.verdict(low, high)
-    if all(len(part) < 2 for part in parts.values()):
-        low = high = math.nan
-        remarks.append("an interval needs 2 seeds")
+        return _finding(claim, {}, "; ".join([str(error), *left_out]))
+    remarks, explained_bits = _premise(cells, claim.premise)
     lines = [f"{name} {_numbers(part, claim.in_unit)}" for name, part in all_parts.items()]
     if claim.beside is not None:
         side_parts = claim.beside(cells).items()
         lines += [
             f"beside it, {name} {_numbers(part, float)} bits" for name, part in side_parts if part
         ]
-    return _finding(claim, (estimate, low, high), verdict, "; ".join([*remarks, *lines, *left_out]))
+    estimate, low, high = map(claim.in_unit, weakest(parts, claim.deciding_part))
+    verdict = Verdict.UNDECIDED if remarks else claim.verdict(low, high)
+    p = p_value(parts, claim.deciding_part, claim.threshold_bits)
+    if all(len(part) < 2 for part in parts.values()):
+        low = high = p = math.nan
+        remarks.append("an interval needs 2 seeds")
+    is_open = verdict is Verdict.UNDECIDED
+    outlook = outlook_of(parts, claim, explained_bits) if is_open else Outlook(math.nan, "")
+    return _finding(
+        claim,
+        {
+            "estimate": estimate,
+            "chosen_as": _chosen_as(claim.deciding_part, len(parts)),
+            "low": low,
+            "high": high,
+            "p": p,
+            "verdict": verdict,
+            "seeds": outlook.seeds,
+            "outlook": outlook.words,
+        },
+        "; ".join([*remarks, *lines, *left_out]),
+    )
 
 
-def _finding(
-    claim: Claim, numbers: tuple[float, float, float], verdict: Verdict, detail: str
-) -> Finding:
-    estimate, low, high = numbers
+NOT_MEASURED: Mapping[str, Any] = {
+    **dict.fromkeys(("estimate", "low", "high", "p", "seeds"), math.nan),
+    **dict.fromkeys(("chosen_as", "outlook"), ""),
+    "verdict": Verdict.MISSING,
+}
+
+
+def _finding(claim: Claim, numbers: Mapping[str, Any], detail: str) -> Finding:
     return Finding(
         claim=claim.slug,
         statement=claim.statement,
         statistic=claim.statistic,
         rule=claim.rule,
         reason=claim.reason,
-        estimate=estimate,
-        low=low,
-        high=high,
-        verdict=verdict,
         detail=detail,
+        **{**NOT_MEASURED, **numbers},
     )
+
+
+def _premise(cells: Cells, premise: Premise | None) -> tuple[list[str], BySeed | None]:
+    """Say why a claim stays undecided, if what it explains is not shown; return that, in bits."""
+    if premise is None:
+        return [], None
+    try:
+        explained_bits = premise.measure(cells)
+        needs(explained_bits, "runs of what it explains")
+    except MissingRunsError as error:
+        return [f"its premise {error}"], {}
+    low, high = interval(explained_bits)
+    if low > premise.least:
+        return [], explained_bits
+    words = premise.failing if high < premise.least else "its premise is not shown"
+    least = "" if high < premise.least else f", where more than {premise.least:.4g} is needed"
+    return [f"{words}: {_numbers(explained_bits, float)} bits{least}"], explained_bits
+
+
+def _chosen_as(sense: Sense, n_parts: int) -> str:
+    extremes = {Sense.ABOVE: "least", Sense.BELOW: "greatest", Sense.WITHIN: "farthest from 0"}
+    return f"the {extremes[sense]} of {n_parts}" if n_parts > 1 else ""
 
 
 def _distinct(runs: Sequence[LoggedRun]) -> list[LoggedRun]:

@@ -3,7 +3,8 @@
 1. It was trained on too little data. 2. A larger model works better at larger b. 3. Expressive
 models overfit to their b. Each needs runs that differ in one thing (steps, b, how b is drawn), and
 each is asked twice: at equal steps, and at equal FLOPs of training, since more steps, more loops
-and long draws cost more.
+and long draws cost more. All of them explain a loss: where the runs do not show that the largest
+size loses anything beyond its b, none is judged.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +13,8 @@ from functools import partial
 from analysis.claims import hypothesis_measures as measures
 from analysis.claims.by_seed import NOTABLE_BITS, BySeed, Sense
 from analysis.claims.cells import STUDIED_B, Cells
-from analysis.claims.findings import Claim, Finding, Premise, Verdict
+from analysis.claims.claim import Claim, Premise, Verdict
+from analysis.claims.findings import Finding
 from looped.b_draw import DISTRIBUTIONS
 
 
@@ -72,6 +74,7 @@ HYPOTHESES: tuple[Claim, ...] = (
         reason=_MORE,
         measure=measures.gain_at_larger_b,
         varies=("steps",),
+        premise=_loses(measures.loss_at_studied_b),
     ),
     Claim(
         slug="larger-b-extrapolation-equal-steps",
@@ -105,6 +108,7 @@ HYPOTHESES: tuple[Claim, ...] = (
         reason=_MORE,
         measure=measures.gain_against_steps,
         varies=("steps",),
+        premise=_loses(measures.loss_at_studied_b),
     ),
     Claim(
         slug="larger-b-extrapolation-equal-flops",
@@ -153,24 +157,53 @@ HYPOTHESES: tuple[Claim, ...] = (
 
 
 def joint_reading(findings: Sequence[Finding]) -> str:
-    """Say what the three hypotheses' findings mean together."""
+    """Say what the three hypotheses' findings mean together.
+
+    The study reads two false ones as support for the third. That is elimination among three that
+    somebody thought of: it is said beside what a hypothesis' own runs say, never instead of it.
+    """
     first, second, third = (
         _together([f.verdict for f in findings if f.claim.startswith(prefix)])
         for prefix in ("more-data", "larger-b", "random-b")
     )
-    reading = (
+    verdicts = (
         f"Too little data: {first}. Larger models work better at larger b: {second}. "
         f"Expressive models overfit to b: {third}. "
     )
+    supported = [verdict for verdict in (first, second, third) if verdict is Verdict.SUPPORTED]
     if second is third is Verdict.CONTRADICTED:
-        return (
-            reading + "The last two are false, which supports the first, whatever its own runs say."
+        return verdicts + _ELIMINATION[first]
+    if len(supported) > 1:
+        return verdicts + f"{len(supported)} of them explain the loss, each by its own runs."
+    if supported and first is not Verdict.SUPPORTED:
+        return verdicts + (
+            "One of the last two explains the loss by its own runs, so that the first is not "
+            f"needed for it; what its own runs say of the first stands: {first}."
         )
-    if Verdict.SUPPORTED in (second, third):
-        return (
-            reading + "The first is not needed to explain the loss, though all may hold together."
-        )
-    return reading + "The last two are not both false, so that nothing follows for the first."
+    return verdicts + (
+        "The last two are not both false, so that nothing follows for the first beyond what its "
+        "own runs say."
+    )
+
+
+_ELIMINATION = {
+    Verdict.SUPPORTED: (
+        "The last two are false, which agrees with what the first one's own runs say."
+    ),
+    Verdict.CONTRADICTED: (
+        "None of the three explains the loss: that the last two are false does not save the "
+        "first, which its own runs contradict."
+    ),
+    Verdict.UNDECIDED: (
+        "The last two are false, which in the study's reasoning supports the first; its own runs "
+        "leave it undecided, and something that is none of the three may be the cause."
+    ),
+    Verdict.MISSING: (
+        "The last two are false, which in the study's reasoning supports the first; it has no runs "
+        "of its own here, and something that is none of the three may be the cause."
+    ),
+}
+"""What follows where the last two are contradicted, by what the first one's own runs say."""
 
 
 def _together(verdicts: Sequence[Verdict]) -> Verdict:

@@ -9,6 +9,7 @@ from mlflow.entities import RunTag
 from mlflow.tracking import MlflowClient
 
 from analysis.claims.claims import Verdict
+from analysis.claims.family import family_reading
 from analysis.claims.hypotheses import joint_reading
 from analysis.report import page
 from analysis.report.content import Report
@@ -89,6 +90,8 @@ def note(report: Report) -> str:
         lines.append(f"| {findings_of_tasks[0].statement} | {' | '.join(columns)} |")
     for section in report.sections:
         lines += ["", f"**{section.subject.task}**: {section.subject.account}"]
+        lines.append(family_reading([*section.findings, *section.hypotheses]))
         lines.append(joint_reading(section.hypotheses))
-    lines += ["", *(f"- Missing: {reason}" for reason in report.lacks)]
+    lines += ["", *([report.rules, ""] if report.rules else [])]
+    lines += [f"- Missing: {reason}" for reason in report.lacks]
     return "\n".join(lines)

@@ -58,10 +58,12 @@ class Report:
     Attributes:
         sections: one per task, the task with the most runs first.
         across: the figure across tasks.
+        rules: whether the claims' rules are those from before the trainings; empty if unknown.
     """
 
     sections: Sequence[Section]
     across: Exhibit
+    rules: str = ""
 
     @property
     def captions(self) -> dict[str, str]:
@@ -95,12 +97,13 @@ class Report:
         return [*lacks_of_tasks, *self.across.lacks]
 
 
-def make(subjects: Sequence[Subject], resamples: int) -> Report:
+def make(subjects: Sequence[Subject], resamples: int, rules: str = "") -> Report:
     """Draw and judge everything.
 
     Args:
         subjects: one per task.
         resamples: of the laws' bootstrap.
+        rules: what to say of the claims' rules.
     """
     fits = {subject.task: law.fit(subject, resamples) for subject in subjects}
     sections = [
@@ -113,7 +116,7 @@ def make(subjects: Sequence[Subject], resamples: int) -> Report:
         for subject in subjects
     ]
     subjects_and_fits = {subject.task: (subject, fits[subject.task]) for subject in subjects}
-    return Report(sections, across_tasks.exhibit(subjects_and_fits))
+    return Report(sections, across_tasks.exhibit(subjects_and_fits), rules)
 
 
 def _exhibits(subject: Subject, fit_or_reason: law.FitOrReason) -> list[Exhibit]:

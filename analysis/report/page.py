@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.claims.claims import Finding, Verdict
+from analysis.claims.claims import INTERVALS, Finding, Verdict
+from analysis.claims.family import family_reading
 from analysis.claims.hypotheses import joint_reading
 from analysis.report.content import Report, Section
 from analysis.report.exhibit import Exhibit
@@ -36,6 +37,7 @@ def render(report: Report, pictures: Mapping[str, bytes], title: str) -> str:
     body = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="faint">{escape(_account(report))}</p>',
+        *([f'<p class="faint">{escape(report.rules)}</p>'] if report.rules else []),
         _contents(report),
         _lacks(report.lacks),
         *(part for section in report.sections for part in _section(section, pictures)),
@@ -87,6 +89,8 @@ def _section(section: Section, pictures: Mapping[str, bytes]) -> list[str]:
         f'<h2 id="{slug}">Task: {escape(section.subject.task)}</h2>',
         f"<p>{escape(section.subject.account)}</p>",
         "<h3>Claims</h3>",
+        f"<p>{escape(family_reading([*section.findings, *section.hypotheses]))}</p>",
+        _details("how verdicts are made, and what they need", f"<p>{escape(INTERVALS)}</p>"),
         _findings(section.findings),
         "<h3>Hypotheses</h3>",
         f"<p>{escape(joint_reading(section.hypotheses))}</p>",
@@ -146,11 +150,13 @@ def _findings(findings: Sequence[Finding]) -> str:
         word = finding.verdict.value
         why = f"<p>Rule: {escape(finding.rule)}</p><p>{escape(finding.reason)}</p>"
         why += "".join(f"<p>{escape(part)}</p>" for part in finding.detail.split("; "))
+        outlook = f'<br><span class="faint">{escape(finding.outlook)}</span>'
         rows.append(
             f'<tr><td class="claim">{escape(finding.statement)}'
             f"{_details('rule and reason', why)}</td>"
             f'<td class="verdict {word.replace(" ", "-")}">{MARKS[finding.verdict]} '
-            f'{escape(word)}</td><td><span class="number">{escape(interval(finding))}</span><br>'
+            f"{escape(word)}{outlook if finding.outlook else ''}</td>"
+            f'<td><span class="number">{escape(interval(finding))}</span><br>'
             f'<span class="faint">{escape(finding.statistic)}</span></td></tr>'
         )
     head = "<tr><th>claim</th><th>verdict</th><th>statistic, 95 % interval over seeds</th></tr>"
@@ -158,9 +164,9 @@ def _findings(findings: Sequence[Finding]) -> str:
 
 
 def interval(finding: Finding) -> str:
-    """Write what was measured, with its interval."""
+    """Write what was measured, with its interval, and of how many parts it is the extreme one."""
     if pd.isna(finding.estimate):
         return "-"
-    if pd.isna(finding.low) or pd.isna(finding.high):
-        return f"{finding.estimate:.3g}"
-    return f"{finding.estimate:.3g} [{finding.low:.3g}, {finding.high:.3g}]"
+    ends = "" if pd.isna(finding.low) else f" [{finding.low:.3g}, {finding.high:.3g}]"
+    extreme = f", {finding.chosen_as}" if finding.chosen_as else ""
+    return f"{finding.estimate:.3g}{ends}{extreme}"

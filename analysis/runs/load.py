@@ -1,6 +1,6 @@
 """Reads trained runs and their evaluations out of MLflow. Needs no torch."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -11,13 +11,16 @@ from analysis.runs.expressivity import EXACT_BELOW
 from analysis.runs.logged_run import CURVES, LoggedRun
 from looped.config import TrainConfig
 from looped.names import Kind, Metric, Param, Tag
-from looped.tracking.runs import list_runs, list_trainings, of_kind
+from looped.tracking.runs import find_run, list_runs, list_trainings, of_kind
 
 TRAINING = ("loss", "query_error")
 
 
 def read_runs(
-    client: MlflowClient, experiment_id: str, with_training: bool = False
+    client: MlflowClient,
+    experiment_id: str,
+    with_training: bool = False,
+    is_wanted: Callable[[Run], bool] = lambda run: True,
 ) -> list[LoggedRun]:
     """Read every finished training that no later run supersedes, evaluated or not.
 
@@ -25,9 +28,23 @@ def read_runs(
         client: of the store.
         experiment_id: where to look.
         with_training: read the curves of the training too, which are long.
+        is_wanted: chooses among them before they are read.
     """
     trainings = list_trainings(client, experiment_id)
-    return [_read(client, run, with_training) for run in trainings]
+    return [_read(client, run, with_training) for run in trainings if is_wanted(run)]
+
+
+def kept_rules(client: MlflowClient, runs: Iterable[LoggedRun]) -> list[str | None]:
+    """Find what the rules of the claims were before each run was trained, as its grid's run says.
+
+    None where the run is of no grid, or of one that kept none.
+    """
+    parents = [run.tags.get(Tag.PARENT) for run in runs]
+    rules_by_grid: dict[str, str | None] = {}
+    for parent in dict.fromkeys(filter(None, parents)):
+        run_of_grid = find_run(client, parent)
+        rules_by_grid[parent] = run_of_grid.data.tags.get(Tag.CLAIM_RULES) if run_of_grid else None
+    return [rules_by_grid.get(parent) if parent else None for parent in parents]
 
 
 def bayes_nmse(

@@ -2,5 +2,5 @@
 
 ``parts`` has a module for each part; ``workbench``, ``timing`` and ``commands`` are what the parts
 share; ``results``, ``growth``, ``drawing`` and ``log`` make something of the figures. By hand run
-``grid_scale``, ``law_coverage``, ``law_speed`` and ``training_curves``.
+``grid_scale``, ``claim_coverage``, ``law_coverage``, ``law_speed`` and ``training_curves``.
 """

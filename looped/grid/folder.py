@@ -130,6 +130,11 @@ class GridFolder:
         write_atomically(self.path / TABLE, table.encode())
 
     @property
+    def has_begun(self) -> bool:
+        """Whether a process has said that it begins to run the grid, readable or not."""
+        return os.path.lexists(self.path / "grid.json")
+
+    @property
     def facts(self) -> GridFacts | None:
         """What ``begin`` and ``end`` wrote last; None before.
 

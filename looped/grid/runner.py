@@ -21,6 +21,7 @@ from looped.grid.options import GridOptions, RunOptions
 from looped.grid.run_trainings import Nest, is_fresh
 from looped.grid.standing import DONE_BEFORE, FAILED_BEFORE, TO_DO, Standing, standing_on_disk
 from looped.grid.stopping import StopRequest
+from looped.names import Tag
 from looped.records.folder import run_path
 from looped.records.origin import Origin
 from looped.rules import require
@@ -43,6 +44,8 @@ class GridRunner:
         lists: what they were made from, to be logged.
         options: how to work through them.
         run_options: how to train each.
+        claim_rules: what its runs will be judged by, to be kept before the first is trained;
+            empty for nothing.
 
     Raises:
         ValueError: two trainings are the same experiment, or this machine lacks what one asks
@@ -56,8 +59,10 @@ class GridRunner:
         lists: Mapping[str, str],
         options: GridOptions,
         run_options: RunOptions,
+        claim_rules: str = "",
     ) -> None:
         self.options, self.run_options, self.lists = options, run_options, lists
+        self._claim_rules = claim_rules
         self.root = Path(run_options.runs_dir).absolute()
         self.engine = _engine(options)
         self.configs = self.engine.resolve(configs)
@@ -78,8 +83,8 @@ class GridRunner:
         # the longest first, so that none is waited for alone
         self.to_train = sorted(to_train, key=lambda config: -config.steps * config.step_flops)
 
-    def forecast(self) -> str:
-        """Say what it would do."""
+    def forecast(self, further: str = "") -> str:
+        """Say what it would do, and whatever further there is to say of it."""
         from looped.grid.forecast import forecast
 
         groups = replica_groups(self.to_train, self.options.replicas)
@@ -94,6 +99,7 @@ class GridRunner:
             n_workers=n_workers,
             n_threads=n_threads,
         )
+        text = "\n".join(filter(None, (text, further)))
         if self.store is not None:
             from looped.tracking.launcher import note_on_launched
 
@@ -116,9 +122,11 @@ class GridRunner:
         try:
             if self.store is not None:
                 self._settle(folder, self.store)
-            threads = self._threads(folder.facts_if_whole)
+            facts = folder.facts_if_whole
+            threads = self._threads(facts)
             name = f"grid of {len(self.configs)} trainings"
-            folder.begin(name, self.lists, self.origin.tags, threads)
+            origin = self.origin.tags | self._rules_to_keep(folder, facts)
+            folder.begin(name, self.lists, origin, threads)
             logbook = Logbook(folder, self.store)
             ledger = Ledger(self.configs, self.standings, self.origin.commit)
             logbook.show(ledger)
@@ -138,6 +146,16 @@ class GridRunner:
         finally:
             folder.close()
         return self._say(ledger, stop_request, balance)
+
+    def _rules_to_keep(self, folder: GridFolder, facts: GridFacts | None) -> dict[str, str]:
+        """Return the rules as a tag: as the grid was begun, or as they are if it begins.
+
+        A grid that was begun without them has no rules from before its first training.
+        """
+        is_begun = folder.has_begun and self.run_options.resume != "never"
+        rules_before = (facts.origin if facts else {}).get(Tag.CLAIM_RULES, "")
+        rules = rules_before if is_begun else self._claim_rules
+        return {Tag.CLAIM_RULES: rules} if rules else {}
 
     def _settle(self, folder: GridFolder, store: "Store") -> None:
         """End what the process before this one left."""

@@ -46,6 +46,12 @@ PLANTS = {
         # one size alone falls short
         STUDY.but(bits=lambda c: BASE[c.size] + GAIN[c.b] * (0.7 if c.size == "small" else 1)),
     ),
+    "order-of-magnitude-at-some-size": Plant(
+        without_b1,
+        STUDY.but(bits=lambda c: BASE[c.size] + 0.7 * GAIN[c.b]),
+        # no other size gains as much
+        STUDY.but(bits=lambda c: BASE[c.size] + GAIN[c.b] * (1 if c.size == "small" else 0.7)),
+    ),
     "smaller-passes-larger": Plant(
         one_size, STUDY.but(bits=lambda c: {"medium": 5.0}.get(c.size, BASE[c.size]) + GAIN[c.b])
     ),

@@ -73,6 +73,7 @@ def early_share(size, b):
 
 EXPECTED = {
     "order-of-magnitude": 4 ** min(BITS[s][15] - BITS[s][1] for s in SIZES),
+    "order-of-magnitude-at-some-size": 4 ** max(BITS[s][15] - BITS[s][1] for s in SIZES),
     "smaller-passes-larger": min(BITS[small][15] - BITS[large][1] for small, large in PAIRS),
     "plateau": max(BITS[s][15] - BITS[s][10] for s in SIZES) / math.log2(1.5),
     "quality-grows-with-size": min(
@@ -89,8 +90,10 @@ EXPECTED = {
     "small-keeps-quality": 4 ** max(LOST["small"][b] for b in (10, 15)),
     "small-loses-little": 4 ** mean([LOST["small"][b] for b in BS]),
     "medium-degrades": 4 ** mean([LOST["medium"][b] for b in BS]),
-    # least squares through three evenly spaced points
-    "medium-degrades-less-with-b": (LOST["medium"][15] - LOST["medium"][5]) / 10,
+    # least squares through three evenly spaced points; 35 loops on, as far as b = 15 was run
+    "medium-degrades-less-with-b": (
+        lost_by("medium", 15, 50) - lost_by("medium", 5, 40)
+    ) / 10,
     "tiny-improves-beyond": 4 ** mean([lost_by("tiny", 15, loop) for loop in range(16, 51)]),
     "larger-extrapolates-worse": min(
         mean([LOST[large][b] - LOST[small][b] for b in BS]) for small, large in PAIRS
@@ -106,6 +109,7 @@ TENTH = 0.1
 
 RULES = {
     "order-of-magnitude": ("above", 10, True),
+    "order-of-magnitude-at-some-size": ("above", 10, True),
     "smaller-passes-larger": ("above", 0, False),
     "plateau": ("below", TENTH, False),
     "quality-grows-with-size": ("above", 0, False),
@@ -162,9 +166,7 @@ def test_where_claims_turn_over_was_set_before_the_runs():
         for claim in (*CLAIMS, *HYPOTHESES)
     }
     assert rules == RULES
-    assert {claim.premise.least for claim in HYPOTHESES if claim.premise} == {TENTH}
-    explaining = [claim.slug for claim in HYPOTHESES if claim.premise is None]
-    assert explaining == ["larger-b-quality-equal-steps", "larger-b-quality-equal-flops"]
+    assert {claim.premise.least for claim in HYPOTHESES} == {TENTH}
 
 
 def test_small_is_looked_at_where_the_study_names_b_or_else_at_its_last_two():
@@ -174,7 +176,7 @@ def test_small_is_looked_at_where_the_study_names_b_or_else_at_its_last_two():
         ((1, 5, 10, 15, 20), ["trained at 10, ", "trained at 15, "]),
     ]:
         world = World(bits=lambda c: c.b / 10, gap=lambda c: 0.0, noise=0.0)
-        (finding,) = judge(world.study(("small",), bs), [CLAIMS[6]])
+        (finding,) = judge(world.study(("small",), bs), [CLAIMS[7]])
         assert [f"trained at {b}, " in finding.detail for b in bs] == [
             f"trained at {b}, " in words for b in bs
         ]

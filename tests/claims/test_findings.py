@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planted_runs import World, configured
+from planted_runs import World, claim_of, configured
 from scipy import stats
 
-from analysis.claims.by_seed import Sense, interval, weakest
+from analysis.claims.by_seed import MissingRunsError, Sense, interval, weakest
 from analysis.claims.cells import Cells
-from analysis.claims.findings import Claim, Premise, Verdict, comparable, weigh
+from analysis.claims.claim import Premise, Verdict
+from analysis.claims.findings import comparable, weigh
 
 EXACT = World(noise=0.0, n_loops=20)
 SHORT, LONG = {"steps": 7500}, {"steps": 15000}
@@ -22,13 +23,6 @@ def runs_of(n_runs=1, b=5, **variant):
         EXACT.run(configured("tiny", b, seed, **variant), np.random.default_rng(0))
         for seed in range(n_runs)
     ]
-
-
-def claim_of(parts, sense=Sense.ABOVE, threshold=0.0, **options):
-    return Claim(
-        slug="a-claim", statement="It is so.", statistic="bits", sense=sense, threshold=threshold,
-        reason="a reason", measure=lambda cells: parts, **options,
-    )  # fmt: skip
 
 
 CELLS = Cells(runs_of(2), 20)
@@ -109,7 +103,7 @@ def test_a_rule_says_which_side_is_which():
     premise = Premise("nothing is lost", lambda cells: {}, 0.1)
     assert claim_of({}, Sense.WITHIN, 0.1, premise=premise).rule == (
         "supported if the interval lies below 0.1 in absolute value, contradicted if above it, "
-        "undecided where nothing is lost"
+        "undecided where nothing is lost, or that is not ruled out"
     )
 
 
@@ -146,13 +140,37 @@ def test_a_finding_in_ratios_says_them_everywhere():
     assert finding.detail == f"one {4**0.75:.4g} [{low:.4g}, {high:.4g}] (seeds: 2, 4)"
 
 
-@pytest.mark.parametrize(("explained", "is_open"), [(0.099, True), (0.101, False)])
-def test_where_there_is_too_little_to_explain_the_verdict_stays_open(explained, is_open):
-    bits = {1: explained, 2: explained, 3: explained}
-    premise = Premise("nothing is lost", lambda cells: bits, 0.1)
-    finding = weigh(CELLS, [], claim_of({"one": {1: 1.0, 2: 1.1, 3: 1.2}}, premise=premise))
-    assert finding.verdict is (Verdict.UNDECIDED if is_open else Verdict.SUPPORTED)
-    assert finding.detail.startswith("nothing is lost: 0.099 [") is is_open
+@pytest.mark.parametrize(
+    ("explained", "words"),
+    [
+        ((0.099, 0.099, 0.099), "nothing is lost: 0.099 ["),
+        ((0.05, 0.2, 0.5), "its premise is not shown: 0.25 ["),  # the low end is below
+        ((0.2,), "its premise is not shown: 0.2 (seed 0) bits, where more than 0.1 is needed"),
+        ((), "its premise needs runs of what it explains"),
+        ((0.101, 0.101, 0.101), None),
+    ],
+)
+@pytest.mark.parametrize("sense", [Sense.ABOVE, Sense.BELOW])
+def test_unless_there_is_shown_to_be_something_to_explain_the_verdict_stays_open(
+    explained, words, sense
+):
+    premise = Premise("nothing is lost", lambda cells: dict(enumerate(explained)), 0.1)
+    claim = claim_of({"one": {1: 1.0, 2: 1.1, 3: 1.2}}, sense, premise=premise)
+    finding = weigh(CELLS, [], claim)
+    judged = Verdict.SUPPORTED if sense is Sense.ABOVE else Verdict.CONTRADICTED
+    assert finding.verdict is (judged if words is None else Verdict.UNDECIDED)
+    assert words is None or finding.detail.startswith(words)
+
+
+def test_a_premise_that_nobody_measured_leaves_the_verdict_open():
+    def missing(cells):
+        raise MissingRunsError("needs longer runs")
+
+    premise = Premise("nothing is lost", missing, 0.1)
+    finding = weigh(CELLS, [], claim_of({"one": {1: 1.0, 2: 1.1}}, premise=premise))
+    assert finding.verdict is Verdict.UNDECIDED
+    assert finding.detail.startswith("its premise needs longer runs; one 1.05 [")
+    assert finding.outlook == "no number of seeds decides it without runs of its premise"
 
 
 def test_no_runs_no_parts_and_no_seeds_in_common_are_told_apart():
@@ -182,7 +200,8 @@ def test_the_weakest_part_has_its_own_end_and_a_corrected_one():
     wide_lows, wide_highs = zip(students(a, level), students(b, level), strict=True)
     assert weakest(parts, Sense.BELOW) == pytest.approx((1.1, max(wide_lows), max(highs)))
     assert weakest(parts, Sense.ABOVE) == pytest.approx((0.7, min(lows), min(wide_highs)))
-    within = (1.1, max(*wide_lows, 0), max(highs))
+    widest_lows = [students(part, 1 - 0.05 / 4)[0] for part in (a, b)]  # 2 parts, 2 sides of 0
+    within = (1.1, max(*widest_lows, 0), max(highs))
     assert weakest(parts, Sense.WITHIN) == pytest.approx(within)
     negative = {name: {seed: -x for seed, x in part.items()} for name, part in parts.items()}
     assert weakest(negative, Sense.WITHIN) == pytest.approx(within)

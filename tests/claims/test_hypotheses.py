@@ -50,8 +50,13 @@ def lost_if_drawn(bits):
 
 HELPED = World(lost=lambda config: 1.0 - 0.3 * doublings(config))
 UNHELPED = World(lost=lambda config: 1.0)
-GAINS = World(bits=lambda c: BASE[c.size] + GAIN[c.b] + (0.2 if is_medium(c) and c.b > 15 else 0))
-NO_GAIN = World(bits=lambda c: BASE[c.size] + GAIN[c.b] + (0 if is_medium(c) or c.b <= 15 else 0.2))
+LOSES = World(lost=lambda c: 1.0)
+GAINS = LOSES.but(
+    bits=lambda c: BASE[c.size] + GAIN[c.b] + (0.2 if is_medium(c) and c.b > 15 else 0)
+)
+NO_GAIN = LOSES.but(
+    bits=lambda c: BASE[c.size] + GAIN[c.b] + (0 if is_medium(c) or c.b <= 15 else 0.2)
+)
 KEEPS = World(lost=lambda c: 5.0 - (0.11 * c.b if is_medium(c) else 0))
 KEEPS_NO_MORE = World(lost=lambda c: 5.0 - (0 if is_medium(c) else 0.11 * c.b))
 
@@ -122,11 +127,22 @@ def test_where_nothing_is_lost_there_is_nothing_to_explain(claim):
     plant = PLANTS[claim.slug]
     keeps = plant.holds.but(lost=lambda config: 0.0 if doublings(config) == 0 else -0.5)
     finding = finding_of(keeps.study(**plant.study), claim)
-    if claim.premise is None:
-        assert finding.verdict is Verdict.SUPPORTED
-    else:
-        assert finding.verdict is Verdict.UNDECIDED
-        assert "nothing to explain" in finding.detail
+    assert finding.verdict is Verdict.UNDECIDED
+    assert "nothing to explain" in finding.detail
+    assert finding.outlook.startswith("no number of seeds decides it")
+
+
+@every_claim
+@pytest.mark.parametrize("side", ["holds", "counter"])
+def test_where_a_loss_is_not_shown_no_hypothesis_is_judged(claim, side):
+    """The mean loss is what it was, and the seeds differ by as much: it may be nothing."""
+    plant = PLANTS[claim.slug]
+    world = getattr(plant, side)
+    lost = {42: -5.0, 451: 0.0, 1984: 5.0}
+    unsure = world.but(lost=lambda config: world.lost(config) + lost[config.seed])
+    finding = finding_of(unsure.study(**plant.study), claim)
+    assert finding.verdict is Verdict.UNDECIDED, finding
+    assert "its premise is not shown" in finding.detail
 
 
 def test_equal_loops_and_equal_flops_can_disagree():
@@ -186,7 +202,12 @@ def test_what_grows_with_the_logarithm_of_the_flops_is_interpolated_exactly():
     ("data", "larger", "drawn_b", "conclusion"),
     [
         ("undecided", "contradicted", "contradicted", "supports the first"),
-        ("supported", "contradicted", "supported", "not needed"),
+        ("not measured", "contradicted", "contradicted", "no runs of its own"),
+        ("supported", "contradicted", "contradicted", "agrees with what the first one's own runs"),
+        ("contradicted", "contradicted", "contradicted", "None of the three explains the loss"),
+        ("supported", "contradicted", "supported", "2 of them explain the loss"),
+        ("contradicted", "supported", "undecided", "stands: contradicted"),
+        ("undecided", "contradicted", "supported", "not needed"),
         ("undecided", "contradicted", "undecided", "nothing follows"),
         ("not measured", "not measured", "contradicted", "nothing follows"),
     ],
@@ -200,8 +221,12 @@ def test_two_false_hypotheses_speak_for_the_third(data, larger, drawn_b, conclus
         for claim in HYPOTHESES
         if claim.slug.startswith(prefix)
     ]
-    assert conclusion in joint_reading(findings)
-    assert conclusion in joint_reading(findings[::-1])
+    reading = joint_reading(findings)
+    assert conclusion in reading == joint_reading(findings[::-1])
+    # what else follows, the hypothesis' own verdict stands
+    assert reading.startswith(f"Too little data: {data}.")
+    assert data != "contradicted" or "supports the first" not in reading
+    assert "whatever its own runs say" not in reading
 
 
 def test_equal_steps_and_equal_flops_that_disagree_leave_a_hypothesis_open():

@@ -9,7 +9,9 @@ from collections import Counter
 import pytest
 from child_processes import ChildProcesses, dice, finish
 
+from analysis.claims import plan
 from entrypoints import grid
+from looped.grid import forecast
 
 SMALL = {
     "sizes": "tiny", "n_dims": 2, "n_examples": 7, "batch_size": 8, "steps": 300, "log_every": 10,
@@ -132,6 +134,26 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(grids, monkeypatch, ca
     assert estimate.startswith("to train: 4 trainings, ")
     assert not grids.runs("grid")
     assert not grids.root.exists()
+
+
+def test_a_dry_run_says_which_claims_it_can_decide_from_the_runs_that_there_are(
+    planted_store, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(plan, "MOST_DRAWS", 400)
+    monkeypatch.setattr(grid, "KEPT_RESULTS", tmp_path)
+    trained = {"n_dims": 5, "n_examples": 63, "batch_size": 64, "steps": 7500, "evaluate": "true"}
+    cells = {"sizes": "tiny,small,medium", "bs": "1,5,10,15", "seeds": "42,451,1984"}
+    settings = trained | cells | {"dry_run": "true", "study": "random-b"}
+    monkeypatch.setattr(forecast, "measure_speed", lambda *_: 1e9)
+    assert main(monkeypatch, tmp_path / "runs", **settings) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (header,) = [line for line in lines if line.startswith("claims, with 3 seeds a cell")]
+    assert "told from 36 finished runs in the store (linear, 7,500 steps, 3 seeds a cell)" in header
+    words = {line.split()[0]: line for line in lines}
+    assert "supported in 99% or more of studies" in words["quality-grows-with-size"]
+    # medium is planted to lose a bit beyond b, so that there is something to explain
+    assert "where it does lie the pilot cannot tell" in words["random-b-uniform-equal-steps"]
+    assert not any(line.startswith("warning") for line in lines)
 
 
 @pytest.mark.parametrize(

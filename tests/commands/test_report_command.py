@@ -9,6 +9,7 @@ from planted_study import log_training
 
 from analysis.claims.claims import CLAIMS
 from analysis.claims.hypotheses import HYPOTHESES
+from analysis.claims.rules import rules_digests
 from analysis.report import files
 from entrypoints import report
 from looped.config import TrainConfig
@@ -66,8 +67,30 @@ def test_a_study_becomes_a_run_with_files_counts_and_a_note(call, planted_store,
         "linear",
         SMALL.resolved("cpu", "fp32").recipe_identity,
     )
-    assert "| At equal b the larger model is better" in tags["mlflow.note.content"]
+    note = tags["mlflow.note.content"]
+    assert "| At equal b the larger model is better" in note
+    assert "claims and hypotheses have an interval" in note
+    assert "claims' rules" not in note  # these runs are of no grid
     assert run.data.params["report.resamples"] == "100"
+
+
+@pytest.mark.parametrize(
+    ("kept_rules", "says"),
+    [(rules_digests(), "the same"), ("0" * 12 + " " + "0" * 12, "have changed since")],
+)
+def test_a_report_says_whether_the_rules_are_those_from_before_the_grid(
+    call, store, kept_rules, says
+):
+    experiment = os.environ["MLFLOW_EXPERIMENT_ID"]
+    parent = store.create_run(experiment, tags={"looped.claim_rules": kept_rules}).info.run_id
+    for seed in (1, 2):
+        config = planted_study.replace(SMALL, seed=seed)
+        log_training(store, experiment, config, 2.0, **{"mlflow.parentRunId": parent})
+    code, lines = call(report, *QUICK)
+    assert code == 0, lines
+    (line,) = [line for line in lines if line.startswith("The claims' rules, against those kept")]
+    assert f"{says} (2 trainings)" in line
+    assert line in report_run(store).data.tags["mlflow.note.content"]
 
 
 def test_a_section_per_task_and_recipes_left_out_are_said(call, store):

@@ -12,10 +12,12 @@ import planted_report
 import pytest
 from matplotlib.figure import Figure
 
-from analysis.claims.claims import CLAIMS
+from analysis.claims.claims import CLAIMS, INTERVALS
+from analysis.claims.family import family_reading
 from analysis.claims.hypotheses import HYPOTHESES
 from analysis.publish import report_log
 from analysis.report import content, files
+from analysis.report import page as report_page
 from analysis.report.subject import choose
 
 RUNS = [
@@ -127,6 +129,24 @@ def test_verdicts_are_on_the_page_with_word_rule_and_reason(report_folder, page)
     claims = pd.read_csv(report_folder[0] / "claims.csv")
     assert len(claims) == len(CLAIMS) + len(HYPOTHESES)
     assert set(claims["task"]) == {"linear"}
+
+
+def test_what_is_undecided_says_how_many_seeds_and_all_together_what_comes_by_chance(
+    report_folder, page
+):
+    _, report = report_folder
+    (section,) = report.sections
+    findings = [*section.findings, *section.hypotheses]
+    words = " ".join(Page(page).words)
+    assert family_reading(findings) in words and INTERVALS in words
+    open_findings = [finding for finding in findings if finding.outlook]
+    assert open_findings
+    for finding in open_findings:
+        assert finding.outlook in words
+    for finding in findings:
+        assert finding.chosen_as in report_page.interval(finding)
+    table = pd.read_csv(report_folder[0] / "claims.csv")
+    assert {"p", "chosen_as", "seeds", "outlook"} <= set(table)
 
 
 def test_hypotheses_compare_all_recipes_and_claims_the_chosen_one(monkeypatch):

@@ -1,9 +1,11 @@
 """Logged runs as tables: what is read, what is left out, what is refused."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import planted_study
 import pytest
@@ -12,7 +14,9 @@ from planted_study import log_training
 
 from analysis.runs import load
 from analysis.runs.expressivity import cells, expressivity, standard_error
-from analysis.runs.load import baseline_nmse, bayes_nmse, read_runs
+from analysis.runs.journals import read_folder
+from analysis.runs.load import baseline_nmse, bayes_nmse, kept_rules, read_runs
+from analysis.runs.pilots import find_pilot
 from analysis.runs.selection import SelectionError, n_once, select
 from entrypoints import train
 from looped import LoopedTransformer
@@ -21,6 +25,7 @@ from looped.sizes import SIZES
 from looped.training import resolve
 
 CONFIG = TrainConfig(size="small", b=5, seed=7)
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -200,6 +205,51 @@ def test_what_train_logs_is_read(store, experiment, monkeypatch, tmp_path):
     assert row["train_flops"] == 20 * float(data.params["model.flops_per_step"])
     once_and_looped = row["n_once"] + row["n_rec"]
     assert once_and_looped == int(data.params["model.n_params_without_positions"])
+    # its journal says the same without MLflow
+    (from_store,) = read_runs(store, experiment, with_training=True)
+    (from_journal,) = read_folder(tmp_path)
+    for name in ("name", "config", "loops", "prompts", "state_change", "training", "speed"):
+        assert getattr(from_journal, name) == getattr(from_store, name), name
+    assert from_journal.metrics.items() <= from_store.metrics.items()
+    assert from_journal.tags.items() <= from_store.tags.items()
+
+
+def test_only_the_runs_wanted_are_read(store, experiment):
+    for size in ("tiny", "small"):
+        log_training(store, experiment, TrainConfig(size=size), 2.0)
+    runs = read_runs(store, experiment, is_wanted=lambda run: run.data.tags["size"] == "small")
+    assert [run.config.size for run in runs] == ["small"]
+
+
+def test_the_rules_kept_before_a_training_are_those_of_its_grids_run(store, experiment):
+    grids = [store.create_run(experiment, tags=tags).info.run_id
+             for tags in ({"looped.claim_rules": "a b"}, {})]  # fmt: skip
+    for parent in (*grids, "f" * 32):
+        log_training(store, experiment, CONFIG, 2.0, **{"mlflow.parentRunId": parent})
+    log_training(store, experiment, CONFIG, 2.0)
+    assert kept_rules(store, read_runs(store, experiment)) == ["a b", None, None, None]
+
+
+def test_the_pilot_of_a_grid_is_in_the_store_or_else_among_what_is_kept(
+    store, experiment, tmp_path
+):
+    def pilot(*sizes, **settings):
+        configs = [TrainConfig(size=size, **settings).resolved("cpu", "fp32") for size in sizes]
+        runs, source = find_pilot(configs, (store, experiment), tmp_path, tmp_path / "results")
+        return {run.config.size for run in runs}, source
+
+    assert pilot("tiny") == (set(), "the store")
+    for size, seed in (("small", 1), ("small", 2), ("tiny", 1)):
+        log_training(store, experiment, TrainConfig(size=size, seed=seed), 2.0)
+    assert pilot("small") == ({"small"}, "the store")
+    assert pilot("small", task="decision_tree") == (set(), "the store")
+    kept_dir = tmp_path / "results" / "old"
+    for name in ("tiny-b1-s42-", "tiny-b1-s451-"):
+        for path in (ROOT / "results" / "h100").glob(f"{name}*"):
+            shutil.copytree(path, kept_dir / path.name)
+    # two seeds of tiny, where the store has one; of another task too
+    assert pilot("tiny") == pilot("tiny", task="decision_tree") == ({"tiny"}, "results/old")
+    assert pilot("small") == ({"small"}, "the store")
 
 
 def test_training_curves_and_state_changes_are_read_when_asked_for(store, experiment):

@@ -1,0 +1,75 @@
+"""Reads finished trainings from their folders, as ``results/`` keeps them; asks no MLflow."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from analysis.runs.logged_run import CURVES, LoggedRun
+from looped.config import TrainConfig
+from looped.names import Metric, Tag
+from looped.records.damage import read_object
+from looped.records.journal import Record, history, read
+
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What reading a folder raises that is not as a training left it."""
+
+
+def read_folder(root: Path) -> list[LoggedRun]:
+    """Read the finished trainings of a folder, by rising name; what is damaged is passed over.
+
+    Args:
+        root: holds a folder for each training, as ``runs`` and ``results/h100`` do.
+
+    Example:
+        >>> read_folder(Path("a folder without trainings"))
+        []
+    """
+    return list(_runs(root))
+
+
+def _runs(root: Path) -> Iterator[LoggedRun]:
+    for journal in sorted(root.glob("*/journal.jsonl")):
+        try:
+            run = _run(journal)
+        except DAMAGE:
+            continue
+        if run is not None:
+            yield run
+
+
+def _run(journal: Path) -> LoggedRun | None:
+    """Read a training; None unless it finished."""
+    records = history(read(journal)[0])
+    if not records or records[-1]["kind"] != "end" or records[-1]["status"] != "FINISHED":
+        return None
+    config = TrainConfig(**read_object(journal.parent / "config.json")["config"])
+    newest = {record["kind"]: record for record in records}
+    evaluation: Record = newest.get("evaluation", {"loops": {}, "n_prompts": 0})
+    samples = [record for record in records if record["kind"] == "metrics"]
+    metrics: dict[str, float] = {}
+    for record in (*samples, newest.get("outcome", {"values": {}})):
+        metrics |= record["values"]
+    return LoggedRun(
+        run_id=journal.parent.name,
+        name=config.name,
+        config=config,
+        tags=_tags(config) | dict(newest.get("outcome", {}).get("tags", {})),
+        loops={name: evaluation["loops"].get(name, []) for name in CURVES},
+        prompts=evaluation["n_prompts"],
+        state_change=evaluation["loops"].get("state_change", []),
+        metrics=metrics,
+        training={
+            "step": [record["step"] for record in samples],
+            "loss": _curve(samples, Metric.LOSS),
+            "query_error": _curve(samples, Metric.QUERY_ERROR),
+        },
+        speed=_curve(samples, Metric.STEPS_PER_S),
+    )
+
+
+def _curve(samples: list[Record], name: str) -> list[float]:
+    return [record["values"][name] for record in samples]
+
+
+def _tags(config: TrainConfig) -> dict[str, Any]:
+    return {Tag.IDENTITY: config.identity, Tag.RECIPE: config.recipe_identity}

@@ -1,0 +1,43 @@
+"""What the 36 runs of ``results/h100`` say, as docs/claims.md tells it."""
+
+from collections import Counter
+from math import isnan
+from pathlib import Path
+
+import pytest
+from kept_runs import kept_runs
+
+from analysis.claims.claims import judge
+from analysis.claims.family import family_reading
+from analysis.claims.hypotheses import HYPOTHESES
+
+DOCS = " ".join((Path(__file__).parents[2] / "docs" / "claims.md").read_text().split())
+
+
+@pytest.fixture(scope="module")
+def findings():
+    return judge(kept_runs())
+
+
+def test_the_verdicts_are_those_that_the_docs_tell(findings):
+    counts = Counter(finding.verdict.value for finding in findings)
+    assert (
+        f"{counts['supported']} claims are supported, {counts['contradicted']} contradicted and "
+        f"{counts['undecided']} undecided; the hypotheses have no runs there."
+    ) in DOCS
+    assert {finding.verdict.value for finding in judge(kept_runs(), HYPOTHESES)} == {"not measured"}
+    never = sum(bool(finding.outlook) and isnan(finding.seeds) for finding in findings)
+    assert f"of {never} claims no number of seeds up to 30 decides" in DOCS
+
+
+def test_the_family_is_what_the_docs_tell(findings):
+    reading = family_reading(findings)
+    assert "of 18, up to 0.45 would be expected wrong" in reading
+    assert "3 stand (small-keeps-quality, small-loses-little, medium-degrades)" in reading
+
+
+def test_the_claims_that_five_seeds_would_decide(findings):
+    decidable = [finding.claim for finding in findings if finding.seeds <= 5]
+    assert decidable == ["plateau", "larger-extrapolates-worse"]
+    outlooks = [finding.outlook for finding in findings if finding.seeds <= 5]
+    assert all(outlook.startswith("the estimate points the other way") for outlook in outlooks)
