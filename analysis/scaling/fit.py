@@ -1,6 +1,6 @@
 """Fits E_LM = b(E_M) to any table of runs: needs neither MLflow nor torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from looped.rules import require_one_of, require_whole
 __all__ = ["FORMS", "FitStatus", "FormFit", "RunTableError", "ScalingFit", "fit_scaling"]
 
 CLUSTERS = ("run", "seed")
+SECONDS_TO_A_BAR = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +197,7 @@ def fit_scaling(
     observations = _observe(run_table, candidates)
     fits = {
         candidate.name: fit_form(candidate, run_table, observations, options)
-        for candidate in candidates
+        for candidate in _with_bar(candidates)
     }
     comparison = choice.compare(fits)
     best_form = form or choice.choose(comparison)
@@ -209,6 +210,13 @@ def fit_scaling(
         comparison=comparison,
         verdict=verdict,
     )
+
+
+def _with_bar(forms: Sequence[Form]) -> Iterable[Form]:
+    """Go through forms; on a terminal a bar says how far it is, where that takes long."""
+    from tqdm import tqdm  # a law that is served is not fitted, and does without
+
+    return tqdm(forms, "forms fitted", delay=SECONDS_TO_A_BAR, disable=None, leave=False)
 
 
 def _observe(run_table: RunTable, forms: Sequence[Form]) -> Observations:

@@ -15,7 +15,7 @@ from analysis.scaling import resampling
 from analysis.scaling.forms import Floats
 from analysis.scaling.resampling import Uncertainty
 from analysis.scaling.run_table import RunTable
-from analysis.scaling.sized_form import SizedForm
+from analysis.scaling.sized_form import SizedForm, SizedModel
 from analysis.scaling.solver import Observations
 from looped.rules import require
 
@@ -97,7 +97,7 @@ class FormFit:
     def fitted_bits(self) -> Floats:
         """What the law says of each run, in bits, of shape (n,)."""
         model = self.sized_form.model(self.run_table.size, self.run_table.b)
-        return np.asarray(model(self.theta[None])[0][0])
+        return np.asarray(model.values(self.theta[None])[0])
 
     @property
     def residual_sd(self) -> float:
@@ -183,7 +183,7 @@ class FormFit:
             >>> example_fit().best.predict({"size": ["tiny", "tiny"], "b": [1, 16]}).round(2)
             array([1., 3.])
         """
-        return np.asarray(self.evaluate(table, self.theta[None])[0][0])
+        return np.asarray(self._model_of(table).values(self.theta[None])[0])
 
     def interval(
         self, table: Mapping[str, Any] | pd.DataFrame, level: float = 0.95
@@ -199,7 +199,7 @@ class FormFit:
             True
         """
         values, gradients = self.evaluate(table, self.theta[None])
-        resampled_values, _ = self.evaluate(table, self.uncertainty.draws)
+        resampled_values = self._model_of(table).values(self.uncertainty.draws)
         return self.uncertainty.interval(values[0], resampled_values, gradients[0], level)
 
     def ceilings(self, level: float = 0.95) -> tuple[Floats, Floats, Floats]:
@@ -238,6 +238,11 @@ class FormFit:
             >>> values.round(2), slopes.round(2)
             (array([[3.]]), array([[[1., 0., 4.]]]))
         """
+        model = self._model_of(table)
+        values, slopes = model(theta)
+        return values, model.layout.dense(slopes)
+
+    def _model_of(self, table: Mapping[str, Any] | pd.DataFrame) -> SizedModel:
         frame = pd.DataFrame(dict(table))
         require("b" in frame, "the table must have a column b", list(frame.columns))
         b = pd.to_numeric(frame["b"], errors="coerce").to_numpy(float)
@@ -248,12 +253,12 @@ class FormFit:
             unknown_sizes = sorted(set(names) - set(self.sized_form.sizes))
             require(not unknown_sizes, rule, ", ".join(unknown_sizes))
             index = np.array([self.sized_form.sizes.index(name) for name in names], dtype=np.intp)
-            return self.sized_form.model(index, b)(theta)
+            return self.sized_form.model(index, b)
         rule = "the table must have a column size or E_M"
         require("E_M" in frame, rule, list(frame.columns))
         rule = "a form with a parameter for each size predicts those sizes alone, not an E_M"
         require(self.sized_form.form.is_general, rule, self.sized_form.form.name)
-        return self.sized_form.model_from_e_m(frame["E_M"].to_numpy(float), b)(theta)
+        return self.sized_form.model_from_e_m(frame["E_M"].to_numpy(float), b)
 
 
 def aicc(loss: float, n_runs: int, n_parameters: int) -> float:
