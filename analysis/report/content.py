@@ -95,14 +95,15 @@ class Report:
         return [*lacks_of_tasks, *self.across.lacks]
 
 
-def make(subjects: Sequence[Subject], resamples: int) -> Report:
+def make(subjects: Sequence[Subject], resamples: int, clusters: str = "auto") -> Report:
     """Draw and judge everything.
 
     Args:
         subjects: one per task.
         resamples: of the laws' bootstrap.
+        clusters: which runs err together, as in ``fit_scaling``.
     """
-    fits = {subject.task: law.fit(subject, resamples) for subject in subjects}
+    fits = {subject.task: law.fit(subject, resamples, clusters) for subject in subjects}
     sections = [
         Section(
             subject=subject,

@@ -22,12 +22,14 @@ class FitOrReason(NamedTuple):
     reason: str = ""
 
 
-def fit(subject: Subject, resamples: int) -> FitOrReason:
+def fit(subject: Subject, resamples: int, clusters: str = "auto") -> FitOrReason:
     """Fit the law to the runs that learned."""
     if not len(subject.learned_rows):
         return FitOrReason(None, "a law needs evaluated runs that learned, got none")
     try:
-        return FitOrReason(fit_scaling(subject.learned_rows, resamples=resamples))
+        return FitOrReason(
+            fit_scaling(subject.learned_rows, clusters=clusters, resamples=resamples)
+        )
     except RunTableError as error:
         return FitOrReason(None, str(error))
 

@@ -18,7 +18,7 @@ from looped.rules import require_one_of, require_whole
 
 __all__ = ["FORMS", "FitStatus", "FormFit", "RunTableError", "ScalingFit", "fit_scaling"]
 
-CLUSTERS = ("run", "seed")
+CLUSTERS = ("auto", "run", "seed")
 SECONDS_TO_A_BAR = 3.0
 
 
@@ -151,7 +151,7 @@ def fit_scaling(
     forms: Sequence[str] | None = None,
     form: str | None = None,
     loss: str = "huber",
-    clusters: str = "run",
+    clusters: str = "auto",
     resamples: int = 1000,
     seed: int = 0,
 ) -> ScalingFit:
@@ -164,8 +164,8 @@ def fit_scaling(
         forms: names from ``FORMS`` to compare; all if left out.
         form: the one to predict with; chosen by the comparison if left out.
         loss: ``huber``, ``soft_l1`` or ``squared``.
-        clusters: which runs err together: each for itself (``run``), or all b of a size and
-            seed (``seed``).
+        clusters: which runs err together: each for itself (``run``), all b of a size and seed
+            (``seed``), or as the table calls for (``auto``): seeds where they recur over b.
         resamples: of the bootstrap, 100 or more.
         seed: of the bootstrap.
 

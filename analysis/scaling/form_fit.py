@@ -55,7 +55,7 @@ class FormFit:
         widening: how many times wider than that runs lie about the law; at least 1.
         status: how the search ended.
         blamed_parameters: the parameters that ``status`` is about.
-        options: ``loss``, ``clusters``, ``resamples`` and ``seed`` of ``fit_scaling``.
+        options: ``loss``, ``clusters``, ``resamples`` and ``seed``, as ``fit_scaling`` got them.
 
     Example:
         >>> from analysis.scaling.example import example_fit
@@ -74,6 +74,18 @@ class FormFit:
     blamed_parameters: tuple[str, ...]
     options: Mapping[str, Any]
 
+    @property
+    def cluster_kind(self) -> str:
+        """Which runs are taken to err together, ``run`` or ``seed``.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> example_fit().best.cluster_kind  # its seeds stand at every b
+            'seed'
+        """
+        asked_kind = str(self.options["clusters"])
+        return self.run_table.natural_clusters if asked_kind == "auto" else asked_kind
+
     @cached_property
     def uncertainty(self) -> Uncertainty:
         """Resamples of the fit, made when first asked for."""
@@ -83,7 +95,7 @@ class FormFit:
             self.theta,
             bounds=(self.sized_form.lower, self.sized_form.upper),
             loss=self.options["loss"],
-            clusters=self.run_table.clusters(self.options["clusters"]),
+            clusters=self.run_table.clusters(self.cluster_kind),
             n_resamples=self.options["resamples"],
             seed=self.options["seed"],
         )

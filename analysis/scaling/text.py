@@ -111,8 +111,8 @@ def number(value: float) -> str:
 def _fit_lines(fit: DescribedFit) -> list[str]:
     best, run_table = fit.best, fit.run_table
     options = best.options
-    kind = "run" if options["clusters"] == "run" else "(size, seed), all b together"
-    n_clusters = int(run_table.clusters(options["clusters"]).max()) + 1
+    kind = "run" if best.cluster_kind == "run" else "(size, seed), all b together"
+    n_clusters = int(run_table.clusters(best.cluster_kind).max()) + 1
     bs = ", ".join(f"{b:g}" for b in run_table.bs)
     seeds = np.bincount(run_table.cells)
     span = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()}-{seeds.max()}"
@@ -128,6 +128,7 @@ def _fit_lines(fit: DescribedFit) -> list[str]:
         f"{best.widening:.3g} times what seeds explain",
         "lack of fit": _adequacy(best.lack_of_fit),
         "seeds": _alike(best),
+        "clusters": _why_these_clusters(best),
         "intervals": f"{LEVEL:.0%}, wild cluster bootstrap, {options['resamples']:,} resamples, "
         f"cluster: {kind} ({n_clusters}), Student's t",
     }
@@ -143,10 +144,23 @@ def _alike(fit: FormFit) -> str:
     correlation, chance = fit.seed_correlation
     if np.isnan(correlation):
         return "no seed at two b"
-    line = f"correlation {correlation:.2f} of a seed's runs at different b (chance {chance:.2g})"
-    if chance < SUSPICIOUS and fit.options["clusters"] == "run":
-        line += ": they err alike, take clusters=seed"
-    return line
+    verdict = "they err alike" if chance < SUSPICIOUS else "not seen to err alike"
+    return (
+        f"correlation {correlation:.2f} of a seed's runs at different b (chance {chance:.2g}): "
+        + verdict
+    )
+
+
+def _why_these_clusters(fit: FormFit) -> str:
+    if fit.options["clusters"] == "auto":
+        if fit.cluster_kind == "seed":
+            return "seeds: one draws the same weights and prompts at every b of a size"
+        if fit.run_table.clusters("seed").max() + 1 == len(fit.run_table.values):
+            return "runs: no seed stands at two b"
+        return "runs: with one seed a size, what it does to all b is in no interval"
+    if fit.cluster_kind == "run" and fit.seed_correlation[1] < SUSPICIOUS:
+        return "runs, as asked: too narrow, since a seed's runs err alike"
+    return f"{fit.cluster_kind}s, as asked"
 
 
 def _adequacy(chance: float) -> str:

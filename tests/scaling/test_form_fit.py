@@ -26,7 +26,7 @@ def table():
 
 @pytest.fixture(scope="module")
 def fit(table):
-    return fit_scaling(table, forms=[LOG], loss="squared", resamples=4000).best
+    return fit_scaling(table, forms=[LOG], loss="squared", clusters="run", resamples=4000).best
 
 
 def design(rows, sizes):
