@@ -32,6 +32,7 @@ HELD_OUT = "held_out.csv"
 LEAST_FALL = 1e-4
 """In bits: two fits of the same runs by other versions of a library differ by less."""
 
+OUTPUTS = ("E_LM", "lower", "upper", "run_lower", "run_upper", "prompt_error", "least", "most")
 NEEDS = ("mlflow", "numpy", "pandas", "scipy")
 
 
@@ -217,12 +218,13 @@ def compare_on_same_cells(
 
 def _signature() -> ModelSignature:
     real = DataType.double
-    outputs = [ColSpec(real, name) for name in ("E_LM", "lower", "upper", "least", "most")]
+    outputs = [ColSpec(real, name) for name in OUTPUTS]
     return ModelSignature(
         inputs=Schema(
             [
                 ColSpec(DataType.string, "size", required=False),
                 ColSpec(real, "E_M", required=False),
+                ColSpec(real, "E_M_se", required=False),
                 ColSpec(DataType.long, "b"),
             ]
         ),

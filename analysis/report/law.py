@@ -10,8 +10,9 @@ from analysis.scaling.fit import ScalingFit, fit_scaling
 from analysis.scaling.run_table import RunTableError
 
 LOOK_FOR = (
-    "The function b of E_LM = b(E_M), fitted to the runs (marks) that learned, with its 95 % band; "
-    "right of the last mark it is a forecast. fit_scaling says more, and registers the law."
+    "The function b of E_LM = b(E_M), fitted to the runs (marks) that learned, with its 95 % band "
+    "for the mean over seeds (a single training lies about it as the marks do); right of the last "
+    "mark it is a forecast. fit_scaling says more, and registers the law."
 )
 
 

@@ -13,7 +13,7 @@ from looped.drawing import COLOURS, GREY, MARKERS
 
 
 def law(fit: ScalingFit, bayes: float | None = None) -> Figure:
-    """Draw the law with its 95 % band over the runs.
+    """Draw the law over the runs with its 95 % band, which is for the mean over seeds.
 
     Args:
         fit: the law.
@@ -50,8 +50,9 @@ def law(fit: ScalingFit, bayes: float | None = None) -> Figure:
         axes.annotate(warning, (0.02, 0.02), fontsize=8, xycoords="axes fraction", color="#d55e00")
     _loops_axis(axes, [*run_table.bs, farthest])
     axes.set(ylabel="expressivity E, bits", xlim=(0.93, farthest))
+    title = "runs; line: law, band: 95 % for the mean over seeds"
     figure.legend(*axes.get_legend_handles_labels(), frameon=False, loc="outside lower center",
-                  ncols=len(run_table.sizes) + 1, title="runs; line: law, band: 95 %")  # fmt: skip
+                  ncols=len(run_table.sizes) + 1, title=title)  # fmt: skip
     return figure
 
 

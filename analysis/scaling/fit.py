@@ -84,7 +84,11 @@ class ScalingFit:
         return self.best.predict(table)
 
     def interval(
-        self, table: Mapping[str, Any] | pd.DataFrame, level: float = 0.95
+        self,
+        table: Mapping[str, Any] | pd.DataFrame,
+        level: float = 0.95,
+        kind: str = "mean",
+        new_prompts: bool = False,
     ) -> tuple[Floats, Floats]:
         """Return the ends of an interval for each row; see ``FormFit.interval``.
 
@@ -94,7 +98,7 @@ class ScalingFit:
             >>> bool(lower[0] < 3.0 < upper[0])
             True
         """
-        return self.best.interval(table, level)
+        return self.best.interval(table, level, kind, new_prompts)
 
     def between_forms(self, table: Mapping[str, Any] | pd.DataFrame) -> tuple[Floats, Floats]:
         """Return the least and the most that the forms predict which the runs do not rule out.
@@ -116,10 +120,12 @@ class ScalingFit:
         return predictions.min(axis=0), predictions.max(axis=0)
 
     def tabulate(self, table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
-        """Predict each row: ``E_LM``, ``lower``, ``upper``, ``least``, ``most`` and ``beyond``.
+        """Predict each row: ``E_LM`` with intervals, ``least``, ``most`` and ``beyond``.
 
-        ``least`` and ``most`` are of ``between_forms``; ``beyond`` says that b is larger than any
-        trained.
+        ``lower`` and ``upper`` are for the mean over seeds, ``run_lower`` and ``run_upper`` for one
+        new training, both on the prompts that the runs were judged on; ``prompt_error`` is the
+        standard error that these add against anything measured on others; ``least`` and ``most``
+        are of ``between_forms``; ``beyond`` says that b is larger than any trained.
 
         Example:
             >>> import pandas as pd
@@ -130,8 +136,11 @@ class ScalingFit:
             0   3.0    3.0   3.0    True
         """
         lower, upper = self.interval(table, level)
+        run_lower, run_upper = self.interval(table, level, "new_run")
         least, most = self.between_forms(table)
         columns = {"E_LM": self.predict(table), "lower": lower, "upper": upper}
+        columns |= {"run_lower": run_lower, "run_upper": run_upper}
+        columns |= {"prompt_error": self.best.prompt_errors(table)}
         columns |= {"least": least, "most": most, "beyond": table["b"] > self.run_table.bs[-1]}
         return pd.DataFrame(columns, index=table.index)
 

@@ -11,19 +11,18 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.scaling import resampling
+from analysis.scaling import resampling, scatter
 from analysis.scaling.forms import Floats
 from analysis.scaling.resampling import Uncertainty
 from analysis.scaling.run_table import RunTable
 from analysis.scaling.sized_form import SizedForm, SizedModel
 from analysis.scaling.solver import Observations
-from looped.rules import require
+from looped.rules import require, require_one_of
 
 UNLIKELY = 0.01
 """Chance below which a lack of fit is held against a form."""
 
 _FAR = 1e12
-_SHUFFLES = 500
 
 
 class FitStatus(Enum):
@@ -124,15 +123,9 @@ class FormFit:
         The classical test of the cells' means about the law against the runs about their means;
         NaN without runs to spare.
         """
-        run_table = self.run_table
-        means = run_table.cell_means()[run_table.cells]
-        spare = len(run_table.cell_b) - len(self.theta)
-        n_pure = len(run_table.values) - len(run_table.cell_b)
-        if spare < 1 or n_pure < 1:
-            return math.nan
-        misfit = (((means - self.fitted_bits) / self.observations.scale) ** 2).sum() / spare
-        noise = (((run_table.values - means) / self.observations.scale) ** 2).sum() / n_pure
-        return float(stats.f.sf(misfit / noise, spare, n_pure)) if noise > 0 else math.nan
+        return scatter.lack_of_fit(
+            self.run_table, self.fitted_bits, self.observations.scale, len(self.theta)
+        )
 
     @cached_property
     def seed_correlation(self) -> tuple[float, float]:
@@ -142,19 +135,19 @@ class FormFit:
             The mean correlation of two such runs' residuals; and how often it is as high when
             the seeds of each cell are shuffled. NaN where no seed has runs at two b.
         """
-        run_table = self.run_table
-        groups = run_table.clusters("seed")
-        z = (run_table.values - self.fitted_bits) / self.observations.scale
-        counts = np.bincount(groups)
-        pairs = (counts * (counts - 1)).sum()
-        if pairs == 0 or not z.any():
-            return math.nan, math.nan
-        keys = np.random.default_rng(0).random((_SHUFFLES, len(z)))
-        keys[0] = np.arange(len(z)) / len(z)  # the first is as it was
-        shuffled_z = z[np.argsort(run_table.cells + keys, axis=1)]
-        sums = np.array([np.bincount(groups, row) for row in shuffled_z])
-        correlations = ((sums**2).sum(axis=1) - (z**2).sum()) / pairs / (z**2).mean()
-        return float(correlations[0]), float((correlations >= correlations[0] - 1e-12).mean())
+        z = (self.run_table.values - self.fitted_bits) / self.observations.scale
+        return scatter.seed_correlation(self.run_table, z)
+
+    @cached_property
+    def _run_variances(self) -> tuple[Floats, Floats]:
+        """How single runs vary about the law, of each size and of one never trained."""
+        scale = self.observations.scale
+        z = (self.run_table.values - self.fitted_bits) / scale
+        residuals = self.uncertainty.projection.enlarge(z[:, None])[:, 0] * scale
+        likeness = max(np.nan_to_num(self.seed_correlation[0]), 0.0)
+        if self.cluster_kind == "run":
+            likeness = 0.0
+        return scatter.run_variances(self.run_table, residuals, len(self.theta), likeness)
 
     def parameters(self, level: float = 0.95) -> pd.DataFrame:
         """Return each parameter with its interval: ``name``, ``value``, ``lower``, ``upper``.
@@ -198,21 +191,87 @@ class FormFit:
         return np.asarray(self._model_of(table).values(self.theta[None])[0])
 
     def interval(
-        self, table: Mapping[str, Any] | pd.DataFrame, level: float = 0.95
+        self,
+        table: Mapping[str, Any] | pd.DataFrame,
+        level: float = 0.95,
+        kind: str = "mean",
+        new_prompts: bool = False,
     ) -> tuple[Floats, Floats]:
-        """Return the ends of an interval for each row's E_LM, the mean over seeds.
+        """Return the ends of an interval for each row's E_LM.
 
-        An ``E_M`` given in the table is taken as exact.
+        Args:
+            table: as for ``predict``; a column ``E_M_se`` beside ``E_M`` gives its standard error
+                in bits, else E_M is taken as exact.
+            level: share of intervals that should hold the truth.
+            kind: ``mean`` for the mean over seeds, ``new_run`` for one new training.
+            new_prompts: whether it is held against anything that was not measured on the same
+                held-out prompts, whose own error is then part of it.
 
         Example:
             >>> from analysis.scaling.example import example_fit
-            >>> lower, upper = example_fit().best.interval({"E_M": [2.5], "b": [16]})
+            >>> fit = example_fit().best
+            >>> lower, upper = fit.interval({"E_M": [2.5], "b": [16]})
             >>> bool(lower[0] < 4.5 < upper[0])
             True
+            >>> run_lower, run_upper = fit.interval({"E_M": [2.5], "b": [16]}, kind="new_run")
+            >>> bool(run_lower[0] < lower[0] and upper[0] < run_upper[0])
+            True
         """
-        values, gradients = self.evaluate(table, self.theta[None])
-        resampled_values = self._model_of(table).values(self.uncertainty.draws)
-        return self.uncertainty.interval(values[0], resampled_values, gradients[0], level)
+        error, degrees = self.standard_error(table, kind, new_prompts)
+        half_width = stats.t.ppf((1 + level) / 2, degrees) * error
+        value = self.predict(table)
+        return value - half_width, value + half_width
+
+    def standard_error(
+        self,
+        table: Mapping[str, Any] | pd.DataFrame,
+        kind: str = "mean",
+        new_prompts: bool = False,
+    ) -> tuple[Floats, Floats]:
+        """Return the standard error of each row's E_LM in bits, and its degrees of freedom.
+
+        See ``interval``, which is the value plus and minus Student's t times this.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> fit = example_fit().best
+            >>> exact, _ = fit.standard_error({"E_M": [2.5], "b": [16]})
+            >>> measured, _ = fit.standard_error({"E_M": [2.5], "E_M_se": [0.1], "b": [16]})
+            >>> (measured**2 - exact**2).round(4)  # here E_LM rises by as much as E_M does
+            array([0.01])
+        """
+        require_one_of("kind", kind, scatter.KINDS)
+        model, frame = self._model_of(table), pd.DataFrame(dict(table))
+        slopes = model.layout.dense(model(self.theta[None])[1])[0]
+        variances = [model.values(self.uncertainty.draws).var(axis=0)]
+        degrees = [self.uncertainty.degrees_of_freedom(slopes)]
+        if kind == "new_run":
+            of_runs, of_runs_degrees = self._run_variances
+            index = model.size if model.e_m is None else np.full(len(model.b), -1)
+            variances.append(of_runs[index])
+            degrees.append(of_runs_degrees[index])
+        known_errors = []
+        if new_prompts:
+            known_errors.append(self.prompt_errors(table))
+        if model.e_m is not None and "E_M_se" in frame:
+            errors = pd.to_numeric(frame["E_M_se"], errors="coerce").to_numpy(float)
+            require(bool((errors >= 0).all()), "E_M_se must be 0 or more", list(frame["E_M_se"]))
+            known_errors.append(model.slope_along_e_m(self.theta[None])[0] * errors)
+        variances += [error**2 for error in known_errors]
+        degrees += [np.full(len(model.b), np.inf)] * len(known_errors)
+        return scatter.combine(np.array(variances), np.array(degrees))
+
+    def prompt_errors(self, table: Mapping[str, Any] | pd.DataFrame) -> Floats:
+        """Return the standard error of the held-out prompts at each row; see ``scatter``.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> example_fit().best.prompt_errors({"size": ["tiny"], "b": [16]})  # unknown there
+            array([0.])
+        """
+        model = self._model_of(table)
+        size = model.size if model.e_m is None else None
+        return scatter.prompt_errors(self.run_table, size, model.b)
 
     def ceilings(self, level: float = 0.95) -> tuple[Floats, Floats, Floats]:
         """Return lower end, value and upper end of what each size's E_LM tends to, in bits.

@@ -155,6 +155,11 @@ class SizedModel:
         parts = self._parts_of_cells(theta)
         return self.sized_form.form(parts[0], self.b, *parts[1:])
 
+    def slope_along_e_m(self, theta: Floats) -> Floats:
+        """Return dE_LM / dE_M of each cell, of shape (R, C)."""
+        parts = self._parts_of_cells(theta)
+        return self.sized_form.form.jacobian(parts[0], self.b, *parts[1:])[:, :, 0]
+
     @cached_property
     def layout(self) -> Layout:
         """Which entries of theta each cell hangs on."""

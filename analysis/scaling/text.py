@@ -129,9 +129,14 @@ def _fit_lines(fit: DescribedFit) -> list[str]:
         "lack of fit": _adequacy(best.lack_of_fit),
         "seeds": _alike(best),
         "clusters": _why_these_clusters(best),
-        "intervals": f"{LEVEL:.0%}, wild cluster bootstrap, {options['resamples']:,} resamples, "
-        f"cluster: {kind} ({n_clusters}), Student's t",
+        "intervals": f"{LEVEL:.0%} for the mean over seeds, wild cluster bootstrap, "
+        f"{options['resamples']:,} resamples, cluster: {kind} ({n_clusters}), Student's t",
     }
+    if run_table.errors.any():
+        lines["held-out prompts"] = (
+            f"one sample for all runs: standard error {run_table.errors.min():.2g} to "
+            f"{run_table.errors.max():.2g} bits, in no interval here"
+        )
     if n_clusters < FEW_CLUSTERS:
         lines["few clusters"] = "intervals hang on little; more seeds would narrow them most"
     if fit.run_table.n_duplicates:

@@ -67,7 +67,8 @@ def test_a_law_is_drawn_to_twice_the_largest_b_and_its_axis_says_which_b_there_a
     assert axes.get_xlabel() == "loops b that the model was trained at"
     assert axes.get_ylabel() == "expressivity E, bits"
     assert axes.get_title() == f"{fit.best.sized_form.form.formula}  ({LAW})"
-    assert legend_of(figure) == ("runs; line: law, band: 95 %", [*SIZES, "Bayes predictor"])
+    title = "runs; line: law, band: 95 % for the mean over seeds"
+    assert legend_of(figure) == (title, [*SIZES, "Bayes predictor"])
     assert lines(axes)["Bayes predictor"].get_color() == GREY
     assert [text.get_text() for text in axes.texts] == ["nobody trained here"]
     (shaded,) = axes.patches
