@@ -32,7 +32,11 @@ HELD_OUT = "held_out.csv"
 LEAST_FALL = 1e-4
 """In bits: two fits of the same runs by other versions of a library differ by less."""
 
-OUTPUTS = ("E_LM", "lower", "upper", "run_lower", "run_upper", "prompt_error", "least", "most")
+OUTPUTS = (
+    "E_LM", "lower", "upper", "least", "most", "beyond", "run_lower", "run_upper", "prompt_error",
+)  # fmt: skip
+"""Columns of a prediction, all numbers but ``beyond``."""
+
 NEEDS = ("mlflow", "numpy", "pandas", "scipy")
 
 
@@ -218,7 +222,7 @@ def compare_on_same_cells(
 
 def _signature() -> ModelSignature:
     real = DataType.double
-    outputs = [ColSpec(real, name) for name in OUTPUTS]
+    kinds = {"beyond": DataType.boolean}
     return ModelSignature(
         inputs=Schema(
             [
@@ -228,6 +232,6 @@ def _signature() -> ModelSignature:
                 ColSpec(DataType.long, "b"),
             ]
         ),
-        outputs=Schema([*outputs, ColSpec(DataType.boolean, "beyond")]),
+        outputs=Schema([ColSpec(kinds.get(name, real), name) for name in OUTPUTS]),
         params=ParamSchema([ParamSpec("level", DataType.double, 0.95)]),
     )

@@ -139,9 +139,9 @@ class ScalingFit:
         run_lower, run_upper = self.interval(table, level, "new_run")
         least, most = self.between_forms(table)
         columns = {"E_LM": self.predict(table), "lower": lower, "upper": upper}
+        columns |= {"least": least, "most": most, "beyond": table["b"] > self.run_table.bs[-1]}
         columns |= {"run_lower": run_lower, "run_upper": run_upper}
         columns |= {"prompt_error": self.best.prompt_errors(table)}
-        columns |= {"least": least, "most": most, "beyond": table["b"] > self.run_table.bs[-1]}
         return pd.DataFrame(columns, index=table.index)
 
     def report(self) -> str:
