@@ -35,7 +35,9 @@ class FitOptions:
     form: str | None = setting(None, "the form to predict with; auto: the comparison chooses")
     loss: str = setting("huber", "of residuals", ("huber", "soft_l1", "squared"))
     clusters: str = setting(
-        "run", "what errs by itself: each run, or a size's seed over all b", ("run", "seed")
+        "auto",
+        "what errs by itself: each run, or a size's seed over all b; auto: seeds, if they recur",
+        ("auto", "run", "seed"),
     )
     resamples: int = setting(1000, "of the bootstrap")
     seed: int = setting(0, "of the bootstrap")

@@ -19,6 +19,7 @@ class PredictOptions:
 
     size: str | None = setting(None, "a size that the law was fitted to")
     E_M: float | None = setting(None, "in place of a size: expressivity at b = 1, in bits")
+    E_M_se: float | None = setting(None, "standard error of that E_M, in bits; auto: exact")
     b: int = setting(5, "loops to train at")
     law: str = setting("models:/looped-scaling-law@champion", "the registered law")
     level: float = setting(0.95, "of the interval")
@@ -27,6 +28,9 @@ class PredictOptions:
         require_whole("b", self.b, 1)
         size_and_e_m = f"size={self.size} and E_M={self.E_M}"
         require((self.size is None) != (self.E_M is None), "give size or E_M", size_and_e_m)
+        if self.E_M_se is not None:
+            require(self.E_M is not None, "E_M_se goes with E_M", size_and_e_m)
+            require(self.E_M_se >= 0, "E_M_se must be 0 or more", self.E_M_se)
         require(0 < self.level < 1, "level must lie between 0 and 1", self.level)
 
 
@@ -42,7 +46,9 @@ def main() -> int:
     from looped.records.journal import TrackingError
     from looped.tracking.store import open_store
 
-    model = {"size": options.size} if options.size else {"E_M": options.E_M}
+    model: dict[str, Any] = {"size": options.size} if options.size else {"E_M": options.E_M}
+    if options.E_M_se is not None:
+        model["E_M_se"] = options.E_M_se
     table = pd.DataFrame([{**model, "b": options.b}])
     try:
         if options.law.startswith(REGISTERED):
@@ -64,9 +70,16 @@ def say(options: PredictOptions, row: dict[str, Any]) -> str:
     nmse = [2.0 ** (-2 * row[name]) for name in ("E_LM", "upper", "lower")]
     line = (
         f"{what} at b = {options.b}: {row['E_LM']:.3f} bits "
-        f"[{row['lower']:.3f}, {row['upper']:.3f}] ({options.level:.0%} interval), "
-        f"NMSE {nmse[0]:.3g} [{nmse[1]:.3g}, {nmse[2]:.3g}]"
+        f"[{row['lower']:.3f}, {row['upper']:.3f}] ({options.level:.0%} interval for the mean "
+        f"over seeds), NMSE {nmse[0]:.3g} [{nmse[1]:.3g}, {nmse[2]:.3g}]"
     )
+    if "run_lower" in row:  # a law registered before knew no such interval
+        line += f"; one new training: [{row['run_lower']:.3f}, {row['run_upper']:.3f}] bits"
+        if row["prompt_error"] > 0:
+            line += (
+                "; on these held-out prompts: against anything measured on others they add a "
+                f"standard error of {row['prompt_error']:.3f} bits"
+            )
     if not math.isclose(row["least"], row["most"], abs_tol=5e-4):
         line += f"; forms that the runs do not rule out: {row['least']:.3f} to {row['most']:.3f}"
     caveat = row.get("caveat") or ("beyond what was trained" if row["beyond"] else "")

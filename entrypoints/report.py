@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from entrypoints import arguments
 from looped.grid.options import require_path
 from looped.names import Metric
-from looped.rules import require_whole, setting
+from looped.rules import check_choices, require_whole, setting
 
 if TYPE_CHECKING:
     from analysis.report.content import Report
@@ -32,11 +32,17 @@ class ReportOptions:
     )
     sizes: str | None = setting(None, "those to show, as tiny,small; auto: all")
     bs: str | None = setting(None, "those to show, as 1,5,10; auto: all")
+    clusters: str = setting(
+        "auto",
+        "what errs by itself: each run, or a size's seed over all b; auto: seeds, if they recur",
+        ("auto", "run", "seed"),
+    )
     resamples: int = setting(1000, "of the laws' bootstrap")
     out: str | None = setting(None, "folder to write the files to as well; auto: none")
     runs_dir: str = setting("runs", "folder whose journals MLflow should hold as runs")
 
     def __post_init__(self) -> None:
+        check_choices(self)
         require_whole("resamples", self.resamples, 100)
         arguments.words("sizes", self.sizes)
         arguments.loop_counts("bs", self.bs)
@@ -82,7 +88,7 @@ def main() -> int:
             runs_judged = [run for subject in subjects for run in subject.runs_of_task]
             kept_rules = load.kept_rules(store.client, runs_judged)
             rules = rules_reading(kept_rules, rules_digests())
-            report = content.make(subjects, options.resamples, rules)
+            report = content.make(subjects, options.resamples, rules, options.clusters)
             arguments.remark(report.rules)
             for reason in report.lacks:
                 print(f"missing: {reason}")

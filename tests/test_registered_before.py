@@ -57,8 +57,7 @@ def run(folder, script, **environment):
 
 def assert_same_law(folder):
     now, then = (pd.read_csv(folder / name) for name in ("now.csv", "law_predictions.csv"))
-    # what a later version says beside it is no harm
-    pd.testing.assert_frame_equal(now[list(then)], then, rtol=1e-6)
+    pd.testing.assert_frame_equal(now[list(then)], then, rtol=1e-6)  # more may stand behind
 
 
 def assert_same_model(folder):

@@ -31,6 +31,12 @@ HELD_OUT = "held_out.csv"
 LEAST_FALL = 1e-4
 """In bits: two fits of the same runs by other versions of a library differ by less."""
 
+OUTPUTS = (
+    "E_LM", "lower", "upper", "least", "most", "beyond", "run_lower", "run_upper", "prompt_error",
+    "caveat",
+)  # fmt: skip
+"""Columns of a prediction, all numbers but ``beyond``, a truth value, and ``caveat``, words."""
+
 NEEDS = ("mlflow", "numpy", "pandas", "scipy")
 
 
@@ -216,17 +222,16 @@ def compare_on_same_cells(
 
 def _signature() -> ModelSignature:
     real = DataType.double
-    outputs = [ColSpec(real, name) for name in ("E_LM", "lower", "upper", "least", "most")]
+    kinds = {"beyond": DataType.boolean, "caveat": DataType.string}
     return ModelSignature(
         inputs=Schema(
             [
                 ColSpec(DataType.string, "size", required=False),
                 ColSpec(real, "E_M", required=False),
+                ColSpec(real, "E_M_se", required=False),
                 ColSpec(DataType.long, "b"),
             ]
         ),
-        outputs=Schema(
-            [*outputs, ColSpec(DataType.boolean, "beyond"), ColSpec(DataType.string, "caveat")]
-        ),
+        outputs=Schema([ColSpec(kinds.get(name, real), name) for name in OUTPUTS]),
         params=ParamSchema([ParamSpec("level", DataType.double, 0.95)]),
     )

@@ -97,15 +97,18 @@ class Report:
         return [*lacks_of_tasks, *self.across.lacks]
 
 
-def make(subjects: Sequence[Subject], resamples: int, rules: str = "") -> Report:
+def make(
+    subjects: Sequence[Subject], resamples: int, rules: str = "", clusters: str = "auto"
+) -> Report:
     """Draw and judge everything.
 
     Args:
         subjects: one per task.
         resamples: of the laws' bootstrap.
         rules: what to say of the claims' rules.
+        clusters: which runs err together, as in ``fit_scaling``.
     """
-    fits = {subject.task: law.fit(subject, resamples) for subject in subjects}
+    fits = {subject.task: law.fit(subject, resamples, clusters) for subject in subjects}
     sections = [
         Section(
             subject=subject,

@@ -10,8 +10,9 @@ from analysis.scaling.fit import ScalingFit, fit_scaling
 from analysis.scaling.run_table import RunTableError
 
 LOOK_FOR = (
-    "The function b of E_LM = b(E_M), fitted to the runs (marks) that learned, with its 95 % band; "
-    "right of the last mark it is a forecast. fit_scaling says more, and registers the law."
+    "The function b of E_LM = b(E_M), fitted to the runs (marks) that learned, with its 95 % band "
+    "for the mean over seeds (a single training lies about it as the marks do); right of the last "
+    "mark it is a forecast. fit_scaling says more, and registers the law."
 )
 
 
@@ -22,12 +23,14 @@ class FitOrReason(NamedTuple):
     reason: str = ""
 
 
-def fit(subject: Subject, resamples: int) -> FitOrReason:
+def fit(subject: Subject, resamples: int, clusters: str = "auto") -> FitOrReason:
     """Fit the law to the runs that learned."""
     if not len(subject.learned_rows):
         return FitOrReason(None, "a law needs evaluated runs that learned, got none")
     try:
-        return FitOrReason(fit_scaling(subject.learned_rows, resamples=resamples))
+        return FitOrReason(
+            fit_scaling(subject.learned_rows, clusters=clusters, resamples=resamples)
+        )
     except RunTableError as error:
         return FitOrReason(None, str(error))
 

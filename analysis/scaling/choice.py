@@ -10,7 +10,7 @@ from analysis.scaling.average import weights_within
 from analysis.scaling.fall import clearest_fall
 from analysis.scaling.form_fit import FormFit
 from analysis.scaling.forms import Form
-from analysis.scaling.held_out import Refits, errors_of, root_mean_squares
+from analysis.scaling.held_out import Refits, root_mean_squares
 from analysis.scaling.run_table import RunTable
 
 PLAUSIBLE_WITHIN = 6.0
@@ -85,7 +85,7 @@ def compare(fits: Mapping[str, FormFit], refits: Mapping[str, Refits]) -> pd.Dat
     """
     rows = []
     for name, fit in fits.items():
-        root = root_mean_squares(errors_of(fit.run_table, refits[name].predictions))
+        root = root_mean_squares(fit.run_table, refits[name].predictions)
         residuals = fit.run_table.cell_means() - fit.fitted_bits[_first_of_cells(fit.run_table)]
         rows.append(
             {

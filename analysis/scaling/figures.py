@@ -15,7 +15,7 @@ BAND = "runs; line: law, band: 95 % for the mean over seeds"
 
 
 def law(fit: ScalingFit, bayes: float | None = None) -> Figure:
-    """Draw the law with its 95 % band over the runs.
+    """Draw the law over the runs with its 95 % band, which is for the mean over seeds.
 
     Args:
         fit: the law.

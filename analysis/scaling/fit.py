@@ -1,6 +1,6 @@
 """Fits E_LM = b(E_M) to any table of runs: needs neither MLflow nor torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,7 +24,8 @@ from looped.rules import require_one_of, require_whole
 
 __all__ = ["FORMS", "FitStatus", "FormFit", "RunTableError", "ScalingFit", "fit_scaling"]
 
-CLUSTERS = ("run", "seed")
+CLUSTERS = ("auto", "run", "seed")
+SECONDS_TO_A_BAR = 3.0
 
 
 LEAST_WEIGHT = 0.05
@@ -136,9 +137,13 @@ class ScalingFit:
         return self.mixture(table).mean
 
     def interval(
-        self, table: Mapping[str, Any] | pd.DataFrame, level: float = 0.95
+        self,
+        table: Mapping[str, Any] | pd.DataFrame,
+        level: float = 0.95,
+        kind: str = "mean",
+        new_prompts: bool = False,
     ) -> tuple[Floats, Floats]:
-        """Return the ends of an interval for each row's E_LM, the mean over seeds.
+        """Return the ends of an interval for each row's E_LM; see ``FormFit.interval``.
 
         The average's holds that another form might be true, or none: it is widened between the
         trained b, and beyond them, by what the average missed a b by when that was left out. That
@@ -150,7 +155,7 @@ class ScalingFit:
             >>> bool(lower[0] < 3.0 < upper[0])
             True
         """
-        return self.mixture(table).interval(level)
+        return self.mixture(table, kind, new_prompts).interval(level)
 
     def difference(
         self, first: pd.DataFrame, second: pd.DataFrame, level: float = 0.95
@@ -178,8 +183,13 @@ class ScalingFit:
         mixture = self.mix(ask)
         return mixture.mean, *mixture.interval(level)
 
-    def mixture(self, table: Mapping[str, Any] | pd.DataFrame) -> Mixture:
-        """Return what the forms that predict say of each row, and their weights.
+    def mixture(
+        self,
+        table: Mapping[str, Any] | pd.DataFrame,
+        kind: str = "mean",
+        new_prompts: bool = False,
+    ) -> Mixture:
+        """Return what the forms that predict say of each row, and their weights; see ``interval``.
 
         Example:
             >>> from analysis.scaling.example import example_fit
@@ -190,7 +200,7 @@ class ScalingFit:
         further = self.untested.at(b) if self.averages else np.zeros(len(b))
 
         def ask(fit: FormFit) -> StudentT:
-            answer = fit.student(table)
+            answer = fit.student(table, kind, new_prompts)
             return answer.widened(further, self.untested.degrees) if further.any() else answer
 
         return self.mix(ask, is_of_sizes="size" in table)
@@ -208,12 +218,14 @@ class ScalingFit:
             >>> example_fit().mix(lambda form_fit: form_fit.student(cell)).mean.round(2)
             array([2.])
         """
+        return average.mix(self._able_fits(is_of_sizes), ask)
+
+    def _able_fits(self, is_of_sizes: bool) -> dict[str, FormFit]:
+        """Return the forms that can answer: each for a size that was fitted, else general ones."""
         able_fits = {
             name: fit for name, fit in self.fits.items() if is_of_sizes or FORMS[name].is_general
         }
-        if not self.averages or not able_fits:
-            able_fits = {self.best_form: self.best}
-        return average.mix(able_fits, ask)
+        return able_fits if self.averages and able_fits else {self.best_form: self.best}
 
     def between_forms(self, table: Mapping[str, Any] | pd.DataFrame) -> tuple[Floats, Floats]:
         """Return the least and the most that the forms predict which the runs do not rule out.
@@ -237,11 +249,13 @@ class ScalingFit:
         return predictions.min(axis=0), predictions.max(axis=0)
 
     def tabulate(self, table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
-        """Predict each row: a table of ``E_LM``, its interval, and what that does not hold.
+        """Predict each row: ``E_LM`` with intervals, and what these do not hold.
 
-        Its columns are ``E_LM``, ``lower``, ``upper``, ``least``, ``most``, ``beyond``, ``caveat``:
-        ``least`` and ``most`` are of ``between_forms``; ``beyond`` says that b is larger than any
-        trained; ``caveat`` what the interval does not hold, in words.
+        ``lower`` and ``upper`` are for the mean over seeds, ``run_lower`` and ``run_upper`` for one
+        new training, both on the prompts that the runs were judged on; ``prompt_error`` is the
+        standard error that these add against anything measured on others; ``least`` and ``most``
+        are of ``between_forms``; ``beyond`` says that b is larger than any trained; ``caveat``
+        what the intervals do not hold, in words.
 
         Example:
             >>> import pandas as pd
@@ -252,9 +266,13 @@ class ScalingFit:
             0   3.0    3.0   3.0    True
         """
         lower, upper = self.interval(table, level)
+        run_lower, run_upper = self.interval(table, level, "new_run")
         least, most = self.between_forms(table)
         columns = {"E_LM": self.predict(table), "lower": lower, "upper": upper}
         columns |= {"least": least, "most": most, "beyond": table["b"] > self.run_table.bs[-1]}
+        columns |= {"run_lower": run_lower, "run_upper": run_upper}
+        able_fit = next(iter(self._able_fits("size" in table).values()))
+        columns |= {"prompt_error": able_fit.prompt_errors(table)}  # whichever: it is the runs'
         caveats = [self.caveat(b, is_of_size="size" in table) for b in table["b"]]
         return pd.DataFrame(columns, index=table.index).assign(caveat=caveats)
 
@@ -300,7 +318,7 @@ def fit_scaling(
     forms: Sequence[str] | None = None,
     form: str | None = None,
     loss: str = "huber",
-    clusters: str = "run",
+    clusters: str = "auto",
     resamples: int = 1000,
     seed: int = 0,
 ) -> ScalingFit:
@@ -313,8 +331,8 @@ def fit_scaling(
         forms: names from ``FORMS`` to compare; all if left out.
         form: the one to predict with, alone; the average over forms if left out.
         loss: ``huber``, ``soft_l1`` or ``squared``.
-        clusters: which runs err together: each for itself (``run``), or all b of a size and
-            seed (``seed``).
+        clusters: which runs err together: each for itself (``run``), all b of a size and seed
+            (``seed``), or as the table calls for (``auto``): seeds where they recur over b.
         resamples: of the bootstrap, 100 or more.
         seed: of the bootstrap.
 
@@ -346,7 +364,10 @@ def fit_scaling(
         raise RunTableError(f"{name} {skipped_forms[name]}")
     observations = _observe(run_table, candidates)
     fits = on_common_scale(
-        {each.name: fit_form(each, run_table, observations, options) for each in candidates}
+        {
+            candidate.name: fit_form(candidate, run_table, observations, options)
+            for candidate in _with_bar(candidates)
+        }
     )
     return compare(run_table, fits, skipped_forms, form)
 
@@ -388,6 +409,13 @@ def compare(
         comparison=comparison,
         verdict=verdict(run_table, fits, comparison, best_form),
     )
+
+
+def _with_bar(forms: Sequence[Form]) -> Iterable[Form]:
+    """Go through forms; on a terminal a bar says how far it is, where that takes long."""
+    from tqdm import tqdm  # a law that is served is not fitted, and does without
+
+    return tqdm(forms, "forms fitted", delay=SECONDS_TO_A_BAR, disable=None, leave=False)
 
 
 def _observe(run_table: RunTable, forms: Sequence[Form]) -> Observations:

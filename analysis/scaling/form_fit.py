@@ -9,22 +9,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from analysis.scaling import resampling
+from analysis.scaling import resampling, scatter
 from analysis.scaling.mixture import StudentT
 from analysis.scaling.resampling import Uncertainty
 from analysis.scaling.run_table import RunTable
 from analysis.scaling.shapes import Floats
-from analysis.scaling.sized_form import SizedForm
+from analysis.scaling.sized_form import SizedForm, SizedModel
 from analysis.scaling.solver import Observations
-from looped.rules import require
+from looped.rules import require, require_one_of
 
 UNLIKELY = 0.01
 """Chance below which a lack of fit is held against a form."""
 
 _FAR = 1e12
-_SHUFFLES = 500
 
 
 class FitStatus(Enum):
@@ -60,7 +58,7 @@ class FormFit:
         widening: how many times wider than that runs lie about the law; at least 1.
         status: how the search ended.
         blamed_parameters: the parameters that ``status`` is about.
-        options: ``loss``, ``clusters``, ``resamples`` and ``seed`` of ``fit_scaling``.
+        options: ``loss``, ``clusters``, ``resamples`` and ``seed``, as ``fit_scaling`` got them.
 
     Example:
         >>> from analysis.scaling.example import example_fit
@@ -82,6 +80,18 @@ class FormFit:
     blamed_parameters: tuple[str, ...]
     options: Mapping[str, Any]
 
+    @property
+    def cluster_kind(self) -> str:
+        """Which runs are taken to err together, ``run`` or ``seed``.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> example_fit().best.cluster_kind  # its seeds stand at every b
+            'seed'
+        """
+        asked_kind = str(self.options["clusters"])
+        return self.run_table.natural_clusters if asked_kind == "auto" else asked_kind
+
     @cached_property
     def uncertainty(self) -> Uncertainty:
         """Resamples of the fit, made when first asked for."""
@@ -91,7 +101,7 @@ class FormFit:
             self.theta,
             bounds=(self.sized_form.lower, self.sized_form.upper),
             loss=self.options["loss"],
-            clusters=self.run_table.clusters(self.options["clusters"]),
+            clusters=self.run_table.clusters(self.cluster_kind),
             n_resamples=self.options["resamples"],
             seed=self.options["seed"],
         )
@@ -111,7 +121,7 @@ class FormFit:
     def fitted_bits(self) -> Floats:
         """What the law says of each run, in bits, of shape (n,)."""
         model = self.sized_form.model(self.run_table.size, self.run_table.b)
-        return np.asarray(model(self.theta[None])[0][0])
+        return np.asarray(model.values(self.theta[None])[0])
 
     @property
     def residual_sd(self) -> float:
@@ -126,15 +136,9 @@ class FormFit:
         The classical test of the cells' means about the law against the runs about their means;
         NaN without runs to spare.
         """
-        run_table = self.run_table
-        means = run_table.cell_means()[run_table.cells]
-        spare = len(run_table.cell_b) - len(self.theta)
-        n_pure = len(run_table.values) - len(run_table.cell_b)
-        if spare < 1 or n_pure < 1:
-            return math.nan
-        misfit = (((means - self.fitted_bits) / self.observations.scale) ** 2).sum() / spare
-        noise = (((run_table.values - means) / self.observations.scale) ** 2).sum() / n_pure
-        return float(stats.f.sf(misfit / noise, spare, n_pure)) if noise > 0 else math.nan
+        return scatter.lack_of_fit(
+            self.run_table, self.fitted_bits, self.observations.scale, len(self.theta)
+        )
 
     @cached_property
     def seed_correlation(self) -> tuple[float, float]:
@@ -144,19 +148,19 @@ class FormFit:
             The mean correlation of two such runs' residuals; and how often it is as high when
             the seeds of each cell are shuffled. NaN where no seed has runs at two b.
         """
-        run_table = self.run_table
-        groups = run_table.clusters("seed")
-        z = (run_table.values - self.fitted_bits) / self.observations.scale
-        counts = np.bincount(groups)
-        pairs = (counts * (counts - 1)).sum()
-        if pairs == 0 or not z.any():
-            return math.nan, math.nan
-        keys = np.random.default_rng(0).random((_SHUFFLES, len(z)))
-        keys[0] = np.arange(len(z)) / len(z)  # the first is as it was
-        shuffled_z = z[np.argsort(run_table.cells + keys, axis=1)]
-        sums = np.array([np.bincount(groups, row) for row in shuffled_z])
-        correlations = ((sums**2).sum(axis=1) - (z**2).sum()) / pairs / (z**2).mean()
-        return float(correlations[0]), float((correlations >= correlations[0] - 1e-12).mean())
+        z = (self.run_table.values - self.fitted_bits) / self.observations.scale
+        return scatter.seed_correlation(self.run_table, z)
+
+    @cached_property
+    def _run_variances(self) -> tuple[Floats, Floats]:
+        """How single runs vary about the law, of each size and of one never trained."""
+        scale = self.observations.scale
+        z = (self.run_table.values - self.fitted_bits) / scale
+        residuals = self.uncertainty.projection.enlarge(z[:, None])[:, 0] * scale
+        likeness = max(np.nan_to_num(self.seed_correlation[0]), 0.0)
+        if self.cluster_kind == "run":
+            likeness = 0.0
+        return scatter.run_variances(self.run_table, residuals, len(self.theta), likeness)
 
     def parameters(self, level: float = 0.95) -> pd.DataFrame:
         """Return each parameter with its interval: ``name``, ``value``, ``lower``, ``upper``.
@@ -197,34 +201,53 @@ class FormFit:
             >>> example_fit().best.predict({"size": ["tiny", "tiny"], "b": [1, 16]}).round(2)
             array([1., 3.])
         """
-        return np.asarray(self.evaluate(table, self.theta[None])[0][0])
+        return np.asarray(self._model_of(table).values(self.theta[None])[0])
 
     def interval(
-        self, table: Mapping[str, Any] | pd.DataFrame, level: float = 0.95
+        self,
+        table: Mapping[str, Any] | pd.DataFrame,
+        level: float = 0.95,
+        kind: str = "mean",
+        new_prompts: bool = False,
     ) -> tuple[Floats, Floats]:
-        """Return the ends of an interval for each row's E_LM, the mean over seeds.
+        """Return the ends of an interval for each row's E_LM.
 
-        An ``E_M`` given in the table is taken as exact.
+        Args:
+            table: as for ``predict``; a column ``E_M_se`` beside ``E_M`` gives its standard error
+                in bits, else E_M is taken as exact.
+            level: share of intervals that should hold the truth.
+            kind: ``mean`` for the mean over seeds, ``new_run`` for one new training.
+            new_prompts: whether it is held against anything that was not measured on the same
+                held-out prompts, whose own error is then part of it.
 
         Example:
             >>> from analysis.scaling.example import example_fit
-            >>> lower, upper = example_fit().best.interval({"E_M": [2.5], "b": [16]})
+            >>> fit = example_fit().best
+            >>> lower, upper = fit.interval({"E_M": [2.5], "b": [16]})
             >>> bool(lower[0] < 4.5 < upper[0])
             True
+            >>> run_lower, run_upper = fit.interval({"E_M": [2.5], "b": [16]}, kind="new_run")
+            >>> bool(run_lower[0] < lower[0] and upper[0] < run_upper[0])
+            True
         """
-        return self.student(table).interval(level)
+        return self.student(table, kind, new_prompts).interval(level)
 
-    def student(self, table: Mapping[str, Any] | pd.DataFrame) -> StudentT:
+    def student(
+        self,
+        table: Mapping[str, Any] | pd.DataFrame,
+        kind: str = "mean",
+        new_prompts: bool = False,
+    ) -> StudentT:
         """Return what this form says of each row's E_LM: Student's t about its prediction.
+
+        The arguments are those of ``interval``.
 
         Example:
             >>> from analysis.scaling.example import example_fit
             >>> example_fit().best.student({"size": ["tiny"], "b": [16]}).centre.round(2)
             array([3.])
         """
-        values, gradients = self.evaluate(table, self.theta[None])
-        resampled_values, _ = self.evaluate(table, self.uncertainty.draws)
-        return self.uncertainty.student(values[0], resampled_values, gradients[0])
+        return StudentT(self.predict(table), *self.standard_error(table, kind, new_prompts))
 
     def student_of_difference(self, first: pd.DataFrame, second: pd.DataFrame) -> StudentT:
         """Return what this form says of E_LM of one table less that of another.
@@ -240,11 +263,62 @@ class FormFit:
             self.evaluate(table, self.theta[None]) for table in (first, second)
         )
         resampled, other_resampled = (
-            self.evaluate(table, self.uncertainty.draws)[0] for table in (first, second)
+            self._model_of(table).values(self.uncertainty.draws) for table in (first, second)
         )
         return self.uncertainty.student(
             (value - other_value)[0], resampled - other_resampled, (slopes - other_slopes)[0]
         )
+
+    def standard_error(
+        self,
+        table: Mapping[str, Any] | pd.DataFrame,
+        kind: str = "mean",
+        new_prompts: bool = False,
+    ) -> tuple[Floats, Floats]:
+        """Return the standard error of each row's E_LM in bits, and its degrees of freedom.
+
+        See ``interval``, which is the value plus and minus Student's t times this.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> fit = example_fit().best
+            >>> exact, _ = fit.standard_error({"E_M": [2.5], "b": [16]})
+            >>> measured, _ = fit.standard_error({"E_M": [2.5], "E_M_se": [0.1], "b": [16]})
+            >>> (measured**2 - exact**2).round(4)  # here E_LM rises by as much as E_M does
+            array([0.01])
+        """
+        require_one_of("kind", kind, scatter.KINDS)
+        model, frame = self._model_of(table), pd.DataFrame(dict(table))
+        slopes = model.layout.dense(model(self.theta[None])[1])[0]
+        variances = [model.values(self.uncertainty.draws).var(axis=0)]
+        degrees = [self.uncertainty.degrees_of_freedom(slopes)]
+        if kind == "new_run":
+            of_runs, of_runs_degrees = self._run_variances
+            index = model.size if model.e_m is None else np.full(len(model.b), -1)
+            variances.append(of_runs[index])
+            degrees.append(of_runs_degrees[index])
+        known_errors = []
+        if new_prompts:
+            known_errors.append(self.prompt_errors(table))
+        if model.e_m is not None and "E_M_se" in frame:
+            errors = pd.to_numeric(frame["E_M_se"], errors="coerce").to_numpy(float)
+            require(bool((errors >= 0).all()), "E_M_se must be 0 or more", list(frame["E_M_se"]))
+            known_errors.append(model.slope_along_e_m(self.theta[None])[0] * errors)
+        variances += [error**2 for error in known_errors]
+        degrees += [np.full(len(model.b), np.inf)] * len(known_errors)
+        return scatter.combine(np.array(variances), np.array(degrees))
+
+    def prompt_errors(self, table: Mapping[str, Any] | pd.DataFrame) -> Floats:
+        """Return the standard error of the held-out prompts at each row; see ``scatter``.
+
+        Example:
+            >>> from analysis.scaling.example import example_fit
+            >>> example_fit().best.prompt_errors({"size": ["tiny"], "b": [16]})  # unknown there
+            array([0.])
+        """
+        model = self._model_of(table)
+        size = model.size if model.e_m is None else None
+        return scatter.prompt_errors(self.run_table, size, model.b)
 
     def ceilings(self, level: float = 0.95) -> tuple[Floats, Floats, Floats]:
         """Return lower end, value and upper end of what each size's E_LM tends to, in bits.
@@ -282,6 +356,11 @@ class FormFit:
             >>> values.round(2), slopes.round(2)
             (array([[3.]]), array([[[1., 0., 4.]]]))
         """
+        model = self._model_of(table)
+        values, slopes = model(theta)
+        return values, model.layout.dense(slopes)
+
+    def _model_of(self, table: Mapping[str, Any] | pd.DataFrame) -> SizedModel:
         frame = pd.DataFrame(dict(table))
         require("b" in frame, "the table must have a column b", list(frame.columns))
         b = pd.to_numeric(frame["b"], errors="coerce").to_numpy(float)
@@ -292,12 +371,12 @@ class FormFit:
             unknown_sizes = sorted(set(names) - set(self.sized_form.sizes))
             require(not unknown_sizes, rule, ", ".join(unknown_sizes))
             index = np.array([self.sized_form.sizes.index(name) for name in names], dtype=np.intp)
-            return self.sized_form.model(index, b)(theta)
+            return self.sized_form.model(index, b)
         rule = "the table must have a column size or E_M"
         require("E_M" in frame, rule, list(frame.columns))
         rule = "a form with a parameter for each size predicts those sizes alone, not an E_M"
         require(self.sized_form.form.is_general, rule, self.sized_form.form.name)
-        return self.sized_form.model_from_e_m(frame["E_M"].to_numpy(float), b)(theta)
+        return self.sized_form.model_from_e_m(frame["E_M"].to_numpy(float), b)
 
 
 def aicc(loss: float, n_runs: int, n_parameters: int, n_units: float | None = None) -> float:

@@ -53,7 +53,8 @@ class Refits:
         predictions: of all cells, bits, of shape (folds, C); NaN where the form has a parameter of
             the cell's own size that was left out, or where what is left does not tell its
             parameters.
-        variances: of these, by the fit's curvature, bits squared, of shape (folds, C).
+        variances: of those of a b that was left out, by the fit's curvature, in bits squared, of
+            shape (folds, C); NaN elsewhere.
         aicc: Akaike's criterion on what was left, of shape (folds,).
     """
 
@@ -79,14 +80,16 @@ def refit(fit: FormFit) -> Refits:
     start = np.repeat(fit.theta[None], len(folds), axis=0)
     bounds = (sized_form.lower, sized_form.upper)
     solution = solve(model, observations, start, *bounds, loss=loss)
-    predictions, jacobian = model(solution.theta)
+    predictions, slopes = model(solution.theta)
     z = (observations.values - predictions[:, run_table.cells]) / observations.scale
     by_run = weights * curvature_parts(z, loss) / observations.scale**2
-    curvature = np.einsum(
-        "fcp,fc,fcq->fpq", jacobian, observations.by_cell(by_run), jacobian, optimize=True
-    )
-    inverse = np.linalg.pinv(curvature, hermitian=True)
-    variances = np.einsum("fcp,fpq,fcq->fc", jacobian, inverse, jacobian, optimize=True)
+    by_cell, variances = observations.by_cell(by_run), np.full(predictions.shape, np.nan)
+    for index, fold in enumerate(folds):
+        if fold.left_out == "b":
+            rows = model.layout.dense(slopes[index : index + 1])[0]
+            inverse = np.linalg.pinv(rows.T @ (by_cell[index, :, None] * rows), hermitian=True)
+            left_out = rows[fold.cells]
+            variances[index, fold.cells] = ((left_out @ inverse) * left_out).sum(axis=1)
     is_known = np.array([_is_predictable(fit, fold) for fold in folds])
     n_left = weights.sum(axis=1)
     criteria = [
@@ -124,9 +127,14 @@ def errors_of(run_table: RunTable, predictions: Floats) -> pd.DataFrame:
         ['b', 'size']
     """
     means, rows = run_table.cell_means(), []
+    gains = _gains(run_table, means)
     for fold, of_fold in zip(folds_of(run_table), predictions, strict=True):
         for cell in fold.cells:
-            guess = _guess(run_table, means, fold.left_out, int(cell))
+            guess = (
+                _line_between_neighbours(run_table, means, int(cell))
+                if fold.left_out == "b"
+                else gains[cell]
+            )
             rows.append(
                 {
                     "left_out": fold.left_out,
@@ -142,25 +150,30 @@ def errors_of(run_table: RunTable, predictions: Floats) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _guess(run_table: RunTable, means: Floats, left_out: str, cell: int) -> float:
+def _line_between_neighbours(run_table: RunTable, means: Floats, cell: int) -> float:
     size, b = run_table.cell_size[cell], run_table.cell_b[cell]
-    if left_out == "b":
-        other_cells = np.flatnonzero((run_table.cell_size == size) & (run_table.cell_b != b))
-        if len(other_cells) < 2:
-            return math.nan
-        log_b = np.log2(run_table.cell_b[other_cells])
-        # the two neighbours; beyond the largest b, the last two
-        after = min(max(int(np.searchsorted(log_b, np.log2(b))), 1), len(other_cells) - 1)
-        first, second = other_cells[after - 1], other_cells[after]
-        slope = (means[second] - means[first]) / (log_b[after] - log_b[after - 1])
-        return float(means[first] + slope * (np.log2(b) - log_b[after - 1]))
+    neighbours = np.flatnonzero((run_table.cell_size == size) & (run_table.cell_b != b))
+    if len(neighbours) < 2:
+        return math.nan
+    log_b = np.log2(run_table.cell_b[neighbours])
+    # the two about it; beyond the largest b, the last two
+    after = min(max(int(np.searchsorted(log_b, np.log2(b))), 1), len(neighbours) - 1)
+    first, second = neighbours[after - 1], neighbours[after]
+    slope = (means[second] - means[first]) / (log_b[after] - log_b[after - 1])
+    return float(means[first] + slope * (np.log2(b) - log_b[after - 1]))
+
+
+def _gains(run_table: RunTable, means: Floats) -> Floats:
+    """Return each cell's E_M with the mean gain of the other sizes at its b, of shape (C,)."""
     ones = np.flatnonzero(run_table.cell_b == 1)
-    at_one = dict(zip(run_table.cell_size[ones], means[ones], strict=True))
-    gains = [
-        means[index] - at_one[run_table.cell_size[index]]
-        for index in np.flatnonzero((run_table.cell_b == b) & (run_table.cell_size != size))
-    ]
-    return float(at_one[size] + np.mean(gains)) if gains else math.nan
+    at_one = np.empty(len(run_table.sizes))
+    at_one[run_table.cell_size[ones]] = means[ones]
+    gains = means - at_one[run_table.cell_size]
+    index = np.searchsorted(run_table.bs, run_table.cell_b)
+    counts = np.bincount(index)[index] - 1
+    sums = np.bincount(index, gains)[index] - gains
+    mean_gains = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return np.asarray(at_one[run_table.cell_size] + mean_gains)
 
 
 def held_out_errors(fit: FormFit) -> pd.DataFrame:
@@ -178,16 +191,25 @@ def held_out_errors(fit: FormFit) -> pd.DataFrame:
     return errors_of(fit.run_table, refit(fit).predictions)
 
 
-def root_mean_squares(table: pd.DataFrame, column: str = "error") -> dict[str, float]:
-    """Return the root mean square of errors by what was left out; NaN if one is missing.
+def root_mean_squares(run_table: RunTable, predictions: Floats) -> dict[str, float]:
+    """Return the root mean square of errors in bits by what was left out; NaN if one is missing.
+
+    Args:
+        run_table: the runs.
+        predictions: of all cells without each fold, of shape (folds, C).
 
     Example:
         >>> from analysis.scaling.example import example_fit
-        >>> from analysis.scaling.held_out import held_out_errors, root_mean_squares
-        >>> roots = root_mean_squares(held_out_errors(example_fit().best))
+        >>> from analysis.scaling.held_out import refit, root_mean_squares
+        >>> fit = example_fit()
+        >>> roots = root_mean_squares(fit.run_table, refit(fit.best).predictions)
         >>> {kind: round(root, 3) for kind, root in roots.items()}
         {'b': 0.0, 'size': 0.0}
     """
-    by_kind = table.groupby("left_out")[column]
-    roots = by_kind.apply(lambda errors: float(np.sqrt((errors**2).mean(skipna=False))))
-    return {str(kind): float(root) for kind, root in roots.items()}
+    errors: dict[str, list[Floats]] = {}
+    means = run_table.cell_means()
+    for fold, of_fold in zip(folds_of(run_table), predictions, strict=True):
+        errors.setdefault(fold.left_out, []).append(of_fold[fold.cells] - means[fold.cells])
+    return {
+        kind: float(np.sqrt((np.concatenate(parts) ** 2).mean())) for kind, parts in errors.items()
+    }

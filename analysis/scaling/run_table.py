@@ -90,8 +90,6 @@ class RunTable:
             kind: of clusters; see ``clusters``.
         """
         n_runs = len(self.values)
-        if kind == "run":
-            return float(n_runs)
         groups, errors = self.clusters(kind), self.values - self.cell_means()[self.cells]
         counts = np.bincount(groups)
         n_pairs, variance = (counts * (counts - 1)).sum(), (errors**2).mean()
@@ -102,13 +100,29 @@ class RunTable:
         cluster_size = (counts**2).sum() / n_runs
         return float(n_runs / (1 + (cluster_size - 1) * min(max(correlation, 0.0), 1.0)))
 
+    @property
+    def natural_clusters(self) -> str:
+        """Name the clusters that the table calls for: ``seed`` where seeds recur, else ``run``.
+
+        The seed of a training draws its first weights and its prompts, so runs of one size and
+        seed share both at every b. Where each size has one seed alone, what that does to all its
+        runs cannot be told from its E_M, and no interval can hold it.
+        """
+        keys = pd.DataFrame({"size": self.size, "seed": self.rows["seed"].to_numpy(), "b": self.b})
+        n_bs = keys.groupby(["size", "seed"])["b"].nunique()
+        n_seeds = n_bs.groupby(level="size").transform("size")
+        return "seed" if ((n_bs > 1) & (n_seeds > 1)).any() else "run"
+
     def clusters(self, kind: str) -> Indices:
         """Say which runs err together, as indices of shape (n,).
 
         Args:
-            kind: ``run``, each for itself; or ``seed``, all b of one size and seed, which
-                start from the same weights and see the same prompts.
+            kind: ``run``, each for itself; ``seed``, all b of one size and seed, which start
+                from the same weights and see the same prompts; or ``auto``, see
+                ``natural_clusters``.
         """
+        if kind == "auto":
+            kind = self.natural_clusters
         if kind == "run":
             return np.arange(len(self.values))
         pairs = list(zip(self.size, self.rows["seed"], strict=True))

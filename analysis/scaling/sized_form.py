@@ -12,10 +12,10 @@ from functools import cached_property
 
 import numpy as np
 
+from analysis.scaling.blocks import Layout
 from analysis.scaling.forms import REFERENCE_BITS, Form
 from analysis.scaling.run_table import Indices, RunTable
 from analysis.scaling.shapes import Floats, Parameter
-from analysis.scaling.solver import Model
 
 _E_M = Parameter("E_M", -20, 60, (), "bits", is_linear=True, is_per_size=True)
 
@@ -35,17 +35,22 @@ class SizedForm:
     sizes: tuple[str, ...]
 
     @cached_property
+    def parts(self) -> tuple[Parameter, ...]:
+        """E_M and the form's parameters, each once."""
+        return (_E_M, *self.form.parameters)
+
+    @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """What each entry of theta is, of length P."""
         return tuple(
-            part for part in self._parts for _ in range(len(self.sizes) if part.is_per_size else 1)
+            part for part in self.parts for _ in range(len(self.sizes) if part.is_per_size else 1)
         )
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Name of each entry of theta: ``E_M[tiny]``, ..., ``gain``."""
         names: list[str] = []
-        for part in self._parts:
+        for part in self.parts:
             names_by_size = [f"{part.name}[{size}]" for size in self.sizes]
             names += names_by_size if part.is_per_size else [part.name]
         return tuple(names)
@@ -64,54 +69,28 @@ class SizedForm:
         """Return the parameters themselves from theta, of the same shape (..., P)."""
         return np.where(self._is_log, np.exp(np.where(self._is_log, theta, 0.0)), theta)
 
-    def model(self, size: Indices, b: Floats) -> Model:
+    def model(self, size: Indices, b: Floats) -> "SizedModel":
         """Predict some cells from theta.
 
         Args:
             size: index of each cell's size, of shape (C,).
             b: loops of each cell, of shape (C,).
         """
-        columns = self._columns(size)
+        return SizedModel(self, size, b)
 
-        def model(theta: Floats) -> tuple[Floats, Floats]:
-            natural = self.natural(theta)
-            parts = [natural[:, column] for column in columns]
-            slopes = self.form.jacobian(parts[0], b, *parts[1:])  # (R, C, parts)
-            jacobian = np.zeros((*slopes.shape[:2], theta.shape[1]))
-            cells = np.arange(len(b))
-            for index, (part, column) in enumerate(zip(self._parts, columns, strict=True)):
-                chain = parts[index] if part.is_log else 1.0
-                jacobian[:, cells, column] += slopes[:, :, index] * chain
-            return self.form(parts[0], b, *parts[1:]), jacobian
-
-        return model
-
-    def model_from_e_m(self, e_m: Floats, b: Floats) -> Model:
+    def model_from_e_m(self, e_m: Floats, b: Floats) -> "SizedModel":
         """Predict models of known E_M, of any size.
 
         Args:
             e_m: expressivity at b = 1, taken as exact, of shape (C,).
             b: loops, of shape (C,).
         """
-        form_columns = self._columns(np.zeros(len(b), dtype=np.intp))[1:]
-
-        def model(theta: Floats) -> tuple[Floats, Floats]:
-            natural = self.natural(theta)
-            parts = [natural[:, column] for column in form_columns]
-            e_m_of_cells = np.broadcast_to(e_m, (len(theta), len(b)))
-            slopes = self.form.jacobian(e_m_of_cells, b, *parts)
-            jacobian = np.zeros((*slopes.shape[:2], theta.shape[1]))
-            for index, (part, column) in enumerate(zip(self._parts[1:], form_columns, strict=True)):
-                chain = parts[index] if part.is_log else 1.0
-                jacobian[:, np.arange(len(b)), column] += slopes[:, :, index + 1] * chain
-            return self.form(e_m_of_cells, b, *parts), jacobian
-
-        return model
+        return SizedModel(self, np.zeros(len(b), dtype=np.intp), b, e_m)
 
     def ceilings(self, theta: Floats) -> Floats:
         """Return what each size's E_LM tends to, of shape (R, sizes)."""
         natural = self.natural(theta)
-        columns = self._columns(np.arange(len(self.sizes)))
+        columns = self.columns(np.arange(len(self.sizes)))
         parts = [natural[:, column] for column in columns]
         return self.form.ceiling(parts[0], *parts[1:])
 
@@ -122,7 +101,7 @@ class SizedForm:
         highest = np.array([means[run_table.cell_size == i].max() for i in range(len(self.sizes))])
         gains = np.maximum(highest - at_one, 0.05)
         choices: list[Sequence[Sequence[float]]] = [[list(at_one)]]
-        for part in self._parts[1:]:
+        for part in self.parts[1:]:
             if part.name == "gain":
                 choices.append([list(gains) if part.is_per_size else [float(gains.mean())]])
             elif part.name == "ceiling":
@@ -160,10 +139,6 @@ class SizedForm:
         lost_names = {_shared(name) for name in values} - {_shared(name) for name in self.names}
         return None if lost_names or None in start else np.array(start, dtype=float)
 
-    @property
-    def _parts(self) -> tuple[Parameter, ...]:
-        return (_E_M, *self.form.parameters)
-
     @cached_property
     def _is_log(self) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
         return np.array([parameter.is_log for parameter in self.parameters])
@@ -172,13 +147,79 @@ class SizedForm:
         values = np.array([getattr(parameter, which) for parameter in self.parameters], float)
         return np.where(self._is_log, np.log(np.where(self._is_log, values, 1.0)), values)
 
-    def _columns(self, size: Indices) -> list[Indices]:
-        """Say which entry of theta each part of the form takes for some cells."""
+    def columns(self, size: Indices) -> list[Indices]:
+        """Say which entry of theta each of ``parts`` is for cells of some sizes, each (C,)."""
         columns, first = [], 0
-        for part in self._parts:
+        for part in self.parts:
             columns.append(first + size if part.is_per_size else np.full(len(size), first))
             first += len(self.sizes) if part.is_per_size else 1
         return columns
+
+
+@dataclass(frozen=True)
+class SizedModel:
+    """What a form says of some cells: from theta to expected values and their derivatives.
+
+    The derivatives are by the parameters that each cell hangs on: those of its own size first,
+    then those that all sizes share; ``layout`` says which entries of theta these are.
+
+    Attributes:
+        sized_form: the form with its sizes.
+        size: index of each cell's size, of shape (C,).
+        b: loops of each cell, of shape (C,).
+        e_m: E_M of each cell where it is given, of shape (C,), else that of the size.
+    """
+
+    sized_form: SizedForm
+    size: Indices
+    b: Floats
+    e_m: Floats | None = None
+
+    def __call__(self, theta: Floats) -> tuple[Floats, Floats]:
+        """Return expected values, (R, C), and derivatives, (R, C, K), for theta, (R, P)."""
+        parts = self._parts_of_cells(theta)
+        slopes = self.sized_form.form.jacobian(parts[0], self.b, *parts[1:])  # (R, C, parts)
+        derivatives = np.empty((*slopes.shape[:2], len(self._order)))
+        for index, part in enumerate(self._order):
+            is_log = self.sized_form.parts[part].is_log
+            chain = parts[part] if is_log else 1.0
+            np.multiply(slopes[:, :, part], chain, out=derivatives[:, :, index])
+        return self.sized_form.form(parts[0], self.b, *parts[1:]), derivatives
+
+    def values(self, theta: Floats) -> Floats:
+        """Return the expected values alone."""
+        parts = self._parts_of_cells(theta)
+        return self.sized_form.form(parts[0], self.b, *parts[1:])
+
+    def slope_along_e_m(self, theta: Floats) -> Floats:
+        """Return dE_LM / dE_M of each cell, of shape (R, C)."""
+        parts = self._parts_of_cells(theta)
+        return self.sized_form.form.jacobian(parts[0], self.b, *parts[1:])[:, :, 0]
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Which entries of theta each cell hangs on."""
+        columns = self.sized_form.columns(self.size)
+        return Layout(
+            columns=np.stack([columns[part] for part in self._order], axis=-1),
+            n_own=sum(self.sized_form.parts[part].is_per_size for part in self._order),
+            blocks=self.size,
+            n_parameters=len(self.sized_form.parameters),
+        )
+
+    @cached_property
+    def _order(self) -> list[int]:
+        """Indices of the parts that theta holds: those of each size, then the shared ones."""
+        parts = self.sized_form.parts
+        indices = range(0 if self.e_m is None else 1, len(parts))
+        return sorted(indices, key=lambda index: not parts[index].is_per_size)
+
+    def _parts_of_cells(self, theta: Floats) -> list[Floats]:
+        natural = self.sized_form.natural(theta)
+        parts = [natural[:, column] for column in self.sized_form.columns(self.size)]
+        if self.e_m is not None:
+            parts[0] = np.broadcast_to(self.e_m, (len(theta), len(self.b)))
+        return parts
 
 
 def _shared(name: str) -> str:

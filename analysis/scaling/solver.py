@@ -2,22 +2,28 @@
 
 One problem is P parameters and n observations that lie in C cells; all observations of a cell
 have the same expected value, so a model is evaluated once per cell. The resamples of a bootstrap,
-the folds of a held-out error and the starts of a fit are all rows of one batch.
+the folds of a held-out error and the starts of a fit are all rows of one batch. What a step costs
+grows with the number of cells, not with that of parameters: see ``blocks``.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Model = Callable[[Floats], tuple[Floats, Floats]]
-"""From parameters (R, P) to expected values (R, C) and their derivatives (R, C, P)."""
+from analysis.scaling.blocks import Arrow, Floats, Model, layout_of
+
+__all__ = [
+    "HUBER_CORNER", "LOSSES", "Floats", "Model", "Observations", "Solution", "curvature_parts",
+    "losses", "solve",
+]  # fmt: skip
 
 LOSSES = ("huber", "soft_l1", "squared")
 HUBER_CORNER = 2.0
 """In standard deviations: Gaussian noise loses 1 % of its weight, a failed run nearly all."""
+
+_BATCH = 100_000
+"""Residuals that are worked on at once: about what a core's cache holds."""
 
 
 @dataclass(frozen=True)
@@ -92,20 +98,6 @@ def losses(z: Floats, loss: str) -> tuple[Floats, Floats]:
     return inner_size * (2 * size - inner_size), weight
 
 
-def total_loss(expected: Floats, observations: Observations, loss: str) -> Floats:
-    """Sum the losses of problems whose expected values are (R, C); returns (R,).
-
-    Example:
-        >>> import numpy as np
-        >>> from analysis.scaling.solver import Observations, total_loss
-        >>> lone_run = Observations(np.array([[1.0]]), np.ones((1, 1)), np.ones(1), np.array([0]))
-        >>> total_loss(np.array([[1.5]]), lone_run, "squared")
-        array([0.25])
-    """
-    z = (observations.values - expected[:, observations.cells]) / observations.scale
-    return np.asarray((observations.weights * losses(z, loss)[0]).sum(axis=1))
-
-
 def solve(
     model: Model,
     observations: Observations,
@@ -148,26 +140,60 @@ def solve(
         array([[1.],
                [3.]])
     """
-    theta = np.clip(start, lower, upper)
-    n_problems = len(theta)
-    loss_now, damping = np.empty(n_problems), np.full(n_problems, 1e-3)
-    converged = np.zeros(n_problems, dtype=bool)
-    is_held = np.broadcast_to(False if free is None else ~free, theta.shape)
+    n_problems = len(start)
+    is_held = np.broadcast_to(False if free is None else ~free, start.shape)
+    size = max(1, _BATCH // observations.values.shape[1])
+    batches = [np.arange(n_problems)[i : i + size] for i in range(0, n_problems, size)]
+    solutions = [
+        _solve(
+            model,
+            observations.of_problems(batch),
+            np.clip(start[batch], lower, upper),
+            (lower, upper),
+            is_held[batch],
+            loss,
+            max_steps,
+            tolerance,
+        )
+        for batch in batches
+    ]
+    return Solution(
+        np.concatenate([solution.theta for solution in solutions]),
+        np.concatenate([solution.loss for solution in solutions]),
+        np.concatenate([solution.converged for solution in solutions]),
+    )
+
+
+def _solve(
+    model: Model,
+    observations: Observations,
+    theta: Floats,
+    bounds: tuple[Floats, Floats],
+    is_held: npt.NDArray[np.bool_],
+    loss: str,
+    max_steps: int,
+    tolerance: float,
+) -> Solution:
+    (lower, upper), n_problems = bounds, len(theta)
+    damping, converged = np.full(n_problems, 1e-3), np.zeros(n_problems, dtype=bool)
     active = np.arange(n_problems)
-    expected, jacobian = model(theta)
-    loss_now[:] = total_loss(expected, observations, loss)
+    expected, slopes = model(theta)
+    layout = layout_of(model, *slopes.shape[1:])
+    loss_now, weights, pull = _assess(expected, observations, loss)
     for _ in range(max_steps):
-        active_observations, theta_now = observations.of_problems(active), theta[active]
-        curvature, gradient = _normal_equations(expected, jacobian, active_observations, loss)
+        theta_now = theta[active]
+        arrow = Arrow.of(layout, slopes, weights, pull)
+        gradient = arrow.gradient
         is_pressed = (
             ((theta_now <= lower) & (gradient < 0))
             | ((theta_now >= upper) & (gradient > 0))
             | is_held[active]
         )
-        step = _step(curvature, gradient, is_pressed, damping[active])
-        trial_theta = np.clip(theta_now + step, lower, upper)
-        trial_expected, trial_jacobian = model(trial_theta)
-        trial_loss = total_loss(trial_expected, active_observations, loss)
+        trial_theta = np.clip(theta_now + arrow.step(is_pressed, damping[active]), lower, upper)
+        trial_expected, trial_slopes = model(trial_theta)
+        trial_loss, trial_weights, trial_pull = _assess(
+            trial_expected, observations.of_problems(active), loss
+        )
         loss_before = loss_now[active]
         is_better = trial_loss <= loss_before  # False for NaN as well
         fall = np.where(is_better, loss_before - trial_loss, 0.0)
@@ -183,8 +209,9 @@ def solve(
         is_active = ~is_done
         if not is_active.any():
             break
-        expected = np.where(is_better[:, None], trial_expected, expected)[is_active]
-        jacobian = np.where(is_better[:, None, None], trial_jacobian, jacobian)[is_active]
+        slopes = np.where(is_better[:, None, None], trial_slopes, slopes)[is_active]
+        weights = np.where(is_better[:, None], trial_weights, weights)[is_active]
+        pull = np.where(is_better[:, None], trial_pull, pull)[is_active]
         active = active[is_active]
     return Solution(theta, loss_now, converged)
 
@@ -205,33 +232,15 @@ def curvature_parts(z: Floats, loss: str) -> Floats:
     return (np.abs(z) < HUBER_CORNER).astype(float)
 
 
-def _residuals(expected: Floats, observations: Observations, loss: str) -> tuple[Floats, Floats]:
+def _assess(
+    expected: Floats, observations: Observations, loss: str
+) -> tuple[Floats, Floats, Floats]:
+    """Return the loss, (R,), and of each cell the weight and the pull of its runs, (R, C)."""
     z = (observations.values - expected[:, observations.cells]) / observations.scale
-    return z, observations.weights * losses(z, loss)[1] / observations.scale**2
-
-
-def _curvature(jacobian: Floats, cell_weights: Floats) -> Floats:
-    weighted_jacobian = jacobian * cell_weights[:, :, None]
-    return np.asarray(np.matmul(jacobian.transpose(0, 2, 1), weighted_jacobian))
-
-
-def _normal_equations(
-    expected: Floats, jacobian: Floats, observations: Observations, loss: str
-) -> tuple[Floats, Floats]:
-    z, weight = _residuals(expected, observations, loss)
-    pull = observations.by_cell(weight * z * observations.scale)  # (R, C)
-    gradient = np.matmul(pull[:, None, :], jacobian)[:, 0]
-    return _curvature(jacobian, observations.by_cell(weight)), gradient
-
-
-def _step(curvature: Floats, gradient: Floats, is_pressed: npt.NDArray[np.bool_],
-          damping: Floats) -> Floats:  # fmt: skip
-    diagonal = np.einsum("rpp->rp", curvature)
-    damping_term = damping[:, None] * diagonal + 1e-12 * (
-        diagonal.max(axis=1, keepdims=True) + 1e-300
+    loss_of_runs, weight_of_runs = losses(z, loss)
+    weights = observations.weights * weight_of_runs / observations.scale**2
+    return (
+        np.asarray((observations.weights * loss_of_runs).sum(axis=1)),
+        observations.by_cell(weights),
+        observations.by_cell(weights * z * observations.scale),
     )
-    damped_curvature = curvature * ~(is_pressed[:, :, None] | is_pressed[:, None, :])
-    index = np.arange(curvature.shape[1])
-    damped_curvature[:, index, index] = np.where(is_pressed, 1.0, diagonal + damping_term)
-    step = np.linalg.solve(damped_curvature, np.where(is_pressed, 0.0, gradient)[:, :, None])
-    return np.asarray(step[:, :, 0])

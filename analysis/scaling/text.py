@@ -133,8 +133,8 @@ def number(value: float) -> str:
 def _fit_lines(fit: DescribedFit) -> list[str]:
     best, run_table = fit.best, fit.run_table
     options = best.options
-    kind = "run" if options["clusters"] == "run" else "(size, seed), all b together"
-    n_clusters = int(run_table.clusters(options["clusters"]).max()) + 1
+    kind = "run" if best.cluster_kind == "run" else "(size, seed), all b together"
+    n_clusters = int(run_table.clusters(best.cluster_kind).max()) + 1
     bs = ", ".join(f"{b:g}" for b in run_table.bs)
     seeds = np.bincount(run_table.cells)
     span = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()}-{seeds.max()}"
@@ -150,11 +150,17 @@ def _fit_lines(fit: DescribedFit) -> list[str]:
         f"{best.widening:.3g} times what seeds explain",
         "lack of fit": _adequacy(best.lack_of_fit),
         "seeds": _alike(best),
+        "clusters": _why_these_clusters(best),
         "forms compared on": f"{best.n_units:.3g} independent runs"
-        + ("" if options["clusters"] == "run" else f" (of {len(run_table.values)} that err alike)"),
-        "intervals": f"{LEVEL:.0%}, wild cluster bootstrap, {options['resamples']:,} resamples, "
-        f"cluster: {kind} ({n_clusters}), Student's t",
+        + ("" if best.n_units == len(run_table.values) else f" (of {len(run_table.values)})"),
+        "intervals": f"{LEVEL:.0%} for the mean over seeds, wild cluster bootstrap, "
+        f"{options['resamples']:,} resamples, cluster: {kind} ({n_clusters}), Student's t",
     }
+    if run_table.errors.any():
+        lines["held-out prompts"] = (
+            f"one sample for all runs: standard error {run_table.errors.min():.2g} to "
+            f"{run_table.errors.max():.2g} bits, in no interval here"
+        )
     if n_clusters < FEW_CLUSTERS:
         lines["few clusters"] = "intervals hang on little; more seeds would narrow them most"
     if fit.run_table.n_duplicates:
@@ -229,10 +235,23 @@ def _alike(fit: FormFit) -> str:
     correlation, chance = fit.seed_correlation
     if np.isnan(correlation):
         return "no seed at two b"
-    line = f"correlation {correlation:.2f} of a seed's runs at different b (chance {chance:.2g})"
-    if chance < SUSPICIOUS and fit.options["clusters"] == "run":
-        line += ": they err alike, take clusters=seed"
-    return line
+    verdict = "they err alike" if chance < SUSPICIOUS else "not seen to err alike"
+    return (
+        f"correlation {correlation:.2f} of a seed's runs at different b (chance {chance:.2g}): "
+        + verdict
+    )
+
+
+def _why_these_clusters(fit: FormFit) -> str:
+    if fit.options["clusters"] == "auto":
+        if fit.cluster_kind == "seed":
+            return "seeds: one draws the same weights and prompts at every b of a size"
+        if fit.run_table.clusters("seed").max() + 1 == len(fit.run_table.values):
+            return "runs: no seed stands at two b"
+        return "runs: with one seed a size, what it does to all b is in no interval"
+    if fit.cluster_kind == "run" and fit.seed_correlation[1] < SUSPICIOUS:
+        return "runs, as asked: too narrow, since a seed's runs err alike"
+    return f"{fit.cluster_kind}s, as asked"
 
 
 def _adequacy(chance: float) -> str:

@@ -129,10 +129,14 @@ def test_the_law_is_loaded_elsewhere_without_the_repository(run, fitted_store, t
         check=True,
     )
     rows = [line.split(",") for line in process.stdout.split()]
-    assert rows[0] == ["E_LM", "lower", "upper", "least", "most", "beyond", "caveat"]
+    assert rows[0] == list(law_registry.OUTPUTS)
     prediction = re.match(r"small at b = 30: (\S+) bits \[(\S+), (\S+)\]", here)
     assert [float(part) for part in prediction.groups()] == [float(part) for part in rows[1][:3]]
     assert (rows[1][5], rows[2][5]) == ("True", "False")
+    run_ends = re.search(r"one new training: \[(\S+), (\S+)\] bits", here)
+    assert [float(part) for part in run_ends.groups()] == [float(part) for part in rows[1][6:8]]
+    error = re.search(r"they add a standard error of (\S+) bits", here).group(1)
+    assert float(error) == float(rows[1][8]) > 0
     true = float(FORMS[LAW](2.4, 8, *TRUTH[LAW]))
     assert float(rows[2][0]) == pytest.approx(true, abs=0.1)
 

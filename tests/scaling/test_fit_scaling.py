@@ -1,5 +1,6 @@
 """Fits of planted laws: recovered, chosen, refused, and how sure they are."""
 
+import io
 import subprocess
 import sys
 
@@ -303,3 +304,17 @@ def test_the_law_needs_neither_mlflow_nor_torch():
 
 def test_the_error_is_caught_by_its_older_name():
     assert analysis.scaling.PointsError is RunTableError
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_long_fit_shows_how_far_it_is_on_a_terminal_alone(is_terminal, monkeypatch):
+    stderr = io.StringIO()
+    stderr.isatty = lambda: is_terminal
+    monkeypatch.setattr(sys, "stderr", stderr)
+    monkeypatch.setattr("analysis.scaling.fit.SECONDS_TO_A_BAR", 0.0)
+    fit_of_form("power", planted_study.table_of_runs())
+    assert ("forms fitted" in stderr.getvalue()) is is_terminal
+    monkeypatch.setattr("analysis.scaling.fit.SECONDS_TO_A_BAR", 60.0)
+    stderr.truncate(0)
+    fit_of_form("power", planted_study.table_of_runs())
+    assert "forms fitted" not in stderr.getvalue()

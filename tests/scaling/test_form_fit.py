@@ -12,7 +12,7 @@ from scipy import stats
 
 from analysis.scaling.fit import fit_scaling
 from analysis.scaling.form_fit import aicc
-from analysis.scaling.resampling import Uncertainty, resample
+from analysis.scaling.resampling import resample
 from analysis.scaling.solver import Observations
 
 LOG = "logarithmic/shared_gain"
@@ -26,7 +26,7 @@ def table():
 
 @pytest.fixture(scope="module")
 def fit(table):
-    return fit_scaling(table, forms=[LOG], loss="squared", resamples=4000).best
+    return fit_scaling(table, forms=[LOG], loss="squared", clusters="run", resamples=4000).best
 
 
 def design(rows, sizes):
@@ -248,22 +248,6 @@ def test_resamples_follow_their_seed(fit):
 def test_a_table_is_read_whatever_holds_its_columns(fit):
     questions = {"size": ["tiny"], "b": ["8"]}
     assert fit.predict(questions) == fit.predict(pd.DataFrame(questions))
-
-
-@pytest.mark.parametrize("clusters", [[0, 1, 2, 3, 4], [0, 0, 1, 1, 2], [0, 1, 0, 1, 0]])
-def test_degrees_of_freedom_are_satterthwaites_over_clusters(clusters):
-    rng = np.random.default_rng(4)
-    influence, root = rng.normal(size=(5, 2)), rng.normal(size=(5, 5))
-    remainder, gradients = root @ root.T, rng.normal(size=(3, 2))
-    uncertainty = Uncertainty(
-        np.zeros(2), np.zeros((1, 2)), influence, remainder, np.array(clusters)
-    )
-    for gradient, degrees in zip(gradients, uncertainty.degrees_of_freedom(gradients), strict=True):
-        parts = influence @ gradient
-        sums = np.zeros((5, 5))
-        for i, j in np.ndindex(5, 5):
-            sums[clusters[i], clusters[j]] += parts[i] * remainder[i, j] * parts[j]
-        assert degrees == pytest.approx(max(np.trace(sums) ** 2 / (sums**2).sum(), 1.0))
 
 
 def test_there_is_one_degree_of_freedom_at_least():

@@ -55,6 +55,25 @@ def test_runs_err_alone_or_with_those_of_their_size_and_seed():
     assert clusters[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("seeds", "kind"),
+    [
+        ((1, 2, 1, 2), "seed"),
+        ((1, 2, 1, 3), "seed"),
+        ((1, 2, 3, 4), "run"),  # no seed at two b
+        ((1, 1), "run"),  # what the only seed does is the size's own E_M
+    ],
+)
+def test_seeds_that_recur_are_the_tables_own_clusters(seeds, kind):
+    bs = (1, 1, 5, 5) if len(seeds) == 4 else (1, 5)
+    cells = [("a", b, seed, b + 0.1 * i) for i, (b, seed) in enumerate(zip(bs, seeds, strict=True))]
+    table = read_run_table(rows(*cells))
+    assert table.natural_clusters == kind
+    assert list(table.clusters("auto")) == list(table.clusters(kind))
+    beside_another_size = read_run_table(rows(*cells, ("b", 1, 9, 2.0), ("b", 5, 9, 3.0)))
+    assert beside_another_size.natural_clusters == kind
+
+
 def test_a_row_said_twice_counts_once_and_two_values_for_one_run_are_named():
     table = read_run_table(pd.concat([TWO_SIZES, TWO_SIZES.iloc[:3]]))
     assert table.n_duplicates == 3

@@ -42,3 +42,29 @@ def test_running_text_is_wrapped_and_tables_are_not():
     long_line = "word " * 40
     assert max(map(len, section("T", [long_line], wrap=True).splitlines())) <= WIDTH + 4
     assert section("T", [long_line]) == f"[[T]]\n    {long_line}"
+
+
+@pytest.mark.parametrize(
+    ("clusters", "change", "words"),
+    [
+        ("auto", {}, "seeds: one draws the same weights and prompts at every b of a size"),
+        ("auto", {"seed": range(40)}, "runs: no seed stands at two b"),
+        ("auto", {"few": 1}, "runs: with one seed a size, what it does to all b is in no interval"),
+        ("run", {}, "runs, as asked: too narrow, since a seed's runs err alike"),
+        ("seed", {}, "seeds, as asked"),
+    ],
+)
+def test_the_text_says_which_runs_err_together_and_why(clusters, change, words):
+    table = planted_study.table_of_runs(
+        "power", bs=(1, 2, 4, 8), seeds=range(5), e_m={"tiny": 1.8, "small": 2.5}, noise=0.02
+    )
+    table["expressivity"] += 0.1 * (table["seed"] - 2)  # a seed that helps helps at every b
+    if "few" in change:
+        table = table[table["seed"] == 2]
+    elif change:
+        table = table.assign(**change)
+    fit = fit_scaling(table, forms=["power"], clusters=clusters, resamples=100)
+    lines = dict(
+        line.strip().split(" = ", 1) for line in fit.report().splitlines() if " = " in line
+    )
+    assert {name.strip(): text for name, text in lines.items()}["clusters"] == words
