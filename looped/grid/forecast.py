@@ -15,7 +15,7 @@ from looped.grid.standing import DONE_BEFORE, Standing
 from looped.names import Metric
 from looped.training import loop
 from looped.training.outcome import affordable_prompts
-from looped.training.watcher import Watcher
+from looped.training.watcher import Stopped, Watcher
 
 IN_NAME = ("size", "b", "seed", "task", "prompt", "b_draw")
 """What the name of a training says already."""
@@ -127,7 +127,7 @@ def measure_speed(group: Sequence[TrainConfig], n_threads: int, seconds: float =
     threads_before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
     try:
-        with suppress(loop.Stopped):
+        with suppress(Stopped):
             loop.train_together(endless, [None] * len(endless), stopwatch)
     finally:
         torch.set_num_threads(threads_before)
