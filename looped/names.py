@@ -48,6 +48,8 @@ class Tag:
     """What decides a baseline's scores: task, examples, loops, prompts."""
 
     FORM = "form"
+    WEIGHTS = "weights"
+    """Of a law or report: whose E it is of; one of ``Weights``, ``last`` where there is none."""
     STATUS = "status"
     ERROR = "error"
     """Of a registered model: its held-out error."""
@@ -78,6 +80,15 @@ class Convergence:
     LEARNING = "learning"
     SETTLED = "settled"
     CANNOT_TELL = "cannot tell"
+
+
+class Weights:
+    """Whose evaluation E is taken from, and which weights of a model are loaded."""
+
+    LAST = "last"
+    """After the last step."""
+    TAIL = "tail"
+    """Their mean over the last tenth of the steps."""
 
 
 class Metric:

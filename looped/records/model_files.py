@@ -17,6 +17,7 @@ from safetensors.torch import load, save
 
 from looped import limits
 from looped.model import LoopedTransformer
+from looped.names import Weights
 from looped.records.damage import MOST_BYTES, one_line, writing
 from looped.records.files import seal, sha256, unseal, write_atomically
 from looped.rules import require, require_one_of
@@ -27,7 +28,7 @@ TAIL_WEIGHTS = "tail-weights.safetensors"
 """The mean of the weights over the last tenth of the training; not every model has them."""
 
 DESCRIPTION = "model.json"
-FILES = {"last": WEIGHTS, "tail": TAIL_WEIGHTS}
+FILES = {Weights.LAST: WEIGHTS, Weights.TAIL: TAIL_WEIGHTS}
 """Of each choice of weights."""
 CHECKSUMS = {WEIGHTS: "weights_sha256", TAIL_WEIGHTS: "tail_weights_sha256"}
 HEADER_BYTES = 2**16
@@ -77,7 +78,9 @@ def files_of(folder: Path) -> list[str]:
     return [name for name in names if name != TAIL_WEIGHTS or (folder / name).exists()]
 
 
-def load_model(folder: Path, weights: str = "last") -> tuple[LoopedTransformer, dict[str, Any]]:
+def load_model(
+    folder: Path, weights: str = Weights.LAST
+) -> tuple[LoopedTransformer, dict[str, Any]]:
     """Load a saved model and its facts.
 
     Args:
@@ -101,7 +104,7 @@ def load_model(folder: Path, weights: str = "last") -> tuple[LoopedTransformer, 
         facts, checksum = dict(content["facts"]), content.get(CHECKSUMS[name])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(description, error) from error
-    if checksum is None and name == TAIL_WEIGHTS:
+    if checksum is None and weights == Weights.TAIL:
         rule = "weights=tail is for models that were trained with average=tail"
         require(False, rule, f"{folder} without them")
     try:

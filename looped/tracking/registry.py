@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 
 from looped.config import TrainConfig
 from looped.model import LoopedTransformer
-from looped.names import Tag
+from looped.names import Tag, Weights
 from looped.records.model_files import (
     DESCRIPTION,
     FILES,
@@ -124,7 +124,7 @@ def run_of(client: MlflowClient, reference: str) -> str:
 
 
 def find_model_folder(
-    client: MlflowClient, reference: str, into: Path, weights: str = "last"
+    client: MlflowClient, reference: str, into: Path, weights: str = Weights.LAST
 ) -> Path:
     """Download a trained model for ``records.model_files.load_model``.
 
@@ -157,7 +157,7 @@ def find_model_folder(
     return Path(file).parent
 
 
-def load(reference: str, weights: str = "last") -> LoopedTransformer:
+def load(reference: str, weights: str = Weights.LAST) -> LoopedTransformer:
     """Load a trained model from the store that MLflow is set to; see ``load_with_facts``.
 
     Args:
@@ -183,7 +183,7 @@ def load(reference: str, weights: str = "last") -> LoopedTransformer:
 
 
 def load_with_facts(
-    reference: str, weights: str = "last"
+    reference: str, weights: str = Weights.LAST
 ) -> tuple[LoopedTransformer, dict[str, Any]]:
     """Load a trained model and its facts: ``b``, ``seed``, ``size``, ``task``, ...
 
@@ -203,6 +203,21 @@ def load_with_facts(
             return load_model(folder, weights)
         except DamagedModelError as error:
             raise DamagedModelError(f"{reference} is damaged: {error}") from error
+
+
+def load_tail(reference: str) -> LoopedTransformer | None:
+    """Load a trained model with the mean of its last weights; None where it was not kept.
+
+    Args:
+        reference: as for ``run_of``, of a model that is there.
+
+    Raises:
+        DamagedModelError: its files are not what was saved.
+    """
+    try:
+        return load(reference, Weights.TAIL)
+    except UnknownModelError:
+        return None
 
 
 def create_if_missing(client: MlflowClient, name: str) -> None:

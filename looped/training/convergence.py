@@ -95,9 +95,12 @@ def with_convergence(outcome: Record, records: Sequence[Record]) -> Record:
 
 def samples_of(records: Sequence[Record]) -> tuple[list[int], list[float]]:
     """Return the steps and the query errors of a journal's samples."""
-    samples = [record for record in records if record["kind"] == "metrics"]
-    errors = [record["values"][Metric.QUERY_ERROR] for record in samples]
-    return [record["step"] for record in samples], errors
+    errors = {
+        record["step"]: record["values"][Metric.QUERY_ERROR]
+        for record in records
+        if record["kind"] == "metrics" and Metric.QUERY_ERROR in record["values"]
+    }
+    return list(errors), list(errors.values())
 
 
 def conclude_curve(
