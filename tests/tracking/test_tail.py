@@ -58,14 +58,10 @@ def test_both_are_logged_registered_and_served(store, tmp_path):
     served = mlflow.pyfunc.load_model(ending.registered)
     prompts = {"xs": xs.numpy(), "ys": ys.numpy()}
     with torch.no_grad():
-        predictions = {
-            weights: model(xs, ys, n_loops=2).numpy() for weights, model in models.items()
-        }
+        arrays = {name: model(xs, ys, n_loops=2).numpy() for name, model in models.items()}
     assert np.array_equal(served.predict(prompts), arrays["last"])
-    for weights in models:
-        assert np.array_equal(
-            served.predict(prompts, params={"weights": weights}), predictions[weights]
-        )
+    for name, expected in arrays.items():
+        assert np.array_equal(served.predict(prompts, params={"weights": name}), expected)
     with pytest.raises(ValueError, match="weights must be one of last, tail, got mean"):
         served.predict(prompts, params={"weights": "mean"})
 
