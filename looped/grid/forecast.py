@@ -82,7 +82,7 @@ def forecast(
 def training_flops(
     config: TrainConfig, first_step: int = 0, b_max: int = 0, n_prompts: int = 0
 ) -> int:
-    """FLOPs of the matrix products of a training and of its evaluation.
+    """FLOPs of the matrix products of a training and of its evaluations.
 
     Args:
         config: what is trained.
@@ -91,7 +91,8 @@ def training_flops(
         n_prompts: held-out prompts.
     """
     evaluation = n_prompts * config.model_config.forward_flops(max(config.b, b_max))
-    return (config.steps - first_step) * config.step_flops + evaluation
+    n_models = 2 if config.average == "tail" else 1
+    return (config.steps - first_step) * config.step_flops + n_models * evaluation
 
 
 class _Stopwatch(Watcher):
