@@ -1,8 +1,8 @@
 """Which weights of a training E is taken from: the last step's, or their mean over the tail.
 
-Both were evaluated on the same prompts. The mean errs less and scatters less over seeds
-(``docs/convergence.md``), but trainings of older versions have none: runs of one law or one report
-take the same, and it is said which.
+Both were evaluated on the same prompts. The mean errs less (``docs/convergence.md``), but
+trainings of older versions have none: runs of one law or one report take the same, and it is said
+which.
 """
 
 from collections.abc import Sequence
