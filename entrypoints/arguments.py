@@ -19,9 +19,13 @@ from typing import (
     overload,
 )
 
+from looped.names import Weights
 from looped.rules import one_line, require
 
 AUTO = "auto"
+
+WEIGHTS = (AUTO, Weights.LAST, Weights.TAIL)
+WEIGHTS_HELP = "E of the last step's weights, or the last tenth's mean; auto: tail if all have it"
 
 LONGEST_NAME, LONGEST_PATH = 255, 3000
 """Bytes of a file's name, and of a path: Linux takes 4,095, of which a run's files need some."""

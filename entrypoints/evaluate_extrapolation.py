@@ -17,6 +17,8 @@ from looped.rules import require, require_whole, setting
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
+    from looped.evaluation.held_out import Evaluation
+    from looped.model import LoopedTransformer
     from looped.tracking.store import Store
 
 
@@ -129,14 +131,19 @@ def _evaluate(
     name = str(run.info.run_name)
     task, b = TaskConfig(**facts["task"]), int(facts["b"])
     n_examples = model.config.n_points - 1
-    evaluation = evaluate(
-        model,
-        tasks.from_config(task),
-        options.b_max,
-        options.n_prompts,
-        lambda prompts_done: show(name, prompts_done),
-    )
-    record = evaluation.record(b)
+
+    def evaluation_of(model: "LoopedTransformer") -> "Evaluation":
+        return evaluate(
+            model,
+            tasks.from_config(task),
+            options.b_max,
+            options.n_prompts,
+            lambda prompts_done: show(name, prompts_done),
+        )
+
+    tail_model = registry.load_tail(run_id)
+    tail_evaluation = None if tail_model is None else evaluation_of(tail_model)
+    record = evaluation_of(model).record(b, tail_evaluation)
     root = Path(options.runs_dir)
     # with trainings that end now, so that the baselines are scored and logged once
     with closing(baselines_lock(root)), tempfile.TemporaryDirectory() as temporary:

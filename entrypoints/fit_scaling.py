@@ -32,6 +32,7 @@ class FitOptions:
     bs: str | None = setting(None, "those to fit, as 1,5,10; auto: all")
     plateaued: bool = setting(False, "keep runs that never learned")
     measure: str = setting("mean", "E from the mean error over prompts, or the median", MEASURES)
+    weights: str = setting(arguments.AUTO, arguments.WEIGHTS_HELP, arguments.WEIGHTS)
     form: str | None = setting(None, "the form to predict with; auto: the comparison chooses")
     loss: str = setting("huber", "of residuals", ("huber", "soft_l1", "squared"))
     clusters: str = setting(
@@ -61,6 +62,7 @@ def main() -> int:
     from analysis.answers.answers import answer
     from analysis.answers.text import describe
     from analysis.runs import load, untold
+    from analysis.runs.weights import of_weights
     from analysis.scaling.fit import fit_scaling
     from looped.records.journal import TrackingError
     from looped.tracking.launcher import fail_launched
@@ -76,6 +78,8 @@ def main() -> int:
             runs = load.read_runs(*store)
             shortfall = untold.shortfall(store, runs, options.runs_dir)
             arguments.remark(shortfall)
+            selection = _select(store, runs, options)
+            runs = of_weights(store.client, options.weights, selection.runs, runs)
             selection = _select(store, runs, options)
             fit = fit_scaling(
                 selection.table.assign(expressivity=selection.table[_column(options)]),
@@ -131,7 +135,11 @@ def _log(store: "Store", answers: "Answers", options: FitOptions) -> list[str]:
         if options.register:
             first = answers.selection.runs[0]
             name = law_registry.registered_name(first.task, first.config.prompt)
-            tags = {Tag.TASK: first.task, Tag.RECIPE: first.config.recipe_identity}
+            tags = {
+                Tag.TASK: first.task,
+                Tag.RECIPE: first.config.recipe_identity,
+                Tag.WEIGHTS: first.weights,
+            }
             with quietly():
                 version, alias = law_registry.register(
                     client, run_id, answers.fit, name, tags, answers.selection.account

@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING
 
 from entrypoints import arguments
 from looped.grid.options import require_path
-from looped.names import Metric
+from looped.names import Metric, Weights
 from looped.rules import check_choices, require_whole, setting
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from analysis.report.content import Report
+    from analysis.report.subject import Subject
+    from analysis.runs.logged_run import LoggedRun
     from looped.tracking.store import Store
 
 
@@ -37,6 +41,7 @@ class ReportOptions:
         "what errs by itself: each run, or a size's seed over all b; auto: seeds, if they recur",
         ("auto", "run", "seed"),
     )
+    weights: str = setting(arguments.AUTO, arguments.WEIGHTS_HELP, arguments.WEIGHTS)
     resamples: int = setting(1000, "of the laws' bootstrap")
     out: str | None = setting(None, "folder to write the files to as well; auto: none")
     runs_dir: str = setting("runs", "folder whose journals MLflow should hold as runs")
@@ -58,8 +63,8 @@ def main() -> int:
     # MLflow, pandas and matplotlib take seconds to load: only once the arguments are good
     from analysis.claims.rules import rules_digests, rules_reading
     from analysis.report import content
-    from analysis.report.subject import choose
     from analysis.runs import load, untold
+    from analysis.runs.weights import of_weights
     from looped.records.journal import TrackingError
     from looped.tracking.launcher import fail_launched
     from looped.tracking.store import open_store, reachable
@@ -75,14 +80,13 @@ def main() -> int:
             runs = load.read_runs(*store, with_training=True)
             shortfall = untold.shortfall(store, runs, options.runs_dir)
             arguments.remark(shortfall)
-            subjects = choose(
-                runs,
-                load.baseline_nmse(*store, runs),
-                task=options.task,
-                recipe=options.recipe,
-                sizes=arguments.words("sizes", options.sizes),
-                bs=arguments.loop_counts("bs", options.bs),
-            )
+            baselines = load.baseline_nmse(*store, runs)
+            subjects = _choose(runs, baselines, options)
+            is_asked = options.weights == Weights.TAIL  # then other recipes may lack it
+            groups = [each.runs if is_asked else each.runs_of_task for each in subjects]
+            compared_runs = [run for group in groups for run in group if run.is_evaluated]
+            runs = of_weights(store.client, options.weights, compared_runs, runs)
+            subjects = _choose(runs, baselines, options)
             for subject in subjects:
                 print(f"{subject.task}: {subject.account}")
             runs_judged = [run for subject in subjects for run in subject.runs_of_task]
@@ -99,6 +103,23 @@ def main() -> int:
         code = arguments.complain("report", error)
     arguments.remark(shortfall, sys.stderr)
     return code or int(bool(shortfall))
+
+
+def _choose(
+    runs: "Sequence[LoggedRun]",
+    baselines: "Mapping[str, Mapping[str, float]]",
+    options: ReportOptions,
+) -> "list[Subject]":
+    from analysis.report import subject
+
+    return subject.choose(
+        runs,
+        baselines,
+        task=options.task,
+        recipe=options.recipe,
+        sizes=arguments.words("sizes", options.sizes),
+        bs=arguments.loop_counts("bs", options.bs),
+    )
 
 
 def _log(store: "Store", report: "Report", options: ReportOptions) -> list[str]:

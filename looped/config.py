@@ -25,6 +25,7 @@ INITS = ("lecun", "gpt2", "pytorch")
 PRECISIONS = ("auto", "fp32", "bf16")
 DEVICES = ("auto", "cpu", "cuda")
 KERNELS = ("auto", "fused", "off")
+AVERAGES = ("tail", "off")
 DEFAULT_LOOP_WINDOW = 15
 
 
@@ -140,6 +141,11 @@ class TrainConfig:
     device: str = setting("auto", "auto: a GPU where there is one", DEVICES)
     kernels: str = setting("auto", "auto: fused where they serve; off: PyTorch's own", KERNELS)
     checkpoint_loops: bool = setting(False, "keep about sqrt(T) loops' activations, not all T")
+    average: str = setting(
+        "tail",
+        "weights to keep beside the last step's: tail, their mean over the last tenth",
+        AVERAGES,
+    )
     log_every: int = setting(25, "steps from one sample of a curve to the next")
     checkpoint_seconds: float = setting(20.0, "seconds from one checkpoint to the next")
 
@@ -259,7 +265,8 @@ class TrainConfig:
     def identity(self) -> str:
         """Name what decides the outcome: runs of one identity are one experiment.
 
-        The device and how often to log or save are left out; they decide rounding and records.
+        The device, how often to log or save and what is averaged are left out: they decide rounding
+        and records.
         """
         size = asdict(SIZES[self.size])
         del size["learning_rate"]  # the rate in use is in the recipe or the size's own

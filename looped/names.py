@@ -37,7 +37,10 @@ class Tag:
     PLATEAU = "plateau"
     DIVERGED = "diverged"
     """Whether its error ended far above the variance of y; of failed trainings too."""
+    CONVERGENCE = "convergence"
+    """Whether its error still fell when it ended; one of ``Convergence``."""
     UNCONVERGED = "unconverged"
+    """``true`` where it is learning, for queries; without ``CONVERGENCE`` by an old rule."""
     ESCAPE_STEP = "escape_step"
     EVALUATED_TO = "evaluation.b_max"
     EVALUATED_ON = "evaluation.prompts"
@@ -47,6 +50,8 @@ class Tag:
     """What decides a baseline's scores: task, examples, loops, prompts."""
 
     FORM = "form"
+    WEIGHTS = "weights"
+    """Of a law or report: whose E it is of; one of ``Weights``, ``last`` where there is none."""
     STATUS = "status"
     ERROR = "error"
     """Of a registered model: its held-out error."""
@@ -71,6 +76,23 @@ class Kind:
     BENCHMARK = "benchmark"
 
 
+class Convergence:
+    """Values of ``Tag.CONVERGENCE``."""
+
+    LEARNING = "learning"
+    SETTLED = "settled"
+    CANNOT_TELL = "cannot tell"
+
+
+class Weights:
+    """Whose evaluation E is taken from, and which weights of a model are loaded."""
+
+    LAST = "last"
+    """After the last step."""
+    TAIL = "tail"
+    """Their mean over the last tenth of the steps."""
+
+
 class Metric:
     """Metrics; those that end with a slash begin the names of a family."""
 
@@ -85,15 +107,22 @@ class Metric:
 
     FINAL = "final/"
     BEST = "best/"
-    LATE_FALL = "final/late_fall"
+    LATE_SLOPE = "final/late_slope"
+    LATE_SLOPE_SE = "final/late_slope_se"
     ESCAPE_STEP = "escape_step"
     NMSE = "held_out/nmse"
     NMSE_SE = "held_out/nmse_se"
     BITS = "held_out/bits"
+    TAIL_NMSE = "held_out/tail_nmse"
+    """Of the mean of the weights over the last tenth of the steps, on the same prompts."""
+    TAIL_NMSE_SE = "held_out/tail_nmse_se"
+    TAIL_BITS = "held_out/tail_bits"
     PROMPTS = "held_out/prompts"
 
     LOOPS = "loops/"
     """Curves over evaluated loops: their step is the loop."""
+    TAIL = "tail_"
+    """Begins the names of those curves of the mean of the last tenth's weights."""
     EXAMPLES_NMSE = "examples/nmse"
     """Over in-context examples: its step is their number."""
     EXTRAPOLATION = "extrapolation/"

@@ -15,7 +15,7 @@ def logged_run(config, bits):
         run_id=config.identity,
         name=config.name,
         config=config,
-        tags={"plateau": "false"},
+        tags={"plateau": "false", "convergence": "settled"},
         loops=loops,
         prompts=12_800,
     )

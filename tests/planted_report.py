@@ -39,7 +39,7 @@ def run(size="tiny", b=5, seed=2, bits=None, n_loops=N_LOOPS, plateau=False, **s
         run_id=f"{resolved_config.name}-{resolved_config.recipe_identity}-{resolved_config.task}",
         name=resolved_config.name,
         config=resolved_config,
-        tags={"plateau": str(plateau).lower(), "unconverged": "false"},
+        tags={"plateau": str(plateau).lower(), "convergence": "settled"},
         loops={"nmse": nmse, "nmse_se": [0.01 * x for x in nmse], "nmse_median": nmse},
         prompts=12_800,
         state_change=[0.5**loop for loop in range(2, n_loops + 1)],

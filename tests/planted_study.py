@@ -79,12 +79,18 @@ def log_study(client, experiment_id, table, config=None, **tags):
     ]
 
 
-def log_training(client, experiment_id, config, bits, status="FINISHED", n_loops=50, **tags):
-    """Log one run as the tracker does."""
+def log_training(
+    client, experiment_id, config, bits, status="FINISHED", n_loops=50, tail_bits=None, **tags
+):
+    """Log one run as the tracker does; ``tail_bits`` is E of the mean of its last weights."""
     config = config.resolved("cpu", "fp32")
     run = client.create_run(experiment_id, run_name=config.name)
     nmse = 2.0 ** (-2 * loop_curve(config, bits)[:n_loops])
     curves = {"nmse": nmse, "nmse_se": 0.02 * nmse, "nmse_median": 0.4 * nmse}
+    if tail_bits is not None:
+        tail_nmse = 2.0 ** (-2 * loop_curve(config, tail_bits)[:n_loops])
+        curves |= {"tail_nmse": tail_nmse, "tail_nmse_se": 0.02 * tail_nmse}
+        curves["tail_nmse_median"] = 0.4 * tail_nmse
     metrics = [
         Metric(f"loops/{name}", float(value), 1000, loop)
         for name, curve in curves.items()
@@ -94,7 +100,7 @@ def log_training(client, experiment_id, config, bits, status="FINISHED", n_loops
     all_tags = {
         "size": config.size, "b": config.b, "seed": config.seed, "task": config.task,
         "recipe": config.recipe_identity, "identity": config.identity, "looped.kind": "training",
-        "plateau": "false", "unconverged": "false", **tags,
+        "plateau": "false", "convergence": "settled", **tags,
     }  # fmt: skip
     client.log_batch(
         run.info.run_id,

@@ -16,7 +16,7 @@ from looped.sizes import PROMPTS, SIZES, ModelConfig, Size
 from looped.task_kinds import TASK_KINDS
 
 RECORDS = {"device": "cpu", "log_every": 7, "checkpoint_seconds": 3.0}
-RECORDS |= {"kernels": "off", "checkpoint_loops": True}
+RECORDS |= {"kernels": "off", "checkpoint_loops": True, "average": "off"}
 CELL = {"size": "small", "b": 4, "seed": 43, "task": "decision_tree", "n_dims": 6}
 OPTIONS = {"noise_std": 0.5, "sparsity": 2, "tree_depth": 3, "n_hidden": 7}
 RECIPE = {

@@ -21,7 +21,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from analysis.scaling.fit import ScalingFit
 from analysis.scaling.law_file import LAW, save_law
-from looped.names import Tag
+from looped.names import Tag, Weights
 from looped.tracking.presence import one_at_a_time
 
 NAME = "looped-scaling-law"
@@ -94,7 +94,8 @@ def register(
         run_id: the run of the fit.
         fit: the law.
         name: of the registered law.
-        task_and_recipe: ``task`` and ``recipe``; laws of other recipes do not compare.
+        task_and_recipe: ``task``, ``recipe`` and ``weights``; laws of other recipes, or of the E
+            of other weights, do not compare.
         account: which runs it was fitted to, in words; kept in the version's metadata.
 
     Returns:
@@ -167,6 +168,14 @@ def _judge(
         return False, (
             f"{ALIAS} stays version {leader}, whose recipe {leading_recipe} does not compare; "
             "delete the alias to begin anew"
+        )
+    weights_of_both = [
+        tags.get(Tag.WEIGHTS, Weights.LAST) for tags in (leading_version.tags, task_and_recipe)
+    ]
+    if weights_of_both[0] != weights_of_both[1]:
+        return False, (
+            f"{ALIAS} stays version {leader}, whose E is of weights={weights_of_both[0]} and does "
+            "not compare; delete the alias to begin anew"
         )
     try:
         leader_held_out = _held_out_of(client, leading_version)

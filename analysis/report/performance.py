@@ -12,7 +12,7 @@ from analysis.report.subject import Subject
 from analysis.runs.expressivity import DEFINITION, expressivity
 from looped.drawing import BASELINE_STYLES, GREY
 
-COLUMNS = ["size", "b", "seed", "nmse", "expressivity", "standard_error", "plateau", "unconverged"]
+COLUMNS = ["size", "b", "seed", "nmse", "expressivity", "standard_error", "plateau", "convergence"]
 FARTHEST = 6.0
 """A baseline is a line if it is within so many times the models' range, else in the legend."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.runs.accounts import convergence_account, weights_account
 from analysis.runs.expressivity import EXACT_BELOW, expressivity
 from analysis.runs.logged_run import LoggedRun
 from analysis.runs.selection import SelectionError, tabulate_runs
@@ -193,12 +194,12 @@ def _account(
     other_recipes = Counter(run.config.recipe_identity for run in matching_runs)
     del other_recipes[config.recipe_identity]
     n_plateaued = sum(run.is_plateau for run in runs_of_recipe)
-    n_unconverged = sum(run.is_unconverged for run in runs_of_recipe)
     parts = [
         f"{len(runs_of_recipe)} runs of recipe {config.recipe_identity} ({config.prompt} prompt, "
         f"{config.n_examples} examples, {config.steps:,} steps of {config.batch_size} prompts)",
         f"{n_plateaued} plateaued, drawn apart" if n_plateaued else "none plateaued",
-        f"{n_unconverged} still learning when they ended (unconverged)",
+        f"when they ended: {convergence_account(runs_of_recipe)}",
+        weights_account(runs_of_recipe),
     ]
     exclusions = [f"{count} runs of recipe {name}" for name, count in sorted(other_recipes.items())]
     if n_diverged:

@@ -1,7 +1,7 @@
 """Reads trained runs and their evaluations out of MLflow. Needs no torch."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from mlflow.entities import Run
@@ -10,8 +10,9 @@ from mlflow.tracking import MlflowClient
 from analysis.runs.expressivity import EXACT_BELOW
 from analysis.runs.logged_run import CURVES, LoggedRun
 from looped.config import TrainConfig
-from looped.names import Kind, Metric, Param, Tag
+from looped.names import Kind, Metric, Param, Tag, Weights
 from looped.tracking.runs import find_run, list_runs, list_trainings, of_kind
+from looped.training.convergence import conclude_curve
 
 TRAINING = ("loss", "query_error")
 
@@ -45,6 +46,13 @@ def kept_rules(client: MlflowClient, runs: Iterable[LoggedRun]) -> list[str | No
         run_of_grid = find_run(client, parent)
         rules_by_grid[parent] = run_of_grid.data.tags.get(Tag.CLAIM_RULES) if run_of_grid else None
     return [rules_by_grid.get(parent) if parent else None for parent in parents]
+
+
+def with_tail(client: MlflowClient, run: LoggedRun) -> LoggedRun:
+    """Return a run with the evaluation of the mean of its last weights; see ``has_tail``."""
+    loops = {name: _by_loop(client, run.run_id, Metric.TAIL + name, 1) for name in CURVES}
+    state_change = _by_loop(client, run.run_id, Metric.TAIL + "state_change", 2)
+    return replace(run, loops=loops, state_change=state_change, weights=Weights.TAIL)
 
 
 def bayes_nmse(
@@ -98,7 +106,7 @@ def _read(client: MlflowClient, run: Run, with_training: bool) -> LoggedRun:
         run_id=run_id,
         name=run.info.run_name,
         config=_config(run.data.params),
-        tags=run.data.tags,
+        tags=_judged(client, run),
         loops={name: _by_loop(client, run_id, name, 1) for name in CURVES},
         prompts=round(metrics.get(Metric.EVALUATED_ON, 0)),
         state_change=_by_loop(client, run_id, "state_change", 2),
@@ -108,10 +116,19 @@ def _read(client: MlflowClient, run: Run, with_training: bool) -> LoggedRun:
     )
 
 
+def _judged(client: MlflowClient, run: Run) -> Mapping[str, str]:
+    """Return a run's tags, its convergence judged from the logged curve where they lack it."""
+    tags: dict[str, str] = run.data.tags
+    if Tag.CONVERGENCE in tags or Metric.QUERY_ERROR not in run.data.metrics:
+        return tags
+    curve = _history(client, run.info.run_id, Metric.QUERY_ERROR)
+    return tags | conclude_curve(list(curve), list(curve.values()))[1]
+
+
 def _config(params: Mapping[str, str]) -> TrainConfig:
     """Read what was trained from the parameters ``resolved.*``; older runs may lack some."""
     default = asdict(TrainConfig())
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"average": "off"}  # there was none before there was the setting
     for setting in fields(TrainConfig):
         text = params.get(Param.RESOLVED + setting.name)
         if text is not None:

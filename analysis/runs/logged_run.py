@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from looped.config import TrainConfig
-from looped.names import Metric, Tag
+from looped.names import Convergence, Metric, Tag, Weights
 from looped.training.curve import DIVERGED_ABOVE
 
 CURVES = ("nmse", "nmse_se", "nmse_median")
@@ -27,6 +27,7 @@ class LoggedRun:
         metrics: the last value of each that has one value or more.
         training: ``step`` and the ``loss`` and ``query_error`` there; empty unless asked for.
         speed: gradient steps a second, a sample per record of the training; empty unless asked for.
+        weights: those that ``loops`` and ``state_change`` are of, one of ``Weights``.
     """
 
     run_id: str
@@ -39,6 +40,7 @@ class LoggedRun:
     metrics: Mapping[str, float] = field(default_factory=dict)
     training: Mapping[str, Sequence[float]] = field(default_factory=dict)
     speed: Sequence[float] = ()
+    weights: str = Weights.LAST
 
     @property
     def task(self) -> str:
@@ -86,6 +88,11 @@ class LoggedRun:
         return self.metrics.get(Metric.NMSE, at_b)
 
     @property
-    def is_unconverged(self) -> bool:
-        """Whether it was still learning when it ended."""
-        return self.tags.get(Tag.UNCONVERGED) == "true"
+    def convergence(self) -> str:
+        """Whether it was still learning when it ended; one of ``Convergence``."""
+        return self.tags.get(Tag.CONVERGENCE, Convergence.CANNOT_TELL)
+
+    @property
+    def has_tail(self) -> bool:
+        """Whether the mean of its last weights was evaluated as well."""
+        return Metric.LOOPS + Metric.TAIL + "nmse" in self.metrics

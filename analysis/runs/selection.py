@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.runs.accounts import convergence_account, weights_account
 from analysis.runs.expressivity import expressivity, standard_error
 from analysis.runs.logged_run import CURVES, LoggedRun
 from looped.config import TrainConfig
+from looped.names import Convergence
 
 
 class SelectionError(ValueError):
@@ -26,7 +28,7 @@ class Selection:
         n_plateaued: runs left out because they never learned.
         n_diverged: runs left out because their error ended far above the variance.
         n_repeated: runs left out because a later one has the same identity.
-        n_unconverged: runs that were still learning, which are kept.
+        n_unconverged: runs that were surely still learning, which are kept.
         n_unevaluated: runs left out because nobody evaluated them.
     """
 
@@ -64,7 +66,7 @@ class Selection:
         return (
             f"{len(self.runs)} runs of {first.task}, recipe {first.config.recipe_identity}, "
             f"{first.config.prompt} prompt, {prompt_range} held-out prompts; {exclusions}; "
-            f"{self.n_unconverged} still learning (unconverged)"
+            f"when they ended: {convergence_account(self.runs)}; {weights_account(self.runs)}"
         )
 
 
@@ -143,7 +145,7 @@ def select(
         n_diverged=n_diverged,
         n_repeated=len(matching_runs) - len(newest_by_identity),
         n_unevaluated=len(runs) - len(evaluated_runs),
-        n_unconverged=sum(run.is_unconverged for run in selected_runs),
+        n_unconverged=sum(run.convergence == Convergence.LEARNING for run in selected_runs),
     )
 
 
@@ -156,7 +158,7 @@ def tabulate_runs(runs: Sequence[LoggedRun], bayes: Mapping[str, float]) -> pd.D
         prompts), ``bayes`` (expressivity of the Bayes predictor) and ``below_bayes`` where there
         is one, ``n_once`` and ``n_rec`` (weights used once and in every loop), ``steps``,
         ``train_flops`` (of the whole training) and ``infer_flops`` (of one prompt), ``plateau``,
-        ``unconverged``, ``task`` and ``recipe``.
+        ``convergence``, ``task`` and ``recipe``.
     """
     rows = []
     for run in runs:
@@ -185,7 +187,7 @@ def tabulate_runs(runs: Sequence[LoggedRun], bayes: Mapping[str, float]) -> pd.D
                 "train_flops": config.steps * config.step_flops,
                 "infer_flops": config.model_config.forward_flops(config.b),
                 "plateau": run.is_plateau,
-                "unconverged": run.is_unconverged,
+                "convergence": run.convergence,
                 "task": run.task,
                 "recipe": config.recipe_identity,
             }

@@ -10,6 +10,7 @@ from looped.config import TaskConfig
 from looped.drawing import save
 from looped.evaluation import figures
 from looped.evaluation.baseline_scores import Scores, score_baselines
+from looped.records.record_rules import STATE_CHANGE
 
 
 def compare(
@@ -40,8 +41,10 @@ def compare(
 
 def _write(folder: Path, name: str, b: int, record: Mapping[str, Any], scores: Scores) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    loops = dict(record["loops"])
-    loops["state_change"] = ["", *loops["state_change"]]
+    loops = {
+        name: ["", *curve] if name.endswith(STATE_CHANGE) else curve
+        for name, curve in record["loops"].items()
+    }
     rows = zip_longest(*loops.values(), fillvalue="")
     write_csv(folder / "loops.csv", ["loop", *loops], [(i, *row) for i, row in enumerate(rows, 1)])
     if record["examples"]:

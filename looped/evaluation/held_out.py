@@ -18,12 +18,16 @@ from torch import Tensor
 from looped.kernels.cpu import library
 from looped.kernels.cpu.chain import CpuChain
 from looped.model import LoopedTransformer
+from looped.names import Metric
 from looped.tasks import HELD_OUT_SEED, Task
 
 PROMPTS_PER_BATCH = 256
 DRAWS_ON_GPU = 10  # at once: a GPU is not filled by one
 
 Floats = npt.NDArray[np.floating]
+
+TAIL_CURVES = ("nmse", "nmse_se", "nmse_median", "state_change")
+"""Kept of the mean of the last weights; the other curves are of the last step's alone."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +109,19 @@ class Evaluation:
                 summary["doubling_loop"] = b + 1 + doublings[0]
         return {name: float(value) for name, value in summary.items()}
 
-    def record(self, b: int) -> dict[str, Any]:
-        """Return all of the above as JSON, for a journal."""
+    def record(self, b: int, tail: "Evaluation | None" = None) -> dict[str, Any]:
+        """Return all of the above as JSON, for a journal.
+
+        Args:
+            b: the loop count that the model was trained at.
+            tail: of the mean of its last weights on the same prompts; those of its curves that a
+                law or a report reads come beside, named ``tail_nmse``, ...
+        """
+        curves = {} if tail is None else tail.by_loop()
+        tail_curves = {Metric.TAIL + name: curves[name] for name in TAIL_CURVES if curves}
         return {
             "n_prompts": self.query_errors.shape[1],
-            "loops": self.by_loop(),
+            "loops": self.by_loop() | tail_curves,
             "examples": self.by_examples(b),
             "summary": self.summary(b),
         }

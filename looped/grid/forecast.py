@@ -15,7 +15,7 @@ from looped.grid.standing import DONE_BEFORE, Standing
 from looped.names import Metric
 from looped.training import loop
 from looped.training.outcome import affordable_prompts
-from looped.training.watcher import Watcher
+from looped.training.watcher import Stopped, Watcher
 
 IN_NAME = ("size", "b", "seed", "task", "prompt", "b_draw")
 """What the name of a training says already."""
@@ -82,7 +82,7 @@ def forecast(
 def training_flops(
     config: TrainConfig, first_step: int = 0, b_max: int = 0, n_prompts: int = 0
 ) -> int:
-    """FLOPs of the matrix products of a training and of its evaluation.
+    """FLOPs of the matrix products of a training and of its evaluations.
 
     Args:
         config: what is trained.
@@ -91,7 +91,8 @@ def training_flops(
         n_prompts: held-out prompts.
     """
     evaluation = n_prompts * config.model_config.forward_flops(max(config.b, b_max))
-    return (config.steps - first_step) * config.step_flops + evaluation
+    n_models = 2 if config.average == "tail" else 1
+    return (config.steps - first_step) * config.step_flops + n_models * evaluation
 
 
 class _Stopwatch(Watcher):
@@ -127,7 +128,7 @@ def measure_speed(group: Sequence[TrainConfig], n_threads: int, seconds: float =
     threads_before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
     try:
-        with suppress(loop.Stopped):
+        with suppress(Stopped):
             loop.train_together(endless, [None] * len(endless), stopwatch)
     finally:
         torch.set_num_threads(threads_before)

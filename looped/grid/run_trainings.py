@@ -18,11 +18,11 @@ from looped.records.journal import TrackingError
 from looped.records.origin import Origin
 from looped.tracking.conclusion import conclude
 from looped.training.curve import DivergedError
-from looped.training.watcher import Ending, Watcher
+from looped.training.watcher import Ending, Stopped, Watcher
 
 if TYPE_CHECKING:
     from looped.tracking.tracker import Tracker
-    from looped.training.loop import Trained
+    from looped.training.trained import Trained
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _train_or_find_fault(
             options.b_max if options.evaluate else 0,
             options.n_prompts,
         )
-    except (loop.Stopped, UnwritableError) as stop:  # a full disk is nobody's fault
+    except (Stopped, UnwritableError) as stop:  # a full disk is nobody's fault
         return [stop] * len(trainings)
     except Exception as error:
         if len(trainings) == 1:
@@ -162,8 +162,6 @@ class _OpenTraining:
 
     def close_with(self, result: "Trained | Exception") -> Ending:
         """Record what came of the training."""
-        from looped.training.loop import Stopped
-
         registered, note = "", ""
         if isinstance(result, Exception):
             is_stop = isinstance(result, Stopped)

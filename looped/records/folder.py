@@ -223,7 +223,7 @@ def load_config(folder: Path) -> TrainConfig:
             is_ours = isinstance(value, allowed) and len(str(value)) <= LONGEST_SETTING
             is_ours &= not (isinstance(value, bool) and types[name] is not bool)
             require(is_ours, f"{name} must be a setting of its kind", repr(value)[:80])
-        config = TrainConfig(**values)
+        config = TrainConfig(**{"average": "off"} | values)  # none before there was the setting
         expected = run_path(folder.parent, config).name
     except (ValueError, TypeError, OverflowError) as error:
         raise DamagedFileError(path, error, REMEDY) from error

@@ -81,6 +81,10 @@ class Journal:
                 os.ftruncate(self._file, size)  # or the next record would stand on half a line
                 raise
 
+    def history(self) -> list[Record]:
+        """Return what was appended so far, without what was computed again; see ``history``."""
+        return history(self.records if self.path is None else read(self.path)[0])
+
     def sync(self) -> None:
         """Make what was appended outlive the machine too."""
         if self._file is not None and self.path is not None:

@@ -17,13 +17,20 @@ from safetensors.torch import load, save
 
 from looped import limits
 from looped.model import LoopedTransformer
+from looped.names import Weights
 from looped.records.damage import MOST_BYTES, one_line, writing
 from looped.records.files import seal, sha256, unseal, write_atomically
-from looped.rules import require
+from looped.rules import require, require_one_of
 from looped.sizes import ModelConfig, Size
 
 WEIGHTS = "weights.safetensors"
+TAIL_WEIGHTS = "tail-weights.safetensors"
+"""The mean of the weights over the last tenth of the training; not every model has them."""
+
 DESCRIPTION = "model.json"
+FILES = {Weights.LAST: WEIGHTS, Weights.TAIL: TAIL_WEIGHTS}
+"""Of each choice of weights."""
+CHECKSUMS = {WEIGHTS: "weights_sha256", TAIL_WEIGHTS: "tail_weights_sha256"}
 HEADER_BYTES = 2**16
 HEADER_BYTES_PER_LAYER = 2**12
 """What safetensors may take to name a block's weights; we write about 1,300 bytes."""
@@ -33,31 +40,52 @@ class DamagedModelError(ValueError):
     """A file of a saved model is missing or not what was saved."""
 
 
-def save_model(folder: Path, model: LoopedTransformer, facts: Mapping[str, Any]) -> None:
+def save_model(
+    folder: Path,
+    model: LoopedTransformer,
+    facts: Mapping[str, Any],
+    tail_model: LoopedTransformer | None = None,
+) -> None:
     """Save a model, from whatever device it is on.
 
     Args:
         folder: where to; made if missing.
         model: what to save.
         facts: what else is to be known of it, as JSON: its ``b``, its seed, ...
+        tail_model: the same with the mean of its last weights, if that was kept.
 
     Raises:
         UnwritableError: the disk takes no more.
     """
-    weights = save({name: value.cpu() for name, value in model.state_dict().items()})
+    files = {WEIGHTS: _blob(model)}
+    if tail_model is not None:
+        files[TAIL_WEIGHTS] = _blob(tail_model)
     content = {
         "architecture": asdict(model.config),
         "facts": dict(facts),
-        "weights_sha256": sha256(weights),
+        **{CHECKSUMS[name]: sha256(blob) for name, blob in files.items()},
     }
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / WEIGHTS, weights)
+        for name, blob in files.items():
+            write_atomically(folder / name, blob)
         write_atomically(folder / DESCRIPTION, seal(content))
 
 
-def load_model(folder: Path) -> tuple[LoopedTransformer, dict[str, Any]]:
+def files_of(folder: Path) -> list[str]:
+    """Name the files of a saved model: three, or two where it has no mean of its last weights."""
+    names = (DESCRIPTION, WEIGHTS, TAIL_WEIGHTS)
+    return [name for name in names if name != TAIL_WEIGHTS or (folder / name).exists()]
+
+
+def load_model(
+    folder: Path, weights: str = Weights.LAST
+) -> tuple[LoopedTransformer, dict[str, Any]]:
     """Load a saved model and its facts.
+
+    Args:
+        folder: where it lies.
+        weights: ``last``, those after the last step, or ``tail``, their mean over the last tenth.
 
     Returns:
         The model, on the CPU and in evaluation mode, and what it was saved with.
@@ -65,26 +93,41 @@ def load_model(folder: Path) -> tuple[LoopedTransformer, dict[str, Any]]:
     Raises:
         DamagedModelError: a file is missing, was changed, does not fit the other, or describes
             a larger model than the limits allow.
+        ValueError: the mean of the last weights is asked for, and was not kept.
     """
-    description, path = folder / DESCRIPTION, folder / WEIGHTS
+    require_choice(weights)
+    name = FILES[weights]
+    description, path = folder / DESCRIPTION, folder / name
     try:
         content = unseal(_read(description, MOST_BYTES))
         config = _shape(content["architecture"])
-        facts, checksum = dict(content["facts"]), content["weights_sha256"]
+        facts, checksum = dict(content["facts"]), content.get(CHECKSUMS[name])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(description, error) from error
+    if checksum is None and weights == Weights.TAIL:
+        rule = "weights=tail is for models that were trained with average=tail"
+        require(False, rule, f"{folder} without them")
     try:
         n_params, n_layer = config.n_params(), config.size.n_layer
-        weights = _read(path, 8 * n_params + HEADER_BYTES + n_layer * HEADER_BYTES_PER_LAYER)
+        blob = _read(path, 8 * n_params + HEADER_BYTES + n_layer * HEADER_BYTES_PER_LAYER)
         rule = f"it must hold {n_params:,} weights"
-        require(len(weights) >= n_params, rule, f"{len(weights):,} bytes")
-        if sha256(weights) != checksum:
+        require(len(blob) >= n_params, rule, f"{len(blob):,} bytes")
+        if sha256(blob) != checksum:
             raise ValueError(f"its checksum is not the one that {DESCRIPTION} holds")
         model = _empty_model(config)
-        model.load_state_dict(load(weights))
+        model.load_state_dict(load(blob))
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _damaged(path, error) from error
     return model.eval(), facts
+
+
+def require_choice(weights: str) -> None:
+    """Require the name of a choice of weights."""
+    require_one_of("weights", weights, tuple(FILES))
+
+
+def _blob(model: LoopedTransformer) -> bytes:
+    return save({name: value.cpu() for name, value in model.state_dict().items()})
 
 
 def _read(path: Path, most_bytes: int) -> bytes:

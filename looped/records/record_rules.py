@@ -20,12 +20,16 @@ METRICS = frozenset(
     {
         *(Metric.STEPS_PER_S, Metric.TOKENS_PER_S, Metric.PEAK_MIB, Metric.ESCAPE_STEP),
         *(Metric.NMSE, Metric.NMSE_SE, Metric.BITS, Metric.PROMPTS),
+        *(Metric.TAIL_NMSE, Metric.TAIL_NMSE_SE, Metric.TAIL_BITS),
     }
 )
 NEEDED_METRICS = (Metric.NMSE, Metric.NMSE_SE, Metric.BITS, Metric.PROMPTS)
 """An outcome without them says nothing."""
-TAGS = frozenset({Tag.ESCAPE_STEP, Tag.PLATEAU, Tag.DIVERGED, Tag.UNCONVERGED})
+TAGS = frozenset({Tag.ESCAPE_STEP, Tag.PLATEAU, Tag.DIVERGED, Tag.CONVERGENCE, Tag.UNCONVERGED})
 NEEDED_CURVES = ("nmse", "nmse_se", "nmse_median", "nmse_q05", "nmse_q95", "state_change")
+
+STATE_CHANGE = "state_change"
+"""A curve that begins at loop 2, and so does its namesake of the tail."""
 
 LAST_TIME = 253_402_300_799_999  # milliseconds since 1970: the end of the year 9999
 LAST_STEP = 10**15
@@ -75,7 +79,7 @@ def _check_evaluation(record: Mapping[str, Any]) -> None:
     _check_numbers("examples", record.get("examples"))
     for name, curve in curves.items():
         _check_numbers(name, curve)
-        n_loops = len(curves["nmse"]) - (name == "state_change")
+        n_loops = len(curves["nmse"]) - name.endswith(STATE_CHANGE)
         require(len(curve) == n_loops, f"{name} must be of {n_loops} loops", len(curve))
     require(len(curves["nmse"]) > 0, "an evaluation must have loops", 0)
     for name, value in summary.items():

@@ -9,6 +9,7 @@ from looped.names import Metric
 from looped.records.folder import FolderInUseError, RunFolder
 from looped.records.journal import Record, history, read
 from looped.tracking import note as notes
+from looped.training.convergence import with_convergence
 
 if TYPE_CHECKING:
     from looped.tracking.tracker import Tracker
@@ -38,9 +39,9 @@ def conclude(
 
     With one, the model is compared with the baselines and registered, if asked for.
     """
-    records, _ = read(folder.journal_path)
-    newest = {record["kind"]: record for record in history(records)}
-    outcome = newest["outcome"]
+    records = history(read(folder.journal_path)[0])
+    newest = {record["kind"]: record for record in records}
+    outcome = with_convergence(newest["outcome"], records)
     reason = notes.result(config, outcome)
     if tracker is None:
         return Conclusion(reason=reason)

@@ -14,6 +14,7 @@ from looped.evaluation.baseline_scores import Scores
 from looped.names import Kind, Tag
 from looped.records.folder import FolderLock
 from looped.records.journal import Record
+from looped.records.record_rules import STATE_CHANGE
 from looped.tracking.runs import end_lost_runs, list_runs, log_in_batches
 
 BASELINES = "baselines"  # folder of the lock, among those of the runs
@@ -28,7 +29,7 @@ def metrics_of(record: Record) -> Iterator[Metric]:
             yield Metric(name, value, when, record["step"])
     elif record["kind"] == "evaluation":
         for name, curve in record["loops"].items():
-            first_loop = 2 if name == "state_change" else 1
+            first_loop = 2 if name.endswith(STATE_CHANGE) else 1
             for loop, value in enumerate(curve, first_loop):
                 yield Metric(names.Metric.LOOPS + name, value, when, loop)
         for n_examples, value in enumerate(record["examples"]):

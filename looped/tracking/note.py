@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from looped.config import TrainConfig
-from looped.names import Metric, Tag
+from looped.names import Convergence, Metric, Tag
 from looped.records.journal import Record
 from looped.records.origin import Origin
+from looped.training.convergence import SHARE, T_OF_BLOCKS
 
 
 def result(config: TrainConfig, outcome: Record) -> str:
@@ -49,6 +50,7 @@ def describe(config: TrainConfig, outcome: Record, folder: Path, origin: Origin)
         f"- Training: {config.steps:,} steps of {config.batch_size} prompts, seed {config.seed}, "
         f"rate {config.rate:g}, {config.precision} on {config.device}.",
         f"- Its smoothed query error {when_left}{_convergence(outcome)}.",
+        *_tail(outcome),
         f"- Code: `{origin.commit[:10]}`{' with uncommitted changes' if origin.is_dirty else ''}; "
         f"journal and checkpoints: `{folder}`.",
     ]
@@ -56,9 +58,26 @@ def describe(config: TrainConfig, outcome: Record, folder: Path, origin: Origin)
 
 
 def _convergence(outcome: Record) -> str:
-    fall = outcome["values"].get(Metric.LATE_FALL)
-    if fall is None:
-        return ""
-    is_falling = outcome["tags"].get(Tag.UNCONVERGED) == "true"
-    verdict = ", still falling: **unconverged**" if is_falling else ""
-    return f"; over the last fifth it went to {fall:.2f} of its value{verdict}"
+    state, slope = outcome["tags"].get(Tag.CONVERGENCE), outcome["values"].get(Metric.LATE_SLOPE)
+    verdict = {
+        Convergence.LEARNING: "it was still **learning** when it ended",
+        Convergence.SETTLED: "it had **settled**",
+    }.get(state, "whether it was still learning, its curve **cannot tell**")
+    if slope is None:
+        return f"; {verdict}: too few samples of its curve"
+    half_width = T_OF_BLOCKS * outcome["values"][Metric.LATE_SLOPE_SE]
+    return (
+        f"; {verdict}: over the last {SHARE:.0%} of the steps log error went by "
+        f"{slope:.2f} ± {half_width:.2f} (95 %) of log step"
+    )
+
+
+def _tail(outcome: Record) -> list[str]:
+    values = outcome["values"]
+    if Metric.TAIL_NMSE not in values:
+        return []
+    return [
+        "- The mean of its weights over the last tenth of the steps (`tail`): "
+        f"NMSE {values[Metric.TAIL_NMSE]:.4g} ± {values[Metric.TAIL_NMSE_SE]:.2g} "
+        f"({values[Metric.TAIL_BITS]:.2f} bits) on the same prompts."
+    ]

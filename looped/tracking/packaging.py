@@ -1,6 +1,6 @@
 """A trained model as a folder that MLflow can load and serve, without pickle.
 
-It holds the model's two files, the code to run them (a copy of this package, with
+It holds the model's files, the code to run them (a copy of this package, with
 ``served_model.py`` as the way in), a signature, an example and the exact requirements.
 """
 
@@ -18,11 +18,11 @@ from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
 from looped import tasks
 from looped.config import TrainConfig
-from looped.records.model_files import DESCRIPTION, WEIGHTS
+from looped.records.model_files import TAIL_WEIGHTS, files_of
 from looped.sizes import ModelConfig
 
 INSIDE = "artifacts"
-"""Where in the folder MLflow puts the model's two files."""
+"""Where in the folder MLflow puts the model's files."""
 
 NEEDS = ("mlflow", "torch", "numpy", "safetensors", "jaxtyping")
 
@@ -37,16 +37,16 @@ def save_for_serving(path: Path, folder: Path, config: TrainConfig, run_id: str)
         run_id: the run that trained it.
     """
     package = Path(__file__).parents[1]
-    shape = config.model_config
+    shape, names = config.model_config, files_of(folder)
     xs, ys = tasks.from_config(config.task_config).batch(0, 0, 1, shape.n_points)
     with quietly():
         mlflow.pyfunc.save_model(
             path,
             python_model=Path(__file__).with_name("served_model.py"),
-            artifacts={name: str(folder / name) for name in (DESCRIPTION, WEIGHTS)},
+            artifacts={name: str(folder / name) for name in names},
             code_paths=[str(package)],
             mlflow_model=Model(artifact_path=path.name, run_id=run_id),
-            signature=_signature(shape, config.b),
+            signature=_signature(shape, config.b, TAIL_WEIGHTS in names),
             input_example=({"xs": xs.numpy(), "ys": ys.numpy()}, {"n_loops": config.b}),
             # without torch's local part, as in 2.11.0+cpu, which no index has
             pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in NEEDS],
@@ -70,9 +70,10 @@ def quietly() -> Iterator[None]:
             os.environ[name] = before
 
 
-def _signature(shape: ModelConfig, b: int) -> ModelSignature:
+def _signature(shape: ModelConfig, b: int, has_tail: bool) -> ModelSignature:
     real = np.dtype(np.float32)
     is_joint = shape.prompt == "joint"  # the other takes prompts of fewer points too
+    choice = [ParamSpec("weights", DataType.string, "last")]
     n_points, n_queries = (shape.n_points, 1) if is_joint else (-1, -1)
     return ModelSignature(
         inputs=Schema(
@@ -82,5 +83,5 @@ def _signature(shape: ModelConfig, b: int) -> ModelSignature:
             ]
         ),
         outputs=Schema([TensorSpec(real, (-1, -1, n_queries))]),
-        params=ParamSchema([ParamSpec("n_loops", DataType.long, b)]),
+        params=ParamSchema([ParamSpec("n_loops", DataType.long, b), *choice[: int(has_tail)]]),
     )

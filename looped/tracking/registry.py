@@ -15,8 +15,14 @@ from mlflow.tracking import MlflowClient
 
 from looped.config import TrainConfig
 from looped.model import LoopedTransformer
-from looped.names import Tag
-from looped.records.model_files import DESCRIPTION, WEIGHTS, DamagedModelError, load_model
+from looped.names import Tag, Weights
+from looped.records.model_files import (
+    DESCRIPTION,
+    FILES,
+    DamagedModelError,
+    load_model,
+    require_choice,
+)
 from looped.task_kinds import TASK_KINDS
 from looped.tracking.packaging import INSIDE, quietly, save_for_serving
 from looped.tracking.presence import one_at_a_time
@@ -117,16 +123,19 @@ def run_of(client: MlflowClient, reference: str) -> str:
         ) from error
 
 
-def find_model_folder(client: MlflowClient, reference: str, into: Path) -> Path:
+def find_model_folder(
+    client: MlflowClient, reference: str, into: Path, weights: str = Weights.LAST
+) -> Path:
     """Download a trained model for ``records.model_files.load_model``.
 
     Args:
         client: of the store to look in.
         reference: as for ``run_of``.
         into: a folder that exists.
+        weights: which are wanted, ``last`` or ``tail``.
 
     Raises:
-        UnknownModelError: nothing is there, or it is no trained model.
+        UnknownModelError: nothing is there, it is no trained model, or it has no such weights.
     """
     run_id = run_of(client, reference)
     inside = f"{ARTIFACT}/{INSIDE}"
@@ -137,50 +146,78 @@ def find_model_folder(client: MlflowClient, reference: str, into: Path) -> Path:
             "a run must be a training whose model is registered, "
             f"got {reference} ({run.run_name}, {run.status})"
         )
+    if FILES[weights] not in file_names:
+        raise UnknownModelError(
+            f"weights={weights} is for models that were trained with average={weights}, "
+            f"got {reference} without them"
+        )
     with quietly():
-        for name in (DESCRIPTION, WEIGHTS):
+        for name in (DESCRIPTION, FILES[weights]):
             file = client.download_artifacts(run_id, f"{inside}/{name}", str(into))
     return Path(file).parent
 
 
-def load(reference: str) -> LoopedTransformer:
+def load(reference: str, weights: str = Weights.LAST) -> LoopedTransformer:
     """Load a trained model from the store that MLflow is set to; see ``load_with_facts``.
 
     Args:
         reference: the id of a run, ``runs:/<id>/model``, ``models:/<name>/<version>`` or
             ``models:/<name>@<alias>``.
+        weights: ``last``, those after the last step, or ``tail``, their mean over the last tenth
+            of the steps.
 
     Returns:
         The model, on the CPU and in evaluation mode.
 
     Raises:
-        UnknownModelError: nothing is there, or it is no trained model.
+        UnknownModelError: nothing is there, it is no trained model, or it has no such weights.
         DamagedModelError: its files are not what was saved.
+        ValueError: ``weights`` is neither.
 
     Example:
         >>> model = load("models:/looped-linear-tiny@best")
         >>> model.config.n_dims, model.training
         (5, False)
     """
-    return load_with_facts(reference)[0]
+    return load_with_facts(reference, weights)[0]
 
 
-def load_with_facts(reference: str) -> tuple[LoopedTransformer, dict[str, Any]]:
+def load_with_facts(
+    reference: str, weights: str = Weights.LAST
+) -> tuple[LoopedTransformer, dict[str, Any]]:
     """Load a trained model and its facts: ``b``, ``seed``, ``size``, ``task``, ...
 
     Args:
         reference: as for ``run_of``, in the store that MLflow is set to.
+        weights: see ``load``.
 
     Raises:
-        UnknownModelError: nothing is there, or it is no trained model.
+        UnknownModelError: nothing is there, it is no trained model, or it has no such weights.
         DamagedModelError: its files are not what was saved.
+        ValueError: ``weights`` is neither.
     """
+    require_choice(weights)
     with tempfile.TemporaryDirectory() as into:
-        folder = find_model_folder(MlflowClient(), reference, Path(into))
+        folder = find_model_folder(MlflowClient(), reference, Path(into), weights)
         try:
-            return load_model(folder)
+            return load_model(folder, weights)
         except DamagedModelError as error:
             raise DamagedModelError(f"{reference} is damaged: {error}") from error
+
+
+def load_tail(reference: str) -> LoopedTransformer | None:
+    """Load a trained model with the mean of its last weights; None where it was not kept.
+
+    Args:
+        reference: as for ``run_of``, of a model that is there.
+
+    Raises:
+        DamagedModelError: its files are not what was saved.
+    """
+    try:
+        return load(reference, Weights.TAIL)
+    except UnknownModelError:
+        return None
 
 
 def create_if_missing(client: MlflowClient, name: str) -> None:

@@ -17,7 +17,8 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from looped import limits
-from looped.records.model_files import DESCRIPTION, load_model
+from looped.records.model_files import DESCRIPTION, TAIL_WEIGHTS, load_model
+from looped.rules import require_one_of
 
 PROMPTS_AT_ONCE = 256
 """Whatever the number asked for, what the model needs beside its answer stays small."""
@@ -39,7 +40,11 @@ class ServedModel(PythonModel):
     """Predicts every query's y after each loop, for as many loops as are asked for."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        self.model, self.facts = load_model(Path(context.artifacts[DESCRIPTION]).parent)
+        folder = Path(context.artifacts[DESCRIPTION]).parent
+        last_model, self.facts = load_model(folder)
+        self.models = {"last": last_model}
+        if TAIL_WEIGHTS in context.artifacts:
+            self.models["tail"], _ = load_model(folder, "tail")
 
     @torch.no_grad()
     def predict(
@@ -55,6 +60,7 @@ class ServedModel(PythonModel):
             model_input: the prompts, ``xs`` of shape (batch, point, dim) and ``ys`` of shape
                 (batch, point), both float32; the last y is never read.
             params: ``n_loops``, how often to loop; as often as in training if left out.
+                ``weights``, where the model has both: ``last`` or ``tail``; ``last`` if left out.
 
         Returns:
             Predictions of shape (loop, batch, query).
@@ -66,12 +72,15 @@ class ServedModel(PythonModel):
         try:
             xs, ys = (torch.tensor(model_input[name]) for name in ("xs", "ys"))
             n_loops = int((params or {}).get("n_loops", self.facts["b"]))
+            weights = str((params or {}).get("weights", "last"))
+            require_one_of("weights", weights, tuple(self.models))
+            model = self.models[weights]
             limits.LOOPS.check("n_loops", n_loops)
             limits.PROMPTS.check("the number of prompts", len(xs))
             limits.WORK.check("n_loops times the number of prompts", n_loops * len(xs))
             starts = range(0, max(1, len(xs)), PROMPTS_AT_ONCE)
             parts = [slice(start, start + PROMPTS_AT_ONCE) for start in starts]
-            predictions = torch.cat([self.model(xs[i], ys[i], n_loops) for i in parts], dim=1)
+            predictions = torch.cat([model(xs[i], ys[i], n_loops) for i in parts], dim=1)
         except (ValueError, KeyError, TypeError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise RefusedRequestError(reason) from error

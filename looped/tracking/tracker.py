@@ -23,6 +23,7 @@ from looped.tracking.metrics import log_baselines, metrics_of, tags_of
 from looped.tracking.runs import end_run, log_in_batches
 from looped.tracking.store import Store, reachable, reason_of, require_answer
 from looped.tracking.told import remember, told_of
+from looped.training.convergence import with_convergence
 
 SECONDS_BETWEEN = 5.0
 
@@ -193,6 +194,7 @@ class Tracker:
             for record in journal.history(records)
             if record["kind"] != "metrics" or record["step"] > self._progress["step"]
         ]
+        new_records = [self._judged(record) for record in new_records]
         metrics = [metric for record in new_records for metric in metrics_of(record)]
         tags = [tag for record in new_records for tag in tags_of(record)]
         log_in_batches(self.client, self.run_id, metrics, tags)
@@ -200,6 +202,13 @@ class Tracker:
         self._progress |= {"offset": offset, "step": max([self._progress["step"], *steps])}
         self._remember()
         self.seconds += time.thread_time() - processor_before
+
+    def _judged(self, record: journal.Record) -> journal.Record:
+        """Judge by today's rule whether an older version's training still learned."""
+        if record["kind"] != "outcome" or Tag.CONVERGENCE in record["tags"]:
+            return record
+        records, _ = journal.read(self.folder.journal_path)
+        return with_convergence(record, journal.history(records))
 
     def _remember(self) -> None:
         if not self._is_abandoned:  # the folder may be another process's by now

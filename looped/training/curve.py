@@ -1,18 +1,17 @@
-"""What the curve of a training tells: its samples, its best, escape and convergence.
+"""What the curve of a training tells: its samples, its best and its escape.
 
 Kept apart from the loop so that a checkpoint can hold it: a training stopped between two samples
 of the curve goes on to the same samples.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 SMOOTHING_STEPS = 100
 ESCAPED_BELOW = 0.9
 PLATEAU_ABOVE = 0.95
-UNCONVERGED_BELOW = 0.8
 DIVERGED_ABOVE = 10.0
 """NMSE on held-out prompts above which a training has diverged. Predicting 0 gives 1, and so does a
 model that never learned; weights that were never trained predict numbers as large as y, which gives
@@ -38,7 +37,6 @@ class TrainingCurve:
             looked for once the average has ``SMOOTHING_STEPS`` steps behind it.
         diverging_since: first of the steps without a break, up to now, whose smoothed query error
             is above ``DIVERGED_ABOVE`` or no number.
-        reference: smoothed query error when four fifths of the training were done.
         best: lowest value that a sample had, by name.
         last: the newest sample.
     """
@@ -50,7 +48,6 @@ class TrainingCurve:
     weight: float = 0.0
     escape_step: int | None = None
     diverging_since: int | None = None
-    reference: float | None = None
     best: dict[str, float] = field(default_factory=dict)
     last: dict[str, float] = field(default_factory=dict)
 
@@ -77,8 +74,6 @@ class TrainingCurve:
             is_settled = self.step >= SMOOTHING_STEPS
             if is_settled and self.escape_step is None and self.smoothed < ESCAPED_BELOW:
                 self.escape_step = self.step
-            if self.step == round(0.8 * self.n_steps):
-                self.reference = self.smoothed
 
     @property
     def smoothed(self) -> float:
@@ -97,18 +92,12 @@ class TrainingCurve:
         self.pending = []
         return self.last
 
-    @property
-    def late_fall(self) -> float | None:
-        """Smoothed query error at the end over that at four fifths; None if never measured."""
-        if self.reference is None or self.step < self.n_steps:
-            return None
-        return self.smoothed / self.reference
-
-    @property
-    def unconverged(self) -> bool:
-        """Whether the error still fell by more than a fifth over the last fifth."""
-        return self.late_fall is not None and self.late_fall < UNCONVERGED_BELOW
-
     def state(self) -> dict[str, Any]:
         """Everything, as JSON."""
         return asdict(self)
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Any]) -> "TrainingCurve":
+        """Go on from a checkpoint's state; what only older versions kept is passed over."""
+        names = {each.name for each in fields(cls)}
+        return cls(**{name: value for name, value in state.items() if name in names})

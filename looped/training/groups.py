@@ -13,7 +13,7 @@ def can_share(first: TrainConfig, second: TrainConfig) -> bool:
     """
     alike = (
         *("model_config", "task_config", "rate", "recipe", "device", "kernels"),
-        *("checkpoint_loops", "log_every"),
+        *("checkpoint_loops", "log_every", "average"),
     )
     if any(getattr(first, name) != getattr(second, name) for name in alike):
         return False

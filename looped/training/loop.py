@@ -5,7 +5,7 @@ Trainings of one shape run as one program (see ``replicas``); a single one is th
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import deepcopy
 from itertools import groupby
 from uuid import uuid4
 
@@ -14,38 +14,19 @@ from torch import Tensor
 
 from looped import tasks
 from looped.config import TrainConfig
-from looped.evaluation.held_out import Evaluation, evaluate
 from looped.model import LoopedTransformer
-from looped.names import Tag
 from looped.records.checkpoint import load_checkpoints, save_checkpoint
 from looped.records.folder import RunFolder
 from looped.records.journal import Journal
-from looped.records.model_files import save_model
 from looped.training.cuda_graph import step_of
 from looped.training.curve import DivergedError, TrainingCurve
 from looped.training.memory import PeakMemory
-from looped.training.outcome import affordable_prompts, assess, facts, require_finite
 from looped.training.replicas import Replicas
 from looped.training.resolve import resolve
 from looped.training.stacked_model import named_views
+from looped.training.trained import Trained, result_of
 from looped.training.training_run import TrainingRun
-from looped.training.watcher import SILENT, Watcher
-
-
-class Stopped(Exception):  # noqa: N818
-    """The training was asked to stop; its checkpoint is written."""
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A finished training: the model, its curve and what it came to."""
-
-    model: LoopedTransformer
-    config: TrainConfig
-    curve: TrainingCurve
-    evaluation: Evaluation
-    outcome: dict[str, float]
-    tags: dict[str, str]
+from looped.training.watcher import SILENT, Stopped, Watcher
 
 
 def seeded_model(config: TrainConfig) -> LoopedTransformer:
@@ -129,7 +110,7 @@ def train_together(
     ]
     for group in _with_common_start(sorted(runs, key=lambda run: -run.config.b)):
         _train_as_fits(group, watcher)
-    return [_result_of(run, b_max, watcher, n_prompts) for run in runs]
+    return [result_of(run, b_max, watcher, n_prompts) for run in runs]
 
 
 def _with_common_start(runs: list[TrainingRun]) -> list[list[TrainingRun]]:
@@ -142,7 +123,7 @@ def _with_common_start(runs: list[TrainingRun]) -> list[list[TrainingRun]]:
     for run, checkpoints in zip(runs, checkpoints_of_runs, strict=True):
         run.checkpoint = checkpoints[max(common_steps or checkpoints)] if checkpoints else None
         state = run.checkpoint.state if run.checkpoint else {"n_steps": run.config.steps}
-        run.curve = TrainingCurve(**state)
+        run.curve = TrainingCurve.of_state(state)
     by_step = sorted(runs, key=lambda run: run.curve.step)  # keeps the order within a step
     return [list(group) for _, group in groupby(by_step, key=lambda run: run.curve.step)]
 
@@ -187,6 +168,7 @@ def _take_steps(runs: list[TrainingRun], watcher: Watcher) -> None:
         rate = config.rate * min(1.0, step / max(1, config.warmup))
         drawn_loops = None if config.b_draw == "fixed" else config.loops_of_step(step - 1)
         measurements.append(take_step(_draw(task, runs, step - 1), rate, drawn_loops))
+        replicas.average(step)
 
         is_sample = step == 1 or step % config.log_every == 0 or step == config.steps
         is_stop = watcher.should_stop()
@@ -212,8 +194,19 @@ def _take_steps(runs: list[TrainingRun], watcher: Watcher) -> None:
             raise Stopped(f"stopped after {step} of {config.steps} steps")
         if all(run.error for run in runs):
             break
-    for row, run in zip(replicas.flat, runs, strict=True):
-        run.model.load_state_dict(named_views(row, run.model))
+    for row, run in enumerate(runs):
+        run.model.load_state_dict(named_views(replicas.flat[row], run.model))
+        run.tail_model = _tail_model(replicas, row, run.model)
+
+
+def _tail_model(replicas: Replicas, row: int, model: LoopedTransformer) -> LoopedTransformer | None:
+    """Return the model with the mean of a replica's weights over the tail, if there is one."""
+    mean = replicas.tail_of(row)
+    if mean is None:
+        return None
+    tail_model = deepcopy(model)
+    tail_model.load_state_dict(named_views(mean, model))
+    return tail_model
 
 
 def _draw(task: tasks.Task, runs: Sequence[TrainingRun], step: int) -> tuple[Tensor, Tensor]:
@@ -244,44 +237,3 @@ def _restore(replicas: Replicas, runs: Sequence[TrainingRun]) -> None:
     for row, run in enumerate(runs):
         if run.checkpoint is not None:
             replicas.restore(row, run.model, run.checkpoint.tensors)
-
-
-def _result_of(
-    run: TrainingRun, b_max: int, watcher: Watcher, n_prompts: int | None
-) -> Trained | DivergedError:
-    """Evaluate and keep a trained model, or say why there is none."""
-    if run.error is None:
-        try:
-            return _evaluate_and_keep(run, b_max, watcher, n_prompts)
-        except DivergedError as error:
-            return run.give_up(error)
-    return run.error
-
-
-def _evaluate_and_keep(
-    run: TrainingRun,
-    b_max: int,
-    watcher: Watcher,
-    n_prompts: int | None,
-) -> Trained:
-    """Evaluate a trained model, say how its training went, and keep both."""
-    config, curve = run.config, run.curve
-    n_prompts = n_prompts or affordable_prompts(config)
-
-    def progress(prompts_done: int) -> None:
-        watcher.evaluated(config, prompts_done, n_prompts)
-        if watcher.should_stop():
-            raise Stopped(f"stopped while evaluating, {prompts_done} prompts done")
-
-    model = run.model.to(config.device)
-    task = tasks.from_config(config.task_config)
-    evaluation = evaluate(model, task, max(config.b, b_max), n_prompts, progress, config.kernels)
-    require_finite(evaluation)
-    outcome, tags = assess(evaluation, config, curve)
-    if b_max > 0:
-        run.journal.append("evaluation", step=curve.step, **evaluation.record(config.b))
-    advice = {"advice": run.last_good} if tags[Tag.DIVERGED] == "true" else {}
-    run.journal.append("outcome", step=curve.step, values=outcome, tags=tags, **advice)
-    if run.folder is not None:
-        save_model(run.folder.path / "model", model, facts(config, outcome))
-    return Trained(model, config, curve, evaluation, outcome, tags)

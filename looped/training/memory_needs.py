@@ -16,7 +16,7 @@ from looped.training.outcome import affordable_prompts
 
 FLOAT = 4
 WEIGHT_COPIES = 4
-"""The weights, their gradient and Adam's two moments."""
+"""The weights, their gradient and Adam's two moments; one more for the mean of the tail."""
 
 
 def require_room(config: TrainConfig) -> None:
@@ -58,7 +58,7 @@ def step_bytes(config: TrainConfig) -> int:
     embedded = shape.n_tokens * size.n_embd
     return (
         FLOAT * config.batch_size * (per_prompt + embedded)
-        + FLOAT * WEIGHT_COPIES * shape.n_params()
+        + FLOAT * (WEIGHT_COPIES + (config.average == "tail")) * shape.n_params()
         + width * n_kept * shape.n_tokens * per_token
     )
 

@@ -1,6 +1,6 @@
 """What a training came to: how many prompts to judge it by, its figures, its tags."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ from looped.config import TrainConfig
 from looped.evaluation.held_out import Evaluation
 from looped.names import Metric, Tag
 from looped.records.checkpoint import load_checkpoints
+from looped.records.journal import Record
+from looped.training.convergence import conclude_curve, samples_of
 from looped.training.curve import DIVERGED_ABOVE, PLATEAU_ABOVE, DivergedError, TrainingCurve
 
 HELD_OUT_PROMPTS = 12_800
@@ -42,7 +44,7 @@ def last_good(checkpoints: Path, end: int) -> str:
         end: the step at which that showed, because of the weights that the step before it left.
     """
     for checkpoint in load_checkpoints(checkpoints):
-        curve = TrainingCurve(**checkpoint.state)
+        curve = TrainingCurve.of_state(checkpoint.state)
         if 0 < curve.step < end - 1 and curve.diverging_since is None:
             name = f"{checkpoints.name}/step-{checkpoint.step:08d}.safetensors"
             return f"the last good checkpoint is {name}"
@@ -62,9 +64,21 @@ def require_finite(evaluation: Evaluation) -> None:
 
 
 def assess(
-    evaluation: Evaluation, config: TrainConfig, curve: TrainingCurve
+    evaluation: Evaluation,
+    tail_evaluation: Evaluation | None,
+    config: TrainConfig,
+    curve: TrainingCurve,
+    records: Sequence[Record],
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Say what the training came to and how it went."""
+    """Say what the training came to and how it went.
+
+    Args:
+        evaluation: of the last step's weights.
+        tail_evaluation: of the mean of the weights over the tail, if it was kept.
+        config: resolved.
+        curve: of the whole training.
+        records: of its journal, without what was computed again.
+    """
     nmse = float(evaluation.nmse[config.b - 1])
     outcome = {
         **{Metric.FINAL + name: value for name, value in curve.last.items()},
@@ -74,14 +88,20 @@ def assess(
         Metric.BITS: float(evaluation.bits[config.b - 1]),
         Metric.PROMPTS: evaluation.query_errors.shape[1],
     }
-    if curve.late_fall is not None:
-        outcome[Metric.LATE_FALL] = curve.late_fall
+    if tail_evaluation is not None:
+        outcome |= {
+            Metric.TAIL_NMSE: float(tail_evaluation.nmse[config.b - 1]),
+            Metric.TAIL_NMSE_SE: float(tail_evaluation.nmse_se[config.b - 1]),
+            Metric.TAIL_BITS: float(tail_evaluation.bits[config.b - 1]),
+        }
+    slope_values, slope_tags = conclude_curve(*samples_of(records))
+    outcome |= slope_values
     if curve.escape_step is not None:
         outcome[Metric.ESCAPE_STEP] = curve.escape_step
     tags = {
         Tag.ESCAPE_STEP: "never" if curve.escape_step is None else str(curve.escape_step),
         Tag.PLATEAU: str(PLATEAU_ABOVE < nmse <= DIVERGED_ABOVE).lower(),
         Tag.DIVERGED: str(nmse > DIVERGED_ABOVE).lower(),
-        Tag.UNCONVERGED: str(curve.unconverged).lower(),
+        **slope_tags,
     }
     return outcome, tags

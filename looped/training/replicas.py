@@ -11,6 +11,10 @@ from looped.config import TrainConfig
 from looped.model import LoopedTransformer
 from looped.training.groups import can_share
 from looped.training.stacked_model import StackedModel, Weights, named_views
+from looped.training.tail_mean import TailMean
+
+TAIL = "tail"
+"""Begins the names of the mean's tensors in a checkpoint."""
 
 
 class Replicas:
@@ -26,6 +30,7 @@ class Replicas:
         flat: its weights, of shape (replica, weight), float32, on the device of the training.
         moments: Adam's running averages, each of the shape of ``flat``.
         steps_done: steps that lie behind Adam.
+        tail: the mean of the weights over the last steps; None where it is not asked for.
     """
 
     def __init__(self, models: Sequence[LoopedTransformer], configs: Sequence[TrainConfig]) -> None:
@@ -43,6 +48,7 @@ class Replicas:
             "exp_avg": torch.zeros_like(self.flat),
             "exp_avg_sq": torch.zeros_like(self.flat),
         }
+        self.tail = TailMean(self.flat, first.steps) if first.average == "tail" else None
 
     def tensors(self, model: LoopedTransformer) -> list[dict[str, Tensor]]:
         """Return what each replica needs to go on, on the CPU, by name; ``model`` names weights."""
@@ -51,24 +57,49 @@ class Replicas:
             {
                 f"{part}.{name}": tensor.contiguous()
                 for part, values in on_cpu.items()
+                if part != TAIL or self.tail_of(row) is not None
                 for name, tensor in named_views(values[row], model).items()
             }
             for row in range(len(self.flat))
         ]
 
     def restore(self, row: int, model: LoopedTransformer, tensors: Weights) -> None:
-        """Put one replica's tensors back."""
+        """Put one replica's tensors back, as of the step that was set.
+
+        One whose checkpoint is from inside the tail and holds no mean has none from then on.
+        """
+        has_tail = any(name.startswith(f"{TAIL}.") for name in tensors)
         for part, values in self._parts().items():
+            if part == TAIL and self.tail is not None and not has_tail:
+                self.tail.is_whole[row] = False
+                continue
             for name, view in named_views(values[row], model).items():
                 view.copy_(tensors[f"{part}.{name}"])
 
+    def tail_of(self, row: int) -> Tensor | None:
+        """Return the mean of a replica's weights over the tail; None where there is none."""
+        return None if self.tail is None else self.tail.of_row(row)
+
     def _parts(self) -> dict[str, Tensor]:
         moments = {f"adam.{name}": values for name, values in self.moments.items()}
-        return {"model": self.flat.detach(), **moments}
+        parts = {"model": self.flat.detach(), **moments}
+        if self.tail is not None and self.tail.n_taken:
+            parts[TAIL] = self.tail.mean
+        return parts
 
     def set_step(self, steps_done: int) -> None:
-        """Tell Adam how many steps lie behind it."""
+        """Tell Adam, and the mean of the tail, how many steps lie behind."""
         self.steps_done.fill_(steps_done)
+        if self.tail is not None:
+            self.tail.set_step(steps_done)
+
+    def average(self, step: int) -> None:
+        """Take the weights after a step into the mean of the tail.
+
+        Apart from ``step``, which a CUDA graph records once for all steps.
+        """
+        if self.tail is not None:
+            self.tail.take_in(step, self.flat)
 
     def set_rate(self, rate: float) -> None:
         """Set the learning rate of the next step."""

@@ -20,11 +20,12 @@ class TrainingRun:
     Attributes:
         config: resolved.
         folder: where it is kept, if anywhere.
-        model: with the weights that it starts from, in the end the trained ones.
+        model: with the weights that it starts from, in the end the last step's.
         curve: as far as measured.
         journal: its record.
         checkpoint: what it starts from.
         error: why it was given up.
+        tail_model: with the mean of the last steps' weights; None where it was not kept.
     """
 
     config: TrainConfig
@@ -34,6 +35,7 @@ class TrainingRun:
     journal: Journal
     checkpoint: Checkpoint | None = None
     error: DivergedError | None = None
+    tail_model: LoopedTransformer | None = None
 
     def take_in(self, measurements: Sequence[list[float]]) -> None:
         """Add what further steps measured to the curve; give the run up where it diverged."""

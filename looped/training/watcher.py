@@ -33,6 +33,10 @@ class Ending:
     registered: str = ""
 
 
+class Stopped(Exception):  # noqa: N818
+    """The training was asked to stop; its checkpoint is written."""
+
+
 class Watcher:
     """Is told how trainings go, each by its configuration, and asked whether to stop.
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from small_trainings import DRAWN, TINY
 
-from looped.grid.forecast import measure_speed
+from looped.grid.forecast import measure_speed, training_flops
 from looped.names import Metric
 from looped.training import loop, resolve
 
@@ -23,3 +23,10 @@ def test_speed_is_that_of_the_steps_whatever_loops_they_draw(config, monkeypatch
     monkeypatch.setattr(loop, "train_together", train_together)
     group = [resolve.resolve(replace(config, seed=seed)) for seed in (1, 2)]
     assert measure_speed(group, n_threads=1, seconds=0.01) == pytest.approx(1000)
+
+
+def test_the_mean_of_the_last_weights_is_evaluated_as_well():
+    of_one = TINY.model_config.forward_flops(9)
+    plain = replace(TINY, average="off")
+    assert training_flops(plain, b_max=9, n_prompts=7) == 23 * TINY.step_flops + 7 * of_one
+    assert training_flops(TINY, b_max=9, n_prompts=7) == 23 * TINY.step_flops + 14 * of_one

@@ -18,6 +18,7 @@ from analysis.runs.journals import read_folder
 from analysis.runs.load import baseline_nmse, bayes_nmse, kept_rules, read_runs
 from analysis.runs.pilots import find_pilot
 from analysis.runs.selection import SelectionError, n_once, select
+from analysis.runs.weights import of_weights
 from entrypoints import train
 from looped import LoopedTransformer
 from looped.config import TrainConfig
@@ -89,13 +90,14 @@ def test_the_newest_evaluation_stands(store, experiment):
 
 def test_plateaued_and_repeated_runs_are_left_out_and_counted(store, experiment):
     first = log_training(store, experiment, CONFIG, 2.0)
-    second = log_training(store, experiment, CONFIG, 2.1, unconverged="true")
+    second = log_training(store, experiment, CONFIG, 2.1, convergence="learning")
     log_training(store, experiment, planted_study.replace(CONFIG, seed=8), 0.01, plateau="true")
     runs = read_runs(store, experiment)
     selection = select(runs)
     assert [run.run_id for run in selection.runs] == [second] != [first]
     assert (selection.n_plateaued, selection.n_repeated, selection.n_unconverged) == (1, 1, 1)
-    assert "1 plateaued left out, 1 repeated left out; 1 still learning" in selection.account
+    exclusions = "1 plateaued left out, 1 repeated left out"
+    assert f"{exclusions}; when they ended: 1 learning" in selection.account
     assert len(select(runs, with_plateaued=True).runs) == 2
 
 
@@ -202,6 +204,11 @@ def test_what_train_logs_is_read(store, experiment, monkeypatch, tmp_path):
     assert run.prompts == data.metrics["held_out/prompts"]
     (row,) = select([run], with_plateaued=True).table.to_dict("records")
     assert row["expressivity"] == pytest.approx(data.metrics["held_out/bits"])
+    assert (row["convergence"], data.tags["unconverged"]) == ("cannot tell", "false")
+    (tail_run,) = of_weights(store, "auto", [run], [run])
+    (tail_row,) = select([tail_run], with_plateaued=True).table.to_dict("records")
+    assert tail_row["expressivity"] == pytest.approx(data.metrics["held_out/tail_bits"])
+    assert len(tail_run.loops["nmse"]) == 4 and len(tail_run.state_change) == 3
     assert row["train_flops"] == 20 * float(data.params["model.flops_per_step"])
     once_and_looped = row["n_once"] + row["n_rec"]
     assert once_and_looped == int(data.params["model.n_params_without_positions"])

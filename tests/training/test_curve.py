@@ -46,12 +46,9 @@ def test_one_lucky_batch_is_no_escape():
     assert fed([0.1] + [1.0] * 1000).escape_step is None
 
 
-@pytest.mark.parametrize(("late", "verdict"), [(0.7, True), (0.85, False), (1.0, False)])
-def test_unconverged_means_a_fall_by_more_than_a_fifth_over_the_last_fifth(late, verdict):
-    n_steps = 10_000
-    curve = fed([1.0] * (8 * n_steps // 10) + [late] * (2 * n_steps // 10))
-    assert curve.late_fall == pytest.approx(late, rel=1e-3)
-    assert curve.unconverged is verdict
+def test_what_only_older_versions_kept_is_passed_over():
+    state = fed([1.0, 0.5]).state() | {"reference": 0.7}
+    assert TrainingCurve.of_state(state) == fed([1.0, 0.5])
 
 
 def test_a_sample_is_the_mean_of_its_interval_and_best_the_lowest_sample():

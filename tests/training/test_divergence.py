@@ -11,7 +11,7 @@ from looped.evaluation.held_out import Evaluation
 from looped.records.checkpoint import load_checkpoints, save_checkpoint
 from looped.records.journal import read
 from looped.tracking.metrics import tags_of
-from looped.training import loop, outcome
+from looped.training import loop, outcome, trained
 from looped.training.curve import DIVERGED_ABOVE, DivergedError, TrainingCurve
 
 WILD = replace(TINY, grad_clip=1e30, warmup=0, log_every=1, checkpoint_seconds=0.0)
@@ -63,7 +63,7 @@ def test_a_finished_training_far_above_the_variance_is_tagged(tmp_path):
 )
 def test_a_training_never_learned_or_diverged(nmse, plateau, diverged):
     evaluation = Evaluation(np.full((2, 3), nmse), np.full((2, 1), nmse), np.ones(1))
-    _, tags = outcome.assess(evaluation, TINY, TrainingCurve(TINY.steps))
+    _, tags = outcome.assess(evaluation, None, TINY, TrainingCurve(TINY.steps), [])
     assert (tags["plateau"], tags["diverged"]) == (plateau, diverged)
 
 
@@ -94,7 +94,7 @@ def test_an_evaluation_that_is_no_number_is_a_divergence(query_errors, point_nms
 
 def test_an_evaluation_that_is_no_number_fails_the_training_alone(tmp_path, monkeypatch):
     """Its neighbour in the program is evaluated and kept."""
-    evaluate = loop.evaluate
+    evaluate = trained.evaluate
 
     def overflowing(model, *rest):
         evaluation = evaluate(model, *rest)
@@ -102,7 +102,7 @@ def test_an_evaluation_that_is_no_number_fails_the_training_alone(tmp_path, monk
             evaluation.query_errors[0, 0] = np.inf
         return evaluation
 
-    monkeypatch.setattr(loop, "evaluate", overflowing)
+    monkeypatch.setattr(trained, "evaluate", overflowing)
     configs = [replace(TINY, b=b, steps=3) for b in (1, 2)]
     folders = folders_in(tmp_path, configs)
     first, second = loop.train_together(configs, folders)
