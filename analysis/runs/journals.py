@@ -9,6 +9,7 @@ from looped.config import TrainConfig
 from looped.names import Metric, Tag
 from looped.records.damage import read_object
 from looped.records.journal import Record, history, read
+from looped.training.convergence import with_convergence
 
 DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 """What reading a folder raises that is not as a training left it."""
@@ -44,16 +45,17 @@ def _run(journal: Path) -> LoggedRun | None:
         return None
     config = TrainConfig(**read_object(journal.parent / "config.json")["config"])
     newest = {record["kind"]: record for record in records}
+    outcome = with_convergence(newest.get("outcome", {"values": {}, "tags": {}}), records)
     evaluation: Record = newest.get("evaluation", {"loops": {}, "n_prompts": 0})
     samples = [record for record in records if record["kind"] == "metrics"]
     metrics: dict[str, float] = {}
-    for record in (*samples, newest.get("outcome", {"values": {}})):
+    for record in (*samples, outcome):
         metrics |= record["values"]
     return LoggedRun(
         run_id=journal.parent.name,
         name=config.name,
         config=config,
-        tags=_tags(config) | dict(newest.get("outcome", {}).get("tags", {})),
+        tags=_tags(config) | dict(outcome.get("tags", {})),
         loops={name: evaluation["loops"].get(name, []) for name in CURVES},
         prompts=evaluation["n_prompts"],
         state_change=evaluation["loops"].get("state_change", []),
