@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from analysis.scaling.solver import curvature_parts, losses
+from analysis.scaling.solving.solver import curvature_parts, losses
 
 
 def solve(model, observations, start, lower, upper, loss="huber", max_steps=200):

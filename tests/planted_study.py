@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from mlflow.entities import Metric, Param, RunTag
 
-from analysis.scaling.forms import FORMS
+from analysis.scaling.form.forms import FORMS
 from looped.config import TrainConfig
 
 E_M = {"tiny": 1.85, "small": 2.9, "medium": 3.4}

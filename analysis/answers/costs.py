@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.answers.exchange import WORTHWHILE_BITS
 from analysis.answers.flops import KINDS, flops_of
 from analysis.scaling.fit import ScalingFit
-from analysis.scaling.shapes import Floats
+from analysis.scaling.form.shapes import Floats
 from looped.config import TrainConfig
 
 

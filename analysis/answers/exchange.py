@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.answers.flops import flops_between, flops_of
 from analysis.scaling.fit import ScalingFit
-from analysis.scaling.shapes import Floats
+from analysis.scaling.form.shapes import Floats
 from looped.config import TrainConfig
 
 WORTHWHILE_BITS = 0.01

@@ -16,9 +16,9 @@ from scipy import stats
 
 from analysis.answers.joint_form import JointForm
 from analysis.answers.joint_runs import Booleans, JointRuns
-from analysis.scaling import resampling
 from analysis.scaling.run_table import Floats, Indices
-from analysis.scaling.solver import Observations, solve
+from analysis.scaling.solving import resampling
+from analysis.scaling.solving.solver import Observations, solve
 
 FEW_SIZES = 5
 """With so many sizes or fewer pairs are fitted too, and each fit is searched for from afar."""

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.scaling.run_table import Floats
-from analysis.scaling.solver import Model
+from analysis.scaling.solving.solver import Model
 
 _BITS_PER_RELATIVE = 1 / (2 * np.log(2))
 

@@ -23,9 +23,9 @@ import pandas as pd
 from analysis.answers import joint_checks
 from analysis.answers.joint_form import JointForm
 from analysis.answers.joint_runs import JointRuns, read_joint_runs
-from analysis.scaling import resampling
 from analysis.scaling.run_table import LEAST_SCALE, Floats
-from analysis.scaling.solver import Observations, solve
+from analysis.scaling.solving import resampling
+from analysis.scaling.solving.solver import Observations, solve
 
 PUBLISHED_PHI = (0.46, 0.41, 0.53)
 """Value and 95 % interval for language models (arXiv:2604.21106)."""

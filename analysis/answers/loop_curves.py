@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.scaling.solver import Floats, Model, Observations, solve
+from analysis.scaling.solving.solver import Floats, Model, Observations, solve
 
 PARAMETERS = ("start", "rise", "rate", "stretch", "fall", "decay", "onset")
 LEAST_FALL = 0.05

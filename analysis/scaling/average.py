@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from analysis.scaling.form.shapes import Floats
 from analysis.scaling.form_fit import FormFit
 from analysis.scaling.held_out import Refits, errors_of, folds_of
-from analysis.scaling.mixture import Mixture, StudentT
 from analysis.scaling.run_table import RunTable
-from analysis.scaling.shapes import Floats
+from analysis.scaling.solving.mixture import Mixture, StudentT
 
 WITHIN = 10.0
 """Forms whose AICc is this much above the least, a weight of 1 : 150, take no part."""

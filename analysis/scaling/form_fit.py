@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.scaling import resampling, scatter
-from analysis.scaling.mixture import StudentT
-from analysis.scaling.resampling import Uncertainty
+from analysis.scaling.form.shapes import Floats
+from analysis.scaling.form.sized_form import SizedForm, SizedModel
 from analysis.scaling.run_table import RunTable
-from analysis.scaling.shapes import Floats
-from analysis.scaling.sized_form import SizedForm, SizedModel
-from analysis.scaling.solver import Observations
+from analysis.scaling.solving import resampling, scatter
+from analysis.scaling.solving.mixture import StudentT
+from analysis.scaling.solving.resampling import Uncertainty
+from analysis.scaling.solving.solver import Observations
 from looped.rules import require, require_one_of
 
 UNLIKELY = 0.01

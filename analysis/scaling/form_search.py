@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from analysis.scaling.form.forms import Form
+from analysis.scaling.form.shapes import Floats
+from analysis.scaling.form.sized_form import SizedForm
 from analysis.scaling.form_fit import FitStatus, FormFit
-from analysis.scaling.forms import Form
 from analysis.scaling.run_table import RunTable
-from analysis.scaling.shapes import Floats
-from analysis.scaling.sized_form import SizedForm
-from analysis.scaling.solver import Observations, Solution, solve
+from analysis.scaling.solving.solver import Observations, Solution, solve
 
 PROJECTION_STEPS = 6
 _ALLOWED_RISE = 4.0  # in squared standard deviations: two of them

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from analysis.scaling.form.shapes import Floats
 from analysis.scaling.form_fit import FormFit, aicc
 from analysis.scaling.run_table import Indices, RunTable
-from analysis.scaling.shapes import Floats
-from analysis.scaling.solver import curvature_parts, solve
+from analysis.scaling.solving.solver import curvature_parts, solve
 
 KEYS = ("left_out", "size", "b")
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from analysis.scaling.fit import ScalingFit, compare
+from analysis.scaling.form.forms import FORMS
+from analysis.scaling.form.sized_form import SizedForm
 from analysis.scaling.form_fit import FitStatus, FormFit
-from analysis.scaling.forms import FORMS
 from analysis.scaling.run_table import NEEDED, read_run_table
-from analysis.scaling.sized_form import SizedForm
-from analysis.scaling.solver import Observations
+from analysis.scaling.solving.solver import Observations
 
 LAW = "law.json"
 STORED = {*NEEDED, "standard_error", "task", "recipe"}

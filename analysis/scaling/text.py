@@ -9,8 +9,8 @@ import pandas as pd
 
 from analysis.scaling.average import UntestedError
 from analysis.scaling.form_fit import UNLIKELY, FitStatus, FormFit
-from analysis.scaling.resampling import FEW_CLUSTERS
 from analysis.scaling.run_table import RunTable
+from analysis.scaling.solving.resampling import FEW_CLUSTERS
 
 LEVEL = 0.95
 CORRELATED = 0.8

@@ -7,9 +7,9 @@ import pandas as pd
 
 from analysis.scaling.choice import PLAUSIBLE_WITHIN
 from analysis.scaling.fall import clearest_fall
+from analysis.scaling.form.shapes import Floats
 from analysis.scaling.form_fit import UNLIKELY, FormFit
 from analysis.scaling.run_table import RunTable
-from analysis.scaling.shapes import Floats
 
 WINNING_WEIGHT = 0.9
 LEAST_BS = 3

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.scaling.fit import fit_scaling
-from analysis.scaling.forms import FORMS
-from analysis.scaling.shapes import Floats
+from analysis.scaling.form.forms import FORMS
+from analysis.scaling.form.shapes import Floats
 
 E_M = {"tiny": 1.85, "small": 2.9, "medium": 3.4}
 BS, SEEDS, NOISE, RESAMPLES = (1, 5, 10, 15), 3, 0.08, 200

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.answers.joint_law import MISFIT, fit_joint
-from analysis.scaling.shapes import Floats
+from analysis.scaling.form.shapes import Floats
 
 BS, SEEDS = (1, 5, 10, 15), 3
 N_ONCE, N_REC = (209, 1025), (9_774, 1_056_512)

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.scaling.fit import FormFit, fit_scaling
-from analysis.scaling.forms import FORMS
-from analysis.scaling.shapes import Floats
-from analysis.scaling.solver import solve
+from analysis.scaling.form.forms import FORMS
+from analysis.scaling.form.shapes import Floats
+from analysis.scaling.solving.solver import solve
 
 E_M = {"tiny": 1.85, "small": 2.9, "medium": 3.4}
 NOISE, RESAMPLES = 0.08, 600

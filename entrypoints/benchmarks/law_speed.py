@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.scaling.fit import fit_scaling
-from analysis.scaling.forms import FORMS
+from analysis.scaling.form.forms import FORMS
 
 FORM, TRUTH, NOISE = "saturating_power/of_E_M", (2.5, -0.4, 0.8), 0.08
 TABLES: dict[str, tuple[Sequence[float], Sequence[int], int]] = {

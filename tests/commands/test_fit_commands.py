@@ -18,7 +18,7 @@ from planted_study import E_M, TRUTH, log_training
 from analysis.answers import files as answer_files
 from analysis.publish import law_registry
 from analysis.scaling.fit import fit_scaling
-from analysis.scaling.forms import FORMS
+from analysis.scaling.form.forms import FORMS
 from analysis.scaling.law_file import load_law, save_law
 from entrypoints import fit_scaling as fit_command
 from entrypoints import predict_scaling as predict_command

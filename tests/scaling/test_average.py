@@ -12,9 +12,9 @@ from scipy import stats
 
 from analysis.scaling.average import WITHIN, UntestedError, weights_within
 from analysis.scaling.fit import fit_scaling
+from analysis.scaling.form.forms import FORMS
 from analysis.scaling.form_fit import FitStatus
-from analysis.scaling.forms import FORMS
-from analysis.scaling.mixture import Mixture, StudentT
+from analysis.scaling.solving.mixture import Mixture, StudentT
 
 SIZES = list(planted_study.E_M)
 FINITE = st.floats(-5, 5)

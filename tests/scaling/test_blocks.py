@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.scaling.blocks import Arrow, Layout
-from analysis.scaling.forms import FORMS
-from analysis.scaling.resampling import Projection, resample
+from analysis.scaling.form.forms import FORMS
+from analysis.scaling.form.sized_form import SizedForm
 from analysis.scaling.run_table import read_run_table, run_scales
-from analysis.scaling.sized_form import SizedForm
-from analysis.scaling.solver import Observations, solve
+from analysis.scaling.solving.blocks import Arrow, Layout
+from analysis.scaling.solving.resampling import Projection, resample
+from analysis.scaling.solving.solver import Observations, solve
 
 E_M = {"a": 1.0, "b": 1.7, "c": 2.4, "d": 2.9, "e": 3.5}
 _POWER = FORMS["saturating_power/per_size"]
@@ -143,7 +143,7 @@ def test_intervals_by_blocks_are_those_of_the_dense_twin(case, kind):
 
 def test_many_quantities_have_the_degrees_of_freedom_of_each_alone(monkeypatch):
     _, _, model, observations, start = study(CASES["gains are"])
-    monkeypatch.setattr("analysis.scaling.resampling._BATCH", 1)
+    monkeypatch.setattr("analysis.scaling.solving.resampling._BATCH", 1)
     clusters = np.arange(len(observations.cells))
     rows = model(start[None])[1][0][observations.cells]
     layout = model.layout.of_runs(observations.cells)

@@ -10,7 +10,7 @@ import pytest
 from analysis.scaling.average import WITHIN
 from analysis.scaling.choice import PLAUSIBLE_WITHIN, choose, why_not
 from analysis.scaling.fit import fit_scaling
-from analysis.scaling.forms import FORMS
+from analysis.scaling.form.forms import FORMS
 from analysis.scaling.held_out import held_out_errors
 from analysis.scaling.run_table import read_run_table
 from analysis.scaling.verdict import WINNING_WEIGHT, verdict

@@ -8,7 +8,7 @@ import pkgutil
 import pytest
 
 import analysis.scaling
-from analysis.scaling.forms import Form
+from analysis.scaling.form.forms import Form
 
 PACKAGE = analysis.scaling.__name__
 EXPORTED_CLASSES = [
@@ -17,7 +17,7 @@ EXPORTED_CLASSES = [
 ]
 MODULES = [
     PACKAGE,
-    *(f"{PACKAGE}.{m.name}" for m in pkgutil.iter_modules(analysis.scaling.__path__)),
+    *(m.name for m in pkgutil.walk_packages(analysis.scaling.__path__, f"{PACKAGE}.")),
 ]
 
 

@@ -13,7 +13,7 @@ from planted_study import E_M, TRUTH
 import analysis.scaling
 from analysis.scaling.choice import PLAUSIBLE_WITHIN
 from analysis.scaling.fit import FitStatus, RunTableError, fit_scaling
-from analysis.scaling.forms import FORMS
+from analysis.scaling.form.forms import FORMS
 
 
 def fit_of_form(form, table, **options):

@@ -12,8 +12,8 @@ from scipy import stats
 
 from analysis.scaling.fit import fit_scaling
 from analysis.scaling.form_fit import aicc
-from analysis.scaling.resampling import resample
-from analysis.scaling.solver import Observations
+from analysis.scaling.solving.resampling import resample
+from analysis.scaling.solving.solver import Observations
 
 LOG = "logarithmic/shared_gain"
 LAW = "saturating_power/of_E_M"

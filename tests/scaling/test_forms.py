@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.scaling.forms import FORMS
+from analysis.scaling.form.forms import FORMS
 
 NAMES = sorted(FORMS)
 

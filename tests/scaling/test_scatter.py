@@ -6,10 +6,10 @@ import pytest
 from planted_study import E_M
 from scipy import stats
 
-from analysis.scaling import scatter
 from analysis.scaling.fit import fit_scaling
-from analysis.scaling.forms import FORMS
+from analysis.scaling.form.forms import FORMS
 from analysis.scaling.run_table import read_run_table
+from analysis.scaling.solving import scatter
 
 LOG = "logarithmic/shared_gain"
 CELLS = {"size": ["tiny", "small", "medium"], "b": [4, 8, 30]}

@@ -5,10 +5,10 @@ import planted_study
 import pytest
 from scipy.optimize import least_squares
 
-from analysis.scaling.forms import FORMS
+from analysis.scaling.form.forms import FORMS
+from analysis.scaling.form.sized_form import SizedForm
 from analysis.scaling.run_table import read_run_table
-from analysis.scaling.sized_form import SizedForm
-from analysis.scaling.solver import (
+from analysis.scaling.solving.solver import (
     HUBER_CORNER,
     LOSSES,
     Observations,

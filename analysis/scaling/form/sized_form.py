@@ -12,10 +12,10 @@ from functools import cached_property
 
 import numpy as np
 
-from analysis.scaling.blocks import Layout
-from analysis.scaling.forms import REFERENCE_BITS, Form
+from analysis.scaling.form.forms import REFERENCE_BITS, Form
+from analysis.scaling.form.shapes import Floats, Parameter
 from analysis.scaling.run_table import Indices, RunTable
-from analysis.scaling.shapes import Floats, Parameter
+from analysis.scaling.solving.blocks import Layout
 
 _E_M = Parameter("E_M", -20, 60, (), "bits", is_linear=True, is_per_size=True)
 

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.scaling.blocks import Layout, layout_of
-from analysis.scaling.mixture import StudentT
 from analysis.scaling.run_table import Indices
-from analysis.scaling.solver import Floats, Model, Observations, curvature_parts, solve
+from analysis.scaling.solving.blocks import Layout, layout_of
+from analysis.scaling.solving.mixture import StudentT
+from analysis.scaling.solving.solver import Floats, Model, Observations, curvature_parts, solve
 
 FEW_CLUSTERS = 20
 _WEBB = np.array([-(1.5**0.5), -1, -(0.5**0.5), 0.5**0.5, 1, 1.5**0.5])
@@ -104,7 +104,7 @@ def resample(
 
     Example:
         >>> from analysis.scaling.example import example_fit
-        >>> from analysis.scaling.resampling import resample
+        >>> from analysis.scaling.solving.resampling import resample
         >>> fit = example_fit().best
         >>> uncertainty = resample(
         ...     fit.sized_form.model(fit.run_table.cell_size, fit.run_table.cell_b),

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from analysis.scaling.blocks import Floats
 from analysis.scaling.run_table import SHARED_RUNS, RunTable
+from analysis.scaling.solving.blocks import Floats
 
 KINDS = ("mean", "new_run")
 """What an interval is for: the mean over seeds, or what one new training would measure."""
@@ -33,7 +33,7 @@ def lack_of_fit(run_table: RunTable, fitted: Floats, scale: Floats, n_parameters
         >>> import numpy as np
         >>> from analysis.scaling.example import example_runs
         >>> from analysis.scaling.run_table import read_run_table
-        >>> from analysis.scaling.scatter import lack_of_fit
+        >>> from analysis.scaling.solving.scatter import lack_of_fit
         >>> run_table = read_run_table(example_runs())
         >>> round(lack_of_fit(run_table, run_table.values - 0.5, np.ones(16), 3), 6)
         0.0
@@ -63,7 +63,7 @@ def seed_correlation(run_table: RunTable, z: Floats) -> tuple[float, float]:
         >>> import numpy as np
         >>> from analysis.scaling.example import example_runs
         >>> from analysis.scaling.run_table import read_run_table
-        >>> from analysis.scaling.scatter import seed_correlation
+        >>> from analysis.scaling.solving.scatter import seed_correlation
         >>> run_table = read_run_table(example_runs())
         >>> seed_correlation(run_table, np.where(run_table.rows["seed"] == 1, 1.0, -1.0))
         (1.0, 0.022)
@@ -101,7 +101,7 @@ def run_variances(
         >>> import numpy as np
         >>> from analysis.scaling.example import example_runs
         >>> from analysis.scaling.run_table import read_run_table
-        >>> from analysis.scaling.scatter import run_variances
+        >>> from analysis.scaling.solving.scatter import run_variances
         >>> variances, degrees = run_variances(
         ...     read_run_table(example_runs()), np.full(16, 0.05), n_parameters=3, likeness=0.0
         ... )
@@ -137,7 +137,7 @@ def prompt_errors(run_table: RunTable, size: npt.NDArray[np.intp] | None, b: Flo
         >>> import numpy as np
         >>> from analysis.scaling.example import example_runs
         >>> from analysis.scaling.run_table import read_run_table
-        >>> from analysis.scaling.scatter import prompt_errors
+        >>> from analysis.scaling.solving.scatter import prompt_errors
         >>> runs = example_runs().assign(standard_error=[0.02, 0.02, 0.04, 0.04] * 4)
         >>> prompt_errors(read_run_table(runs), np.array([0, 0]), np.array([2.0, 100.0]))
         array([0.04, 0.04])
@@ -168,7 +168,7 @@ def combine(variances: Floats, degrees: Floats) -> tuple[Floats, Floats]:
 
     Example:
         >>> import numpy as np
-        >>> from analysis.scaling.scatter import combine
+        >>> from analysis.scaling.solving.scatter import combine
         >>> combine(np.array([[1.0], [1.0]]), np.array([[4.0], [np.inf]]))
         (array([1.41421356]), array([16.]))
     """

@@ -44,7 +44,7 @@ class Layout:
 
     Example:
         >>> import numpy as np
-        >>> from analysis.scaling.blocks import Layout
+        >>> from analysis.scaling.solving.blocks import Layout
         >>> columns = np.array([[0, 2], [1, 2]])  # two sizes' E_M, and a gain that they share
         >>> layout = Layout(columns, n_own=1, blocks=np.arange(2), n_parameters=3)
         >>> layout.dense(np.array([[[1.0, 0.5], [1.0, 0.7]]]))
@@ -112,7 +112,7 @@ def layout_of(model: Model, n_cells: int, n_parameters: int) -> Layout:
 
     Example:
         >>> import numpy as np
-        >>> from analysis.scaling.blocks import layout_of
+        >>> from analysis.scaling.solving.blocks import layout_of
         >>> layout_of(lambda theta: (theta, np.ones((len(theta), 1, 1))), 1, 1).n_own
         0
     """
@@ -132,7 +132,7 @@ class Arrow:
 
     Example:
         >>> import numpy as np
-        >>> from analysis.scaling.blocks import Arrow, Layout
+        >>> from analysis.scaling.solving.blocks import Arrow, Layout
         >>> columns = np.array([[0, 2], [1, 2]])
         >>> layout = Layout(columns, n_own=1, blocks=np.arange(2), n_parameters=3)
         >>> slopes = np.array([[[1.0, 0.5], [1.0, 0.7]]])

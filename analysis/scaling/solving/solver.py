@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from analysis.scaling.blocks import Arrow, Floats, Model, layout_of
+from analysis.scaling.solving.blocks import Arrow, Floats, Model, layout_of
 
 __all__ = [
     "HUBER_CORNER", "LOSSES", "Floats", "Model", "Observations", "Solution", "curvature_parts",
@@ -82,7 +82,7 @@ def losses(z: Floats, loss: str) -> tuple[Floats, Floats]:
 
     Example:
         >>> import numpy as np
-        >>> from analysis.scaling.solver import losses
+        >>> from analysis.scaling.solving.solver import losses
         >>> loss, weight = losses(np.array([0.5, 2.0, 10.0]), "huber")
         >>> loss, weight
         (array([ 0.25,  4.  , 36.  ]), array([1. , 1. , 0.2]))
@@ -129,7 +129,7 @@ def solve(
 
     Example:
         >>> import numpy as np
-        >>> from analysis.scaling.solver import Observations, solve
+        >>> from analysis.scaling.solving.solver import Observations, solve
         >>> def line(theta):  # through the origin, at x = 1 and 2
         ...     x = np.array([1.0, 2.0])
         ...     return theta * x, np.repeat(x[None, :, None], len(theta), axis=0)
@@ -221,7 +221,7 @@ def curvature_parts(z: Floats, loss: str) -> Floats:
 
     Example:
         >>> import numpy as np
-        >>> from analysis.scaling.solver import curvature_parts
+        >>> from analysis.scaling.solving.solver import curvature_parts
         >>> curvature_parts(np.array([0.5, 10.0]), "huber")
         array([1., 0.])
     """

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from analysis.scaling.shapes import Floats
+from analysis.scaling.form.shapes import Floats
 
 _HALVINGS = 50
 _NO_SPREAD = 1e-12
@@ -23,7 +23,7 @@ class StudentT:
 
     Example:
         >>> import numpy as np
-        >>> from analysis.scaling.mixture import StudentT
+        >>> from analysis.scaling.solving.mixture import StudentT
         >>> answer = StudentT(np.array([1.0]), np.array([0.1]), np.array([4.0]))
         >>> [end.round(2) for end in answer.interval(0.95)]
         [array([0.72]), array([1.28])]
@@ -45,7 +45,7 @@ class StudentT:
 
         Example:
             >>> import numpy as np
-            >>> from analysis.scaling.mixture import StudentT
+            >>> from analysis.scaling.solving.mixture import StudentT
             >>> answer = StudentT(np.array([1.0]), np.array([0.3]), np.array([9.0]))
             >>> wider = answer.widened(np.array([0.4]), degrees=3.0)
             >>> wider.spread, wider.degrees.round(1)
@@ -83,7 +83,7 @@ class Mixture:
 
         Example:
             >>> import numpy as np
-            >>> from analysis.scaling.mixture import Mixture, StudentT
+            >>> from analysis.scaling.solving.mixture import Mixture, StudentT
             >>> parts = [StudentT(np.array([c]), np.array([0.1]), np.array([9.0])) for c in (1, 2)]
             >>> mixture = Mixture(parts, np.array([0.5, 0.5]))
             >>> [end.round(2) for end in (mixture.mean, *mixture.interval(0.95))]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from analysis.scaling.shapes import SHAPES, Floats, Parameter, Shape
+from analysis.scaling.form.shapes import SHAPES, Floats, Parameter, Shape
 
 REFERENCE_BITS = 2.0
 """The E_M at which the parameter ``gain`` of a gain that depends on E_M is stated."""
