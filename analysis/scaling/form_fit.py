@@ -382,7 +382,9 @@ class FormFit:
 def aicc(loss: float, n_runs: int, n_parameters: int, n_units: float | None = None) -> float:
     """Akaike's criterion for small samples, from a sum of losses.
 
-    With a Gaussian's sum of squares it is the usual one; with Huber's it is its robust cousin.
+    With a Gaussian's sum of squares it is the usual one; with Huber's it is its robust cousin. Where
+    runs err alike it is QAICc (Burnham and Anderson 2002, section 2.5): what the data say is divided
+    by the number of runs to an independent one.
 
     Args:
         loss: sum over the runs.
@@ -399,7 +401,5 @@ def aicc(loss: float, n_runs: int, n_parameters: int, n_units: float | None = No
     spare = n_runs - n_parameters - 1
     if spare <= 0:
         return math.inf
-    n_units = n_runs if n_units is None else n_units
-    spare_units = max(n_units - n_parameters - 1, 1.0)  # runs to spare there are
-    penalty = 2 * n_parameters * (1 + (n_parameters + 1) / spare_units)
-    return n_units * math.log(per_run) + penalty
+    penalty = 2 * n_parameters * (1 + (n_parameters + 1) / spare)
+    return (n_runs if n_units is None else n_units) * math.log(per_run) + penalty

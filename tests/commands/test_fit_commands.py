@@ -128,7 +128,7 @@ def test_the_law_is_loaded_elsewhere_without_the_repository(run, fitted_store, t
         text=True,
         check=True,
     )
-    rows = [line.split(",") for line in process.stdout.split()]
+    rows = [line.split(",") for line in process.stdout.strip().splitlines()]
     assert rows[0] == list(law_registry.OUTPUTS)
     prediction = re.match(r"small at b = 30: (\S+) bits \[(\S+), (\S+)\]", here)
     assert [float(part) for part in prediction.groups()] == [float(part) for part in rows[1][:3]]

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("as_users_run_it")
 @pytest.fixture
 def served():
     model = ServedModel()
-    model.model = LoopedTransformer(SIZE, n_dims=2, n_points=5).eval()
+    model.models = {"last": LoopedTransformer(SIZE, n_dims=2, n_points=5).eval()}
     model.facts = {"b": 3}
     return model
 
@@ -77,6 +77,6 @@ def test_many_prompts_are_run_in_parts_and_answered_as_at_once(served):
     inputs = prompts(600)
     predictions = served.predict(CONTEXT, inputs, {"n_loops": 4})
     with torch.no_grad():
-        at_once = served.model(*(torch.tensor(inputs[name]) for name in ("xs", "ys")), 4)
+        at_once = served.models["last"](*(torch.tensor(inputs[name]) for name in ("xs", "ys")), 4)
     assert predictions.shape == (4, 600, 1)
     np.testing.assert_allclose(predictions, at_once.numpy(), rtol=1e-5, atol=1e-6)
