@@ -31,7 +31,8 @@ def law(fit: ScalingFit, bayes: float | None = None) -> Figure:
     figure, axes = _panel(_title(fit))
     run_table = fit.run_table
     farthest = 2 * run_table.bs[-1]
-    bs = np.geomspace(1, farthest, 200)
+    # loops are whole: between 1 and 2 forms may do what no model can
+    bs = np.union1d(np.round(np.geomspace(1, farthest, 200)), run_table.bs)
     for index, size in enumerate(run_table.sizes):
         colour, is_of_size = COLOURS[index % len(COLOURS)], run_table.size == index
         marker = MARKERS[index % len(MARKERS)]
@@ -46,7 +47,7 @@ def law(fit: ScalingFit, bayes: float | None = None) -> Figure:
         axes.axhline(bayes, color=GREY, linestyle=":", label="Bayes predictor")
     axes.axvspan(run_table.bs[-1], farthest, color="0.96", zorder=0)
     axes.annotate(
-        "beyond what was trained",
+        "beyond what\nwas trained",
         (run_table.bs[-1], 0.02),
         (4, 2),
         fontsize=8,

@@ -382,9 +382,9 @@ class FormFit:
 def aicc(loss: float, n_runs: int, n_parameters: int, n_units: float | None = None) -> float:
     """Akaike's criterion for small samples, from a sum of losses.
 
-    With a Gaussian's sum of squares it is the usual one; with Huber's it is its robust cousin. Where
-    runs err alike it is QAICc (Burnham and Anderson 2002, section 2.5): what the data say is divided
-    by the number of runs to an independent one.
+    With a Gaussian's sum of squares it is the usual one; with Huber's it is its robust cousin.
+    Where runs err alike it is QAICc (Burnham and Anderson 2002, section 2.5): what the data say is
+    divided by the number of runs to an independent one.
 
     Args:
         loss: sum over the runs.

@@ -33,9 +33,9 @@ def test_every_run_stands_over_the_law(fit):
         rows = fit.run_table.rows[fit.run_table.rows["size"] == size]
         assert sorted(drawn_lines[size].get_ydata()) == sorted(rows["expressivity"])
     assert list(drawn_lines["Bayes predictor"].get_ydata()) == [5.0, 5.0]
-    law = [line for line in axes.get_lines() if len(line.get_xdata()) == 200]
+    law = [line for line in axes.get_lines() if len(line.get_xdata()) == 30]
     assert law[0].get_ydata() == pytest.approx(
-        fit.predict({"size": ["tiny"] * 200, "b": law[0].get_xdata()})
+        fit.predict({"size": ["tiny"] * 30, "b": law[0].get_xdata()})
     )
 
 
