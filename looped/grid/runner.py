@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 from looped.config import TrainConfig
 from looped.grid.balance import Balance, balance_with_journals, balance_with_store
-from looped.grid.engines import Engine, work_through
+from looped.grid.engines.engine import Engine, work_through
+from looped.grid.engines.local_engine import LocalEngine
 from looped.grid.folder import PREFIX, DamagedGridError, GridFacts, GridFolder, read_facts
 from looped.grid.ledger import DONE, LONGEST_NOTE, UNTOLD, Ledger
 from looped.grid.lists import grid_identity, refuse_doubles
-from looped.grid.local_engine import LocalEngine
 from looped.grid.logbook import Logbook, NewsDesk
 from looped.grid.options import GridOptions, RunOptions
 from looped.grid.run_trainings import Nest, is_fresh
@@ -257,7 +257,7 @@ def _engine(options: GridOptions) -> Engine:
     if options.engine == "local":
         return LocalEngine(options)
     try:
-        from looped.grid.ray_engine import RayEngine
+        from looped.grid.engines.ray_engine import RayEngine
     except ImportError as error:
         raise ValueError(f"engine=ray needs Ray (make ray), got {error}") from None
     return RayEngine(options)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from small_trainings import TINY
 
-from looped.grid import local_engine
+from looped.grid.engines import local_engine
 from looped.grid.options import GridOptions, RunOptions
 from looped.grid.parent_run import open_parents
 from looped.grid.runner import GridRunner

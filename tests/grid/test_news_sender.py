@@ -3,8 +3,8 @@
 import pytest
 
 from looped.config import TrainConfig
-from looped.grid import engines
-from looped.grid.engines import NewsSender
+from looped.grid.engines import engine
+from looped.grid.engines.engine import NewsSender
 from looped.grid.ledger import FAILED, FINISHED, KILLED, RUNNING, UNTOLD
 from looped.training.watcher import Ending
 
@@ -40,7 +40,7 @@ def test_an_ending_becomes_news_of_it(tracking, status, is_told, state, step):
 
 def test_samples_are_news_once_a_second(monkeypatch):
     moments = iter([10.0, 10.5, 11.0, 11.5])
-    monkeypatch.setattr(engines.time, "monotonic", lambda: next(moments))
+    monkeypatch.setattr(engine.time, "monotonic", lambda: next(moments))
     news = []
     watcher = sender(news)
     watcher.opened(CONFIG, "run-1")

@@ -14,8 +14,8 @@ import pytest
 from safetensors.torch import load_file
 from services import find_postgres, mlflow_server, postgres
 
+from looped.grid.engines.ray_engine import RayEngine
 from looped.grid.options import GridOptions
-from looped.grid.ray_engine import RayEngine
 
 ROOT = Path(__file__).parents[2]
 

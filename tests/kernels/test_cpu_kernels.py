@@ -14,7 +14,7 @@ from strategies import model_configs
 from looped import tasks
 from looped.config import TaskConfig
 from looped.evaluation.held_out import evaluate
-from looped.grid.local_engine import LocalEngine
+from looped.grid.engines.local_engine import LocalEngine
 from looped.grid.options import GridOptions
 from looped.kernels.cpu import library
 from looped.model import LoopedTransformer

@@ -12,7 +12,7 @@ from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, Any
 
 from looped.config import TrainConfig
-from looped.grid.engines import Desk, ShouldStop, Work, environment
+from looped.grid.engines.engine import Desk, ShouldStop, Work, environment
 from looped.grid.ledger import ENDED, KILLED, News
 from looped.grid.options import GridOptions
 from looped.grid.stopping import StopRequest

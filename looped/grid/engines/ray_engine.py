@@ -13,7 +13,7 @@ from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from looped.config import TrainConfig
-from looped.grid.engines import Desk, Work, environment
+from looped.grid.engines.engine import Desk, Work, environment
 from looped.grid.ledger import ENDED, FAILED, KILLED, LOST, RUNNING, News
 from looped.grid.options import GridOptions
 from looped.rules import require
