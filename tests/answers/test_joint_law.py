@@ -129,6 +129,7 @@ def chances(table):
     return joint_checks.lack_of_fit(JointForm(runs.rows.iloc[runs.firsts], runs.with_steps), runs)
 
 
+@pytest.mark.slow
 def test_lack_of_fit_errs_as_often_as_it_says():
     noise = {"tiny": 0.1, "small": 0.05, "medium": 0.025}
     own_scatter, alike = np.array([chances(planted_table(noise=noise, rng=i)) for i in range(40)]).T

@@ -96,6 +96,7 @@ def test_a_signal_to_the_grid_alone_stops_its_workers_in_good_order(grids):
     assert sorted(states(grids))[-1] == "to do"
 
 
+@pytest.mark.slow
 def test_eight_that_start_together_on_no_database_lose_nothing(grids, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'new.db'}")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "0")

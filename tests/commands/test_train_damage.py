@@ -69,7 +69,14 @@ def test_a_damaged_journal_is_refused_in_a_line_and_can_be_put_aside(commands):
     assert set(statuses(commands)) == {"FINISHED"}
 
 
-@pytest.mark.parametrize("most_bytes", [500, 4_000, 30_000])
+@pytest.mark.parametrize(
+    "most_bytes",
+    [
+        pytest.param(500, marks=pytest.mark.slow),
+        4_000,
+        pytest.param(30_000, marks=pytest.mark.slow),
+    ],
+)
 def test_a_disk_that_fills_up_is_said_in_a_line_and_nothing_is_lost(commands, most_bytes):
     """The lock and the first records still fit; then the journal, or a checkpoint, does not."""
     words = commands.words(tracking="offline")

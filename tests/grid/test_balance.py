@@ -185,6 +185,7 @@ def test_offline_the_journals_are_asked(grid, store, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == "2 trainings: 1 finished now, 1 to do"
 
 
+@pytest.mark.slow
 def test_a_neighbour_that_kills_in_the_midst_of_a_real_grid_takes_nothing(store, tmp_path):
     settings = {
         "sizes": "tiny", "bs": "1,2", "seeds": "1", "n_dims": 2, "n_examples": 5, "batch_size": 4,
