@@ -230,7 +230,8 @@ class FormFit:
             >>> bool(run_lower[0] < lower[0] and upper[0] < run_upper[0])
             True
         """
-        return self.student(table, kind, new_prompts).interval(level)
+        ends = self.student(table, kind, new_prompts).interval(level)
+        return scatter.holding(ends, self.student(exactly(table)).interval(level))
 
     def student(
         self,
@@ -377,6 +378,17 @@ class FormFit:
         rule = "a form with a parameter for each size predicts those sizes alone, not an E_M"
         require(self.sized_form.form.is_general, rule, self.sized_form.form.name)
         return self.sized_form.model_from_e_m(frame["E_M"].to_numpy(float), b)
+
+
+def exactly(table: Mapping[str, Any] | pd.DataFrame) -> pd.DataFrame:
+    """Return a table of models whose E_M is taken as exact.
+
+    Example:
+        >>> from analysis.scaling.form_fit import exactly
+        >>> list(exactly({"E_M": [2.5], "E_M_se": [0.1], "b": [4]}))
+        ['E_M', 'b']
+    """
+    return pd.DataFrame(dict(table)).drop(columns="E_M_se", errors="ignore")
 
 
 def aicc(loss: float, n_runs: int, n_parameters: int, n_units: float | None = None) -> float:

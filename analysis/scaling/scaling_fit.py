@@ -12,9 +12,10 @@ from analysis.scaling import average, choice, text
 from analysis.scaling.average import Ask, UntestedError
 from analysis.scaling.form.forms import FORMS
 from analysis.scaling.form.shapes import Floats
-from analysis.scaling.form_fit import FitStatus, FormFit
+from analysis.scaling.form_fit import FitStatus, FormFit, exactly
 from analysis.scaling.held_out import Refits, errors_of
 from analysis.scaling.run_table import RunTable
+from analysis.scaling.solving import scatter
 from analysis.scaling.solving.mixture import Mixture, StudentT
 from analysis.scaling.verdict import shape_lack
 
@@ -145,7 +146,8 @@ class ScalingFit:
             >>> bool(lower[0] < 3.0 < upper[0])
             True
         """
-        return self.mixture(table, kind, new_prompts).interval(level)
+        ends = self.mixture(table, kind, new_prompts).interval(level)
+        return scatter.holding(ends, self._mixture_of(exactly(table)).interval(level))
 
     def difference(
         self, first: pd.DataFrame, second: pd.DataFrame, level: float = 0.95
@@ -188,10 +190,20 @@ class ScalingFit:
         """
         b = np.asarray(pd.DataFrame(dict(table))["b"], float) if "b" in table else np.ones(0)
         further = self.untested.at(b) if self.averages else np.zeros(len(b))
+        return self._mixture_of(table, kind, new_prompts, further)
 
+    def _mixture_of(
+        self,
+        table: Mapping[str, Any] | pd.DataFrame,
+        kind: str = "mean",
+        new_prompts: bool = False,
+        further: Floats | None = None,
+    ) -> Mixture:
         def ask(fit: FormFit) -> StudentT:
             answer = fit.student(table, kind, new_prompts)
-            return answer.widened(further, self.untested.degrees) if further.any() else answer
+            if further is None or not further.any():
+                return answer
+            return answer.widened(further, self.untested.degrees)
 
         return self.mix(ask, is_of_sizes="size" in table)
 

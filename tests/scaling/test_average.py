@@ -68,6 +68,28 @@ def test_a_further_error_never_narrows(error, degrees):
     assert part.widened(np.array([0.0]), degrees).degrees == pytest.approx(9.0)
 
 
+@pytest.mark.parametrize("asked_for", [None, "logarithmic/shared_gain"])
+def test_what_adds_an_error_never_narrows_however_few_the_seeds(asked_for):
+    """With two seeds a mean has about one degree of freedom; a further error brings more."""
+    table = planted_study.table_of_runs(
+        "logarithmic/shared_gain", e_m={"tiny": 1.85, "small": 2.9}, bs=(1, 2, 4), seeds=(1, 2),
+        noise=0.02,
+    )  # fmt: skip
+    common = table["seed"].map({1: 0.1, 2: -0.1})
+    noisy = table.assign(expressivity=table["expressivity"] + common, standard_error=0.05)
+    fit = fit_scaling(noisy, form=asked_for, resamples=100)
+    for model in ({"size": ["tiny"] * 3}, {"E_M": [2.5] * 3}):
+        cells = {**model, "b": [1, 3, 16]}
+        lower, upper = fit.interval(cells)
+        further = [{"kind": "new_run"}, {"new_prompts": True}]
+        wider = [fit.interval(cells, **each) for each in further]
+        if "E_M" in model:
+            wider.append(fit.interval({**cells, "E_M_se": [0.01] * 3}))
+        for wider_lower, wider_upper in wider:
+            assert (wider_lower <= lower + 1e-9).all()
+            assert (wider_upper >= upper - 1e-9).all()
+
+
 def test_weights_are_akaikes_within_ten_of_the_least():
     weights = weights_within({"a": 0.0, "b": 2.0, "c": WITHIN + 0.1, "d": math.inf})
     assert set(weights) == {"a", "b"}

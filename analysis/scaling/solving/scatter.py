@@ -176,3 +176,20 @@ def combine(variances: Floats, degrees: Floats) -> tuple[Floats, Floats]:
     weight = (variances**2 / degrees).sum(axis=0)
     is_known = weight <= 0
     return np.sqrt(total), np.where(is_known, np.inf, total**2 / np.where(is_known, 1.0, weight))
+
+
+def holding(
+    ends: tuple[Floats, Floats], inner_ends: tuple[Floats, Floats]
+) -> tuple[Floats, Floats]:
+    """Return an interval that holds another, to which it adds an error.
+
+    An error known to more degrees of freedom than the first gives their sum more of them, and of
+    one or two seeds so many that Student's t falls by more than the error adds.
+
+    Example:
+        >>> import numpy as np
+        >>> from analysis.scaling.solving.scatter import holding
+        >>> holding((np.array([0.0]), np.array([3.0])), (np.array([-1.0]), np.array([2.0])))
+        (array([-1.]), array([3.]))
+    """
+    return np.minimum(ends[0], inner_ends[0]), np.maximum(ends[1], inner_ends[1])
