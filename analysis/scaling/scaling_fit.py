@@ -168,12 +168,12 @@ class ScalingFit:
         is_same_size = first["size"].to_numpy() == second["size"].to_numpy()
         further = np.where(is_same_size, np.abs(errors[0] - errors[1]), np.hypot(*errors))
 
-        def ask(fit: FormFit) -> StudentT:
-            answer = fit.student_of_difference(first, second)
-            return answer.widened(further, self.untested.degrees) if self.averages else answer
-
-        mixture = self.mix(ask)
-        return mixture.mean, *mixture.interval(level)
+        mixture = self.mix(lambda fit: fit.student_of_difference(first, second))
+        ends = mixture.interval(level)
+        if self.averages:
+            parts = [part.widened(further, self.untested.degrees) for part in mixture.parts]
+            ends = scatter.holding(Mixture(parts, mixture.weights).interval(level), ends)
+        return mixture.mean, *ends
 
     def mixture(
         self,

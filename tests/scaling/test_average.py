@@ -1,6 +1,7 @@
 """The average over forms: what it predicts, how it is widened, and what it covers by default."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -88,6 +89,19 @@ def test_what_adds_an_error_never_narrows_however_few_the_seeds(asked_for):
         for wider_lower, wider_upper in wider:
             assert (wider_lower <= lower + 1e-9).all()
             assert (wider_upper >= upper - 1e-9).all()
+
+
+def test_a_difference_beyond_what_was_trained_is_not_narrower_for_the_error_it_adds(fit):
+    doubtful = replace(fit)
+    cells = pd.DataFrame({"size": ["tiny"] * 3, "b": [1, 10, 60]})
+    value, lower, upper = doubtful.difference(cells, cells.assign(b=1))
+    vars(doubtful)["untested"] = replace(fit.untested, beyond=0.3, degrees=1e6)
+    same_value, wider_lower, wider_upper = doubtful.difference(cells, cells.assign(b=1))
+    assert same_value == pytest.approx(value)
+    assert (wider_lower <= lower + 1e-9).all()
+    assert (wider_upper >= upper - 1e-9).all()
+    assert wider_upper[2] - wider_lower[2] > upper[2] - lower[2] + 0.1
+    assert value[0] == pytest.approx(0)
 
 
 def test_weights_are_akaikes_within_ten_of_the_least():
