@@ -169,10 +169,10 @@ def panels_of(
     for row in range(rows):
         for index, (title, column) in enumerate(columns.items()):
             band, place = divmod(index, ACROSS)
-            shared = {"sharex": first_column[0] if first_column else None,
+            partners = {"sharex": first_column[0] if first_column else None,
                       "sharey": first_column[row] if index else None}  # fmt: skip
             cell = grid[band * rows + row, place]
-            axes = figure.add_subplot(cell, **(shared if is_shared else {}))
+            axes = figure.add_subplot(cell, **(partners if is_shared else {}))
             if is_shared:
                 axes.tick_params(labelleft=place == 0, labelbottom=row == rows - 1)
             if row == 0:

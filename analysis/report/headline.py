@@ -105,22 +105,22 @@ def _gains(cells: Cells) -> str:
 
 
 def _gains_at(b: int, ratios: Sequence[_Ratio]) -> str:
-    loops = f"{b} loops instead of one"
+    training = f"training at {b} loops instead of one"
     divided = [ratio for ratio in ratios if not ratio.is_open and ratio.value >= 1]
     multiplied = [ratio.inverse for ratio in ratios if not ratio.is_open and ratio.value < 1]
     verbs = [
         f"{verb} the error {_joined([f'of {ratio.size} by {ratio}' for ratio in group])}"
-        for verb, group in (("divide", divided), ("multiply", multiplied))
+        for verb, group in (("divides", divided), ("multiplies", multiplied))
         if group
     ]
     open_ratios = [ratio for ratio in ratios if ratio.is_open]
     if not open_ratios:
-        return f"{loops} {_joined(verbs)}"
+        return f"{training} {_joined(verbs)}"
     if not verbs:
         each = _joined([f"of {ratio.size} (divided by {ratio})" for ratio in open_ratios])
-        return f"whether {loops} lower the error {each} is undecided"
+        return f"whether {training} lowers the error {each} is undecided"
     undecided = ", ".join(f"{ratio.size}, {ratio}" for ratio in open_ratios)
-    return f"{loops} {_joined(verbs)} (undecided for {undecided})"
+    return f"{training} {_joined(verbs)} (undecided for {undecided})"
 
 
 def _lifts(cells: Cells, fit: ScalingFit | None, reason: str) -> str:
@@ -166,21 +166,24 @@ def _beyond(cells: Cells) -> str:
             runaways.append(f"{count} of {len(runs)} models of {size} run away")
         elif bits_lost := cells.mean_bits_lost(size):
             ratios.append(_ratio(size, bits_lost))
-    kept = [ratio for ratio in ratios if ratio.low > 1 / KEPT and ratio.high < KEPT]
-    changed = [ratio for ratio in ratios if ratio not in kept]
+    steady_ratios = [ratio for ratio in ratios if ratio.low > 1 / KEPT and ratio.high < KEPT]
+    changed_ratios = [ratio for ratio in ratios if ratio not in steady_ratios]
     clauses = []
-    if kept:
-        verb = "keeps" if len(kept) == 1 else "keep"
-        times = [f"{ratio.size} (times {ratio})" for ratio in kept]
+    if steady_ratios:
+        verb = "keeps" if len(steady_ratios) == 1 else "keep"
+        times = [f"{ratio.size} (times {ratio})" for ratio in steady_ratios]
         clauses.append(f"{_joined(times)} {verb} the error at b")
     for verb, group in (
-        ("multiply", [ratio for ratio in changed if not ratio.is_open and ratio.value >= 1]),
-        ("divide", [ratio.inverse for ratio in changed if not ratio.is_open and ratio.value < 1]),
+        ("multiply", [ratio for ratio in changed_ratios if not ratio.is_open and ratio.value >= 1]),
+        (
+            "divide",
+            [ratio.inverse for ratio in changed_ratios if not ratio.is_open and ratio.value < 1],
+        ),
     ):
         if group:
             each = _joined([f"of {ratio.size} by {ratio}" for ratio in group])
             clauses.append(f"the further loops {verb} the error {each}")
-    undecided = [f"of {ratio.size} (times {ratio})" for ratio in changed if ratio.is_open]
+    undecided = [f"of {ratio.size} (times {ratio})" for ratio in changed_ratios if ratio.is_open]
     if undecided:
         clauses.append(f"whether the error {_joined(undecided)} is kept is undecided")
     clauses += runaways

@@ -62,7 +62,7 @@ def _section(section: Section, pictures: Mapping[str, bytes], report: Report) ->
     """Write what there is to a task: the answer first, the verdicts last."""
     subject, is_alone = section.subject, len(report.sections) == 1
     level = 2 if is_alone else 3
-    first, *others = section.exhibits
+    first, *later_exhibits = section.exhibits
     is_first = section is report.sections[0]
     return [
         *([] if is_alone else [heading(2, f"Task: {subject.task}", subject.slug)]),
@@ -78,7 +78,7 @@ def _section(section: Section, pictures: Mapping[str, bytes], report: Report) ->
         words_of(first, f"{subject.slug}/{first.name}"),
         *(
             part
-            for exhibit in others
+            for exhibit in later_exhibits
             for part in _shown(exhibit, f"{subject.slug}/{exhibit.name}", pictures, level)
         ),
         *claims_and_hypotheses(subject.slug, section.findings, section.hypotheses, level),

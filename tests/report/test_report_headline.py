@@ -14,6 +14,7 @@ from analysis.report import headline as module
 from analysis.report.headline import headline
 from analysis.scaling.fit import FitStatus
 
+INFINITY = float("inf")
 RUNS = planted_report.runs()
 """Tiny gains 1.4 bits and loses 0.5 beyond b, small gains 0.8 and loses 0.25, with every seed."""
 
@@ -44,7 +45,8 @@ def scattered(runs, by_seed):
 
 def test_all_of_it_in_two_sentences(with_crossing):
     assert with_crossing(6.2, 4.9, 8.1) == (
-        "10 loops instead of one divide the error of tiny by 7 [7, 7] and of small by 3 [3, 3]; by "
+        "Training at 10 loops instead of one divides the error of tiny by 7 [7, 7] and of small "
+        "by 3 [3, 3]; by "
         "the fitted law it takes b = 7 [4, 9] to lift tiny to small at b = 1. Run on to 20 loops, "
         "the further loops multiply the error of tiny by 2 [2, 2] and of small by 1.4 [1.4, 1.4]."
     )
@@ -56,8 +58,8 @@ def test_all_of_it_in_two_sentences(with_crossing):
         ((6.2, 4.9, float("inf")), {}, "it may take b = 7 [4, never] to lift tiny to small"),
         ((6.2, 1.0, float("inf")), {}, "it is undecided which b lifts tiny to small at b = 1 ("),
         ((60.0, 40.0, 80.0), {}, "it may take b = 60 [40, 80], beyond what was trained, to lift"),
-        ((float("inf"), 40.0, float("inf")), {}, "no b lifts tiny to small at b = 1, though b = 40"),
-        ((float("inf"),) * 3, {}, "no b lifts tiny to small at b = 1. "),
+        ((INFINITY, 40.0, INFINITY), {}, "no b lifts tiny to small at b = 1, though b = 40"),
+        ((INFINITY,) * 3, {}, "no b lifts tiny to small at b = 1. "),
         ((6.2, 4.9, 8.1), {"status": FitStatus.AT_BOUND}, "whose fit ended AT_BOUND, it takes"),
         ((6.2, 4.9, 8.1), {"status": FitStatus.SHAPE_UNKNOWN}, "as these runs test no law. "),
     ],
@@ -79,7 +81,7 @@ def test_without_a_law_it_says_why():
 
 def test_one_size_has_none_to_reach():
     text = str(headline([r for r in RUNS if r.config.size == "tiny"], None, "no law"))
-    assert "lift" not in text and "divide the error of tiny by 7 [7, 7]. Run on" in text
+    assert "lift" not in text and "divides the error of tiny by 7 [7, 7]. Run on" in text
 
 
 @pytest.mark.parametrize("bs", [(5,), (1,), (5, 10)])
@@ -93,29 +95,34 @@ def test_without_b_1_and_a_larger_b_nothing_is_said_of_the_gain(bs):
 
 
 def test_one_seed_shows_nothing():
-    shown = headline([r for r in RUNS if r.config.seed == 2], None, "no law")
-    assert str(shown).startswith(
-        "Whether 10 loops instead of one lower the error of tiny (divided by 7) and of small "
+    answer = headline([r for r in RUNS if r.config.seed == 2], None, "no law")
+    assert str(answer).startswith(
+        "Whether training at 10 loops instead of one lowers the error of tiny (divided by 7) and "
+        "of small "
         "(divided by 3) is undecided;"
     )
     assert "whether the error of tiny (times 2) and of small (times 1.4) is kept is undecided" in (
-        str(shown)
+        str(answer)
     )
-    assert "[" not in str(shown)
-    assert "A ratio without an interval is of one seed, which shows nothing." in shown.reading
+    assert "[" not in str(answer)
+    assert "A ratio without an interval is of one seed, which shows nothing." in answer.reading
 
 
 def test_what_the_seeds_leave_open_is_undecided():
     runs = scattered(RUNS, {1: 0.5, 2: 1.4, 3: 3.5})
     text = str(headline(runs, None, "no law"))
-    assert text.startswith("Whether 10 loops instead of one lower the error of tiny (divided by")
+    assert text.startswith(
+        "Whether training at 10 loops instead of one lowers the error of tiny (divided by"
+    )
     assert "is undecided; " in text
 
 
 def test_an_error_that_grows_by_looping_is_said_to():
     runs = scattered(RUNS, {1: 2.9, 2: 3.0, 3: 3.1})
     text = str(headline(runs, None, "no law"))
-    assert text.startswith("10 loops instead of one multiply the error of tiny by 2.3 [2.3, 2.3]")
+    assert text.startswith(
+        "Training at 10 loops instead of one multiplies the error of tiny by 2.3 [2.3, 2.3]"
+    )
 
 
 def test_what_stays_is_kept_and_what_falls_is_said_to(monkeypatch):

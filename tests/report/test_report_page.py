@@ -222,7 +222,9 @@ def test_forms_that_cannot_be_told_apart_are_a_table_and_not_a_sentence(report_f
 
 def test_the_note_holds_a_table_of_the_claims(report_folder):
     note = report_log.note(report_folder[1])
-    assert note.startswith("**linear**: 10 loops instead of one divide the error of tiny by 7")
+    assert note.startswith(
+        "**linear**: Training at 10 loops instead of one divides the error of tiny by 7"
+    )
     assert note.count("| supported") == report_log.counts(report_folder[1])["claims/supported"]
     assert len([line for line in note.splitlines() if line.startswith("| ")]) == len(CLAIMS) + 1
 
