@@ -63,6 +63,6 @@ def exhibit(subject: Subject, fit_or_reason: FitOrReason) -> Exhibit:
 def draw(law: ScalingFit, ceiling_bits: float | None) -> Figure:
     """Draw the law as large as it is shown first; which forms it is made of the caption says."""
     figure = figures.law(law, ceiling_bits)
-    figure.set_size_inches(6.0, 4.4)
+    figure.set_size_inches(5.2, 3.9)
     figure.axes[0].set_title("")
     return figure

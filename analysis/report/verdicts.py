@@ -32,6 +32,8 @@ def claims_and_hypotheses(
         hypotheses: findings on its hypotheses.
         level: of their headings.
     """
+    of_hypotheses = _groups(hypotheses, level + 1)
+    is_measured = any(finding.verdict is not Verdict.MISSING for finding in hypotheses)
     return [
         heading(level, "Claims", f"{slug}-claims"),
         paragraph(f"{family_reading([*claims, *hypotheses])} {WHAT}"),
@@ -39,8 +41,10 @@ def claims_and_hypotheses(
         *_groups(claims, level + 1),
         heading(level, "Hypotheses", f"{slug}-hypotheses"),
         paragraph(joint_reading(hypotheses)),
-        in_details(
-            "each at equal steps and equal FLOPs", "\n".join(_groups(hypotheses, level + 1))
+        *(
+            of_hypotheses
+            if is_measured
+            else [in_details("what each needs", "".join(of_hypotheses))]
         ),
     ]
 

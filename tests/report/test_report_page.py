@@ -264,6 +264,7 @@ def test_a_browser_shows_all_of_it_and_asks_nobody(page, tmp_path, screen, is_da
     for picture in facts["pictures"]:  # dark figures on dark paper, and the other way round
         assert picture["corner"] == [int(part) for part in re.findall(r"\d+", facts["paper"])]
         assert picture["text"] * 0.75 >= LEAST_TEXT[screen]
+    assert facts["pictures"][0]["text"] * 0.75 > 5.2
     assert len(facts["numbers"]) == len(CLAIMS)
     for number in facts["numbers"]:
         assert number["left"] >= 0 and number["right"] <= screen[0] and number["height"] > 0
