@@ -98,6 +98,8 @@ def main() -> int:
                 print(f"missing: {reason}")
             for line in _log(store, report, options):
                 print(line)
+            for task, text in report.headlines.items():
+                print(f"{task}: {text}")
     except (ValueError, OSError, TrackingError) as error:
         fail_launched(store.client, str(error))
         code = arguments.complain("report", error)

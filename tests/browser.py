@@ -21,28 +21,56 @@ FLAGS = [
 NOWHERE = "--host-resolver-rules=MAP * ~NOTFOUND"  # the browser's own calls go nowhere as well
 PROBE = """<script>addEventListener("load", () => {
   const style = getComputedStyle(document.body);
+  const box = element => element && element.getBoundingClientRect().toJSON();
+  const corner = image => {
+    const canvas = new OffscreenCanvas(4, 4).getContext("2d");
+    canvas.filter = getComputedStyle(image).filter;
+    canvas.drawImage(image, 0, 0, 4, 4, 0, 0, 4, 4);
+    return [...canvas.getImageData(1, 1, 1, 1).data].slice(0, 3);
+  };
+  const leastText = image => {  // in pixels: matplotlib scales its letters from a hundredth
+    const svg = image.src.startsWith("data:image/svg") ? atob(image.src.split(",")[1]) : "";
+    const sizes = [...svg.matchAll(/scale\\(0\\.(\\d+) -/g)].map(match => 100 * ("0." + match[1]));
+    return Math.min(...sizes) * (4 / 3) * image.width / image.naturalWidth;
+  };
+  const all = selector => [...document.querySelectorAll(selector)];
   const observations = {
-    pictures: [...document.images].map(image => image.complete ? image.naturalWidth : 0),
+    pictures: [...document.images].map(image => image.naturalWidth ? {natural: image.naturalWidth,
+      corner: corner(image), text: leastText(image)} : {natural: 0}),
     asked: performance.getEntriesByType("resource").map(entry => entry.name)
       .filter(name => !name.startsWith("data:")),
-    ink: style.color, paper: style.backgroundColor,
+    ink: style.color, paper: style.backgroundColor, height: innerHeight,
     overflow: document.documentElement.scrollWidth - innerWidth,
+    headline: box(document.querySelector(".headline")),
+    figure: box(document.querySelector("figure")),
+    numbers: all("body > .claim .number p:nth-child(2)").map(box),
+    folds: all("details").map(fold => fold.lastElementChild.checkVisibility()),
+    after_headings: [...new Set(all("h1, h2, h3, h4").map(h => getComputedStyle(h).breakAfter))],
   };
+  parent.postMessage(JSON.stringify(observations), "*");
+})</script>"""
+HOST = """<body style="margin: 0">
+<iframe src="probed.html" style="border: 0; width: {}px; height: {}px"></iframe>
+<script>addEventListener("message", event => {{
   const element = document.createElement("pre");
   element.id = "probe";
-  element.textContent = JSON.stringify(observations);
+  element.textContent = event.data;
   document.body.append(element);
-})</script>"""
+}})</script></body>"""
+"""A window is never as narrow as a phone, but a frame in it can be."""
 
 
-def look(page, folder, is_dark=False):
-    """Open a page; return the console's lines and what a probe in it found."""
+def look(page, folder, is_dark=False, screen=(1280, 800)):
+    """Open a page on a screen; return the console's lines and what a probe in it found."""
     policy = "script-src 'unsafe-inline'; default-src"
-    probe_path = folder / "probed.html"
     text = page.replace("default-src", policy, 1).replace("</body>", f"{PROBE}</body>")
-    probe_path.write_text(text, encoding="utf-8")
+    (folder / "probed.html").write_text(text, encoding="utf-8")
+    host_path = folder / "host.html"
+    host_path.write_text(HOST.format(*screen), encoding="utf-8")
     scheme = f"--blink-settings=preferredColorScheme={0 if is_dark else 1}"
-    flags = [*FLAGS, f"--user-data-dir={folder / 'profile'}", NOWHERE, scheme, probe_path.as_uri()]
+    window = f"--window-size={max(screen[0], 600)},{screen[1]}"
+    flags = [*FLAGS, f"--user-data-dir={folder / 'profile'}", NOWHERE, scheme, window,
+             host_path.as_uri()]  # fmt: skip
     process = subprocess.run(
         [BINARY, *flags], capture_output=True, text=True, timeout=120, check=True
     )

@@ -20,6 +20,8 @@ from analysis.runs.logged_run import LoggedRun
 FARTHEST_LOOP, STUDIED_B = 50, 15
 """The farthest loop and the largest b of the study."""
 
+STUDIED_SIZES, STUDIED_BS = ("tiny", "small", "medium"), (1, 5, 10, STUDIED_B)
+
 _LEAST_NMSE, _GREATEST_NMSE = 1e-12, 1e12  # a model that diverged counts, with a finite error
 
 

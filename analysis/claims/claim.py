@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from analysis.claims.by_seed import BySeed, Parts, Sense
 from analysis.claims.cells import Cells
+from analysis.claims.scope import Scope
 
 
 class Verdict(enum.StrEnum):
@@ -51,6 +52,7 @@ class Claim:
         varies: settings of the recipe in which the claim's runs may differ.
         premise: what there must be for the claim to explain.
         beside: what else to tell with it, in bits by seed, which is not judged.
+        scope: which of the study's cells it speaks of; None where it names none of them.
     """
 
     slug: str
@@ -65,6 +67,7 @@ class Claim:
     varies: tuple[str, ...] = ()
     premise: Premise | None = None
     beside: Callable[[Cells], Parts] | None = None
+    scope: Scope | None = None
 
     @property
     def rule(self) -> str:

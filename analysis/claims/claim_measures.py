@@ -1,7 +1,8 @@
 """The numbers by seed that the study's claims come to, in bits; see ``Cells``.
 
-Where the study names a b or a loop that was not trained or evaluated, the nearest thing is taken
-and named.
+Where the study looked at a b or a loop that was not trained or evaluated, the nearest thing is
+taken, which the verdict names (see ``scope``); where a claim names its b, and none of them was
+trained, it is not measured.
 """
 
 import math
@@ -14,7 +15,8 @@ from analysis.claims.by_seed import Parts, less, mean_of, needs, scaled
 from analysis.claims.cells import STUDIED_B, Cells, loss_bits
 from analysis.runs.logged_run import LoggedRun
 
-_NAMED_BS = (10, 15)
+NAMED_BS = (10, 15)
+"""At which the study says that small improves, or keeps what it has."""
 
 
 def gain(cells: Cells) -> Parts:
@@ -93,10 +95,10 @@ def _of_size(cells: Cells, size: str) -> list[int]:
 
 def lost_by_loop(cells: Cells, loop: int) -> Parts:
     """Return the bits that small trained at 10 and 15 has lost by a loop, per b."""
-    bs = _of_size(cells, "small")
-    studied_bs = [b for b in bs if b in _NAMED_BS] or bs[-2:]
+    named_bs = [b for b in _of_size(cells, "small") if b in NAMED_BS]
+    needs(named_bs, f"small trained at {_listed(NAMED_BS)}, evaluated to twice its b")
     return {
-        f"small, trained at {b}, loop {loop}": cells.bits_lost("small", b, loop) for b in studied_bs
+        f"small, trained at {b}, loop {loop}": cells.bits_lost("small", b, loop) for b in named_bs
     }
 
 
@@ -209,14 +211,16 @@ def last_gap(cells: Cells) -> Parts:
     return {name: gap}
 
 
-def _mean_gaps(cells: Cells) -> Parts:
-    """Return the gaps between neighbouring b of the study, the mean of the sizes that have all.
+def bs_of_gaps(bs: Sequence[int]) -> list[int]:
+    """Return the b between which gaps are taken: the study's, or without three of those all."""
+    studied_bs = [b for b in bs if b <= STUDIED_B]
+    return studied_bs if len(studied_bs) > 2 else list(bs)
 
-    Without three of its b, those between all b there are.
-    """
+
+def _mean_gaps(cells: Cells) -> Parts:
+    """Return the gaps between neighbouring b, the mean of the sizes that have all."""
     _check_curves(cells)
-    studied_bs = [b for b in cells.bs() if b <= STUDIED_B]
-    bs = studied_bs if len(studied_bs) > 2 else cells.bs()
+    bs = bs_of_gaps(cells.bs())
     needs(len(bs) > 2, "3 values of b")
     sizes = [size for size in cells.sizes if set(bs) <= set(cells.bs(size))]
     needs(sizes, f"a size at every b of {_listed(bs)}")

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 
 from analysis.claims import claim_measures as measures
 from analysis.claims.by_seed import NOTABLE_BITS, Sense
+from analysis.claims.cells import FARTHEST_LOOP
 from analysis.claims.claim import Claim, Verdict
 from analysis.claims.findings import Finding, comparable, findings_table, weigh
+from analysis.claims.scope import Bs, Scope
 from analysis.runs.logged_run import LoggedRun
 
 __all__ = ["CLAIMS", "INTERVALS", "Claim", "Finding", "Verdict", "findings_table", "judge"]
@@ -51,6 +53,7 @@ CLAIMS: tuple[Claim, ...] = (
         reason="an order of magnitude is a factor of 10",
         measure=measures.gain,
         ratio=True,
+        scope=Scope(bs=Bs.LARGEST),
     ),
     Claim(
         slug="order-of-magnitude-at-some-size",
@@ -62,6 +65,7 @@ CLAIMS: tuple[Claim, ...] = (
         measure=measures.gain,
         for_some=True,
         ratio=True,
+        scope=Scope(bs=Bs.LARGEST),
     ),
     Claim(
         slug="smaller-passes-larger",
@@ -79,6 +83,7 @@ CLAIMS: tuple[Claim, ...] = (
             "by the same seeds"
         ),
         measure=measures.lead_over_larger,
+        scope=Scope(bs=Bs.LARGEST),
     ),
     Claim(
         slug="plateau",
@@ -92,6 +97,7 @@ CLAIMS: tuple[Claim, ...] = (
         reason=f"{_NOTABLE}; here it would cost twice the loops",
         measure=measures.last_gain,
         beside=measures.first_gain,
+        scope=Scope(bs=Bs.LAST_TWO),
     ),
     Claim(
         slug="quality-grows-with-size",
@@ -104,6 +110,7 @@ CLAIMS: tuple[Claim, ...] = (
         threshold=0,
         reason=_WORDS,
         measure=measures.lead_of_larger,
+        scope=Scope(bs=Bs.EVERY),
     ),
     Claim(
         slug="pressed-from-both-sides",
@@ -117,6 +124,7 @@ CLAIMS: tuple[Claim, ...] = (
         reason=_WORDS,
         measure=measures.both_sides,
         ratio=True,
+        scope=Scope(bs=Bs.EVERY, loop=FARTHEST_LOOP),
     ),
     Claim(
         slug="small-improves-beyond",
@@ -127,6 +135,7 @@ CLAIMS: tuple[Claim, ...] = (
         reason="to improve is to fall below the error at b",
         measure=lambda cells: measures.lost_by_loop(cells, min(BEST_AT_ABOUT, cells.farthest_loop)),
         ratio=True,
+        scope=Scope(bs=Bs.NAMED, sizes=("small",), loop=BEST_AT_ABOUT),
     ),
     Claim(
         slug="small-keeps-quality",
@@ -137,6 +146,7 @@ CLAIMS: tuple[Claim, ...] = (
         reason=f"{_NOTABLE}, and no worse means worse by less",
         measure=lambda cells: measures.lost_by_loop(cells, cells.farthest_loop),
         ratio=True,
+        scope=Scope(bs=Bs.NAMED, sizes=("small",), loop=FARTHEST_LOOP),
     ),
     Claim(
         slug="small-loses-little",
@@ -147,6 +157,7 @@ CLAIMS: tuple[Claim, ...] = (
         reason="little is less than the error itself: it does not double",
         measure=lambda cells: measures.lost_beyond(cells, "small"),
         ratio=True,
+        scope=Scope(bs=Bs.EVERY, sizes=("small",), loop=FARTHEST_LOOP),
     ),
     Claim(
         slug="medium-degrades",
@@ -157,6 +168,7 @@ CLAIMS: tuple[Claim, ...] = (
         reason=f"{_NOTABLE}; what grows by less is kept",
         measure=lambda cells: measures.lost_beyond(cells, "medium"),
         ratio=True,
+        scope=Scope(bs=Bs.EVERY, sizes=("medium",), loop=FARTHEST_LOOP),
     ),
     Claim(
         slug="medium-degrades-less-with-b",
@@ -166,6 +178,7 @@ CLAIMS: tuple[Claim, ...] = (
         threshold=0,
         reason=_WORDS,
         measure=measures.lost_by_b,
+        scope=Scope(bs=Bs.EVERY, sizes=("medium",), loop=FARTHEST_LOOP),
     ),
     Claim(
         slug="tiny-improves-beyond",
@@ -176,6 +189,7 @@ CLAIMS: tuple[Claim, ...] = (
         reason="to improve is to fall below the error at b",
         measure=measures.mean_later_loss,
         ratio=True,
+        scope=Scope(bs=Bs.LARGEST, sizes=("tiny",), loop=FARTHEST_LOOP),
     ),
     Claim(
         slug="larger-extrapolates-worse",
@@ -192,6 +206,7 @@ CLAIMS: tuple[Claim, ...] = (
         reason=_WORDS,
         measure=measures.excess_of_larger,
         beside=measures.loss_of_sizes,
+        scope=Scope(bs=Bs.EVERY, loop=FARTHEST_LOOP),
     ),
     Claim(
         slug="loss-starts-equal",
@@ -204,6 +219,7 @@ CLAIMS: tuple[Claim, ...] = (
         threshold=NOTABLE_BITS,
         reason=_NOTABLE,
         measure=measures.starts,
+        scope=Scope(bs=Bs.EVERY),
     ),
     Claim(
         slug="loss-falls-sharply",
@@ -216,6 +232,7 @@ CLAIMS: tuple[Claim, ...] = (
         threshold=0.5,
         reason="most of it is more than half; an even fall would bring a fifth",
         measure=measures.early_fall,
+        scope=Scope(bs=Bs.EVERY),
     ),
     Claim(
         slug="loss-differs-by-a-factor",
@@ -229,6 +246,7 @@ CLAIMS: tuple[Claim, ...] = (
         reason=f"{_NOTABLE}, and a factor alone would not change",
         measure=measures.drifts,
         beside=measures.scatters,
+        scope=Scope(bs=Bs.EVERY),
     ),
     Claim(
         slug="loss-gaps-shrink",
@@ -241,6 +259,7 @@ CLAIMS: tuple[Claim, ...] = (
         threshold=0,
         reason=_WORDS,
         measure=measures.shrinking_gaps,
+        scope=Scope(bs=Bs.OF_GAPS),
     ),
     Claim(
         slug="last-loss-gap-invisible",
@@ -250,6 +269,7 @@ CLAIMS: tuple[Claim, ...] = (
         threshold=NOTABLE_BITS,
         reason=_NOTABLE,
         measure=measures.last_gap,
+        scope=Scope(bs=Bs.OF_LAST_GAP),
     ),
 )
 

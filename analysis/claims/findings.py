@@ -40,6 +40,8 @@ class Finding:
         high: the other end.
         p: by which the interval lies on one side, see ``p_value``; NaN where there is none.
         verdict: what follows.
+        substitute: what stands for the cells that the study speaks of, as ``here b = 4, 8; loop
+            24``; empty where it is judged on those, or not at all.
         seeds: how many would decide it at this scatter; NaN where it is decided, or none would.
         outlook: the same in words; empty where it is decided or not measured.
         detail: every part with its interval and seeds, or which runs are missing.
@@ -56,9 +58,15 @@ class Finding:
     high: float
     p: float
     verdict: Verdict
+    substitute: str
     seeds: float
     outlook: str
     detail: str
+
+    @property
+    def verdict_in_words(self) -> str:
+        """The verdict, with what it was judged on where that is a substitute."""
+        return f"{self.verdict} ({self.substitute})" if self.substitute else str(self.verdict)
 
 
 def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:
@@ -144,6 +152,7 @@ def weigh(cells: Cells, left_out: Sequence[str], claim: Claim) -> Finding:
             "high": high,
             "p": p,
             "verdict": verdict,
+            "substitute": claim.scope.substitute(cells) if claim.scope else "",
             "seeds": outlook.seeds,
             "outlook": outlook.words,
         },
@@ -153,7 +162,7 @@ def weigh(cells: Cells, left_out: Sequence[str], claim: Claim) -> Finding:
 
 NOT_MEASURED: Mapping[str, Any] = {
     **dict.fromkeys(("estimate", "low", "high", "p", "seeds"), math.nan),
-    **dict.fromkeys(("chosen_as", "outlook"), ""),
+    **dict.fromkeys(("chosen_as", "substitute", "outlook"), ""),
     "verdict": Verdict.MISSING,
 }
 

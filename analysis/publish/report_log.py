@@ -11,7 +11,7 @@ from mlflow.tracking import MlflowClient
 from analysis.claims.claims import Verdict
 from analysis.claims.family import family_reading
 from analysis.claims.hypotheses import joint_reading
-from analysis.report import page
+from analysis.report import verdicts
 from analysis.report.content import Report
 from looped.names import Kind, Metric, Param, Tag
 
@@ -47,7 +47,7 @@ def log_report(
     }
     for section in report.sections:
         for finding in (*section.findings, *section.hypotheses):
-            tags[f"claim.{section.subject.slug}.{finding.claim}"] = finding.verdict.value
+            tags[f"claim.{section.subject.slug}.{finding.claim}"] = finding.verdict_in_words
     metrics = [entities.Metric(name, value, time_ms, 0) for name, value in counts(report).items()]
     client.log_batch(
         run_id,
@@ -79,13 +79,15 @@ def counts(report: Report) -> dict[str, float]:
 
 
 def note(report: Report) -> str:
-    """Say in Markdown what came of the claims, for the run's page: a column per task."""
+    """Say in Markdown the answer and what came of the claims, for the run's page."""
     tasks = [section.subject.task for section in report.sections]
-    lines = ["The whole: `report/report.html`.", ""]
+    lines = [f"**{task}**: {text}\n" for task, text in report.headlines.items()]
+    lines += ["The whole: `report/report.html`.", ""]
     lines += [f"| claim | {' | '.join(tasks)} |", "|---" * (1 + len(tasks)) + "|"]
     for findings_of_tasks in zip(*(section.findings for section in report.sections), strict=True):
         columns = [
-            f"{finding.verdict.value}, {page.interval(finding)}" for finding in findings_of_tasks
+            f"{finding.verdict_in_words}, {verdicts.interval(finding)}"
+            for finding in findings_of_tasks
         ]
         lines.append(f"| {findings_of_tasks[0].statement} | {' | '.join(columns)} |")
     for section in report.sections:

@@ -15,7 +15,8 @@ from analysis.scaling.fit import ScalingFit
 LOOK_FOR = (
     "What looping adds: E trained at b less E_M, the same seed's E at b = 1, in bits, one line per "
     f"task. Marks are means over seeds with their {seeds.WHAT}; the thin line and its band are the "
-    "task's fitted law. If **b** were the same on all data sets, the lines would lie on each other."
+    "task's fitted law. If the function b were the same on all data sets, the lines would lie on "
+    "each other."
 )
 
 
@@ -67,10 +68,11 @@ def draw(table: pd.DataFrame, laws: pd.DataFrame) -> Figure:
     """Draw a panel per size with a line per task; see ``measured``, and ``laws`` alike."""
     sizes = list(table["size"].unique())
     tasks = list(table["task"].unique())
-    width = max(5.0, 3.6 * len(sizes))
+    figure = drawing.figure_of(len(sizes), 3.9)
+    width, height = figure.get_size_inches()
     n_columns = max(1, int(11 * width / (max(map(len, tasks)) + 8)))  # of the legend: what fits
-    figure = Figure(figsize=(width, 3.9 + 0.2 * -(-len(tasks) // n_columns)))
-    panels = drawing.panels_of(figure, sizes, sharex=True, sharey=True)
+    figure.set_figheight(height + 0.2 * -(-len(tasks) // n_columns))
+    panels = drawing.panels_of(figure, sizes, is_shared=True)
     looks = drawing.marks(tasks)
     bs = sorted({1, *table["b"]})
     for (size, task), rows in table.groupby(["size", "task"], sort=False):
@@ -89,7 +91,9 @@ def draw(table: pd.DataFrame, laws: pd.DataFrame) -> Figure:
     for (axes,) in panels.values():
         axes.axhline(0, color="black", linewidth=0.8)
         drawing.trained_axis(axes, bs)
-    panels[sizes[0]][0].set_ylabel("E trained at b, less E_M, bits")
+    label = "E trained at b, less E_M, bits"
+    panels[sizes[0]][0].set_ylabel(label)
+    drawing.label_left(panels, 0, label)
     title = f"marks: measured, {seeds.WHAT}; line and band: law"
     drawing.legend_below(figure, [column[0] for column in panels.values()], n_columns, title)
     return figure

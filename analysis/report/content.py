@@ -17,6 +17,7 @@ from analysis.report import (
     performance,
 )
 from analysis.report.exhibit import Exhibit
+from analysis.report.headline import Headline, headline
 from analysis.report.subject import Subject
 
 
@@ -26,12 +27,14 @@ class Section:
 
     Attributes:
         subject: its runs.
-        exhibits: figures and tables.
+        headline: the answer.
+        exhibits: figures and tables, the first of them the one that shows the answer.
         findings: verdicts on the study's claims, from the runs of the section.
         hypotheses: verdicts on its hypotheses, from all runs of the task: they compare recipes.
     """
 
     subject: Subject
+    headline: Headline
     exhibits: Sequence[Exhibit]
     findings: Sequence[Finding]
     hypotheses: Sequence[Finding]
@@ -64,6 +67,11 @@ class Report:
     sections: Sequence[Section]
     across: Exhibit
     rules: str = ""
+
+    @property
+    def headlines(self) -> dict[str, str]:
+        """The answer by task, for those who print it."""
+        return {section.subject.task: str(section.headline) for section in self.sections}
 
     @property
     def captions(self) -> dict[str, str]:
@@ -112,6 +120,7 @@ def make(
     sections = [
         Section(
             subject=subject,
+            headline=headline(subject.runs, *fits[subject.task]),
             exhibits=_exhibits(subject, fits[subject.task]),
             findings=judge(subject.runs),
             hypotheses=judge(subject.runs_of_task, HYPOTHESES),
@@ -123,9 +132,12 @@ def make(
 
 
 def _exhibits(subject: Subject, fit_or_reason: law.FitOrReason) -> list[Exhibit]:
+    """Draw a section's figures: the law first, or what it would be drawn over; then by duty."""
     exhibits = [performance.exhibit(subject)]
     if len(subject.table):
-        exhibits += [*extrapolation.exhibits(subject), law.exhibit(subject, fit_or_reason)]
+        of_law = law.exhibit(subject, fit_or_reason)
+        exhibits.insert(0 if of_law.figure else 1, of_law)
+        exhibits += extrapolation.exhibits(subject)
     exhibits.append(cost.exhibit(subject))
     if len(subject.table):
         exhibits.append(pareto.exhibit(subject))

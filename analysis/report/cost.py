@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 
 from analysis.report import drawing, performance, seeds
 from analysis.report.exhibit import Exhibit
@@ -166,7 +165,7 @@ def draw(table: pd.DataFrame) -> Figure:
         for kind in KINDS
         if table[kind.column].notna().any() and (has_own or not kind.is_of_program)
     ]
-    figure = Figure(figsize=(max(5.0, 3.6 * len(kinds)), 6.2))
+    figure = drawing.figure_of(len(kinds), 6.2)
     panels = drawing.panels_of(figure, [kind.name for kind in kinds], 2)
     looks = drawing.marks(table["size"].unique())
     for kind in kinds:
@@ -176,8 +175,7 @@ def draw(table: pd.DataFrame) -> Figure:
             _draw_size(upper, lower, rows_of_size, kind.column, looks[size], is_shared)
         drawing.trained_axis(upper, sorted(table["b"].unique()))
         drawing.error_axis(upper, kind.label)
-        lower.set(xscale="log", xlabel=kind.label)
-        lower.xaxis.set_minor_locator(NullLocator())
+        drawing.cost_axis(lower, kind.label)
         if lower.lines:
             drawing.error_axis(lower, "NMSE")
         else:

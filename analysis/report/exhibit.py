@@ -1,5 +1,6 @@
 """One figure of the report with what belongs to it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -19,6 +20,7 @@ class Exhibit:
         figure: None where there is nothing to draw.
         lacks: why there is nothing to draw, or what the figure lacks.
         text: more, as preformatted text.
+        details: further tables, by what they hold.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Exhibit:
     figure: Figure | None = None
     lacks: tuple[str, ...] = ()
     text: str = ""
+    details: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     @property
     def caption(self) -> str:

@@ -98,10 +98,8 @@ def draw_absolute(table: pd.DataFrame) -> Figure:
     sizes = list(table["size"].unique())
     has_state = bool(table["state_change"].notna().any())
     rows, heights = (2, [5, 2]) if has_state else (1, [1])
-    figure = Figure(figsize=(max(5.0, 3.6 * len(sizes)), 6.0 if has_state else 4.2))
-    panels = drawing.panels_of(
-        figure, sizes, rows, sharex=True, sharey="row", height_ratios=heights
-    )
+    figure = drawing.figure_of(len(sizes), 6.0 if has_state else 4.2)
+    panels = drawing.panels_of(figure, sizes, rows, is_shared=True, height_ratios=heights)
     _draw_means(panels, table, "nmse", 0)
     drawing.frame(panels[sizes[0]][0], table["nmse"])
     if has_state:  # seeds differ by orders of magnitude here: each is drawn, without a band
@@ -109,11 +107,11 @@ def draw_absolute(table: pd.DataFrame) -> Figure:
         _draw_means(panels, moving, "state_change", 1, has_band=False)
     for row, label in enumerate(["NMSE", STATE][:rows]):
         drawing.error_axis(panels[sizes[0]][row], label)
+        drawing.label_left(panels, row, label)
     for column in panels.values():
         drawing.loops_axis(column[-1], int(table["loop"].max()))
     below = "; below: thin lines are seeds" if has_state else ""
-    drawing.legend_below(figure, [column[0] for column in panels.values()], 4,
-                         f"trained at (mark); band: {seeds.WHAT}{below}")  # fmt: skip
+    _legend(figure, panels, table, below)
     return figure
 
 
@@ -128,8 +126,8 @@ def draw_relative(table: pd.DataFrame) -> Figure:
     looped_rows = table[table["b"] > 1]
     is_split = 0 < len(looped_rows) < len(table)
     rows = 2 if is_split else 1
-    figure = Figure(figsize=(max(5.0, 3.6 * len(sizes)), 6.0 if is_split else 4.2))
-    panels = drawing.panels_of(figure, sizes, rows, sharex=True, sharey="row")
+    figure = drawing.figure_of(len(sizes), 6.0 if is_split else 4.2)
+    panels = drawing.panels_of(figure, sizes, rows, is_shared=True)
     bs = sorted(table["b"].unique())
     for row, (panel_rows, label) in enumerate(
         [(table, "NMSE after t loops / after b"), (looped_rows, "the same, b > 1 alone")][:rows]
@@ -137,13 +135,22 @@ def draw_relative(table: pd.DataFrame) -> Figure:
         _draw_means(panels, panel_rows, "ratio", row, bs)
         drawing.frame(panels[sizes[0]][row], panel_rows["ratio"], 1.1)
         drawing.error_axis(panels[sizes[0]][row], label)
+        drawing.label_left(panels, row, label)
     for column in panels.values():
         for axes in column:
             axes.axhline(1, color="black", linewidth=0.8)
         drawing.loops_axis(column[-1], int(table["loop"].max()))
-    drawing.legend_below(figure, [column[0] for column in panels.values()], 4,
-                         f"trained at (mark); band: {seeds.WHAT}")  # fmt: skip
+    _legend(figure, panels, table)
     return figure
+
+
+def _legend(
+    figure: Figure, panels: Mapping[str, Sequence[Axes]], table: pd.DataFrame, more: str = ""
+) -> None:
+    """Say below which line is of which b, in the order of b."""
+    labels = [f"b = {b}" for b in sorted(table["b"].unique())]
+    title = f"trained at (mark); band: {seeds.WHAT}{more}"
+    drawing.legend_below(figure, [column[0] for column in panels.values()], 6, title, labels)
 
 
 def _draw_means(

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from matplotlib.figure import Figure
+
 from analysis.report import drawing
 from analysis.report.exhibit import Exhibit
 from analysis.report.subject import Subject
@@ -14,6 +16,11 @@ LOOK_FOR = (
     "for the mean over seeds (a single training lies about it as the marks do); right of the last "
     "mark it is a forecast. fit_scaling says more, and registers the law."
 )
+
+FORM_COLUMNS = (
+    *("form", "parameters", "delta", "weight", "leave_one_b_out", "leave_one_size_out", "status"),
+)
+"""What is shown of each form: ``delta`` is AICc above the least, errors are in bits."""
 
 
 class FitOrReason(NamedTuple):
@@ -40,7 +47,6 @@ def exhibit(subject: Subject, fit_or_reason: FitOrReason) -> Exhibit:
     law, reason = fit_or_reason
     if law is None:
         return Exhibit(name="law", title="Law", look_for=LOOK_FOR, lacks=(f"law: {reason}",))
-    draw = drawing.styled(figures.law)
     return Exhibit(
         name="law",
         title="Law",
@@ -49,4 +55,14 @@ def exhibit(subject: Subject, fit_or_reason: FitOrReason) -> Exhibit:
         table=law.best.parameters(),
         figure=draw(law, subject.ceiling_bits),
         text=law.report(),
+        details={f"the {len(law.fits)} forms compared": law.comparison[[*FORM_COLUMNS]]},
     )
+
+
+@drawing.styled
+def draw(law: ScalingFit, ceiling_bits: float | None) -> Figure:
+    """Draw the law as large as it is shown first; which forms it is made of the caption says."""
+    figure = figures.law(law, ceiling_bits)
+    figure.set_size_inches(5.2, 3.9)
+    figure.axes[0].set_title("")
+    return figure

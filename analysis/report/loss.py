@@ -82,10 +82,8 @@ def draw(table: pd.DataFrame) -> Figure:
     titles = [f"seed {seed}" for seed in numbers]
     has_ratio = bool(table["ratio"].notna().any())
     rows, heights = (2, [3, 2]) if has_ratio else (1, [1])
-    figure = Figure(figsize=(max(5.0, 3.6 * len(numbers)), 5.6 if has_ratio else 3.8))
-    panels = drawing.panels_of(
-        figure, titles, rows, sharex=True, sharey="row", height_ratios=heights
-    )
+    figure = drawing.figure_of(len(numbers), 5.2 if has_ratio else 3.6)
+    panels = drawing.panels_of(figure, titles, rows, is_shared=True, height_ratios=heights)
     looks = drawing.marks(sorted(table["b"].unique()))
     for (seed, b), curve in table.groupby(["seed", "b"]):
         column, look = panels[f"seed {seed}"], looks[b]
@@ -95,14 +93,14 @@ def draw(table: pd.DataFrame) -> Figure:
         column[0].plot(curve["step"], curve["smoothed"], **line, label=f"b = {b}")
         if has_ratio:
             column[1].plot(curve["step"], curve["ratio"], **line, label=f"b = {b}")
-    drawing.error_axis(panels[titles[0]][0], "loss: squared error / Var(y)")
-    if has_ratio:
-        drawing.error_axis(panels[titles[0]][1], "loss / loss at b = 1")
+    labels = ["loss: squared error / Var(y)", "loss / loss at b = 1"][:rows]
+    for row, label in enumerate(labels):
+        drawing.error_axis(panels[titles[0]][row], label)
+        drawing.label_left(panels, row, label)
     for column in panels.values():
         column[-1].set_xlabel("gradient steps")
-    drawing.legend_below(
-        figure, [column[0] for column in panels.values()], len(looks), "trained at"
-    )
+    drawing.legend_below(figure, [column[0] for column in panels.values()], 6, "trained at",
+                         [f"b = {b}" for b in looks])  # fmt: skip
     return figure
 
 

@@ -1,48 +1,45 @@
 """The report as one page that holds all it shows: no network, no scripts, light or dark."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-
-from analysis.claims.claims import INTERVALS, Finding, Verdict
-from analysis.claims.family import family_reading
-from analysis.claims.hypotheses import joint_reading
 from analysis.report.content import Report, Section
 from analysis.report.exhibit import Exhibit
+from analysis.report.markup import figure, heading, paragraph, words_of
+from analysis.report.verdicts import claims_and_hypotheses
 
 STYLE = Path(__file__).with_name("page.css")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-MARKS = {
-    Verdict.SUPPORTED: "✓",
-    Verdict.CONTRADICTED: "✗",
-    Verdict.UNDECIDED: "?",
-    Verdict.MISSING: "-",
+
+WORDS = {
+    "b": "how many times a model was trained to apply its one stack of blocks; a trained model can "
+    "be run for more loops than that, or fewer.",
+    "NMSE": "the squared error at the query over Var(y): 0 is exact, 1 is no better than "
+    "answering the mean every time.",
+    "E": "expressivity, ½ log2(Var(y) / MSE), in bits: one bit more is a quarter of the NMSE. "
+    "E_M is what a size has at b = 1, E_LM what b loops make of it.",
 }
-MOST_ROWS = 60
-"""Longer tables stay in their csv."""
+"""What a reader has to know before the first figure."""
 
 
 def render(report: Report, pictures: Mapping[str, bytes], title: str) -> str:
-    """Write the page.
+    """Write the page: the answer, what it rests on, claims and hypotheses, what is missing.
 
     Args:
         report: what there is to show.
         pictures: SVG by name, as in ``Report.captions``; empty where there is no figure.
         title: of the page.
     """
+    across = report.across
     body = [
-        f"<h1>{escape(title)}</h1>",
-        f'<p class="faint">{escape(_account(report))}</p>',
-        *([f'<p class="faint">{escape(report.rules)}</p>'] if report.rules else []),
-        _contents(report),
+        heading(1, title),
+        *(part for section in report.sections for part in _section(section, pictures, report)),
+        *_shown(across, across.name, pictures, 2),
+        heading(2, "What is missing", "missing"),
         _lacks(report.lacks),
-        *(part for section in report.sections for part in _section(section, pictures)),
-        f'<h2 id="across">{escape(report.across.title)}</h2>',
-        _exhibit(report.across, report.across.name, pictures[report.across.name]),
+        *([paragraph(report.rules)] if report.rules else []),
+        paragraph(_account(report), "faint"),
     ]
     return "\n".join(
         [
@@ -61,6 +58,71 @@ def render(report: Report, pictures: Mapping[str, bytes], title: str) -> str:
     )
 
 
+def _section(section: Section, pictures: Mapping[str, bytes], report: Report) -> list[str]:
+    """Write what there is to a task: the answer first, the verdicts last."""
+    subject, is_alone = section.subject, len(report.sections) == 1
+    level = 2 if is_alone else 3
+    first, *later_exhibits = section.exhibits
+    is_first = section is report.sections[0]
+    return [
+        *([] if is_alone else [heading(2, f"Task: {subject.task}", subject.slug)]),
+        '<div class="answer">',
+        paragraph(str(section.headline), "headline"),
+        figure(first, f"{subject.slug}/{first.name}", pictures[f"{subject.slug}/{first.name}"]),
+        f'<div class="words">{_words() if is_first else ""}',
+        paragraph(section.headline.reading, "faint"),
+        "</div></div>",
+        *([_contents(report, level)] if is_first else []),
+        heading(level, first.title, f"{subject.slug}-{first.name}"),
+        paragraph(subject.account),
+        words_of(first, f"{subject.slug}/{first.name}"),
+        *(
+            part
+            for exhibit in later_exhibits
+            for part in _shown(exhibit, f"{subject.slug}/{exhibit.name}", pictures, level)
+        ),
+        *claims_and_hypotheses(subject.slug, section.findings, section.hypotheses, level),
+    ]
+
+
+def _words() -> str:
+    terms = "".join(
+        f"<div><dt>{escape(word)}</dt><dd>{escape(meaning)}</dd></div>"
+        for word, meaning in WORDS.items()
+    )
+    return f"<dl>{terms}</dl>"
+
+
+def _shown(exhibit: Exhibit, name: str, pictures: Mapping[str, bytes], level: int) -> list[str]:
+    return [
+        heading(level, exhibit.title, name.replace("/", "-")),
+        figure(exhibit, name, pictures[name]),
+        words_of(exhibit, name),
+    ]
+
+
+def _contents(report: Report, level: int) -> str:
+    """Link to everything; of several tasks to each."""
+    if level == 2:
+        (section,), slug = report.sections, report.sections[0].subject.slug
+        links = {f"{slug}-{exhibit.name}": exhibit.title for exhibit in section.exhibits} | {
+            f"{slug}-claims": "Claims",
+            f"{slug}-hypotheses": "Hypotheses",
+        }
+    else:
+        links = {section.subject.slug: section.subject.task for section in report.sections}
+    links |= {report.across.name: report.across.title, "missing": "What is missing"}
+    anchors = [f'<a href="#{anchor}">{escape(name)}</a>' for anchor, name in links.items()]
+    return f"<nav>{' '.join(anchors)}</nav>"
+
+
+def _lacks(reasons: Sequence[str]) -> str:
+    if not reasons:
+        return paragraph("Nothing.")
+    items = "".join(f"<li>Missing: {escape(reason)}</li>" for reason in reasons)
+    return f'<div class="missing"><ul>{items}</ul></div>'
+
+
 def _account(report: Report) -> str:
     runs = sum(len(section.subject.runs) for section in report.sections)
     tasks = ", ".join(section.subject.task for section in report.sections)
@@ -68,105 +130,3 @@ def _account(report: Report) -> str:
         f"{runs} finished trainings of {tasks}. Everything here is drawn from logged runs alone; "
         "each figure lies beside this page as svg, png and csv."
     )
-
-
-def _contents(report: Report) -> str:
-    links = [(section.subject.slug, section.subject.task) for section in report.sections]
-    anchors = [f'<a href="#{anchor}">{escape(name)}</a>' for anchor, name in links]
-    return f'<nav>{"".join(anchors)}<a href="#across">{escape(report.across.title)}</a></nav>'
-
-
-def _lacks(reasons: Sequence[str]) -> str:
-    if not reasons:
-        return '<p class="faint">Nothing is missing.</p>'
-    items = "".join(f"<li>Missing: {escape(reason)}</li>" for reason in reasons)
-    return f'<div class="missing"><ul>{items}</ul></div>'
-
-
-def _section(section: Section, pictures: Mapping[str, bytes]) -> list[str]:
-    slug = section.subject.slug
-    return [
-        f'<h2 id="{slug}">Task: {escape(section.subject.task)}</h2>',
-        f"<p>{escape(section.subject.account)}</p>",
-        "<h3>Claims</h3>",
-        f"<p>{escape(family_reading([*section.findings, *section.hypotheses]))}</p>",
-        _details("how verdicts are made, and what they need", f"<p>{escape(INTERVALS)}</p>"),
-        _findings(section.findings),
-        "<h3>Hypotheses</h3>",
-        f"<p>{escape(joint_reading(section.hypotheses))}</p>",
-        _details("each at equal steps and equal FLOPs", _findings(section.hypotheses)),
-        *(
-            f'<h3 id="{slug}-{exhibit.name}">{escape(exhibit.title)}</h3>\n'
-            + _exhibit(exhibit, f"{slug}/{exhibit.name}", pictures[f"{slug}/{exhibit.name}"])
-            for exhibit in section.exhibits
-        ),
-    ]
-
-
-def _exhibit(exhibit: Exhibit, name: str, picture: bytes) -> str:
-    parts = []
-    if picture:
-        data = base64.b64encode(picture).decode()
-        alt = escape(f"{exhibit.title}. {exhibit.result}", quote=True)
-        parts.append(f'<img src="data:image/svg+xml;base64,{data}" alt="{alt}">')
-    result = f'<p class="found">{escape(exhibit.result)}</p>' if exhibit.result else ""
-    parts.append(f"<figcaption><p>{escape(exhibit.look_for)}</p>{result}</figcaption>")
-    lines = [f'<figure id="{name.replace("/", "-")}-figure">', *parts, "</figure>"]
-    lines += [f'<div class="missing">Missing: {escape(lack)}</div>' for lack in exhibit.lacks]
-    if 0 < len(exhibit.table) <= MOST_ROWS:
-        lines.append(_details("the numbers", _table(exhibit.table)))
-    elif len(exhibit.table):
-        rows = f"{len(exhibit.table):,}"
-        lines.append(f'<p class="faint">The numbers, {rows} rows: {escape(name)}.csv</p>')
-    if exhibit.text:
-        lines.append(_details("the whole text of the fit", f"<pre>{escape(exhibit.text)}</pre>"))
-    return "\n".join(lines)
-
-
-def _details(summary: str, content: str) -> str:
-    return f"<details><summary>{escape(summary)}</summary>{content}</details>"
-
-
-def _table(table: pd.DataFrame) -> str:
-    head = "".join(f"<th>{escape(str(name))}</th>" for name in table)
-    rows = "".join(
-        "<tr>"
-        + "".join(f'<td class="number">{escape(_cell_text(value))}</td>' for value in row)
-        + "</tr>"
-        for row in table.itertuples(index=False)
-    )
-    return f'<div class="scroll"><table><tr>{head}</tr>{rows}</table></div>'
-
-
-def _cell_text(value: Any) -> str:
-    if isinstance(value, float):
-        return "" if pd.isna(value) else f"{value:.4g}"
-    return str(value)
-
-
-def _findings(findings: Sequence[Finding]) -> str:
-    rows = []
-    for finding in findings:
-        word = finding.verdict.value
-        why = f"<p>Rule: {escape(finding.rule)}</p><p>{escape(finding.reason)}</p>"
-        why += "".join(f"<p>{escape(part)}</p>" for part in finding.detail.split("; "))
-        outlook = f'<br><span class="faint">{escape(finding.outlook)}</span>'
-        rows.append(
-            f'<tr><td class="claim">{escape(finding.statement)}'
-            f"{_details('rule and reason', why)}</td>"
-            f'<td class="verdict {word.replace(" ", "-")}">{MARKS[finding.verdict]} '
-            f"{escape(word)}{outlook if finding.outlook else ''}</td>"
-            f'<td><span class="number">{escape(interval(finding))}</span><br>'
-            f'<span class="faint">{escape(finding.statistic)}</span></td></tr>'
-        )
-    head = "<tr><th>claim</th><th>verdict</th><th>statistic, 95 % interval over seeds</th></tr>"
-    return f'<div class="scroll"><table>{head}{"".join(rows)}</table></div>'
-
-
-def interval(finding: Finding) -> str:
-    """Write what was measured, with its interval, and of how many parts it is the extreme one."""
-    if pd.isna(finding.estimate):
-        return "-"
-    ends = "" if pd.isna(finding.low) else f" [{finding.low:.3g}, {finding.high:.3g}]"
-    extreme = f", {finding.chosen_as}" if finding.chosen_as else ""
-    return f"{finding.estimate:.3g}{ends}{extreme}"

@@ -172,10 +172,9 @@ def _fit_lines(fit: DescribedFit) -> list[str]:
 def _prediction(fit: DescribedFit) -> list[str]:
     """Say what predicts, and how well it does on what it was not fitted to."""
     if fit.averages:
-        shares = ", ".join(f"{name} {weight:.2f}" for name, weight in fit.weights.items())
         n_forms = len(fit.weights)
         lines = [
-            f"The average of {n_forms} forms predicts (Akaike weights): {shares}."
+            f"The average of {n_forms} forms predicts, by their Akaike weights (see Forms)."
             if n_forms > 1
             else f"{fit.best_form} has all the Akaike weight and predicts."
         ]

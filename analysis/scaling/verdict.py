@@ -16,6 +16,8 @@ LEAST_BS = 3
 
 _CANDIDATE_BS = (2, 3, 4, 7, 20, 30, 40, 60)
 _MOST_SEEDS = 30
+_MOST_NAMES = 3
+"""More forms than these are a table, which stands beside the verdict wherever it is shown."""
 
 
 def shape_lack(run_table: RunTable) -> str:
@@ -69,15 +71,17 @@ def verdict(
         )
     else:
         names_and_weights = ", ".join(
-            f"{row.form} ({row.weight:.2f})" for row in plausible.itertuples()
+            f"{row.form} ({row.weight:.2f})" for row in plausible.head(_MOST_NAMES).itertuples()
         )
         if len(plausible) == 1:
             sentences.append(
                 f"{names_and_weights} is ahead of the others, but its fit ended {first['status']}."
             )
         else:
+            first_ones = "" if len(plausible) <= _MOST_NAMES else "; the first of them are"
             sentences.append(
-                f"These forms cannot be told apart (Akaike weights): {names_and_weights}."
+                f"{len(plausible)} forms cannot be told apart{first_ones or ':'} "
+                f"{names_and_weights}, with their Akaike weights."
             )
             if plausible["family"].nunique() == 1:
                 sentences.append(f"All have the shape {first['family']}; what differs is the gain.")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from planted_runs import World
 
-from analysis.claims.claims import CLAIMS, judge
+from analysis.claims.claims import CLAIMS, Verdict, judge
 from analysis.claims.hypotheses import HYPOTHESES
 
 BITS = {
@@ -169,17 +169,21 @@ def test_where_claims_turn_over_was_set_before_the_runs():
     assert {claim.premise.least for claim in HYPOTHESES} == {TENTH}
 
 
-def test_small_is_looked_at_where_the_study_names_b_or_else_at_its_last_two():
-    for bs, words in [
-        ((1, 5, 10), ["trained at 10, "]),
-        ((1, 3, 5, 7), ["trained at 5, ", "trained at 7, "]),
-        ((1, 5, 10, 15, 20), ["trained at 10, ", "trained at 15, "]),
+@pytest.mark.parametrize("claim", CLAIMS[6:8], ids=lambda claim: claim.slug)
+def test_small_is_looked_at_where_the_study_names_b_and_nowhere_else(claim):
+    for bs, named_bs in [
+        ((1, 5, 10), [10]),
+        ((1, 3, 5, 7), []),
+        ((1, 2, 4, 8), []),
+        ((1, 5, 10, 15, 20), [10, 15]),
     ]:
         world = World(bits=lambda c: c.b / 10, gap=lambda c: 0.0, noise=0.0)
-        (finding,) = judge(world.study(("small",), bs), [CLAIMS[7]])
-        assert [f"trained at {b}, " in finding.detail for b in bs] == [
-            f"trained at {b}, " in words for b in bs
-        ]
+        (finding,) = judge(world.study(("small",), bs), [claim])
+        assert [b for b in bs if f"trained at {b}, loop" in finding.detail] == named_bs
+        assert (finding.verdict is Verdict.MISSING) == (not named_bs)
+        if not named_bs:
+            assert finding.detail.startswith("needs small trained at 10, 15,")
+            assert finding.substitute == ""
 
 
 # the hypotheses

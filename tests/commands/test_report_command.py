@@ -48,6 +48,7 @@ def test_a_study_becomes_a_run_with_files_counts_and_a_note(call, planted_store,
     assert code == 0, lines
     assert lines[0].startswith("linear: 36 runs of recipe")
     assert "missing: linear: training curves: 36 of 36 runs have none" in lines
+    assert lines[-1].startswith("linear: Training at 15 loops instead of one divides the error of ")
     run = report_run(planted_store)
     assert (run.info.run_name, run.info.status) == ("report", "FINISHED")
     paths = artifacts(planted_store, run.info.run_id)
@@ -69,6 +70,7 @@ def test_a_study_becomes_a_run_with_files_counts_and_a_note(call, planted_store,
     )
     note = tags["mlflow.note.content"]
     assert "| At equal b the larger model is better" in note
+    assert lines[-1].removeprefix("linear: ") in note
     assert "claims and hypotheses have an interval" in note
     assert "claims' rules" not in note  # these runs are of no grid
     assert run.data.params["report.resamples"] == "100"

@@ -3,7 +3,9 @@
 import json
 import random
 import re
+from collections import Counter
 from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 
 import browser
@@ -16,8 +18,7 @@ from analysis.claims.claims import CLAIMS, INTERVALS
 from analysis.claims.family import family_reading
 from analysis.claims.hypotheses import HYPOTHESES
 from analysis.publish import report_log
-from analysis.report import content, files
-from analysis.report import page as report_page
+from analysis.report import content, files, verdicts
 from analysis.report.subject import choose
 
 RUNS = [
@@ -144,7 +145,7 @@ def test_what_is_undecided_says_how_many_seeds_and_all_together_what_comes_by_ch
     for finding in open_findings:
         assert finding.outlook in words
     for finding in findings:
-        assert finding.chosen_as in report_page.interval(finding)
+        assert finding.chosen_as in verdicts.interval(finding)
     table = pd.read_csv(report_folder[0] / "claims.csv")
     assert {"p", "chosen_as", "seeds", "outlook"} <= set(table)
 
@@ -162,17 +163,69 @@ def test_hypotheses_compare_all_recipes_and_claims_the_chosen_one(monkeypatch):
     assert calls_of_judge == [(6, CLAIMS), (8, HYPOTHESES)]
 
 
-def test_what_came_is_escaped_and_what_is_missing_stands_on_top(report_folder, page):
+def test_what_came_is_escaped_and_what_is_missing_stands_last(report_folder, page):
     _, report = report_folder
     assert "<h1>A &lt;planted&gt; study</h1>" in page
     assert report.lacks
     for reason in report.lacks:
-        assert page.index(f"Missing: {reason.split('>')[0]}") < page.index("<h2")
+        assert page.index(f"<li>Missing: {reason.split('>')[0]}") > page.rindex("<h2")
+
+
+def test_the_answer_comes_first_then_its_figures_then_the_verdicts(report_folder, page):
+    _, report = report_folder
+    parsed_page = Page(page)
+    text = " ".join(parsed_page.words)
+    (answer,) = report.headlines.values()
+    before_the_figure = page[: page.index("<figure")]
+    assert escape(answer) in before_the_figure.replace("\u00a0", " ")
+    assert page.index('id="linear-law-figure"') == page.index("<figure") + len("<figure ")
+    places = [text.index(word) for word in ("how many times a model was trained", "0 is exact",
+                                            "expressivity, ½ log2")]  # fmt: skip
+    assert places == sorted(places)
+    headings = re.findall(r"<h2[^>]*>([^<]+)", page)
+    expected = ["Law", "Performance", "Extrapolation 1", "Extrapolation 2", "Cost", "Pareto",
+                "Loss", "Claims", "Hypotheses", "b across tasks", "What is missing"]  # fmt: skip
+    assert len(headings) == len(expected)
+    assert all(map(str.startswith, headings, expected))
+
+
+def test_verdicts_are_grouped_and_a_substitute_stands_in_them(report_folder, page):
+    (section,) = report_folder[1].sections
+    order = ["Supported", "Contradicted", "Undecided", "Not measured"]
+    counts = Counter(finding.verdict.value.capitalize() for finding in section.findings)
+    groups = re.findall(r"<h3>(\w[\w ]*): (\d+) of 18</h3>", page)
+    assert [(name, int(count)) for name, count in groups] == [
+        (name, counts[name]) for name in order if counts[name]
+    ]
+    substitutes = {finding.substitute for finding in section.findings} - {""}
+    assert substitutes
+    for finding in section.findings:
+        assert escape(finding.verdict_in_words) in page
+
+
+def test_no_mark_of_markdown_is_on_the_page(page):
+    text = re.sub(r"<pre>.*?</pre>", "", page, flags=re.S)
+    for mark in ("**", "`", "]("):
+        assert mark not in " ".join(Page(text).words).replace("b across", "")
+
+
+def test_forms_that_cannot_be_told_apart_are_a_table_and_not_a_sentence(report_folder, page):
+    (section,) = report_folder[1].sections
+    law = section.exhibits[0]
+    (table,) = law.details.values()
+    assert len(table) > 3
+    for form in table["form"]:
+        assert f"<td>{form}</td>" in page
+    prose = " ".join(re.findall(r"<p[^>]*>(.*?)</p>", page, flags=re.S))
+    assert sum(f" {form} (0." in prose for form in table["form"]) <= 3
 
 
 def test_the_note_holds_a_table_of_the_claims(report_folder):
     note = report_log.note(report_folder[1])
-    assert note.count("| supported, ") == report_log.counts(report_folder[1])["claims/supported"]
+    assert note.startswith(
+        "**linear**: Training at 10 loops instead of one divides the error of tiny by 7"
+    )
+    assert note.count("| supported") == report_log.counts(report_folder[1])["claims/supported"]
     assert len([line for line in note.splitlines() if line.startswith("| ")]) == len(CLAIMS) + 1
 
 
@@ -186,23 +239,51 @@ def contrast(ink, paper):
     return (light + 0.05) / (dark + 0.05)
 
 
-@pytest.mark.skipif(not browser.BINARY, reason="no chromium or google-chrome is installed")
-@pytest.mark.parametrize("is_dark", [False, True])
-def test_a_browser_shows_all_of_it_and_asks_nobody(page, tmp_path, is_dark):
-    console, page_facts = browser.look(page, tmp_path, is_dark)
+needs_browser = pytest.mark.skipif(
+    not browser.BINARY, reason="no chromium or google-chrome is installed"
+)
+DESKTOP, PHONE = (1280, 800), (390, 844)
+LEAST_TEXT = {DESKTOP: 6.5, PHONE: 4.5}
+"""In points, of the smallest text in a figure; a phone's screen is held nearer."""
+
+
+@needs_browser
+@pytest.mark.parametrize(("screen", "is_dark"), [(DESKTOP, False), (PHONE, True)])
+def test_a_browser_shows_all_of_it_and_asks_nobody(page, tmp_path, screen, is_dark):
+    console, facts = browser.look(page, tmp_path, is_dark, screen)
     assert console == []
-    assert len(page_facts["pictures"]) == len(FIGURES) and min(page_facts["pictures"]) > 300
-    assert page_facts["asked"] == []
-    assert contrast(page_facts["ink"], page_facts["paper"]) > 10
-    assert (page_facts["paper"] == "rgb(255, 255, 255)") is not is_dark
-    assert page_facts["overflow"] <= 0
+    assert len(facts["pictures"]) == len(FIGURES)
+    assert min(picture["natural"] for picture in facts["pictures"]) > 300
+    assert facts["asked"] == []
+    assert contrast(facts["ink"], facts["paper"]) > 10
+    assert (facts["paper"] == "rgb(255, 255, 255)") is not is_dark
+    assert facts["overflow"] <= 0
+    headline, first_figure = facts["headline"], facts["figure"]
+    assert 0 < headline["top"] < headline["bottom"] <= facts["height"]
+    assert 0 < first_figure["top"] < first_figure["bottom"] <= facts["height"]
+    for picture in facts["pictures"]:  # dark figures on dark paper, and the other way round
+        assert picture["corner"] == [int(part) for part in re.findall(r"\d+", facts["paper"])]
+        assert picture["text"] * 0.75 >= LEAST_TEXT[screen]
+    assert facts["pictures"][0]["text"] * 0.75 > 5.2
+    assert len(facts["numbers"]) == len(CLAIMS)
+    for number in facts["numbers"]:
+        assert number["left"] >= 0 and number["right"] <= screen[0] and number["height"] > 0
+    assert not any(facts["folds"])
 
 
-@pytest.mark.skipif(not browser.BINARY, reason="no chromium or google-chrome is installed")
+@needs_browser
+def test_in_print_every_fold_is_open_and_headings_stay_with_what_they_head(page, tmp_path):
+    _, facts = browser.look(page.replace("@media print", "@media all"), tmp_path)
+    assert len(facts["folds"]) > len(CLAIMS) + len(HYPOTHESES)
+    assert all(facts["folds"])
+    assert facts["after_headings"] == ["avoid"]
+
+
+@needs_browser
 def test_the_browser_would_tell(tmp_path):
     broken_images = '<img src="http://127.0.0.1:9/x.png"><img src="data:image/png;base64,AAAA">'
     policy = """<meta http-equiv="Content-Security-Policy" content="default-src 'none'">"""
     text = f"<!DOCTYPE html><html><head>{policy}</head><body>{broken_images}</body></html>"
-    console, page_facts = browser.look(text, tmp_path)
+    console, facts = browser.look(text, tmp_path)
     assert any("Content Security Policy" in line for line in console)
-    assert page_facts["pictures"] == [0, 0]
+    assert [picture["natural"] for picture in facts["pictures"]] == [0, 0]
