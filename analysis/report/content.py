@@ -12,6 +12,7 @@ from analysis.report import (
     cost,
     extrapolation,
     law,
+    lengths,
     loss,
     pareto,
     performance,
@@ -112,7 +113,7 @@ def make(
     sections = [
         Section(
             subject=subject,
-            exhibits=_exhibits(subject, fits[subject.task]),
+            exhibits=_exhibits(subject, fits[subject.task], resamples),
             findings=judge(subject.runs),
             hypotheses=judge(subject.runs_of_task, HYPOTHESES),
         )
@@ -122,11 +123,11 @@ def make(
     return Report(sections, across_tasks.exhibit(subjects_and_fits), rules)
 
 
-def _exhibits(subject: Subject, fit_or_reason: law.FitOrReason) -> list[Exhibit]:
+def _exhibits(subject: Subject, fit_or_reason: law.FitOrReason, resamples: int) -> list[Exhibit]:
     exhibits = [performance.exhibit(subject)]
     if len(subject.table):
         exhibits += [*extrapolation.exhibits(subject), law.exhibit(subject, fit_or_reason)]
-    exhibits.append(cost.exhibit(subject))
+    exhibits += [*lengths.exhibits(subject, resamples), cost.exhibit(subject)]
     if len(subject.table):
         exhibits.append(pareto.exhibit(subject))
     return exhibits + loss.exhibits(subject)
