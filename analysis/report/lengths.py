@@ -1,7 +1,7 @@
 """Training length as an axis: what every shorter training reached, read from the curves."""
 
-from analysis.answers.lengths import figures, text
-from analysis.answers.lengths.lengths import read_lengths
+from analysis.answers.lengths import figures, stretch, text
+from analysis.answers.lengths.lengths import Lengths, read_lengths
 from analysis.report import drawing
 from analysis.report.exhibit import Exhibit
 from analysis.report.subject import Subject
@@ -31,9 +31,14 @@ def exhibits(subject: Subject, resamples: int) -> list[Exhibit]:
             name="lengths",
             title=title,
             look_for=look_for,
-            result=text.pair_result(lengths.pairs) if len(lengths.pairs) else "",
+            result=_result(lengths),
             table=lengths.curves,
             figure=drawing.styled(figures.draw)(lengths),
             text="\n".join(text.describe(lengths)),
         )
     ]
+
+
+def _result(lengths: Lengths) -> str:
+    sentences = [text.pair_result(lengths.pairs)] if len(lengths.pairs) else []
+    return " ".join([*sentences, stretch.verdict(lengths.shapes)])

@@ -8,7 +8,7 @@ import pytest
 from kept_runs import kept_runs
 
 from analysis.answers.joint_law import fit_joint
-from analysis.answers.lengths import equal_flops, online, text
+from analysis.answers.lengths import equal_flops, online, stretch, text
 from analysis.answers.lengths.lengths import MANY_RUNS, read_lengths
 from analysis.answers.lengths.phi import phi_by_length
 from analysis.runs.logged_run import LoggedRun
@@ -184,6 +184,44 @@ class TestPhi:
         )
 
 
+def bent(time):
+    """A descent with a bend, so that a stretch of it is no factor."""
+    return 0.05 + 1 / (1 + (time / 120) ** 3)
+
+
+class TestTheShapeOfALoss:
+    def test_a_planted_factor_is_a_factor(self):
+        runs = planted_study(lambda config, step: bent(step) / config.b, bs=(1, 2))
+        table = stretch.differences(runs)
+        assert len(table) == len(SIZES) * len(SEEDS)
+        assert list(table["factor"]) == pytest.approx([0.5] * len(table))
+        assert (table["factor_error"] < 1e-6).all()
+        assert not (table["stretch_error"] < 0.05).any()
+
+    def test_a_planted_stretch_is_a_stretch(self):
+        def error(config, step):
+            time = step - WARMUP / 2
+            return bent(time if config.b == 1 else 1.3 * time)
+
+        table = stretch.differences(planted_study(error, bs=(1, 2)))
+        assert list(table["tau"]) == pytest.approx([1 / 1.3] * len(table), rel=0.02)
+        assert (table["stretch_error"] < 0.02).all()
+        assert (table["factor_error"] > 0.05).all()
+        assert "the stretch is nearer" in stretch.verdict(table.assign(seed=range(len(table))))
+
+    def test_a_power_law_cannot_tell(self):
+        def error(config, step):
+            return max(step - WARMUP / 2, 1) ** -0.5 / (1 if config.b == 1 else 1.1)
+
+        table = stretch.differences(planted_study(error, bs=(1, 2), sizes=("tiny",)))
+        assert table[["factor_error", "stretch_error"]].to_numpy().max() < 0.01
+        assert list(table["tau"]) == pytest.approx([1.1**-2] * len(table), rel=0.05)
+
+    def test_without_b_1_there_is_nothing_to_compare(self):
+        table = stretch.differences(planted_study(power, bs=(2,)))
+        assert stretch.verdict(table) == "No curve can be compared with that at b = 1 of its seed."
+
+
 @pytest.fixture(scope="module")
 def lengths():
     return read_lengths(kept_runs(), resamples=200)
@@ -206,6 +244,13 @@ class TestTheKeptRuns:
         assert undecided[["difference", "lower", "upper"]].astype(float).round(2).tolist() == [
             -0.26, -0.71, 0.20,
         ]  # fmt: skip
+
+    def test_a_factor_is_nearer_to_the_loss_than_a_stretch(self, lengths):
+        assert (
+            "a factor misses the curve of a larger b by 0.19 bits, a stretch of time by 0.28 and "
+            "both at once by 0.15: the factor is nearer (stretch less factor +0.08 [+0.01, +0.15], "
+            "15 curves; 12 reach too little of each other)."
+        ) in stretch.verdict(lengths.shapes)
 
     def test_held_out_prompts_agree_but_for_the_largest_size(self):
         differences = {"tiny": [], "small": [], "medium": []}

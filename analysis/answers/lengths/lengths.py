@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from analysis.answers.lengths import equal_flops, online, phi
+from analysis.answers.lengths import equal_flops, online, phi, stretch
 from analysis.answers.lengths.phi import PhiByLength
 from analysis.runs.logged_run import LoggedRun
 
@@ -23,6 +23,7 @@ class Lengths:
         budgets: what was reached at each budget of FLOPs; see ``equal_flops.at_budgets``.
         best: the best b of each size and budget; see ``equal_flops.best_by_budget``.
         pairs: each b beside each larger b at equal FLOPs; see ``equal_flops.compare``.
+        shapes: whether curves of larger b differ by a factor; see ``stretch.differences``.
         phi: how phi moves with the length, or why that is not known.
     """
 
@@ -30,6 +31,7 @@ class Lengths:
     budgets: pd.DataFrame = field(default_factory=pd.DataFrame)
     best: pd.DataFrame = field(default_factory=pd.DataFrame)
     pairs: pd.DataFrame = field(default_factory=pd.DataFrame)
+    shapes: pd.DataFrame = field(default_factory=pd.DataFrame)
     phi: PhiByLength | str
 
     @property
@@ -39,6 +41,7 @@ class Lengths:
             "length_curves": self.curves,
             "length_budgets": self.best,
             "length_pairs": self.pairs,
+            "length_shapes": self.shapes,
         }
         if isinstance(self.phi, PhiByLength):
             tables["length_phi"] = self.phi.table
@@ -65,6 +68,7 @@ def read_lengths(runs: Sequence[LoggedRun], resamples: int = 1000) -> Lengths | 
         budgets=budgets,
         best=equal_flops.best_by_budget(budgets, with_curves),
         pairs=equal_flops.compare(with_curves),
+        shapes=stretch.differences(with_curves),
         phi=phi.phi_by_length(with_curves, resamples),
     )
 

@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 
+from analysis.answers.lengths import stretch
 from analysis.answers.lengths.lengths import Lengths
 from analysis.answers.lengths.phi import PhiByLength
 
@@ -17,7 +18,13 @@ def describe(lengths: Lengths | str) -> list[str]:
     """Say what was found, in lines."""
     if isinstance(lengths, str):
         return [lengths]
-    return [HOW, *phi_lines(lengths.phi), *pair_lines(lengths.pairs), *best_lines(lengths.best)]
+    return [
+        HOW,
+        *phi_lines(lengths.phi),
+        *pair_lines(lengths.pairs),
+        *best_lines(lengths.best),
+        stretch.verdict(lengths.shapes),
+    ]
 
 
 def phi_lines(phi: PhiByLength | str) -> list[str]:
