@@ -4,7 +4,7 @@ import logging
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +60,7 @@ def main() -> int:
     logging.basicConfig(format="%(message)s")
     # MLflow and pandas take seconds to load: only once the arguments are known to be good
     from analysis.answers.answers import answer
+    from analysis.answers.lengths.lengths import MANY_RUNS
     from analysis.answers.text import describe
     from analysis.runs import load, untold
     from analysis.runs.weights import of_weights
@@ -81,6 +82,9 @@ def main() -> int:
             selection = _select(store, runs, options)
             runs = of_weights(store.client, options.weights, selection.runs, runs)
             selection = _select(store, runs, options)
+            if len(selection.runs) <= MANY_RUNS:
+                curves = load.with_curves(store.client, selection.runs)
+                selection = replace(selection, runs=curves)
             fit = fit_scaling(
                 selection.table.assign(expressivity=selection.table[_column(options)]),
                 form=options.form,

@@ -1,4 +1,4 @@
-"""Shapes of models: the study's three sizes, and what their prompts make of them."""
+"""Shapes of models: the study's three sizes and four more, and what prompts make of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,14 +11,17 @@ PROMPTS = ("joint", "interleaved")
 
 @dataclass(frozen=True)
 class Size:
-    """A weight class: one row of the study's table.
+    """A weight class: one row of the table of sizes.
 
     ``n_layer`` blocks of width ``n_embd`` with ``n_head`` heads and an MLP of ``n_mlp``
-    hidden units; ``learning_rate`` is the one that the study trains this size with.
+    hidden units; ``learning_rate`` is the one that this size is trained with, by the study
+    where the size is the study's.
 
     Example:
-        >>> list(SIZES), SIZES["tiny"].n_embd
-        (['tiny', 'small', 'medium'], 26)
+        >>> list(SIZES)
+        ['nano', 'tiny', 'mini', 'small', 'base', 'medium', 'large']
+        >>> SIZES["tiny"].n_embd
+        26
         >>> Size(n_layer=1, n_head=3, n_embd=32, n_mlp=64, learning_rate=1e-3)
         Traceback (most recent call last):
         ValueError: n_embd must be a multiple of n_head=3, got 32
@@ -43,12 +46,22 @@ class Size:
 
 SIZES: Mapping[str, Size] = MappingProxyType(
     {
+        "nano": Size(n_layer=1, n_head=1, n_embd=12, n_mlp=64, learning_rate=1e-3),
         "tiny": Size(n_layer=1, n_head=2, n_embd=26, n_mlp=128, learning_rate=1e-3),
+        "mini": Size(n_layer=1, n_head=3, n_embd=48, n_mlp=192, learning_rate=7e-4),
         "small": Size(n_layer=2, n_head=4, n_embd=64, n_mlp=256, learning_rate=5e-4),
+        "base": Size(n_layer=3, n_head=6, n_embd=96, n_mlp=384, learning_rate=5e-4),
         "medium": Size(n_layer=4, n_head=8, n_embd=128, n_mlp=768, learning_rate=5e-4),
+        "large": Size(n_layer=6, n_head=12, n_embd=192, n_mlp=1152, learning_rate=3.5e-4),
     }
 )
-"""By name; read-only, since a run's identity depends on what stands here."""
+"""By name, the smallest first; read-only, since a run's identity depends on what stands here.
+
+``STUDY_SIZES`` are the study's own. The others stand between and around them, each about 3.2 times
+its smaller neighbour's weights, with heads of 12 to 16 and an MLP of 4 to 6 widths as theirs.
+"""
+
+STUDY_SIZES = ("tiny", "small", "medium")
 
 
 @dataclass(frozen=True)

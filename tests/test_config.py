@@ -39,12 +39,16 @@ RECIPE = {
 @pytest.mark.parametrize(
     ("name", "row", "about"),
     [
+        ("nano", (1, 1, 12, 64, 1e-3), 3e3),
         ("tiny", (1, 2, 26, 128, 1e-3), 1e4),
+        ("mini", (1, 3, 48, 192, 7e-4), 3e4),
         ("small", (2, 4, 64, 256, 5e-4), 1e5),
+        ("base", (3, 6, 96, 384, 5e-4), 3e5),
         ("medium", (4, 8, 128, 768, 5e-4), 1e6),
+        ("large", (6, 12, 192, 1152, 3.5e-4), 3e6),
     ],
 )
-def test_sizes_are_the_studys(name, row, about):
+def test_sizes_are_the_studys_and_those_between_and_around_them(name, row, about):
     assert tuple(asdict(SIZES[name]).values()) == row
     assert about / 1.5 < ModelConfig(SIZES[name], 5, 64).n_params() < about * 1.5
 
@@ -119,7 +123,7 @@ INVALID = [
     ("checkpoint_seconds", -1.0, "checkpoint_seconds must be at least 0"),
     *(("loop_window", came, f"loop_window {WHOLE} 1") for came in (0, -1, 2.0, True)),
     ("loop_window", 6, "loop_window must lie in [1, b=5]"),
-    ("size", "huge", "size must be one of tiny, small, medium"),
+    ("size", "huge", f"size must be one of {', '.join(SIZES)}"),
     ("task", "quadratic", f"task must be one of {', '.join(TASK_KINDS)}"),
     ("prompt", "split", "prompt must be one of joint, interleaved"),
     ("init", "zeros", "init must be one of lecun, gpt2, pytorch"),

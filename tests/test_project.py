@@ -18,6 +18,7 @@ from entrypoints.report import ReportOptions
 from looped.config import TrainConfig
 from looped.grid.lists import Lists
 from looped.grid.options import GridOptions, RunOptions
+from looped.sizes import SIZES, ModelConfig
 
 ROOT = Path(__file__).parent.parent
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
@@ -74,3 +75,14 @@ def test_constraints_and_conda_pin_what_pyproject_asks_for():
     assert re.fullmatch(r"python=3\.11\.\d+", python)
     assert pip == "pip"
     assert nested["pip"] == [f"{r.name}=={pins[canonicalize_name(r.name)]}" for r in direct]
+
+
+def test_the_page_of_sizes_has_the_sizes():
+    text = (ROOT / "docs/sizes.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \**`(\w+)`\** \|(.*)\|$", text, re.MULTILINE)
+    assert [name for name, _ in rows] == list(SIZES)
+    for name, numbers in rows:
+        size = SIZES[name]
+        row = [float(number.replace(",", "")) for number in numbers.split("|")]
+        n_params = ModelConfig(size, TrainConfig().n_dims, TrainConfig().n_examples + 1).n_params()
+        assert row == [n_params, *vars(size).values()], name

@@ -9,6 +9,7 @@ from analysis.answers import costs, exchange, joint_law, loop_curves
 from analysis.answers.exchange import CostRatio, Crossing
 from analysis.answers.flops import KINDS, length_of
 from analysis.answers.joint_law import JointFit
+from analysis.answers.lengths.lengths import Lengths, read_lengths
 from analysis.runs.expressivity import cells, expressivity
 from analysis.runs.logged_run import LoggedRun
 from analysis.runs.selection import Selection, tabulate_runs
@@ -30,6 +31,7 @@ class Answers:
         worthwhile: by size, the b after which a loop gains less than 0.01 bits.
         costs: what each (size, b) costs and is predicted to reach; see ``costs.costs``.
         doublings: what a doubling of the FLOPs buys; see ``costs.doublings``.
+        lengths: training length as an axis, or why the curves do not tell.
         curves: of each run, over evaluated loops; see ``loop_curves.fit_curves``.
     """
 
@@ -42,6 +44,7 @@ class Answers:
     worthwhile: Mapping[str, Crossing]
     costs: pd.DataFrame
     doublings: pd.DataFrame
+    lengths: Lengths | str
     curves: pd.DataFrame
 
     @property
@@ -62,7 +65,8 @@ def answer(
     """Answer what a fitted law lets one ask.
 
     Args:
-        selection: the runs that the law was fitted to.
+        selection: the runs that the law was fitted to; with their training curves where shorter
+            trainings are asked for too.
         fit: the law.
         runs: all there are; those of other training lengths go into the joint law as well.
         resamples: of the joint law's bootstrap.
@@ -89,6 +93,7 @@ def answer(
         worthwhile={size: exchange.last_worthwhile(fit, size) for size in sizes},
         costs=costs.costs(fit, configs, bs),
         doublings=costs.doublings(fit, configs),
+        lengths=read_lengths(selection.runs, resamples),
         curves=curves_of(selection.runs, sizes),
     )
 

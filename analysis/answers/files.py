@@ -7,6 +7,8 @@ from pathlib import Path
 from analysis.answers import figures, loop_curves, text
 from analysis.answers.answers import Answers, shown_curves
 from analysis.answers.joint_law import JointFit
+from analysis.answers.lengths import figures as length_figures
+from analysis.answers.lengths.lengths import Lengths
 from analysis.scaling import figures as law_figures
 from looped.drawing import GREY, save
 
@@ -42,6 +44,8 @@ def write(folder: Path, answers: Answers) -> None:
         tables["joint_law"] = answers.joint.parameters
         tables["joint_law_cells"] = answers.joint.cells
         tables["joint_law_by_sizes"] = answers.joint.phi_by_sizes
+    if isinstance(answers.lengths, Lengths):
+        tables |= answers.lengths.tables
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False)
     curves = shown_curves(answers)
@@ -54,6 +58,8 @@ def write(folder: Path, answers: Answers) -> None:
         "costs": figures.costs(answers.costs, answers.length),
         "loop_curves": figures.loop_curves_by_size(curves, fitted_curves),
     }
+    if isinstance(answers.lengths, Lengths):
+        figures_by_name["lengths"] = length_figures.draw(answers.lengths)
     for name, figure in figures_by_name.items():
         figure.suptitle(answers.selection.short_account, fontsize=7, color=GREY)
         save(figure, folder / name)

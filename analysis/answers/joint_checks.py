@@ -110,7 +110,7 @@ def without_sizes(
     masks = runs.size != np.arange(len(runs.sizes))[:, None]
     if any(runs.shortage(mask) for mask in masks):
         return None
-    return _refit(form, observations, theta, masks, loss)
+    return refit(form, observations, theta, masks, loss)
 
 
 def spread_over_sizes(theta: Floats, thetas_without: Floats) -> Floats:
@@ -169,7 +169,7 @@ def phi_by_sizes(
         ]
     if pairs:
         masks = np.array([np.isin(runs.size, pair) for pair in pairs])
-        thetas = _refit(form, observations, theta, masks, loss)
+        thetas = refit(form, observations, theta, masks, loss)
         parts += [("", pair, row) for pair, row in zip(pairs, thetas, strict=True)]
     rows = [
         {
@@ -183,10 +183,10 @@ def phi_by_sizes(
     return pd.DataFrame(rows, columns=["left_out", "sizes", "phi", "at_bound"])
 
 
-def _refit(
+def refit(
     form: JointForm, observations: Observations, theta: Floats, masks: Booleans, loss: str
 ) -> Floats:
-    """Fit the law to parts of the runs, (parts, n); returns (parts, P)."""
+    """Fit the law to parts of the runs, of shape (parts, n); returns theta of (parts, P)."""
     starts = np.r_[theta[None], form.starts] if len(masks) <= MANY_PARTS else theta[None]
     parts = Observations(
         observations.values,

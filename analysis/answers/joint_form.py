@@ -57,6 +57,10 @@ class JointForm:
         """Take parameters, of shape (..., P), off the scale that they are searched for on."""
         return np.where(self.is_log, np.exp(np.where(self.is_log, theta, 0.0)), theta)
 
+    def searched(self, natural: Floats) -> Floats:
+        """Put parameters, of shape (..., P), on the scale that they are searched for on."""
+        return np.where(self.is_log, np.log(np.where(self.is_log, natural, 1.0)), natural)
+
     def is_at_bound(self, theta: Floats) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
         """Say which parameters, of shape (..., P), lie at the edge of what is searched."""
         least, most = self.bounds

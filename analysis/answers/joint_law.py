@@ -100,7 +100,7 @@ def fit_joint(
     """
     joint_runs = read_joint_runs(runs)
     form = JointForm(joint_runs.rows.iloc[joint_runs.firsts], joint_runs.with_steps)
-    observations = _observe(form, joint_runs)
+    observations = observe(form, joint_runs)
     solution = solve(form.model, observations, form.starts, *form.bounds, loss=loss, max_steps=300)
     best = int(np.argmin(solution.loss))
     theta = solution.theta[best]
@@ -148,7 +148,7 @@ def fit_joint(
     )
 
 
-def _observe(form: JointForm, runs: JointRuns) -> Observations:
+def observe(form: JointForm, runs: JointRuns) -> Observations:
     """Give each run its standard deviation: its size's, or without any pair that about the law."""
     values, weights = runs.values[None], np.ones((1, len(runs.values)))
     scales = runs.scales

@@ -8,6 +8,7 @@ from analysis.answers import costs, exchange, joint_text, loop_curves
 from analysis.answers.answers import Answers
 from analysis.answers.flops import KINDS
 from analysis.answers.joint_law import JointFit
+from analysis.answers.lengths import text as lengths_text
 from analysis.runs.expressivity import DEFINITION
 from analysis.scaling.text import number, section
 
@@ -29,6 +30,7 @@ def describe(answers: Answers) -> str:
                  for size, crossing in answers.worthwhile.items()]),
         section(f"What to train, at {answers.length}, and what to run", _cost_lines(answers)),
         section("What a doubling of the FLOPs buys, in bits", _doubling_lines(answers)),
+        section("Shorter trainings", lengths_text.describe(answers.lengths)),
         section("Beyond the trained b", _curve_lines(answers)),
     ]  # fmt: skip
     return "\n".join(parts) + "\n"

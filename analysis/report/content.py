@@ -12,6 +12,7 @@ from analysis.report import (
     cost,
     extrapolation,
     law,
+    lengths,
     loss,
     pareto,
     performance,
@@ -121,7 +122,7 @@ def make(
         Section(
             subject=subject,
             headline=headline(subject.runs, *fits[subject.task]),
-            exhibits=_exhibits(subject, fits[subject.task]),
+            exhibits=_exhibits(subject, fits[subject.task], resamples),
             findings=judge(subject.runs),
             hypotheses=judge(subject.runs_of_task, HYPOTHESES),
         )
@@ -131,14 +132,14 @@ def make(
     return Report(sections, across_tasks.exhibit(subjects_and_fits), rules)
 
 
-def _exhibits(subject: Subject, fit_or_reason: law.FitOrReason) -> list[Exhibit]:
+def _exhibits(subject: Subject, fit_or_reason: law.FitOrReason, resamples: int) -> list[Exhibit]:
     """Draw a section's figures: the law first, or what it would be drawn over; then by duty."""
     exhibits = [performance.exhibit(subject)]
     if len(subject.table):
         of_law = law.exhibit(subject, fit_or_reason)
         exhibits.insert(0 if of_law.figure else 1, of_law)
         exhibits += extrapolation.exhibits(subject)
-    exhibits.append(cost.exhibit(subject))
+    exhibits += [*lengths.exhibits(subject, resamples), cost.exhibit(subject)]
     if len(subject.table):
         exhibits.append(pareto.exhibit(subject))
     return exhibits + loss.exhibits(subject)

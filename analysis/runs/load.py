@@ -55,6 +55,11 @@ def with_tail(client: MlflowClient, run: LoggedRun) -> LoggedRun:
     return replace(run, loops=loops, state_change=state_change, weights=Weights.TAIL)
 
 
+def with_curves(client: MlflowClient, runs: Sequence[LoggedRun]) -> list[LoggedRun]:
+    """Return runs with the curves of their training, which are long; see ``read_runs``."""
+    return [replace(run, training=_training(client, run.run_id)) for run in runs]
+
+
 def bayes_nmse(
     client: MlflowClient, experiment_id: str, runs: Iterable[LoggedRun]
 ) -> dict[str, float]:
@@ -99,9 +104,7 @@ def _read(client: MlflowClient, run: Run, with_training: bool) -> LoggedRun:
     speed: Sequence[float] = ()
     if with_training:
         speed = list(_history(client, run_id, Metric.STEPS_PER_S).values())
-        curves = {name: _history(client, run_id, Metric.TRAIN + name) for name in TRAINING}
-        training = {name: list(curve.values()) for name, curve in curves.items()}
-        training["step"] = list(curves["loss"])
+        training = _training(client, run_id)
     return LoggedRun(
         run_id=run_id,
         name=run.info.run_name,
@@ -114,6 +117,14 @@ def _read(client: MlflowClient, run: Run, with_training: bool) -> LoggedRun:
         training=training,
         speed=speed,
     )
+
+
+def _training(client: MlflowClient, run_id: str) -> dict[str, Sequence[float]]:
+    curves = {name: _history(client, run_id, Metric.TRAIN + name) for name in TRAINING}
+    training: dict[str, Sequence[float]] = {
+        name: list(curve.values()) for name, curve in curves.items()
+    }
+    return training | {"step": list(curves["loss"])}
 
 
 def _judged(client: MlflowClient, run: Run) -> Mapping[str, str]:

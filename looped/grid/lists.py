@@ -10,13 +10,13 @@ from typing import Any, get_type_hints
 from looped.config import TrainConfig
 from looped.grid.options import MOST_TRAININGS, shortened
 from looped.rules import digest, require
-from looped.sizes import SIZES
+from looped.sizes import STUDY_SIZES
 
 PLURALS = {"size": "sizes", "b": "bs", "seed": "seeds"}
 """Settings whose list goes by another name; a list of any other goes by the setting's own."""
 
 STUDY: Mapping[str, tuple[Any, ...]] = {
-    "size": tuple(SIZES),
+    "size": STUDY_SIZES,
     "b": (1, 5, 10, 15),
     "seed": (42, 451, 1984),
 }

@@ -10,10 +10,11 @@ from typing import Any
 
 from looped.b_draw import DISTRIBUTIONS
 
-STUDIES = ("full", "more-data", "larger-b", "random-b", "quick")
+STUDIES = ("full", "sizes", "more-data", "larger-b", "random-b", "quick")
 """``full`` adds nothing: three sizes, four b and three seeds."""
 
 _ADDED: Mapping[str, tuple[str, Callable[[Iterable[Any]], Iterable[Any]]]] = {
+    "sizes": ("sizes", lambda _: ("nano", "mini", "base")),
     "more-data": ("steps", lambda steps: (factor * n for factor in (2, 4) for n in steps)),
     "larger-b": ("bs", lambda _: (20, 30, 40)),
     "random-b": ("b_draw", lambda _: DISTRIBUTIONS),

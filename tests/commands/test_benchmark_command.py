@@ -202,7 +202,7 @@ def test_a_failure_is_left_on_the_run_that_mlflow_run_made(call, store, monkeypa
     ("words", "message"),
     [
         (("--parts", "speed"), "parts must be one of training, .*, got speed"),
-        (("--cells", "huge:1"), "size of a cell must be one of tiny, small, medium, got huge"),
+        (("--cells", "huge:1"), f"size of a cell must be one of {', '.join(SIZES)}, got huge"),
         (("--cells", "tiny:0"), "b of a cell must be 1 or more, got tiny:0"),
         (("--rounds", "0"), "rounds must be a whole number of at least 1, got 0"),
         (("--seconds", "0"), "seconds must be a finite number above 0, got 0.0"),

@@ -33,6 +33,7 @@ FULL = {(size, b, seed) for size in ("tiny", "small", "medium")
     ("study", "n_trainings", "n_of_default", "varying"),
     [
         ("full", 36, 36, ["size", "b", "seed"]),
+        ("sizes", 72, 36, ["size", "b", "seed"]),
         ("more-data", 108, 36, ["size", "b", "seed", "steps"]),
         ("larger-b", 63, 36, ["size", "b", "seed"]),
         ("random-b", 108, 36, ["size", "b", "seed", "b_draw"]),
@@ -50,10 +51,10 @@ def test_a_study_has_the_trainings_of_its_question_and_those_of_the_default(
 
 
 def test_all_studies_are_held_above_and_no_other_is_taken(capsys):
-    assert {"full", "more-data", "larger-b", "random-b", "quick"} == set(STUDIES)
+    assert {"full", "sizes", "more-data", "larger-b", "random-b", "quick"} == set(STUDIES)
     with pytest.raises(SystemExit):
         parse("--study", "more-b")
-    line = "grid: study must be one of full, more-data, larger-b, random-b, quick, got more-b\n"
+    line = f"grid: study must be one of {', '.join(STUDIES)}, got more-b\n"
     assert capsys.readouterr().err == line
 
 

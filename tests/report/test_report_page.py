@@ -27,8 +27,8 @@ RUNS = [
     if run.config.size == "tiny" and run.config.seed < 3
 ]
 FIGURES = {
-    "linear/performance", "linear/extrapolation", "linear/beyond", "linear/law", "linear/cost",
-    "linear/pareto", "linear/loss-tiny", "across_tasks",
+    "linear/performance", "linear/extrapolation", "linear/beyond", "linear/law", "linear/lengths",
+    "linear/cost", "linear/pareto", "linear/loss-tiny", "across_tasks",
 }  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""Training length as an axis: what every shorter training of the same runs reached."""
