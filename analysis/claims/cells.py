@@ -14,7 +14,8 @@ from itertools import pairwise
 import numpy as np
 
 from analysis.claims.by_seed import BySeed, less, mean_of, needs
-from analysis.runs.expressivity import Floats, expressivity
+from analysis.claims.measured import Measured
+from analysis.runs.expressivity import Floats, expressivity, prompt_influence
 from analysis.runs.logged_run import LoggedRun
 
 FARTHEST_LOOP, STUDIED_B = 50, 15
@@ -96,8 +97,20 @@ class Cells:
         return {seed: value for seed, value in numbers.items() if not math.isnan(value)}
 
     def bits(self, size: str, b: int, loop: int | None = None) -> BySeed:
-        """Return the expressivity after some loops, b unless told, by seed."""
-        return self.numbers_by_seed(size, b, lambda run: bits_after(run, loop or b))
+        """Return the expressivity after some loops, by seed.
+
+        Without a loop it is E, after b, from all prompts that it was measured on; with one it is
+        the curve's over loops, whose prompts are the same at every loop. Where the errors by prompt
+        were kept, the numbers know what prompts do to them.
+        """
+        bits = self.numbers_by_seed(size, b, lambda run: bits_after(run, loop))
+        runs = self.of_cell(size, b)
+        influences = {seed: prompts_of(runs[seed], loop) for seed in bits}
+        streams = {kept.prompts for seed in bits if (kept := runs[seed].prompt_errors) is not None}
+        known = {seed: known for seed, known in influences.items() if known is not None}
+        if not known or len(known) < len(bits) or len(streams) != 1:
+            return bits
+        return Measured(bits, streams.pop(), known)
 
     def bits_lost(self, size: str, b: int, loop: int | None = None) -> BySeed:
         """Return the bits lost from loop b to another, the farthest unless told, by seed.
@@ -105,7 +118,7 @@ class Cells:
         This is what extrapolation means in every claim: half the binary logarithm of the error
         there over that at b; below zero where the model improves.
         """
-        return less(self.bits(size, b), self.bits(size, b, loop or self.farthest_loop))
+        return less(self.bits(size, b, b), self.bits(size, b, loop or self.farthest_loop))
 
     def mean_bits_lost(self, size: str) -> BySeed:
         """Return the mean of the bits lost over b, by seed."""
@@ -145,10 +158,27 @@ class Cells:
         return slopes, {seed: scatter for seed, (_, scatter) in known_lines.items()}
 
 
-def bits_after(run: LoggedRun, loop: int) -> float:
-    """Return a run's expressivity after some loops; NaN where nobody evaluated it."""
+def bits_after(run: LoggedRun, loop: int | None) -> float:
+    """Return a run's expressivity after some loops; NaN where nobody evaluated it.
+
+    Without a loop it is E, after b; see ``LoggedRun.final``.
+    """
     nmse = run.loops["nmse"]
-    return float(_bits(nmse[loop - 1])) if len(nmse) >= loop else math.nan
+    if len(nmse) < (loop or run.config.b):
+        return math.nan
+    return float(_bits(run.final.nmse if loop is None else nmse[loop - 1]))
+
+
+def prompts_of(run: LoggedRun, loop: int | None) -> Floats | None:
+    """Return by how much each prompt moves ``bits_after``; None where their errors were not kept.
+
+    The curve's prompts are the first of those that were kept.
+    """
+    errors = run.errors_after(loop or run.config.b)
+    if errors is None:
+        return None
+    influence = prompt_influence(errors if loop is None else errors[: run.prompts])
+    return influence if np.isfinite(influence).all() else None
 
 
 def loss_bits(run: LoggedRun) -> Floats:

@@ -1,18 +1,26 @@
 """Reads trained runs and their evaluations out of MLflow. Needs no torch."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from analysis.runs.expressivity import EXACT_BELOW
 from analysis.runs.logged_run import CURVES, LoggedRun
 from looped.config import TrainConfig
 from looped.names import Kind, Metric, Param, Tag, Weights
+from looped.records.damage import DamagedFileError
+from looped.records.prompt_errors import FILE, load_prompt_errors
 from looped.tracking.runs import find_run, list_runs, list_trainings, of_kind
 from looped.training.convergence import conclude_curve
+
+logger = logging.getLogger("looped")
 
 TRAINING = ("loss", "query_error")
 
@@ -53,6 +61,22 @@ def with_tail(client: MlflowClient, run: LoggedRun) -> LoggedRun:
     loops = {name: _by_loop(client, run.run_id, Metric.TAIL + name, 1) for name in CURVES}
     state_change = _by_loop(client, run.run_id, Metric.TAIL + "state_change", 2)
     return replace(run, loops=loops, state_change=state_change, weights=Weights.TAIL)
+
+
+def with_prompt_errors(client: MlflowClient, run: LoggedRun) -> LoggedRun:
+    """Return a run with its error on each held-out prompt, where these were kept.
+
+    What is damaged is passed over, with a warning: it is needed for narrower intervals alone.
+    """
+    if Metric.PROMPTS_KEPT not in run.metrics:
+        return run
+    try:
+        with TemporaryDirectory() as folder:
+            path = client.download_artifacts(run.run_id, f"evaluation/{FILE}", folder)
+            return replace(run, prompt_errors=load_prompt_errors(Path(path)))
+    except (MlflowException, OSError, DamagedFileError) as error:
+        logger.warning("%s has no errors by prompt: %s", run.name, error)
+        return run
 
 
 def bayes_nmse(
