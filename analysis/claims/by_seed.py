@@ -13,13 +13,20 @@ from typing import TypeAlias
 import numpy as np
 from scipy import stats
 
-from analysis.claims.measured import BySeed, combined, prompt_error
+from analysis.claims import measured
+from analysis.claims.measured import combined, prompt_error
 
 LEVEL = 0.95
 
 
+MOST_TIMES = 1e6
+"""So many times the seeds' error the prompts' has all the degrees of freedom."""
+
 NOTABLE_BITS = 0.1
 """The least difference that counts: 15 % of the error, too little to see on an axis of decades."""
+
+
+BySeed: TypeAlias = measured.BySeed
 
 
 Parts: TypeAlias = Mapping[str, BySeed]
@@ -61,7 +68,7 @@ def _errors(part: BySeed) -> list[tuple[float, float]]:
     errors = [(seeds_error, float(degrees))]
     if prompts_error > 0 and seeds_error > 0:
         both = math.hypot(seeds_error, prompts_error)
-        errors.append((both, degrees * (both / seeds_error) ** 4))
+        errors.append((both, degrees * min(both / seeds_error, MOST_TIMES) ** 4))
     elif prompts_error > 0:
         errors.append((prompts_error, math.inf))
     return errors

@@ -195,7 +195,7 @@ def chance_above(part: BySeed, threshold: float, n_seeds: np.ndarray, error: flo
         _chance_of_t(distance / errors, degrees, error)
         for errors, degrees in (
             (over_seeds, n_seeds - 1.0),
-            (both, (n_seeds - 1) * (both / over_seeds) ** 4),
+            (both, (n_seeds - 1) * np.minimum(both / over_seeds, 10.0) ** 4),
         )
     ]
     return np.minimum(*chances)

@@ -54,7 +54,7 @@ def prompt_influence(errors: npt.ArrayLike) -> Floats:
     squares = np.asarray(errors, float)
     n_prompts = len(squares)
     relative = squares / squares.mean() - 1
-    return -relative / (2 * math.log(2) * math.sqrt(n_prompts * (n_prompts - 1)))
+    return np.asarray(-relative / (2 * math.log(2) * math.sqrt(n_prompts * (n_prompts - 1))))
 
 
 def cells(table: pd.DataFrame) -> pd.DataFrame:

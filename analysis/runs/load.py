@@ -64,16 +64,20 @@ def with_tail(client: MlflowClient, run: LoggedRun) -> LoggedRun:
 
 
 def with_prompt_errors(client: MlflowClient, run: LoggedRun) -> LoggedRun:
-    """Return a run with its error on each held-out prompt, where these were kept.
+    """Return a run with its error on each held-out prompt, where that was kept.
 
-    What is damaged is passed over, with a warning: it is needed for narrower intervals alone.
+    It is that of the weights which the run's other numbers are of; the other is not held in memory.
+    What is damaged counts as not kept, with a warning.
     """
     if Metric.PROMPTS_KEPT not in run.metrics:
         return run
     try:
         with TemporaryDirectory() as folder:
             path = client.download_artifacts(run.run_id, f"evaluation/{FILE}", folder)
-            return replace(run, prompt_errors=load_prompt_errors(Path(path)))
+            errors = load_prompt_errors(Path(path))
+        if run.weights == Weights.LAST:
+            return replace(run, prompt_errors=replace(errors, tail_by_loop={}))
+        return replace(run, prompt_errors=replace(errors, by_loop={}))
     except (MlflowException, OSError, DamagedFileError) as error:
         logger.warning("%s has no errors by prompt: %s", run.name, error)
         return run

@@ -89,13 +89,13 @@ class LoggedRun:
         """
         at_b = self.config.b - 1
         curve = FinalError(self.loops["nmse"][at_b], self.loops["nmse_se"][at_b], self.prompts)
-        names = (Metric.NMSE, Metric.NMSE_SE)
+        nmse, nmse_se = Metric.NMSE, Metric.NMSE_SE
         if self.weights == Weights.TAIL:
-            names = (Metric.TAIL_NMSE, Metric.TAIL_NMSE_SE)
+            nmse, nmse_se = Metric.TAIL_NMSE, Metric.TAIL_NMSE_SE
         n_prompts = round(self.metrics.get(Metric.PROMPTS, 0))
-        if n_prompts <= self.prompts or not all(name in self.metrics for name in names):
+        if n_prompts <= self.prompts or nmse not in self.metrics:
             return curve
-        return FinalError(*(self.metrics[name] for name in names), n_prompts)
+        return FinalError(self.metrics[nmse], self.metrics[nmse_se], n_prompts)
 
     def errors_after(self, loop: int) -> npt.NDArray[np.float32] | None:
         """Return the error on each held-out prompt after some loops; None where not kept."""
