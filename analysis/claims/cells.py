@@ -7,7 +7,7 @@ data (and, at one size, their initial weights), so differences are taken within 
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -16,7 +16,7 @@ import numpy as np
 from analysis.claims.by_seed import BySeed, less, mean_of, needs
 from analysis.claims.measured import Measured
 from analysis.runs.expressivity import Floats, expressivity, prompt_influence
-from analysis.runs.logged_run import LoggedRun
+from analysis.runs.logged_run import LoggedRun, are_on_all_prompts
 
 FARTHEST_LOOP, STUDIED_B = 50, 15
 """The farthest loop and the largest b of the study."""
@@ -31,16 +31,18 @@ class Cells:
     Attributes:
         runs: that learned and are evaluated, one for each configuration.
         reach: the farthest loop that claims look at, whatever single runs were evaluated to.
+        is_on_all_prompts: whether E is from all prompts, or from those of the curves over loops.
     """
 
     runs: Sequence[LoggedRun]
     reach: int
+    is_on_all_prompts: bool = False
 
     @classmethod
     def of(cls, runs: Sequence[LoggedRun]) -> "Cells":
         """Take runs, and the loop that half of them were evaluated to."""
         lengths = sorted(len(run.loops["nmse"]) for run in runs)
-        return cls(runs, lengths[len(lengths) // 2] if lengths else 0)
+        return cls(runs, lengths[len(lengths) // 2] if lengths else 0, are_on_all_prompts(runs))
 
     @cached_property
     def sizes(self) -> list[str]:
@@ -78,7 +80,7 @@ class Cells:
 
     def where(self, keep: Callable[[LoggedRun], bool]) -> "Cells":
         """Return those cells whose runs are to be kept."""
-        return Cells([run for run in self.runs if keep(run)], self.reach)
+        return replace(self, runs=[run for run in self.runs if keep(run)])
 
     @cached_property
     def _by_cell(self) -> dict[tuple[str, int], dict[int, LoggedRun]]:
@@ -99,10 +101,12 @@ class Cells:
     def bits(self, size: str, b: int, loop: int | None = None) -> BySeed:
         """Return the expressivity after some loops, by seed.
 
-        Without a loop it is E, after b, from all prompts that it was measured on; with one it is
-        the curve's over loops, whose prompts are the same at every loop. Where the errors by prompt
-        were kept, the numbers know what prompts do to them.
+        Without a loop it is E, after b, from all prompts if all runs were measured on as many; with
+        one it is the curve's over loops, whose prompts are the same at every loop. Where the errors
+        by prompt were kept, the numbers know what prompts do to them.
         """
+        if loop is None and not self.is_on_all_prompts:
+            loop = b
         bits = self.numbers_by_seed(size, b, lambda run: bits_after(run, loop))
         runs = self.of_cell(size, b)
         influences = {seed: prompts_of(runs[seed], loop) for seed in bits}
@@ -177,7 +181,8 @@ def prompts_of(run: LoggedRun, loop: int | None) -> Floats | None:
     errors = run.errors_after(loop or run.config.b)
     if errors is None:
         return None
-    influence = prompt_influence(errors if loop is None else errors[: run.prompts])
+    n_prompts = run.final.n_prompts if loop is None else run.prompts
+    influence = prompt_influence(errors[:n_prompts])
     return influence if np.isfinite(influence).all() else None
 
 

@@ -1,7 +1,7 @@
 """A finished training as analysis sees it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -80,21 +80,30 @@ class LoggedRun:
         return min(map(len, self.loops.values())) >= self.config.b
 
     @property
+    def on_curve(self) -> FinalError:
+        """The error after b loops on the prompts of the curve over loops."""
+        at_b = self.config.b - 1
+        nmse_se = self.loops.get("nmse_se", ())
+        return FinalError(
+            nmse=self.loops["nmse"][at_b],
+            nmse_se=nmse_se[at_b] if nmse_se else math.nan,
+            n_prompts=self.prompts,
+        )
+
+    @property
     def final(self) -> FinalError:
-        """The error after b loops on the most prompts that it was measured on: E is taken from it.
+        """The error after b loops on the most prompts that it was measured on.
 
         A training measures it on more prompts than its curve over loops, where that is cheap. The
-        first of them are those of the curve, so what is compared with an error after other loops
-        is the curve's own.
+        first of them are those of the curve. What is compared with an error after other loops, or
+        with runs that were not measured on the others, is ``on_curve``.
         """
-        at_b = self.config.b - 1
-        curve = FinalError(self.loops["nmse"][at_b], self.loops["nmse_se"][at_b], self.prompts)
         nmse, nmse_se = Metric.NMSE, Metric.NMSE_SE
         if self.weights == Weights.TAIL:
             nmse, nmse_se = Metric.TAIL_NMSE, Metric.TAIL_NMSE_SE
         n_prompts = round(self.metrics.get(Metric.PROMPTS, 0))
         if n_prompts <= self.prompts or nmse not in self.metrics:
-            return curve
+            return self.on_curve
         return FinalError(self.metrics[nmse], self.metrics[nmse_se], n_prompts)
 
     def errors_after(self, loop: int) -> npt.NDArray[np.float32] | None:
@@ -137,3 +146,12 @@ class LoggedRun:
     def has_tail(self) -> bool:
         """Whether the mean of its last weights was evaluated as well."""
         return Metric.LOOPS + Metric.TAIL + "nmse" in self.metrics
+
+
+def are_on_all_prompts(runs: Iterable[LoggedRun]) -> bool:
+    """Tell whether runs compare by their error on all prompts: it is of as many for each.
+
+    Else it is that on the prompts of their curves, so that the error of the common prompts falls
+    out of their differences as far as it can.
+    """
+    return len({run.final.n_prompts for run in runs if run.is_evaluated}) == 1

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.runs.accounts import convergence_account, weights_account
 from analysis.runs.expressivity import expressivity, standard_error
-from analysis.runs.logged_run import LoggedRun
+from analysis.runs.logged_run import LoggedRun, are_on_all_prompts
 from looped.config import TrainConfig
 from looped.names import Convergence
 
@@ -50,9 +50,9 @@ class Selection:
     def account(self) -> str:
         """Say which runs these are and what was left out, in a line."""
         first = self.runs[0]
-        prompts = f"{_range_of(run.final.n_prompts for run in self.runs)} held-out prompts"
-        if any(run.final.n_prompts > run.prompts for run in self.runs):
-            prompts += f" after b loops, {_range_of(run.prompts for run in self.runs)} after others"
+        prompts = f"{_range_of(run.prompts for run in self.runs)} held-out prompts"
+        if are_on_all_prompts(self.runs) and first.final.n_prompts > first.prompts:
+            prompts = f"{first.final.n_prompts:,} held-out prompts after b loops ({prompts} else)"
         exclusions = (
             f"{self.n_plateaued} plateaued left out" if self.n_plateaued else "none plateaued"
         )
@@ -153,18 +153,19 @@ def tabulate_runs(runs: Sequence[LoggedRun], bayes: Mapping[str, float]) -> pd.D
 
     Returns:
         Columns ``run_id``, ``size``, ``b``, ``seed``, ``nmse``, ``expressivity`` and its
-        ``standard_error`` over prompts (bits) from ``LoggedRun.final``; on the prompts of its curve
-        over loops ``expressivity_median`` (from the median over prompts) and, where there is a
-        Bayes predictor, ``bayes`` (its expressivity) and how far the run is ``below_bayes``;
-        ``n_once`` and ``n_rec`` (weights used once and in every loop), ``steps``,
+        ``standard_error`` over prompts (bits), on all prompts if ``are_on_all_prompts``; on those
+        of the curve over loops ``expressivity_median`` (from the median over prompts) and, where
+        there is a Bayes predictor, ``bayes`` (its expressivity) and how far the run is
+        ``below_bayes``; ``n_once`` and ``n_rec`` (weights used once and in every loop), ``steps``,
         ``train_flops`` (of the whole training) and ``infer_flops`` (of one prompt), ``plateau``,
         ``convergence``, ``task`` and ``recipe``.
     """
     rows = []
+    is_on_all = are_on_all_prompts(runs)
     for run in runs:
         config = run.config
-        nmse, nmse_se, _ = run.final
-        on_curve, median = (run.loops[name][config.b - 1] for name in ("nmse", "nmse_median"))
+        nmse, nmse_se, _ = run.final if is_on_all else run.on_curve
+        median = run.loops["nmse_median"][config.b - 1]
         row: dict[str, Any] = {
             "run_id": run.run_id,
             "size": config.size,
@@ -177,7 +178,7 @@ def tabulate_runs(runs: Sequence[LoggedRun], bayes: Mapping[str, float]) -> pd.D
         }
         if run.run_id in bayes:
             row["bayes"] = float(expressivity(bayes[run.run_id]))
-            row["below_bayes"] = row["bayes"] - float(expressivity(on_curve))
+            row["below_bayes"] = row["bayes"] - float(expressivity(run.on_curve.nmse))
         once = n_once(config)
         rows.append(
             row

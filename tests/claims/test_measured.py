@@ -151,7 +151,8 @@ def test_claims_are_measured_prompt_by_prompt_where_every_run_kept_its_errors():
             run = World(noise=0.0).run(configured("tiny", b, seed), generator)
             errors = generator.chisquare(1, (2, 90)).astype(np.float32)
             kept = PromptErrors("p", {b: errors[0], 50: errors[1, :30]})
-            runs.append(replace(run, prompts=30, prompt_errors=kept))
+            final = {"held_out/nmse": 0.1, "held_out/nmse_se": 0.01, "held_out/prompts": 90}
+            runs.append(replace(run, prompts=30, prompt_errors=kept, metrics=final))
     cells = Cells.of(runs)
     difference = less(cells.bits("tiny", 5), cells.bits("tiny", 1))
     expected = [
@@ -159,8 +160,12 @@ def test_claims_are_measured_prompt_by_prompt_where_every_run_kept_its_errors():
         for run in runs
     ]
     assert prompt_error(difference) == pytest.approx(np.sqrt(((sum(expected) / 2) ** 2).sum()))
+    assert difference == {1: 0.0, 2: 0.0}  # of all prompts, not of the planted curves
     lost = cells.bits_lost("tiny", 5)
     assert {len(influence) for influence in lost.influences.values()} == {30}
+    fewer = Cells.of([*runs[:-1], replace(runs[-1], metrics={})])
+    assert {len(each) for each in fewer.bits("tiny", 1).influences.values()} == {30}
+    assert mean(fewer.bits("tiny", 5)) > 2.5  # the curves', for all
     forgetful = Cells.of([*runs[:-1], replace(runs[-1], prompt_errors=None)])
     assert not isinstance(forgetful.bits("tiny", 5), Measured)
     assert standard_error(forgetful.bits("tiny", 5)) == standard_error(cells.bits("tiny", 5))

@@ -50,8 +50,11 @@ def test_e_is_from_the_measurement_on_the_most_prompts(store, experiment, weight
     evaluated_again = replace(on_more, prompts=5 * run.prompts)
     at_b = run.config.b - 1
     assert evaluated_again.final[0] == run.final[0] == run.loops["nmse"][at_b]
-    account = select([on_more]).account
-    assert f"{4 * run.prompts:,} held-out prompts after b loops, {run.prompts:,} after" in account
+    words = f"{4 * run.prompts:,} held-out prompts after b loops ({run.prompts:,} held-out"
+    assert words in select([on_more]).account
+    of_another_seed = replace(run, config=replace(run.config, seed=9))
+    assert bits([on_more, of_another_seed]) == bits([run, of_another_seed])
+    assert " after b loops" not in select([on_more, of_another_seed]).account
 
 
 def test_where_all_runs_have_a_mean_it_is_taken(store, experiment):
