@@ -110,11 +110,15 @@ class Cells:
         bits = self.numbers_by_seed(size, b, lambda run: bits_after(run, loop))
         runs = self.of_cell(size, b)
         influences = {seed: prompts_of(runs[seed], loop) for seed in bits}
-        streams = {kept.prompts for seed in bits if (kept := runs[seed].prompt_errors) is not None}
-        known = {seed: known for seed, known in influences.items() if known is not None}
-        if not known or len(known) < len(bits) or len(streams) != 1:
+        streams = {
+            errors.prompts for seed in bits if (errors := runs[seed].prompt_errors) is not None
+        }
+        known_influences = {
+            seed: influence for seed, influence in influences.items() if influence is not None
+        }
+        if not known_influences or len(known_influences) < len(bits) or len(streams) != 1:
             return bits
-        return Measured(bits, streams.pop(), known)
+        return Measured(bits, streams.pop(), known_influences)
 
     def bits_lost(self, size: str, b: int, loop: int | None = None) -> BySeed:
         """Return the bits lost from loop b to another, the farthest unless told, by seed.

@@ -110,8 +110,8 @@ class LoggedRun:
         """Return the error on each held-out prompt after some loops; None where not kept."""
         if self.prompt_errors is None:
             return None
-        kept = self.prompt_errors
-        by_loop = kept.tail_by_loop if self.weights == Weights.TAIL else kept.by_loop
+        errors = self.prompt_errors
+        by_loop = errors.tail_by_loop if self.weights == Weights.TAIL else errors.by_loop
         return by_loop.get(loop)
 
     @property

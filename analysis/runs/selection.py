@@ -205,7 +205,8 @@ def n_once(config: TrainConfig) -> int:
 
 
 def _range_of(counts: Iterable[int]) -> str:
-    least, most = (f"{end(known):,}" for known in [list(counts)] for end in (min, max))
+    ordered_counts = sorted(counts)
+    least, most = f"{ordered_counts[0]:,}", f"{ordered_counts[-1]:,}"
     return least if least == most else f"{least} to {most}"
 
 

@@ -186,8 +186,8 @@ def held_out_batches(
             task.batch(HELD_OUT_SEED, step, PROMPTS_PER_BATCH, n_points, held_out=True)
             for step in steps
         ]
-        wanted = slice(max(first - start, 0), n_prompts - start)
-        xs, ys = (torch.cat(parts)[wanted] for parts in zip(*batches, strict=True))
+        prompts_to_run = slice(max(first - start, 0), n_prompts - start)
+        xs, ys = (torch.cat(parts)[prompts_to_run] for parts in zip(*batches, strict=True))
         yield xs, ys
 
 

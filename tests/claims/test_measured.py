@@ -89,8 +89,8 @@ def test_a_number_of_fewer_prompts_has_the_first_of_them():
 def test_other_prompts_or_unknown_ones_leave_the_seeds_alone():
     errors, other_errors = planted_errors(np.random.default_rng(3), gain=0.0)
     first = measured(errors)
-    for other in (measured(other_errors, "another"), dict(measured(other_errors))):
-        difference = less(first, other)
+    for other_part in (measured(other_errors, "another"), dict(measured(other_errors))):
+        difference = less(first, other_part)
         assert prompt_error(difference) == 0
         assert not isinstance(difference, Measured)
 
@@ -126,18 +126,18 @@ def test_the_error_of_the_prompts_never_narrows_and_never_surprises(n_seeds, spr
 def test_intervals_hold_the_gain_over_all_prompts_which_those_of_seeds_alone_miss():
     """400 planted studies: cells that err together, by prompts more than by seeds."""
     generator, gain = np.random.default_rng(5), 0.5
-    held, held_by_seeds, shares = 0, 0, []
+    n_held, held_by_seeds, shares = 0, 0, []
     for _ in range(400):
         errors, other_errors = planted_errors(generator, gain, spread=0.02)
         first, second = measured(errors), measured(other_errors)
         difference = less(second, first)
         low, high = interval(difference)
         seeds_low, seeds_high = interval(dict(difference))
-        held += low <= gain <= high
+        n_held += low <= gain <= high
         held_by_seeds += seeds_low <= gain <= seeds_high
         root_sum_of_squares = math.hypot(prompt_error(first), prompt_error(second))
         shares.append(prompt_error(difference) / root_sum_of_squares)
-    assert held / 400 >= 0.93
+    assert n_held / 400 >= 0.93
     assert held_by_seeds / 400 < 0.8
     assert np.median(shares) < 0.5
 
@@ -150,9 +150,9 @@ def test_claims_are_measured_prompt_by_prompt_where_every_run_kept_its_errors():
         for b in (1, 5):
             run = World(noise=0.0).run(configured("tiny", b, seed), generator)
             errors = generator.chisquare(1, (2, 90)).astype(np.float32)
-            kept = PromptErrors("p", {b: errors[0], 50: errors[1, :30]})
+            prompt_errors = PromptErrors("p", {b: errors[0], 50: errors[1, :30]})
             final = {"held_out/nmse": 0.1, "held_out/nmse_se": 0.01, "held_out/prompts": 90}
-            runs.append(replace(run, prompts=30, prompt_errors=kept, metrics=final))
+            runs.append(replace(run, prompts=30, prompt_errors=prompt_errors, metrics=final))
     cells = Cells.of(runs)
     difference = less(cells.bits("tiny", 5), cells.bits("tiny", 1))
     expected = [

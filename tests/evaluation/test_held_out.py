@@ -145,15 +145,17 @@ def test_further_prompts_follow_the_first_and_leave_the_curves_as_they_are(model
 def test_the_errors_of_each_prompt_are_those_that_the_figures_are_means_of(model, task, tmp_path):
     first = evaluate(model, task, n_loops=4, n_prompts=40)
     evaluation = evaluate_further(model, task, 2, first, n_prompts=100)
-    kept = by_prompt(evaluation, first, task.config, n_examples=5, b=2)
-    assert kept.save(tmp_path) == 100
-    loaded = load_prompt_errors(tmp_path / FILE)
-    assert loaded.prompts == task.config.prompts_identity(5) != task.config.prompts_identity(6)
-    assert sorted(loaded.by_loop) == sorted(loaded.tail_by_loop) == [2, 4]
-    assert loaded.by_loop[4].mean() == pytest.approx(evaluation.nmse[3])
-    assert loaded.by_loop[2].mean() == pytest.approx(evaluation.errors_at(2).mean())
-    assert np.array_equal(loaded.tail_by_loop[2], first.query_errors[1])
-    assert len(loaded.by_loop[2]) == 100
+    kept_errors = by_prompt(evaluation, first, task.config, n_examples=5, b=2)
+    assert kept_errors.save(tmp_path) == 100
+    loaded_errors = load_prompt_errors(tmp_path / FILE)
+    assert (
+        loaded_errors.prompts == task.config.prompts_identity(5) != task.config.prompts_identity(6)
+    )
+    assert sorted(loaded_errors.by_loop) == sorted(loaded_errors.tail_by_loop) == [2, 4]
+    assert loaded_errors.by_loop[4].mean() == pytest.approx(evaluation.nmse[3])
+    assert loaded_errors.by_loop[2].mean() == pytest.approx(evaluation.errors_at(2).mean())
+    assert np.array_equal(loaded_errors.tail_by_loop[2], first.query_errors[1])
+    assert len(loaded_errors.by_loop[2]) == 100
 
 
 @pytest.mark.parametrize(

@@ -161,16 +161,16 @@ def test_the_final_figure_is_of_four_times_the_prompts_where_they_cost_little(tm
     training, _ = train_in(tmp_path, TINY, b_max=3, n_prompts=3)
     assert training.outcome["held_out/prompts"] == 12
     (path,) = tmp_path.glob("*/evaluation/prompts.safetensors")
-    kept = load_prompt_errors(path)
-    assert {loop: len(errors) for loop, errors in kept.by_loop.items()} == {2: 12, 3: 3}
-    for name, errors in (("", kept.by_loop[2]), ("tail_", kept.tail_by_loop[2])):
+    kept_errors = load_prompt_errors(path)
+    assert {loop: len(errors) for loop, errors in kept_errors.by_loop.items()} == {2: 12, 3: 3}
+    for name, errors in (("", kept_errors.by_loop[2]), ("tail_", kept_errors.tail_by_loop[2])):
         assert training.outcome[f"held_out/{name}nmse"] == pytest.approx(errors.mean())
         error = errors.std(ddof=1) / 12**0.5
         assert training.outcome[f"held_out/{name}nmse_se"] == pytest.approx(error)
-    assert np.array_equal(kept.by_loop[2][:3], training.evaluation.query_errors[1])
+    assert np.array_equal(kept_errors.by_loop[2][:3], training.evaluation.query_errors[1])
     record = last_record(path.parents[1] / "journal.jsonl", "evaluation")
     assert (record["n_prompts"], record["kept_prompts"]) == (3, 12)
-    assert record["loops"]["nmse"][1] == pytest.approx(kept.by_loop[2][:3].mean())
+    assert record["loops"]["nmse"][1] == pytest.approx(kept_errors.by_loop[2][:3].mean())
     check_record(record)
 
 
