@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from entrypoints import arguments
 from looped.grid.stopping import StopRequest
-from looped.names import Tag
+from looped.names import Metric, Tag
 from looped.rules import require, require_whole, setting
 
 if TYPE_CHECKING:
@@ -122,7 +122,8 @@ def _evaluate(
     from looped import tasks
     from looped.config import TaskConfig
     from looped.evaluation import files
-    from looped.evaluation.held_out import evaluate
+    from looped.evaluation.held_out import by_prompt, evaluate
+    from looped.records.record_rules import KEPT_PROMPTS
     from looped.tracking import registry
     from looped.tracking.metrics import baselines_lock, log_baselines, log_evaluation
 
@@ -143,7 +144,9 @@ def _evaluate(
 
     tail_model = registry.load_tail(run_id)
     tail_evaluation = None if tail_model is None else evaluation_of(tail_model)
-    record = evaluation_of(model).record(b, tail_evaluation)
+    evaluation = evaluation_of(model)
+    record = evaluation.record(b, tail_evaluation)
+    is_to_keep = options.n_prompts >= run.data.metrics.get(Metric.PROMPTS_KEPT, 0)
     root = Path(options.runs_dir)
     # with trainings that end now, so that the baselines are scored and logged once
     with closing(baselines_lock(root)), tempfile.TemporaryDirectory() as temporary:
@@ -157,6 +160,9 @@ def _evaluate(
             record=record,
             cache=root,
         )
+        if is_to_keep and b <= options.b_max:
+            kept_errors = by_prompt(evaluation, tail_evaluation, task, n_examples, b)
+            record[KEPT_PROMPTS] = kept_errors.save(folder / "evaluation")
         log_evaluation(client, run_id, record)
         client.log_artifacts(run_id, str(folder / "evaluation"), "evaluation")
         log_baselines(client, run.info.experiment_id, task, n_examples, record, scores, root)

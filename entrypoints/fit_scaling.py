@@ -80,7 +80,10 @@ def main() -> int:
             shortfall = untold.shortfall(store, runs, options.runs_dir)
             arguments.remark(shortfall)
             selection = _select(store, runs, options)
-            runs = of_weights(store.client, options.weights, selection.runs, runs)
+            all_runs = runs
+            runs = of_weights(store.client, options.weights, selection.runs, all_runs)
+            kept_ids = {run.run_id for run in runs}
+            runs_without_mean = [run for run in all_runs if run.run_id not in kept_ids]
             selection = _select(store, runs, options)
             if len(selection.runs) <= MANY_RUNS:
                 curves = load.with_curves(store.client, selection.runs)
@@ -93,7 +96,7 @@ def main() -> int:
                 resamples=options.resamples,
                 seed=options.seed,
             )
-            answers = answer(selection, fit, runs, options.resamples)
+            answers = answer(selection, fit, runs, options.resamples, runs_without_mean)
             print(describe(answers), end="")
             for line in _log(store, answers, options):
                 print(line)

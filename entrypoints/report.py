@@ -86,6 +86,11 @@ def main() -> int:
             groups = [each.runs if is_asked else each.runs_of_task for each in subjects]
             compared_runs = [run for group in groups for run in group if run.is_evaluated]
             runs = of_weights(store.client, options.weights, compared_runs, runs)
+            ids = {run.run_id for run in compared_runs}
+            runs = [
+                load.with_prompt_errors(store.client, run) if run.run_id in ids else run
+                for run in runs
+            ]
             subjects = _choose(runs, baselines, options)
             for subject in subjects:
                 print(f"{subject.task}: {subject.account}")

@@ -95,6 +95,14 @@ class TaskConfig:
         counts = {"n_examples": n_examples, "n_loops": n_loops, "n_prompts": n_prompts}
         return digest({"task": self.content, **counts})
 
+    def prompts_identity(self, n_examples: int) -> str:
+        """Name what decides the stream of held-out prompts, the same for every model.
+
+        Args:
+            n_examples: in-context examples N.
+        """
+        return digest({"task": self.content, "n_examples": n_examples})
+
 
 @dataclass(frozen=True)
 class TrainConfig:

@@ -118,6 +118,8 @@ class Metric:
     TAIL_NMSE_SE = "held_out/tail_nmse_se"
     TAIL_BITS = "held_out/tail_bits"
     PROMPTS = "held_out/prompts"
+    PROMPTS_KEPT = "held_out/prompts_kept"
+    """Those whose own errors are in the artifact evaluation/prompts.safetensors."""
 
     LOOPS = "loops/"
     """Curves over evaluated loops: their step is the loop."""

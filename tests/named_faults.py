@@ -102,8 +102,8 @@ FAULTS = [
     Fault(
         "the standard error over prompts is without the root",
         "looped/evaluation/held_out.py",
-        "deviation / math.sqrt(self.query_errors.shape[1])",
-        "deviation / self.query_errors.shape[1]",
+        "deviation / math.sqrt(errors.shape[-1])",
+        "deviation / errors.shape[-1]",
         "tests/evaluation/test_held_out.py",
     ),
     Fault(
@@ -227,7 +227,7 @@ FAULTS = [
     ),
     Fault(
         "the difference of two runs is taken for one's deviation",
-        "analysis/scaling/run_table.py",
+        "analysis/scaling/solving/scales.py",
         "/ 2**0.5 / 0.6745",
         "/ 0.6745",
         "tests/scaling/test_run_table.py",

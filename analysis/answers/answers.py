@@ -26,6 +26,8 @@ class Answers:
         fit: the law over trained b.
         cells: expressivity of each (size, b), with its standard errors.
         joint: the joint law of size and loops, or why there is none.
+        n_without_mean: runs of other lengths that it leaves out, since E is taken from the mean of
+            the last weights and they hold none.
         exchange: by (size, target), the b that lifts one to the other's b = 1.
         exchange_flops: by (size, target), what that takes of the other's FLOPs, by kind.
         worthwhile: by size, the b after which a loop gains less than 0.01 bits.
@@ -39,6 +41,7 @@ class Answers:
     fit: ScalingFit
     cells: pd.DataFrame
     joint: JointFit | str
+    n_without_mean: int
     exchange: Mapping[tuple[str, str], Crossing]
     exchange_flops: Mapping[tuple[str, str], Mapping[str, CostRatio]]
     worthwhile: Mapping[str, Crossing]
@@ -60,7 +63,11 @@ class Answers:
 
 
 def answer(
-    selection: Selection, fit: ScalingFit, runs: Sequence[LoggedRun], resamples: int
+    selection: Selection,
+    fit: ScalingFit,
+    runs: Sequence[LoggedRun],
+    resamples: int,
+    runs_without_mean: Sequence[LoggedRun] = (),
 ) -> Answers:
     """Answer what a fitted law lets one ask.
 
@@ -70,6 +77,8 @@ def answer(
         fit: the law.
         runs: all there are; those of other training lengths go into the joint law as well.
         resamples: of the joint law's bootstrap.
+        runs_without_mean: those that are not among ``runs``, since they hold no mean of their last
+            weights where E is taken from that.
     """
     sizes = fit.run_table.sizes
     configs_there = {run.config.size: run.config for run in selection.runs}
@@ -82,6 +91,7 @@ def answer(
         fit=fit,
         cells=cells(selection.table),
         joint=_joint(selection, runs, resamples),
+        n_without_mean=len(_of_other_lengths(selection, runs_without_mean)),
         exchange=crossings,
         exchange_flops={
             (low, high): {
@@ -140,10 +150,19 @@ def shown_curves(answers: Answers) -> dict[tuple[str, int], list[float]]:
 
 def _joint(selection: Selection, runs: Sequence[LoggedRun], resamples: int) -> JointFit | str:
     """Fit the joint law to the chosen runs and those that differ from them in steps alone."""
+    table = tabulate_runs([*selection.runs, *_of_other_lengths(selection, runs)], {})
+    try:
+        return joint_law.fit_joint(table, resamples=resamples)
+    except RunTableError as error:
+        return str(error)
+
+
+def _of_other_lengths(selection: Selection, runs: Sequence[LoggedRun]) -> list[LoggedRun]:
+    """Find the runs that differ from the chosen ones in their steps alone, one of each identity."""
     kinds = {_but_for_steps(run) for run in selection.runs}
     sizes = {run.config.size for run in selection.runs}
     steps = {run.config.steps for run in selection.runs}
-    runs_of_other_lengths = {
+    by_identity = {
         run.config.identity: run
         for run in runs
         if run.is_evaluated
@@ -152,11 +171,7 @@ def _joint(selection: Selection, runs: Sequence[LoggedRun], resamples: int) -> J
         and run.config.size in sizes
         and _but_for_steps(run) in kinds
     }
-    table = tabulate_runs([*selection.runs, *runs_of_other_lengths.values()], {})
-    try:
-        return joint_law.fit_joint(table, resamples=resamples)
-    except RunTableError as error:
-        return str(error)
+    return list(by_identity.values())
 
 
 def _but_for_steps(run: LoggedRun) -> tuple[str, str]:

@@ -23,8 +23,9 @@ import pandas as pd
 from analysis.answers import joint_checks
 from analysis.answers.joint_form import JointForm
 from analysis.answers.joint_runs import JointRuns, read_joint_runs
-from analysis.scaling.run_table import LEAST_SCALE, Floats
+from analysis.scaling.run_table import Floats
 from analysis.scaling.solving import resampling
+from analysis.scaling.solving.scales import LEAST_SCALE
 from analysis.scaling.solving.solver import Observations, solve
 
 PUBLISHED_PHI = (0.46, 0.41, 0.53)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.scaling.run_table import Floats, Indices, RunTableError, scales_by_size
+from analysis.scaling.run_table import Floats, Indices, RunTableError
+from analysis.scaling.solving.scales import scales_by_size
 
 NEEDED = ("n_once", "n_rec", "b", "seed", "expressivity")
 SPARE_RUNS = 2

@@ -10,7 +10,8 @@ from analysis.answers.flops import KINDS
 from analysis.answers.joint_law import JointFit
 from analysis.answers.lengths import text as lengths_text
 from analysis.runs.expressivity import DEFINITION
-from analysis.scaling.text import number, section
+from analysis.scaling.form_text import number
+from analysis.scaling.text import section
 
 
 def describe(answers: Answers) -> str:
@@ -19,6 +20,11 @@ def describe(answers: Answers) -> str:
     if isinstance(answers.joint, JointFit):
         law_of_b = f"(about the law of b above: {answers.fit.best.residual_sd:.3g})"
         joint = [*joint_text.describe(answers.joint), law_of_b]
+    if answers.n_without_mean:
+        joint.append(
+            f"left out: {answers.n_without_mean} runs of other lengths, which hold no mean of "
+            "their last weights (weights=last takes them)"
+        )
     parts = [
         section("Runs", [answers.selection.account], wrap=True),
         section("Expressivity", _cell_lines(answers)),

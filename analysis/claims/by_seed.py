@@ -1,4 +1,8 @@
-"""What a claim is measured by: numbers per seed, paired by seed, and an interval over seeds."""
+"""What a claim is measured by: numbers per seed, paired by seed, and an interval over seeds.
+
+Where it is known what each held-out prompt does to the numbers (see ``measured``), intervals and
+p-values hold the error of the common prompts as well, and are never narrower for it.
+"""
 
 import enum
 import math
@@ -9,14 +13,20 @@ from typing import TypeAlias
 import numpy as np
 from scipy import stats
 
+from analysis.claims import measured
+from analysis.claims.measured import combined, prompt_error
+
 LEVEL = 0.95
 
+
+MOST_TIMES = 1e6
+"""So many times the seeds' error the prompts' has all the degrees of freedom."""
 
 NOTABLE_BITS = 0.1
 """The least difference that counts: 15 % of the error, too little to see on an axis of decades."""
 
 
-BySeed: TypeAlias = Mapping[int, float]
+BySeed: TypeAlias = measured.BySeed
 
 
 Parts: TypeAlias = Mapping[str, BySeed]
@@ -44,12 +54,28 @@ def interval(part: BySeed, level: float = LEVEL) -> tuple[float, float]:
     """Return Student's t interval of the mean over seeds; everything, with fewer than two."""
     if len(part) < 2:
         return -math.inf, math.inf
-    half = _students(level, len(part) - 1) * standard_error(part)
+    half = max(_students(level, degrees) * error for error, degrees in _errors(part))
     return mean(part) - half, mean(part) + half
 
 
+def _errors(part: BySeed) -> list[tuple[float, float]]:
+    """Return the standard error over seeds, and that with the prompts', with degrees of freedom.
+
+    The prompts are so many that their error counts as known, and the sum has the more degrees of
+    freedom (Satterthwaite): of few seeds it alone could be narrower for the error that it adds.
+    """
+    seeds_error, prompts_error, degrees = standard_error(part), prompt_error(part), len(part) - 1
+    errors = [(seeds_error, float(degrees))]
+    if prompts_error > 0 and seeds_error > 0:
+        both = math.hypot(seeds_error, prompts_error)
+        errors.append((both, degrees * min(both / seeds_error, MOST_TIMES) ** 4))
+    elif prompts_error > 0:
+        errors.append((prompts_error, math.inf))
+    return errors
+
+
 @cache
-def _students(level: float, degrees_of_freedom: int) -> float:
+def _students(level: float, degrees_of_freedom: float) -> float:
     return float(stats.t.ppf((1 + level) / 2, degrees_of_freedom))
 
 
@@ -116,9 +142,11 @@ def _p_above(part: BySeed, threshold: float) -> float:
     distance = mean(part) - threshold
     if len(part) < 2 or distance == 0:
         return 1.0 if len(part) < 2 else 0.5
-    error = standard_error(part)
-    statistic = distance / error if error > 0 else math.copysign(math.inf, distance)
-    return float(stats.t.sf(statistic, len(part) - 1))
+    tails = []
+    for error, degrees in _errors(part):
+        statistic = distance / error if error > 0 else math.copysign(math.inf, distance)
+        tails.append(float(stats.t.sf(statistic, degrees)))
+    return max(tails)
 
 
 def standard_deviation(part: BySeed) -> float:
@@ -138,12 +166,21 @@ def mean(part: BySeed) -> float:
 
 def scaled(part: BySeed, factor: float) -> BySeed:
     """Return a multiple of each seed's number."""
-    return {seed: factor * value for seed, value in part.items()}
+    return combined({seed: factor * value for seed, value in part.items()}, [(factor, part)])
 
 
 def less(part: BySeed, other_part: BySeed) -> BySeed:
     """Return the difference within each seed that both have."""
-    return {seed: value - other_part[seed] for seed, value in part.items() if seed in other_part}
+    differences = {
+        seed: value - other_part[seed] for seed, value in part.items() if seed in other_part
+    }
+    return combined(differences, [(1, part), (-1, other_part)])
+
+
+def moved(part: BySeed, to: float) -> BySeed:
+    """Return a part with another mean and the same scatter."""
+    shift = to - mean(part)
+    return combined({seed: value + shift for seed, value in part.items()}, [(1, part)])
 
 
 def mean_of(parts: Sequence[BySeed]) -> BySeed:
@@ -154,7 +191,8 @@ def mean_of(parts: Sequence[BySeed]) -> BySeed:
         if nonempty_parts
         else []
     )
-    return {
+    means = {
         seed: sum(part[seed] for part in nonempty_parts) / len(nonempty_parts)
         for seed in common_seeds
     }
+    return combined(means, [(1 / len(nonempty_parts), part) for part in nonempty_parts])

@@ -7,15 +7,16 @@ data (and, at one size, their initial weights), so differences are taken within 
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 
 from analysis.claims.by_seed import BySeed, less, mean_of, needs
-from analysis.runs.expressivity import Floats, expressivity
-from analysis.runs.logged_run import LoggedRun
+from analysis.claims.measured import Measured
+from analysis.runs.expressivity import Floats, expressivity, prompt_influence
+from analysis.runs.logged_run import LoggedRun, are_on_all_prompts
 
 FARTHEST_LOOP, STUDIED_B = 50, 15
 """The farthest loop and the largest b of the study."""
@@ -32,16 +33,18 @@ class Cells:
     Attributes:
         runs: that learned and are evaluated, one for each configuration.
         reach: the farthest loop that claims look at, whatever single runs were evaluated to.
+        is_on_all_prompts: whether E is from all prompts, or from those of the curves over loops.
     """
 
     runs: Sequence[LoggedRun]
     reach: int
+    is_on_all_prompts: bool = False
 
     @classmethod
     def of(cls, runs: Sequence[LoggedRun]) -> "Cells":
         """Take runs, and the loop that half of them were evaluated to."""
         lengths = sorted(len(run.loops["nmse"]) for run in runs)
-        return cls(runs, lengths[len(lengths) // 2] if lengths else 0)
+        return cls(runs, lengths[len(lengths) // 2] if lengths else 0, are_on_all_prompts(runs))
 
     @cached_property
     def sizes(self) -> list[str]:
@@ -79,7 +82,7 @@ class Cells:
 
     def where(self, keep: Callable[[LoggedRun], bool]) -> "Cells":
         """Return those cells whose runs are to be kept."""
-        return Cells([run for run in self.runs if keep(run)], self.reach)
+        return replace(self, runs=[run for run in self.runs if keep(run)])
 
     @cached_property
     def _by_cell(self) -> dict[tuple[str, int], dict[int, LoggedRun]]:
@@ -98,8 +101,26 @@ class Cells:
         return {seed: value for seed, value in numbers.items() if not math.isnan(value)}
 
     def bits(self, size: str, b: int, loop: int | None = None) -> BySeed:
-        """Return the expressivity after some loops, b unless told, by seed."""
-        return self.numbers_by_seed(size, b, lambda run: bits_after(run, loop or b))
+        """Return the expressivity after some loops, by seed.
+
+        Without a loop it is E, after b, from all prompts if all runs were measured on as many; with
+        one it is the curve's over loops, whose prompts are the same at every loop. Where the errors
+        by prompt were kept, the numbers know what prompts do to them.
+        """
+        if loop is None and not self.is_on_all_prompts:
+            loop = b
+        bits = self.numbers_by_seed(size, b, lambda run: bits_after(run, loop))
+        runs = self.of_cell(size, b)
+        influences = {seed: prompts_of(runs[seed], loop) for seed in bits}
+        streams = {
+            errors.prompts for seed in bits if (errors := runs[seed].prompt_errors) is not None
+        }
+        known_influences = {
+            seed: influence for seed, influence in influences.items() if influence is not None
+        }
+        if not known_influences or len(known_influences) < len(bits) or len(streams) != 1:
+            return bits
+        return Measured(bits, streams.pop(), known_influences)
 
     def bits_lost(self, size: str, b: int, loop: int | None = None) -> BySeed:
         """Return the bits lost from loop b to another, the farthest unless told, by seed.
@@ -107,7 +128,7 @@ class Cells:
         This is what extrapolation means in every claim: half the binary logarithm of the error
         there over that at b; below zero where the model improves.
         """
-        return less(self.bits(size, b), self.bits(size, b, loop or self.farthest_loop))
+        return less(self.bits(size, b, b), self.bits(size, b, loop or self.farthest_loop))
 
     def mean_bits_lost(self, size: str) -> BySeed:
         """Return the mean of the bits lost over b, by seed."""
@@ -147,10 +168,28 @@ class Cells:
         return slopes, {seed: scatter for seed, (_, scatter) in known_lines.items()}
 
 
-def bits_after(run: LoggedRun, loop: int) -> float:
-    """Return a run's expressivity after some loops; NaN where nobody evaluated it."""
+def bits_after(run: LoggedRun, loop: int | None) -> float:
+    """Return a run's expressivity after some loops; NaN where nobody evaluated it.
+
+    Without a loop it is E, after b; see ``LoggedRun.final``.
+    """
     nmse = run.loops["nmse"]
-    return float(_bits(nmse[loop - 1])) if len(nmse) >= loop else math.nan
+    if len(nmse) < (loop or run.config.b):
+        return math.nan
+    return float(_bits(run.final.nmse if loop is None else nmse[loop - 1]))
+
+
+def prompts_of(run: LoggedRun, loop: int | None) -> Floats | None:
+    """Return by how much each prompt moves ``bits_after``; None where their errors were not kept.
+
+    The curve's prompts are the first of those that were kept.
+    """
+    errors = run.errors_after(loop or run.config.b)
+    if errors is None:
+        return None
+    n_prompts = run.final.n_prompts if loop is None else run.prompts
+    influence = prompt_influence(errors[:n_prompts])
+    return influence if np.isfinite(influence).all() else None
 
 
 def loss_bits(run: LoggedRun) -> Floats:

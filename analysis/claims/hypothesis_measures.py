@@ -248,12 +248,12 @@ def quality_with_draw(cells: Cells, distribution: str) -> Parts:
     """Return the bits gained by drawing b, at the mean b and at the farthest loop."""
     size, (fixed_cells, drawn_cells) = cells.largest, _fixed_and_drawn(cells, distribution)
 
-    def gain(b: int, loop: int) -> BySeed:
+    def gain(b: int, loop: int | None) -> BySeed:
         return less(drawn_cells.bits(size, b, loop), fixed_cells.bits(size, b, loop))
 
     bs, farthest = drawn_cells.beyond(size), cells.farthest_loop
     return {
-        "gained at b": mean_of([gain(b, b) for b in bs]),
+        "gained at b": mean_of([gain(b, None) for b in bs]),
         f"gained at loop {farthest}": mean_of([gain(b, farthest) for b in bs]),
     }
 

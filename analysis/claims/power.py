@@ -19,11 +19,13 @@ from analysis.claims.by_seed import (
     Parts,
     Sense,
     mean,
+    moved,
     scaled,
     standard_deviation,
     weakest,
 )
 from analysis.claims.claim import Claim
+from analysis.claims.measured import prompt_error
 from analysis.runs.expressivity import Floats
 
 MOST_SEEDS = 30
@@ -138,10 +140,10 @@ def least_distance(parts: Parts, claim: Claim, n_seeds: int) -> float:
 
     def is_seen(distance: float) -> bool:
         moved_parts = {
-            name: _moved(part, threshold + side * distance) for name, part in parts.items()
+            name: moved(part, threshold + side * distance) for name, part in parts.items()
         }
         against = [
-            _chances({**parts, name: _moved(part, threshold - side * distance)}, sense, threshold,
+            _chances({**parts, name: moved(part, threshold - side * distance)}, sense, threshold,
                      counts, only=name).contradiction[0]
             for name, part in parts.items()
         ]  # fmt: skip
@@ -156,10 +158,6 @@ def least_distance(parts: Parts, claim: Claim, n_seeds: int) -> float:
         middle = (near + far) / 2
         near, far = (near, middle) if is_seen(middle) else (middle, far)
     return far
-
-
-def _moved(part: BySeed, to: float) -> BySeed:
-    return {seed: value - mean(part) + to for seed, value in part.items()}
 
 
 def _chances(
@@ -191,10 +189,23 @@ def chance_above(part: BySeed, threshold: float, n_seeds: np.ndarray, error: flo
     distance, scatter = mean(part) - threshold, standard_deviation(part)
     if scatter == 0:
         return np.full(len(n_seeds), float(distance > 0))
-    quantiles = stats.t.isf(error, n_seeds - 1)
+    over_seeds = scatter / np.sqrt(n_seeds)
+    both = np.hypot(over_seeds, prompt_error(part))  # the prompts' stays, however many the seeds
+    chances = [
+        _chance_of_t(distance / errors, degrees, error)
+        for errors, degrees in (
+            (over_seeds, n_seeds - 1.0),
+            (both, (n_seeds - 1) * np.minimum(both / over_seeds, 10.0) ** 4),
+        )
+    ]
+    return np.minimum(*chances)
+
+
+def _chance_of_t(shift: Floats, degrees: Floats, error: float) -> Floats:
+    """Return the chance that t passes its quantile, the truth being so many errors above."""
     # beyond this scipy's function has no value; there it is 0 or 1 long since
-    shift = np.clip(distance / scatter * np.sqrt(n_seeds), -1e4, 1e4)
-    return np.asarray(stats.nct.sf(quantiles, n_seeds - 1, shift))
+    degrees = np.minimum(degrees, 1e4)
+    return np.asarray(stats.nct.sf(stats.t.isf(error, degrees), degrees, np.clip(shift, -1e4, 1e4)))
 
 
 def _with_upper_bound(part: BySeed, sense: Sense) -> list[BySeed]:

@@ -18,7 +18,7 @@ from looped.rules import digest
 
 _CODE = (
     *("by_seed", "cells", "claim", "claim_measures", "claims"),
-    *("findings", "hypotheses", "hypothesis_measures", "scope"),
+    *("findings", "hypotheses", "hypothesis_measures", "measured", "scope"),
 )
 """The modules of this package that runs become verdicts by."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.runs.accounts import convergence_account, weights_account
+from analysis.runs.accounts import convergence_account, prompts_account, weights_account
 from analysis.runs.expressivity import EXACT_BELOW, expressivity
 from analysis.runs.logged_run import LoggedRun
 from analysis.runs.selection import SelectionError, tabulate_runs
@@ -200,6 +200,7 @@ def _account(
         f"{n_plateaued} plateaued, drawn apart" if n_plateaued else "none plateaued",
         f"when they ended: {convergence_account(runs_of_recipe)}",
         weights_account(runs_of_recipe),
+        prompts_account(runs_of_recipe),
     ]
     exclusions = [f"{count} runs of recipe {name}" for name, count in sorted(other_recipes.items())]
     if n_diverged:

@@ -22,3 +22,15 @@ def weights_account(runs: Sequence[LoggedRun]) -> str:
     if weights == Weights.TAIL or n_tail == 0:
         return f"E of {what}"
     return f"E of {what} (weights={weights}; {n_tail} of {len(runs)} hold their mean as well)"
+
+
+def prompts_account(runs: Sequence[LoggedRun]) -> str:
+    """Say whether runs can be compared prompt by prompt, and what it means where they cannot."""
+    n_kept = sum(run.prompt_errors is not None for run in runs)
+    if n_kept == len(runs):
+        return "all kept their error on each held-out prompt, which claims compare one by one"
+    return (
+        f"{n_kept or 'none'} of {len(runs)} kept their error on each held-out prompt "
+        "(evaluate-extrapolation keeps it): intervals of claims about the others hold what seeds "
+        "do, and no error of the prompts"
+    )

@@ -38,6 +38,25 @@ def standard_error(nmse: npt.ArrayLike, nmse_se: npt.ArrayLike) -> Floats:
     return np.asarray(relative / (2 * math.log(2)))
 
 
+def prompt_influence(errors: npt.ArrayLike) -> Floats:
+    """Return by how much each prompt moves E, in bits, of shape (prompt,).
+
+    Their squares sum to that of ``standard_error``. What runs err by on a prompt they err by
+    together: a difference of two E is moved by the difference of these, prompt by prompt.
+
+    Args:
+        errors: squared error on each of two prompts or more.
+
+    Example:
+        >>> prompt_influence([0.1, 0.3]).round(2)
+        array([ 0.36, -0.36])
+    """
+    squares = np.asarray(errors, float)
+    n_prompts = len(squares)
+    relative = squares / squares.mean() - 1
+    return np.asarray(-relative / (2 * math.log(2) * math.sqrt(n_prompts * (n_prompts - 1))))
+
+
 def cells(table: pd.DataFrame) -> pd.DataFrame:
     """Average over seeds.
 

@@ -9,6 +9,7 @@ from looped.config import TrainConfig
 from looped.names import Metric, Tag
 from looped.records.damage import read_object
 from looped.records.journal import Record, history, read
+from looped.records.prompt_errors import FILE, PromptErrors, load_prompt_errors
 from looped.training.convergence import with_convergence
 
 DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
@@ -66,7 +67,12 @@ def _run(journal: Path) -> LoggedRun | None:
             "query_error": _curve(samples, Metric.QUERY_ERROR),
         },
         speed=_curve(samples, Metric.STEPS_PER_S),
+        prompt_errors=_prompt_errors(journal.parent / "evaluation" / FILE),
     )
+
+
+def _prompt_errors(path: Path) -> PromptErrors | None:
+    return load_prompt_errors(path) if path.exists() else None
 
 
 def _curve(samples: list[Record], name: str) -> list[float]:

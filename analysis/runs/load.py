@@ -1,18 +1,26 @@
 """Reads trained runs and their evaluations out of MLflow. Needs no torch."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from analysis.runs.expressivity import EXACT_BELOW
 from analysis.runs.logged_run import CURVES, LoggedRun
 from looped.config import TrainConfig
 from looped.names import Kind, Metric, Param, Tag, Weights
+from looped.records.damage import DamagedFileError
+from looped.records.prompt_errors import FILE, load_prompt_errors
 from looped.tracking.runs import find_run, list_runs, list_trainings, of_kind
 from looped.training.convergence import conclude_curve
+
+logger = logging.getLogger("looped")
 
 TRAINING = ("loss", "query_error")
 
@@ -58,6 +66,26 @@ def with_tail(client: MlflowClient, run: LoggedRun) -> LoggedRun:
 def with_curves(client: MlflowClient, runs: Sequence[LoggedRun]) -> list[LoggedRun]:
     """Return runs with the curves of their training, which are long; see ``read_runs``."""
     return [replace(run, training=_training(client, run.run_id)) for run in runs]
+
+
+def with_prompt_errors(client: MlflowClient, run: LoggedRun) -> LoggedRun:
+    """Return a run with its error on each held-out prompt, where that was kept.
+
+    It is that of the weights which the run's other numbers are of; the other is not held in memory.
+    What is damaged counts as not kept, with a warning.
+    """
+    if Metric.PROMPTS_KEPT not in run.metrics:
+        return run
+    try:
+        with TemporaryDirectory() as folder:
+            path = client.download_artifacts(run.run_id, f"evaluation/{FILE}", folder)
+            errors = load_prompt_errors(Path(path))
+        if run.weights == Weights.LAST:
+            return replace(run, prompt_errors=replace(errors, tail_by_loop={}))
+        return replace(run, prompt_errors=replace(errors, by_loop={}))
+    except (MlflowException, OSError, DamagedFileError) as error:
+        logger.warning("%s has no errors by prompt: %s", run.name, error)
+        return run
 
 
 def bayes_nmse(

@@ -1,14 +1,27 @@
 """A finished training as analysis sees it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from looped.config import TrainConfig
 from looped.names import Convergence, Metric, Tag, Weights
+from looped.records.prompt_errors import PromptErrors
 from looped.training.curve import DIVERGED_ABOVE
 
 CURVES = ("nmse", "nmse_se", "nmse_median")
+
+
+class FinalError(NamedTuple):
+    """The error after the trained loops, its standard error, and on how many prompts."""
+
+    nmse: float
+    nmse_se: float
+    n_prompts: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +41,7 @@ class LoggedRun:
         training: ``step`` and the ``loss`` and ``query_error`` there; empty unless asked for.
         speed: gradient steps a second, a sample per record of the training; empty unless asked for.
         weights: those that ``loops`` and ``state_change`` are of, one of ``Weights``.
+        prompt_errors: on each held-out prompt; None unless asked for, and where none were kept.
     """
 
     run_id: str
@@ -41,6 +55,7 @@ class LoggedRun:
     training: Mapping[str, Sequence[float]] = field(default_factory=dict)
     speed: Sequence[float] = ()
     weights: str = Weights.LAST
+    prompt_errors: PromptErrors | None = None
 
     @property
     def task(self) -> str:
@@ -63,6 +78,41 @@ class LoggedRun:
     def is_evaluated(self) -> bool:
         """Whether its error after b loops is known."""
         return min(map(len, self.loops.values())) >= self.config.b
+
+    @property
+    def on_curve(self) -> FinalError:
+        """The error after b loops on the prompts of the curve over loops."""
+        at_b = self.config.b - 1
+        nmse_se = self.loops.get("nmse_se", ())
+        return FinalError(
+            nmse=self.loops["nmse"][at_b],
+            nmse_se=nmse_se[at_b] if nmse_se else math.nan,
+            n_prompts=self.prompts,
+        )
+
+    @property
+    def final(self) -> FinalError:
+        """The error after b loops on the most prompts that it was measured on.
+
+        A training measures it on more prompts than its curve over loops, where that is cheap. The
+        first of them are those of the curve. What is compared with an error after other loops, or
+        with runs that were not measured on the others, is ``on_curve``.
+        """
+        nmse, nmse_se = Metric.NMSE, Metric.NMSE_SE
+        if self.weights == Weights.TAIL:
+            nmse, nmse_se = Metric.TAIL_NMSE, Metric.TAIL_NMSE_SE
+        n_prompts = round(self.metrics.get(Metric.PROMPTS, 0))
+        if n_prompts <= self.prompts or nmse not in self.metrics:
+            return self.on_curve
+        return FinalError(self.metrics[nmse], self.metrics[nmse_se], n_prompts)
+
+    def errors_after(self, loop: int) -> npt.NDArray[np.float32] | None:
+        """Return the error on each held-out prompt after some loops; None where not kept."""
+        if self.prompt_errors is None:
+            return None
+        errors = self.prompt_errors
+        by_loop = errors.tail_by_loop if self.weights == Weights.TAIL else errors.by_loop
+        return by_loop.get(loop)
 
     @property
     def is_plateau(self) -> bool:
@@ -96,3 +146,12 @@ class LoggedRun:
     def has_tail(self) -> bool:
         """Whether the mean of its last weights was evaluated as well."""
         return Metric.LOOPS + Metric.TAIL + "nmse" in self.metrics
+
+
+def are_on_all_prompts(runs: Iterable[LoggedRun]) -> bool:
+    """Tell whether runs compare by their error on all prompts: it is of as many for each.
+
+    Else it is that on the prompts of their curves, so that the error of the common prompts falls
+    out of their differences as far as it can.
+    """
+    return len({run.final.n_prompts for run in runs if run.is_evaluated}) == 1

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.runs.accounts import convergence_account, weights_account
 from analysis.runs.expressivity import expressivity, standard_error
-from analysis.runs.logged_run import CURVES, LoggedRun
+from analysis.runs.logged_run import LoggedRun, are_on_all_prompts
 from looped.config import TrainConfig
 from looped.names import Convergence
 
@@ -50,10 +50,9 @@ class Selection:
     def account(self) -> str:
         """Say which runs these are and what was left out, in a line."""
         first = self.runs[0]
-        prompts = sorted({run.prompts for run in self.runs})
-        prompt_range = (
-            f"{prompts[0]:,}" if len(prompts) == 1 else f"{prompts[0]:,} to {prompts[-1]:,}"
-        )
+        prompts = f"{_range_of(run.prompts for run in self.runs)} held-out prompts"
+        if are_on_all_prompts(self.runs) and first.final.n_prompts > first.prompts:
+            prompts = f"{first.final.n_prompts:,} held-out prompts after b loops ({prompts} else)"
         exclusions = (
             f"{self.n_plateaued} plateaued left out" if self.n_plateaued else "none plateaued"
         )
@@ -65,7 +64,7 @@ class Selection:
             exclusions += f", {self.n_unevaluated} not evaluated (evaluate-extrapolation does it)"
         return (
             f"{len(self.runs)} runs of {first.task}, recipe {first.config.recipe_identity}, "
-            f"{first.config.prompt} prompt, {prompt_range} held-out prompts; {exclusions}; "
+            f"{first.config.prompt} prompt, {prompts}; {exclusions}; "
             f"when they ended: {convergence_account(self.runs)}; {weights_account(self.runs)}"
         )
 
@@ -154,16 +153,19 @@ def tabulate_runs(runs: Sequence[LoggedRun], bayes: Mapping[str, float]) -> pd.D
 
     Returns:
         Columns ``run_id``, ``size``, ``b``, ``seed``, ``nmse``, ``expressivity`` and its
-        ``standard_error`` over prompts (bits), ``expressivity_median`` (from the median over
-        prompts), ``bayes`` (expressivity of the Bayes predictor) and ``below_bayes`` where there
-        is one, ``n_once`` and ``n_rec`` (weights used once and in every loop), ``steps``,
+        ``standard_error`` over prompts (bits), on all prompts if ``are_on_all_prompts``; on those
+        of the curve over loops ``expressivity_median`` (from the median over prompts) and, where
+        there is a Bayes predictor, ``bayes`` (its expressivity) and how far the run is
+        ``below_bayes``; ``n_once`` and ``n_rec`` (weights used once and in every loop), ``steps``,
         ``train_flops`` (of the whole training) and ``infer_flops`` (of one prompt), ``plateau``,
         ``convergence``, ``task`` and ``recipe``.
     """
     rows = []
+    is_on_all = are_on_all_prompts(runs)
     for run in runs:
         config = run.config
-        nmse, nmse_se, median = (run.loops[name][config.b - 1] for name in CURVES)
+        nmse, nmse_se, _ = run.final if is_on_all else run.on_curve
+        median = run.loops["nmse_median"][config.b - 1]
         row: dict[str, Any] = {
             "run_id": run.run_id,
             "size": config.size,
@@ -176,7 +178,7 @@ def tabulate_runs(runs: Sequence[LoggedRun], bayes: Mapping[str, float]) -> pd.D
         }
         if run.run_id in bayes:
             row["bayes"] = float(expressivity(bayes[run.run_id]))
-            row["below_bayes"] = row["bayes"] - row["expressivity"]
+            row["below_bayes"] = row["bayes"] - float(expressivity(run.on_curve.nmse))
         once = n_once(config)
         rows.append(
             row
@@ -200,6 +202,12 @@ def n_once(config: TrainConfig) -> int:
     """Count the weights that are used once however often a model loops: read-in and read-out."""
     width = config.model_config.size.n_embd
     return (config.model_config.n_features + 1) * width + width + 1
+
+
+def _range_of(counts: Iterable[int]) -> str:
+    ordered_counts = sorted(counts)
+    least, most = f"{ordered_counts[0]:,}", f"{ordered_counts[-1]:,}"
+    return least if least == most else f"{least} to {most}"
 
 
 def _check(holds: bool, rule: str, value: object) -> None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from analysis.scaling.run_table import RunTable, seed_scales
+from analysis.scaling.run_table import RunTable
+from analysis.scaling.solving.scales import seed_scales
 
 CHANCE = 0.05
 """That a table of runs whose law never falls is said to fall somewhere."""

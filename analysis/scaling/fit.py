@@ -7,13 +7,15 @@ import numpy as np
 import pandas as pd
 
 from analysis.scaling import choice
+from analysis.scaling.fitted_form import FitStatus
 from analysis.scaling.form.forms import FORMS, Form
 from analysis.scaling.form.sized_form import SizedForm
-from analysis.scaling.form_fit import FitStatus, FormFit
+from analysis.scaling.form_fit import FormFit
 from analysis.scaling.form_search import fit_form, on_common_scale, search
 from analysis.scaling.held_out import refit
-from analysis.scaling.run_table import RunTable, RunTableError, read_run_table, run_scales
+from analysis.scaling.run_table import RunTable, RunTableError, read_run_table
 from analysis.scaling.scaling_fit import ScalingFit
+from analysis.scaling.solving.scales import run_scales
 from analysis.scaling.solving.solver import LOSSES, Observations
 from analysis.scaling.verdict import verdict
 from looped.rules import require_one_of, require_whole

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from analysis.scaling.fitted_form import FitStatus
 from analysis.scaling.form.forms import Form
 from analysis.scaling.form.shapes import Floats
 from analysis.scaling.form.sized_form import SizedForm
-from analysis.scaling.form_fit import FitStatus, FormFit
+from analysis.scaling.form_fit import FormFit
 from analysis.scaling.run_table import RunTable
 from analysis.scaling.solving.solver import Observations, Solution, solve
 

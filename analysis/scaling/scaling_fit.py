@@ -10,17 +10,15 @@ import pandas as pd
 
 from analysis.scaling import average, choice, text
 from analysis.scaling.average import Ask, UntestedError
+from analysis.scaling.fitted_form import FitStatus
 from analysis.scaling.form.forms import FORMS
 from analysis.scaling.form.shapes import Floats
-from analysis.scaling.form_fit import FitStatus, FormFit, exactly
+from analysis.scaling.form_fit import FormFit, adds_error, exactly
 from analysis.scaling.held_out import Refits, errors_of
 from analysis.scaling.run_table import RunTable
 from analysis.scaling.solving import scatter
 from analysis.scaling.solving.mixture import Mixture, StudentT
-from analysis.scaling.verdict import shape_lack
-
-LEAST_WEIGHT = 0.05
-"""Below it the runs speak against all forms that predict a size that was never trained."""
+from analysis.scaling.verdict import caveat, shape_lack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +145,10 @@ class ScalingFit:
             True
         """
         ends = self.mixture(table, kind, new_prompts).interval(level)
-        return scatter.holding(ends, self._mixture_of(exactly(table)).interval(level))
+        if not adds_error(table, kind, new_prompts) and not self._further(table).any():
+            return ends
+        inner = self.mix(lambda fit: fit.student(exactly(table)), is_of_sizes="size" in table)
+        return scatter.holding(ends, inner.interval(level))
 
     def difference(
         self, first: pd.DataFrame, second: pd.DataFrame, level: float = 0.95
@@ -188,24 +189,18 @@ class ScalingFit:
             >>> example_fit().mixture({"size": ["tiny"], "b": [4]}).weights
             array([1.])
         """
-        b = np.asarray(pd.DataFrame(dict(table))["b"], float) if "b" in table else np.ones(0)
-        further = self.untested.at(b) if self.averages else np.zeros(len(b))
-        return self._mixture_of(table, kind, new_prompts, further)
+        further = self._further(table)
 
-    def _mixture_of(
-        self,
-        table: Mapping[str, Any] | pd.DataFrame,
-        kind: str = "mean",
-        new_prompts: bool = False,
-        further: Floats | None = None,
-    ) -> Mixture:
         def ask(fit: FormFit) -> StudentT:
             answer = fit.student(table, kind, new_prompts)
-            if further is None or not further.any():
-                return answer
-            return answer.widened(further, self.untested.degrees)
+            return answer.widened(further, self.untested.degrees) if further.any() else answer
 
         return self.mix(ask, is_of_sizes="size" in table)
+
+    def _further(self, table: Mapping[str, Any] | pd.DataFrame) -> Floats:
+        """Return what no run tests at each row's b: an error of the average's, in bits."""
+        b = np.asarray(pd.DataFrame(dict(table))["b"], float) if "b" in table else np.ones(0)
+        return self.untested.at(b) if self.averages else np.zeros(len(b))
 
     def mix(self, ask: Ask, is_of_sizes: bool = True) -> Mixture:
         """Put a question to each form that predicts, and mix the answers by their weights.
@@ -290,19 +285,8 @@ class ScalingFit:
             >>> example_fit().caveat(5), example_fit().caveat(16)
             ('', 'beyond what was trained (b up to 8)')
         """
-        caveats = []
-        bs = self.run_table.bs
-        if b > bs[-1]:
-            caveats.append(f"beyond what was trained (b up to {bs[-1]:g})")
-        lack = shape_lack(self.run_table)
-        if lack and b not in bs:
-            caveats.append(f"no shape is tested here: {lack}")
-        if not is_of_size and self.averages and self.general_weight < LEAST_WEIGHT:
-            caveats.append(
-                "the runs speak against every form that predicts other sizes (Akaike weight "
-                f"{self.general_weight:.2g} together)"
-            )
-        return "; ".join(caveats)
+        has_general = is_of_size or not self.averages
+        return caveat(self.run_table, b, 1.0 if has_general else self.general_weight)
 
     def report(self) -> str:
         """Return everything as text, for a terminal.

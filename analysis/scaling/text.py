@@ -7,14 +7,14 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from analysis.scaling import form_text
 from analysis.scaling.average import UntestedError
-from analysis.scaling.form_fit import UNLIKELY, FitStatus, FormFit
+from analysis.scaling.fitted_form import FitStatus
+from analysis.scaling.form_fit import FormFit
+from analysis.scaling.form_text import CORRELATED, LEVEL
 from analysis.scaling.run_table import RunTable
 from analysis.scaling.solving.resampling import FEW_CLUSTERS
 
-LEVEL = 0.95
-CORRELATED = 0.8
-SUSPICIOUS = 0.05
 WIDTH = 96
 
 
@@ -88,12 +88,12 @@ def describe(fit: DescribedFit) -> str:
         section("Law", [f"E_LM = {best.sized_form.form.formula}    ({fit.best_form})"]),
         section("Prediction", _prediction(fit), wrap=True),
         section("Fit", _fit_lines(fit)),
-        section("Parameters, if this form holds", _parameter_lines(best)),
+        section("Parameters, if this form holds", form_text.parameter_lines(best)),
     ]
-    correlations = _correlation_lines(best)
+    correlations = form_text.correlation_lines(best)
     if correlations:
         parts.append(section(f"Correlations above {CORRELATED:g}", correlations))
-    ceiling_lines = _ceiling_lines(best)
+    ceiling_lines = form_text.ceiling_lines(best)
     if ceiling_lines:
         parts.append(section("Ceilings", ceiling_lines))
     parts += [
@@ -119,17 +119,6 @@ def section(title: str, lines: Sequence[str], wrap: bool = False) -> str:
     return "\n".join([f"[[{title}]]", *(f"    {line}" for line in wrapped_lines)])
 
 
-def number(value: float) -> str:
-    """Write a value to four significant digits.
-
-    Example:
-        >>> from analysis.scaling.text import number
-        >>> number(0.123456), number(float("nan"))
-        ('0.1235', '-')
-    """
-    return "-" if np.isnan(value) else f"{value:.4g}"
-
-
 def _fit_lines(fit: DescribedFit) -> list[str]:
     best, run_table = fit.best, fit.run_table
     options = best.options
@@ -148,9 +137,9 @@ def _fit_lines(fit: DescribedFit) -> list[str]:
         "AICc": f"{best.aicc:.4g}",
         "a run scatters by": f"{best.residual_sd:.3g} bits about the law, "
         f"{best.widening:.3g} times what seeds explain",
-        "lack of fit": _adequacy(best.lack_of_fit),
-        "seeds": _alike(best),
-        "clusters": _why_these_clusters(best),
+        "lack of fit": form_text.adequacy(best.lack_of_fit),
+        "seeds": form_text.alike(best),
+        "clusters": form_text.why_these_clusters(best),
         "forms compared on": f"{best.n_units:.3g} independent runs"
         + ("" if best.n_units == len(run_table.values) else f" (of {len(run_table.values)})"),
         "intervals": f"{LEVEL:.0%} for the mean over seeds, wild cluster bootstrap, "
@@ -228,72 +217,6 @@ def _held_out(fit: DescribedFit) -> list[str]:
             f"{guess_title} by {guess:.3f}: {verdict}."
         )
     return lines
-
-
-def _alike(fit: FormFit) -> str:
-    correlation, chance = fit.seed_correlation
-    if np.isnan(correlation):
-        return "no seed at two b"
-    verdict = "they err alike" if chance < SUSPICIOUS else "not seen to err alike"
-    return (
-        f"correlation {correlation:.2f} of a seed's runs at different b (chance {chance:.2g}): "
-        + verdict
-    )
-
-
-def _why_these_clusters(fit: FormFit) -> str:
-    if fit.options["clusters"] == "auto":
-        if fit.cluster_kind == "seed":
-            return "seeds: one draws the same weights and prompts at every b of a size"
-        if fit.run_table.clusters("seed").max() + 1 == len(fit.run_table.values):
-            return "runs: no seed stands at two b"
-        return "runs: with one seed a size, what it does to all b is in no interval"
-    if fit.cluster_kind == "run" and fit.seed_correlation[1] < SUSPICIOUS:
-        return "runs, as asked: too narrow, since a seed's runs err alike"
-    return f"{fit.cluster_kind}s, as asked"
-
-
-def _adequacy(chance: float) -> str:
-    if np.isnan(chance):
-        return "cannot be tested: no runs to spare"
-    verdict = "the law misses them" if chance < UNLIKELY else "nothing against the law"
-    return f"chance {chance:.2g} of the cells' means lying so far off it: {verdict}"
-
-
-def _parameter_lines(fit: FormFit) -> list[str]:
-    table = fit.parameters(LEVEL)
-    width = max(map(len, table["name"]))
-    return [
-        f"{row.name_:<{width}} : {number(row.value):>8}  [{number(row.lower)}, "
-        f"{number(row.upper)}] {row.unit}".rstrip()
-        for row in table.rename(columns={"name": "name_"}).itertuples()
-    ]
-
-
-def _correlation_lines(fit: FormFit) -> list[str]:
-    draws, names = fit.uncertainty.draws, fit.sized_form.names
-    moving = np.flatnonzero(draws.std(axis=0) > 0)
-    if len(moving) < 2:
-        return []
-    matrix = np.atleast_2d(np.corrcoef(draws[:, moving].T))
-    pairs = [
-        (matrix[i, j], names[moving[i]], names[moving[j]])
-        for i in range(len(moving))
-        for j in range(i)
-        if abs(matrix[i, j]) > CORRELATED
-    ]
-    strongest_first = sorted(pairs, key=lambda pair: -abs(pair[0]))
-    return [f"C({first}, {second}) = {value:+.3f}" for value, first, second in strongest_first]
-
-
-def _ceiling_lines(fit: FormFit) -> list[str]:
-    if not fit.sized_form.form.has_ceiling:
-        return []
-    lower, value, upper = fit.ceilings(LEVEL)
-    return [
-        f"{size}: {number(value[i])}  [{number(lower[i])}, {number(upper[i])}] bits as b grows"
-        for i, size in enumerate(fit.sized_form.sizes)
-    ]
 
 
 def _form_lines(fit: DescribedFit) -> list[str]:

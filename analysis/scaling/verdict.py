@@ -7,12 +7,15 @@ import pandas as pd
 
 from analysis.scaling.choice import PLAUSIBLE_WITHIN
 from analysis.scaling.fall import clearest_fall
+from analysis.scaling.fitted_form import UNLIKELY
 from analysis.scaling.form.shapes import Floats
-from analysis.scaling.form_fit import UNLIKELY, FormFit
+from analysis.scaling.form_fit import FormFit
 from analysis.scaling.run_table import RunTable
 
 WINNING_WEIGHT = 0.9
 LEAST_BS = 3
+LEAST_WEIGHT = 0.05
+"""Below it the runs speak against all forms that predict a size that was never trained."""
 
 _CANDIDATE_BS = (2, 3, 4, 7, 20, 30, 40, 60)
 _MOST_SEEDS = 30
@@ -140,3 +143,33 @@ def _what_would_tell(fits: Mapping[str, FormFit], plausible: pd.DataFrame) -> st
 def _draws(fit: FormFit, cells: pd.DataFrame) -> Floats:
     index = np.array([fit.sized_form.sizes.index(size) for size in cells["size"]], dtype=np.intp)
     return fit.sized_form.model(index, cells["b"].to_numpy(float))(fit.uncertainty.draws)[0]
+
+
+def caveat(run_table: RunTable, b: float, general_weight: float) -> str:
+    """Say what no interval holds of a prediction at some b; empty if nothing.
+
+    Args:
+        run_table: the runs.
+        b: loops.
+        general_weight: Akaike weight of the forms that predict what is asked for.
+
+    Example:
+        >>> from analysis.scaling.example import example_runs
+        >>> from analysis.scaling.run_table import read_run_table
+        >>> from analysis.scaling.verdict import caveat
+        >>> caveat(read_run_table(example_runs()), 16, general_weight=1.0)
+        'beyond what was trained (b up to 8)'
+    """
+    caveats = []
+    bs = run_table.bs
+    if b > bs[-1]:
+        caveats.append(f"beyond what was trained (b up to {bs[-1]:g})")
+    lack = shape_lack(run_table)
+    if lack and b not in bs:
+        caveats.append(f"no shape is tested here: {lack}")
+    if general_weight < LEAST_WEIGHT:
+        caveats.append(
+            "the runs speak against every form that predicts other sizes (Akaike weight "
+            f"{general_weight:.2g} together)"
+        )
+    return "; ".join(caveats)

@@ -2,5 +2,6 @@
 
 ``parts`` has a module for each part; ``workbench``, ``timing`` and ``commands`` are what the parts
 share; ``results``, ``growth``, ``drawing`` and ``log`` make something of the figures. By hand run
-``grid_scale``, ``claim_coverage``, ``law_coverage``, ``law_speed`` and ``training_curves``.
+``grid_scale``, ``law_speed``, ``training_curves`` and the programs of ``coverage``, which measure
+how often intervals and verdicts hold.
 """

@@ -6,7 +6,7 @@ reads, in fp32 whatever they were trained in.
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -15,10 +15,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from looped.config import TaskConfig
 from looped.kernels.cpu import library
 from looped.kernels.cpu.chain import CpuChain
 from looped.model import LoopedTransformer
 from looped.names import Metric
+from looped.records.prompt_errors import PromptErrors
 from looped.tasks import HELD_OUT_SEED, Task
 
 PROMPTS_PER_BATCH = 256
@@ -42,11 +44,18 @@ class Evaluation:
             the error with j examples for the interleaved prompt.
         state_change: |z_t+1 - z_t| / |z_t|, mean over prompts, of shape (loop - 1,): from
             loop 1 to 2, from 2 to 3, ... (from z_0 = 0 it would be infinite).
+        further_errors: at the query after the trained loops alone, of prompts that follow those
+            of ``query_errors`` in the stream, of shape (further prompt,).
     """
 
     query_errors: Floats
     point_nmse: Floats
     state_change: Floats
+    further_errors: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
+
+    def errors_at(self, b: int) -> Floats:
+        """Return the errors after the trained loops, of all prompts: what E is taken from."""
+        return np.concatenate([self.query_errors[b - 1], self.further_errors])
 
     @property
     def nmse(self) -> Floats:
@@ -56,8 +65,7 @@ class Evaluation:
     @property
     def nmse_se(self) -> Floats:
         """Standard error of ``nmse`` over prompts, of shape (loop,)."""
-        deviation = self.query_errors.std(axis=1, ddof=1, dtype=np.float64)
-        return np.asarray(deviation / math.sqrt(self.query_errors.shape[1]))
+        return np.asarray(standard_error(self.query_errors))
 
     @property
     def bits(self) -> Floats:
@@ -127,25 +135,59 @@ class Evaluation:
         }
 
 
+def by_prompt(
+    evaluation: Evaluation, tail: Evaluation | None, task: TaskConfig, n_examples: int, b: int
+) -> PromptErrors:
+    """Return what is kept of each prompt: its errors after b loops and after the last.
+
+    Args:
+        evaluation: to b loops or more.
+        tail: of the mean of the last weights on the same prompts, if it was kept.
+        task: the function class.
+        n_examples: in-context examples N.
+        b: the loop count that the model was trained at.
+    """
+
+    def kept(of_model: Evaluation) -> dict[int, Floats]:
+        last = len(of_model.query_errors)
+        return {last: of_model.query_errors[-1]} | {b: of_model.errors_at(b)}
+
+    tail_by_loop = {} if tail is None else kept(tail)
+    return PromptErrors(task.prompts_identity(n_examples), kept(evaluation), tail_by_loop)
+
+
+def standard_error(errors: Floats) -> Floats:
+    """Return the standard error of a mean over prompts, the last axis.
+
+    Example:
+        >>> float(standard_error(np.array([1.0, 3.0, 1.0, 3.0])).round(3))
+        0.577
+    """
+    deviation = errors.std(axis=-1, ddof=1, dtype=np.float64)
+    return np.asarray(deviation / math.sqrt(errors.shape[-1]))
+
+
 def held_out_batches(
-    task: Task, n_points: int, n_prompts: int, n_draws: int = 1
+    task: Task, n_points: int, n_prompts: int, n_draws: int = 1, first: int = 0
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the first ``n_prompts`` held-out prompts, the same for every predictor.
 
     Args:
         task: where they come from.
         n_points: points of a prompt.
-        n_prompts: how many to yield in all.
+        n_prompts: how many there are in all.
         n_draws: draws of ``PROMPTS_PER_BATCH`` prompts to yield at once.
+        first: leave out so many at the beginning.
     """
     at_once = n_draws * PROMPTS_PER_BATCH
-    for start in range(0, n_prompts, at_once):
+    for start in range(first - first % PROMPTS_PER_BATCH, n_prompts, at_once):
         steps = range(start // PROMPTS_PER_BATCH, (start + at_once) // PROMPTS_PER_BATCH)
         batches = [
             task.batch(HELD_OUT_SEED, step, PROMPTS_PER_BATCH, n_points, held_out=True)
             for step in steps
         ]
-        xs, ys = (torch.cat(parts)[: n_prompts - start] for parts in zip(*batches, strict=True))
+        prompts_to_run = slice(max(first - start, 0), n_prompts - start)
+        xs, ys = (torch.cat(parts)[prompts_to_run] for parts in zip(*batches, strict=True))
         yield xs, ys
 
 
@@ -157,6 +199,7 @@ def evaluate(
     n_prompts: int,
     on_batch: Callable[[int], None] = lambda prompts_done: None,
     kernels: str = "auto",
+    first: int = 0,
 ) -> Evaluation:
     """Run held-out prompts through ``n_loops`` loops; memory does not grow with ``n_loops``.
 
@@ -167,32 +210,62 @@ def evaluate(
         n_prompts: prompts, 2 or more.
         on_batch: told after each batch how many prompts are done; may raise to stop.
         kernels: ``off`` for PyTorch's own operations, else compiled ones where they serve.
+        first: leave out so many of the prompts at the beginning, which were run before.
     """
     if n_loops < 1:
         raise ValueError(f"n_loops must be at least 1, got {n_loops}")
     if n_prompts < 2:
         raise ValueError(f"n_prompts must be at least 2, got {n_prompts}")
     device = next(model.parameters()).device
-    query_errors = np.empty((n_loops, n_prompts), dtype=np.float32)
+    n_run = n_prompts - first
+    query_errors = np.empty((n_loops, n_run), dtype=np.float32)
     point_sums = np.zeros((n_loops, model.config.n_queries))
     change_sums = np.zeros(n_loops - 1)
-    prompts_done = 0
+    n_done = 0
     n_draws = DRAWS_ON_GPU if device.type == "cuda" else 1
-    flops = n_prompts * model.config.forward_flops(n_loops)
+    flops = n_run * model.config.forward_flops(n_loops)
     is_fused = kernels != "off" and device.type == "cpu" and library.serves(flops)
     follow = _fused(model) if is_fused else partial(_plain, model)
-    for prompts in held_out_batches(task, model.config.n_points, n_prompts, n_draws):
+    for prompts in held_out_batches(task, model.config.n_points, n_prompts, n_draws, first):
         xs, ys = (part.to(device) for part in prompts)
         targets = ys[:, -model.config.n_queries :]
         p = model.embed(xs, ys)
         predictions, changes = follow(p, n_loops)
         errors = (predictions - targets).square()  # (loop, B, Q)
-        query_errors[:, prompts_done : prompts_done + len(xs)] = errors[:, :, -1].cpu().numpy()
+        query_errors[:, n_done : n_done + len(xs)] = errors[:, :, -1].cpu().numpy()
         point_sums += errors.sum(dim=1).cpu().numpy()
         change_sums += changes.sum(dim=1).cpu().numpy()
-        prompts_done += len(xs)
-        on_batch(prompts_done)
-    return Evaluation(query_errors, point_sums / n_prompts, change_sums / n_prompts)
+        n_done += len(xs)
+        on_batch(first + n_done)
+    return Evaluation(query_errors, point_sums / n_run, change_sums / n_run)
+
+
+def evaluate_further(
+    model: LoopedTransformer,
+    task: Task,
+    b: int,
+    evaluation: Evaluation,
+    n_prompts: int,
+    on_batch: Callable[[int], None] = lambda prompts_done: None,
+    kernels: str = "auto",
+) -> Evaluation:
+    """Run the prompts that follow an evaluation's through the trained loops alone.
+
+    Args:
+        model: see ``evaluate``.
+        task: see ``evaluate``.
+        b: the loop count that the model was trained at.
+        evaluation: on the first prompts.
+        n_prompts: how many there are to be in all; the evaluation stays as it is where it has
+            them.
+        on_batch: see ``evaluate``.
+        kernels: see ``evaluate``.
+    """
+    first = evaluation.query_errors.shape[1]
+    if n_prompts <= first:
+        return evaluation
+    further = evaluate(model, task, b, n_prompts, on_batch, kernels, first)
+    return replace(evaluation, further_errors=further.query_errors[b - 1])
 
 
 def _plain(model: LoopedTransformer, p: Tensor, n_loops: int) -> tuple[Tensor, Tensor]:

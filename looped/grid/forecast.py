@@ -14,7 +14,7 @@ from looped.grid.lists import varied
 from looped.grid.standing import DONE_BEFORE, Standing
 from looped.names import Metric
 from looped.training import loop
-from looped.training.outcome import affordable_prompts
+from looped.training.outcome import affordable_prompts, final_prompts
 from looped.training.watcher import Stopped, Watcher
 
 IN_NAME = ("size", "b", "seed", "task", "prompt", "b_draw")
@@ -88,9 +88,11 @@ def training_flops(
         config: what is trained.
         first_step: steps that lie behind it already.
         b_max: loops to evaluate to, where that is more than b.
-        n_prompts: held-out prompts.
+        n_prompts: held-out prompts that are run through all loops.
     """
+    n_further = final_prompts(config, n_prompts) - n_prompts
     evaluation = n_prompts * config.model_config.forward_flops(max(config.b, b_max))
+    evaluation += n_further * config.model_config.forward_flops(config.b)
     n_models = 2 if config.average == "tail" else 1
     return (config.steps - first_step) * config.step_flops + n_models * evaluation
 

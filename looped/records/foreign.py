@@ -8,6 +8,7 @@ import os
 import stat
 from pathlib import Path
 
+from looped.records import prompt_errors
 from looped.records.damage import MOST_BYTES, one_line
 from looped.records.journal import check_journal
 from looped.rules import require
@@ -39,8 +40,9 @@ def check_run_folder(folder: Path) -> None:
         require(evaluation.is_dir(), f"{evaluation} must be a folder", "a file")
         files = list(evaluation.iterdir())
         for path in files:
-            is_ours = path.is_file() and path.suffix in EVALUATION_SUFFIXES
-            require(is_ours, f"{evaluation} must hold tables and figures", repr(path.name))
+            is_ours = path.suffix in EVALUATION_SUFFIXES or path.name == prompt_errors.FILE
+            rule = f"{evaluation} must hold tables, figures and {prompt_errors.FILE}"
+            require(path.is_file() and is_ours, rule, repr(path.name))
         n_bytes = sum(path.stat().st_size for path in files)
         rule = f"{evaluation} must hold at most {MOST_EVALUATION_BYTES:,} bytes"
         require(n_bytes <= MOST_EVALUATION_BYTES, rule, f"{n_bytes:,}")

@@ -7,7 +7,8 @@ since 1970); what else it holds depends on its kind:
   ``replicas`` of a ``program``, an id that all runs which train in it share and no other has,
   with so many ``threads``;
 - ``metrics``: one sample of every curve, ``values`` at ``step``;
-- ``evaluation``: the error after every loop, as ``Evaluation.record`` gives it;
+- ``evaluation``: the error after every loop, as ``Evaluation.record`` gives it, and as
+  ``kept_prompts`` of how many prompts the own errors lie in ``prompt_errors.FILE``;
 - ``outcome``: what the training came to at its last ``step``, ``values`` and ``tags``, and
   ``advice`` where it diverged;
 - ``diverged``: at that ``step`` the training was given up, for a ``reason``;

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from looped.names import Metric, Tag
+from looped.records.prompt_errors import MOST_KEPT
 from looped.rules import require, require_one_of
 
 END_STATUSES = ("FINISHED", "FAILED", "KILLED")
@@ -30,6 +31,9 @@ NEEDED_CURVES = ("nmse", "nmse_se", "nmse_median", "nmse_q05", "nmse_q95", "stat
 
 STATE_CHANGE = "state_change"
 """A curve that begins at loop 2, and so does its namesake of the tail."""
+
+KEPT_PROMPTS = "kept_prompts"
+"""Of an evaluation: how many prompts' own errors are in a file; see ``prompt_errors``."""
 
 LAST_TIME = 253_402_300_799_999  # milliseconds since 1970: the end of the year 9999
 LAST_STEP = 10**15
@@ -70,6 +74,7 @@ def _check_metrics(record: Mapping[str, Any]) -> None:
 
 def _check_evaluation(record: Mapping[str, Any]) -> None:
     _check_whole("n_prompts", record.get("n_prompts"), 2, MOST_PROMPTS)
+    _check_whole(KEPT_PROMPTS, record.get(KEPT_PROMPTS, 0), 0, MOST_KEPT)
     curves, summary = _object(record, "loops"), _object(record, "summary")
     for name in (*curves, *summary):
         is_word = _WORD.fullmatch(name) is not None

@@ -14,7 +14,7 @@ from looped.evaluation.baseline_scores import Scores
 from looped.names import Kind, Tag
 from looped.records.folder import FolderLock
 from looped.records.journal import Record
-from looped.records.record_rules import STATE_CHANGE
+from looped.records.record_rules import KEPT_PROMPTS, STATE_CHANGE
 from looped.tracking.runs import end_lost_runs, list_runs, log_in_batches
 
 BASELINES = "baselines"  # folder of the lock, among those of the runs
@@ -37,6 +37,8 @@ def metrics_of(record: Record) -> Iterator[Metric]:
         for name, value in record["summary"].items():
             yield Metric(names.Metric.EXTRAPOLATION + name, value, when, 0)
         yield Metric(names.Metric.EVALUATED_ON, record["n_prompts"], when, 0)
+        if KEPT_PROMPTS in record:
+            yield Metric(names.Metric.PROMPTS_KEPT, record[KEPT_PROMPTS], when, 0)
 
 
 def tags_of(record: Record) -> Iterator[RunTag]:

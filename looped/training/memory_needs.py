@@ -12,7 +12,7 @@ import torch
 
 from looped.config import TrainConfig
 from looped.rules import require
-from looped.training.outcome import affordable_prompts
+from looped.training.outcome import affordable_prompts, final_prompts
 
 FLOAT = 4
 WEIGHT_COPIES = 4
@@ -33,7 +33,9 @@ def require_room_to_evaluate(config: TrainConfig, b_max: int, n_prompts: int | N
         b_max: loops to evaluate to, where that is more than b.
         n_prompts: held-out prompts; as many as the training affords if None.
     """
-    errors = max(config.b, b_max) * (n_prompts or affordable_prompts(config)) * FLOAT
+    n_prompts = n_prompts or affordable_prompts(config)
+    n_further = final_prompts(config, n_prompts) - n_prompts
+    errors = (max(config.b, b_max) * n_prompts + config.b * n_further) * FLOAT
     _require(config, "cpu", errors, "for its evaluation (b, b_max and n_prompts decide it)")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from looped.config import TrainConfig
-from looped.evaluation.held_out import Evaluation
+from looped.evaluation.held_out import Evaluation, standard_error
 from looped.names import Metric, Tag
 from looped.records.checkpoint import load_checkpoints
 from looped.records.journal import Record
@@ -16,6 +16,11 @@ from looped.training.curve import DIVERGED_ABOVE, PLATEAU_ABOVE, DivergedError, 
 
 HELD_OUT_PROMPTS = 12_800
 FEWEST_PROMPTS = 640
+FINAL_FACTOR = 4
+"""So many times the prompts are run through the trained loops, where that is cheap: the error of
+a common sample is halved, which no number of seeds does."""
+FINAL_SHARE = 0.1
+"""Of the training's FLOPs; the further prompts may take less than it."""
 
 
 def facts(config: TrainConfig, outcome: Mapping[str, float]) -> dict[str, Any]:
@@ -34,6 +39,27 @@ def affordable_prompts(config: TrainConfig) -> int:
     Running one costs a third of training on it.
     """
     return min(HELD_OUT_PROMPTS, max(FEWEST_PROMPTS, int(0.3 * config.steps * config.batch_size)))
+
+
+def final_prompts(config: TrainConfig, n_prompts: int) -> int:
+    """Count the held-out prompts that the error after the trained loops is taken from.
+
+    Args:
+        config: resolved.
+        n_prompts: those that are run through all loops, the first of them.
+
+    Returns:
+        ``FINAL_FACTOR`` times as many where running the others through b loops, forward, costs
+        less than ``FINAL_SHARE`` of the training's FLOPs, whose steps run forward and backward.
+
+    Example:
+        >>> final_prompts(TrainConfig(), 12_800), final_prompts(TrainConfig(steps=100), 640)
+        (51200, 640)
+    """
+    n_final = FINAL_FACTOR * n_prompts
+    n_models = 2 if config.average == "tail" else 1
+    flops = n_models * (n_final - n_prompts) * config.model_config.forward_flops(config.b)
+    return n_final if flops < FINAL_SHARE * config.steps * config.step_flops else n_prompts
 
 
 def last_good(checkpoints: Path, end: int) -> str:
@@ -55,6 +81,11 @@ def require_finite(evaluation: Evaluation) -> None:
     """Raise DivergedError if a number of an evaluation is infinite or NaN."""
     errors = np.stack([evaluation.query_errors.max(axis=1), evaluation.point_nmse.max(axis=1)])
     moves = np.concatenate([[0.0], evaluation.state_change])
+    if not np.isfinite(evaluation.further_errors).all():
+        raise DivergedError(
+            "errors on held-out prompts must stay finite, after the trained loops they were "
+            f"{evaluation.further_errors.max():.3g}"
+        )
     bad_loops = np.flatnonzero(~np.isfinite(errors).all(axis=0) | ~np.isfinite(moves))
     if len(bad_loops):
         raise DivergedError(
@@ -79,20 +110,21 @@ def assess(
         curve: of the whole training.
         records: of its journal, without what was computed again.
     """
-    nmse = float(evaluation.nmse[config.b - 1])
+    nmse, nmse_se = _mean_and_error(evaluation, config.b)
     outcome = {
         **{Metric.FINAL + name: value for name, value in curve.last.items()},
         **{Metric.BEST + name: value for name, value in curve.best.items()},
         Metric.NMSE: nmse,
-        Metric.NMSE_SE: float(evaluation.nmse_se[config.b - 1]),
-        Metric.BITS: float(evaluation.bits[config.b - 1]),
-        Metric.PROMPTS: evaluation.query_errors.shape[1],
+        Metric.NMSE_SE: nmse_se,
+        Metric.BITS: _bits(nmse),
+        Metric.PROMPTS: len(evaluation.errors_at(config.b)),
     }
     if tail_evaluation is not None:
+        tail_nmse, tail_nmse_se = _mean_and_error(tail_evaluation, config.b)
         outcome |= {
-            Metric.TAIL_NMSE: float(tail_evaluation.nmse[config.b - 1]),
-            Metric.TAIL_NMSE_SE: float(tail_evaluation.nmse_se[config.b - 1]),
-            Metric.TAIL_BITS: float(tail_evaluation.bits[config.b - 1]),
+            Metric.TAIL_NMSE: tail_nmse,
+            Metric.TAIL_NMSE_SE: tail_nmse_se,
+            Metric.TAIL_BITS: _bits(tail_nmse),
         }
     slope_values, slope_tags = conclude_curve(*samples_of(records))
     outcome |= slope_values
@@ -105,3 +137,13 @@ def assess(
         **slope_tags,
     }
     return outcome, tags
+
+
+def _mean_and_error(evaluation: Evaluation, b: int) -> tuple[float, float]:
+    """Return the error after the trained loops, and its standard error over prompts."""
+    errors = evaluation.errors_at(b)
+    return float(errors.mean(dtype=np.float64)), float(standard_error(errors))
+
+
+def _bits(nmse: float) -> float:
+    return float(-0.5 * np.log2(nmse))

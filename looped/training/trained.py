@@ -4,12 +4,19 @@ from dataclasses import dataclass
 
 from looped import tasks
 from looped.config import TrainConfig
-from looped.evaluation.held_out import Evaluation, evaluate
+from looped.evaluation.held_out import Evaluation, by_prompt, evaluate, evaluate_further
 from looped.model import LoopedTransformer
 from looped.names import Tag
 from looped.records.model_files import save_model
+from looped.records.record_rules import KEPT_PROMPTS
 from looped.training.curve import DivergedError, TrainingCurve
-from looped.training.outcome import affordable_prompts, assess, facts, require_finite
+from looped.training.outcome import (
+    affordable_prompts,
+    assess,
+    facts,
+    final_prompts,
+    require_finite,
+)
 from looped.training.training_run import TrainingRun
 from looped.training.watcher import Stopped, Watcher
 
@@ -70,9 +77,10 @@ def _evaluate_and_keep(
     """Evaluate a trained model, say how its training went, and keep both."""
     config, curve = run.config, run.curve
     n_prompts = n_prompts or affordable_prompts(config)
+    n_final = final_prompts(config, n_prompts)
 
     def progress(prompts_done: int) -> None:
-        watcher.evaluated(config, prompts_done, n_prompts)
+        watcher.evaluated(config, prompts_done, n_final)
         if watcher.should_stop():
             raise Stopped(f"stopped while evaluating, {prompts_done} prompts done")
 
@@ -82,6 +90,9 @@ def _evaluate_and_keep(
     def evaluation_of(model: LoopedTransformer) -> Evaluation:
         on_device = model.to(config.device)
         evaluation = evaluate(on_device, task, n_loops, n_prompts, progress, config.kernels)
+        evaluation = evaluate_further(
+            on_device, task, config.b, evaluation, n_final, progress, config.kernels
+        )
         require_finite(evaluation)
         return evaluation
 
@@ -95,6 +106,11 @@ def _evaluate_and_keep(
     outcome, tags = assess(evaluation, tail_evaluation, config, curve, run.journal.history())
     if b_max > 0:
         record = evaluation.record(config.b, tail_evaluation)
+        if run.folder is not None:
+            kept_errors = by_prompt(
+                evaluation, tail_evaluation, config.task_config, config.n_examples, config.b
+            )
+            record[KEPT_PROMPTS] = kept_errors.save(run.folder.path / "evaluation")
         run.journal.append("evaluation", step=curve.step, **record)
     advice = {"advice": run.last_good} if tags[Tag.DIVERGED] == "true" else {}
     run.journal.append("outcome", step=curve.step, values=outcome, tags=tags, **advice)

@@ -46,10 +46,12 @@ def test_one_size_alone_has_a_law_but_no_joint_law(runs):
     recipe = runs[0].config.recipe_identity
     selection = select(runs, recipe=recipe, sizes=["tiny"])
     fit = fit_scaling(selection.table, forms=["logarithmic/shared_gain"], resamples=100)
-    answers = answer(selection, fit, selection.runs, 100)
+    answers = answer(selection, fit, selection.runs, 100, runs_without_mean=runs)
     assert answers.joint == "the joint law needs 2 sizes or more, got 1"
     text_of_answers = describe(answers)
     assert "one size has nothing to reach" in text_of_answers
+    assert answers.n_without_mean == 8
+    assert "left out: 8 runs of other lengths, which hold no mean" in text_of_answers
 
 
 def test_the_text_says_it_all(answers):

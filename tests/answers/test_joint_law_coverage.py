@@ -2,14 +2,14 @@
 
 import pytest
 
-from entrypoints.benchmarks import joint_law_coverage as coverage
-from entrypoints.benchmarks.joint_law_coverage import Scenario
+from entrypoints.benchmarks.coverage import joint_law as coverage
+from entrypoints.benchmarks.coverage.joint_law import Scenario
 
 
 def test_a_row_is_printed_for_each_scenario(monkeypatch, capsys):
     scenarios = (Scenario(n_sizes=3, phi=0.5), Scenario(n_sizes=2, phi=1.0, off=0.15))
     monkeypatch.setattr(coverage, "SCENARIOS", scenarios)
-    monkeypatch.setattr("sys.argv", ["joint_law_coverage", "2"])
+    monkeypatch.setattr("sys.argv", ["joint_law", "2"])
     coverage.main()
     header, _, *rows = capsys.readouterr().out.splitlines()
     assert [row.split("|")[1].strip() for row in rows] == [

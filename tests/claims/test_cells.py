@@ -63,7 +63,8 @@ def test_sizes_go_by_their_weights_and_pair_with_their_neighbours():
 
 
 def test_bits_are_those_after_b_or_after_the_loop_asked_for():
-    run = a_run(loops={"nmse": [1.0, 0.25, 0.25**2, 0.25**3, 0.25**4, 0.25**6]})
+    nmse = [1.0, 0.25, 0.25**2, 0.25**3, 0.25**4, 0.25**6]
+    run = a_run(loops={"nmse": nmse, "nmse_se": nmse})
     cells = Cells.of([run])
     assert cells.bits("tiny", 5) == {1: pytest.approx(4.0)}
     assert cells.bits("tiny", 5, 1) == {1: pytest.approx(0.0)}

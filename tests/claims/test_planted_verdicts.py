@@ -1,7 +1,7 @@
 """Studies of planted truths, drawn many times: how often a verdict is wrong.
 
 Each bound lies three standard errors above the 2.5 % that are promised. The larger simulation is
-``entrypoints/benchmarks/claim_coverage.py``.
+``entrypoints/benchmarks/coverage/claims.py``.
 """
 
 import math

@@ -2,10 +2,13 @@
 
 import signal
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
+from analysis.runs import load
 from entrypoints import evaluate_extrapolation, evaluate_tables, train
+from looped.records.prompt_errors import FILE
 from looped.tracking import metrics
 
 SMALL = [
@@ -61,8 +64,19 @@ def test_a_run_is_evaluated_beyond_its_b(run, store, trained_id):
     ratio = metrics["extrapolation/nmse_at_b_max"] / metrics["extrapolation/nmse_at_b"]
     assert metrics["extrapolation/ratio_b_max_to_b"] == pytest.approx(ratio)
     files = {file.path for file in store.list_artifacts(trained_id, "evaluation")}
-    names = ("loops.csv", "baselines.csv", "extrapolation.svg", "extrapolation.png")
+    names = ("loops.csv", "baselines.csv", "extrapolation.svg", "extrapolation.png", FILE)
     assert files == {f"evaluation/{name}" for name in names}
+    assert metrics["held_out/prompts_kept"] == 64
+
+
+def test_errors_by_prompt_are_read_for_the_weights_that_are_compared(run, store, trained_id):
+    run(evaluate_extrapolation, "--run_id", trained_id, *FEW)
+    (read_run,) = load.read_runs(store, store.get_run(trained_id).info.experiment_id)
+    assert load.with_prompt_errors(store, replace(read_run, metrics={})).prompt_errors is None
+    for logged_run in (read_run, load.with_tail(store, read_run)):
+        errors = load.with_prompt_errors(store, logged_run).errors_after(2)
+        assert errors.mean() == pytest.approx(logged_run.loops["nmse"][1])
+        assert len(errors) == 64
 
 
 def test_a_registered_model_is_evaluated_to_the_run_that_trained_it(run, store, trained_id):

@@ -4,9 +4,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save
 
 from looped import LoopedTransformer, Size, make_task
-from looped.evaluation.held_out import Evaluation, evaluate
+from looped.evaluation.held_out import Evaluation, by_prompt, evaluate, evaluate_further
+from looped.records.damage import DamagedFileError
+from looped.records.prompt_errors import FILE, load_prompt_errors
 
 SMALL = Size(n_layer=1, n_head=2, n_embd=8, n_mlp=16, learning_rate=1e-3)
 
@@ -127,3 +130,48 @@ def test_only_a_prompt_of_many_queries_has_a_curve_over_examples(model, task):
 
 def test_bits_are_half_the_log_of_the_nmse():
     np.testing.assert_allclose(planted([1.0, 0.25, 1 / 16]).bits, [0, 1, 2])
+
+
+def test_further_prompts_follow_the_first_and_leave_the_curves_as_they_are(model, task):
+    """One evaluation of all prompts is the plain twin of two, however a batch is cut."""
+    first = evaluate(model, task, n_loops=4, n_prompts=300)
+    both = evaluate_further(model, task, 2, first, n_prompts=700)
+    whole = evaluate(model, task, n_loops=2, n_prompts=700)
+    np.testing.assert_allclose(both.errors_at(2), whole.query_errors[1], rtol=1e-4, atol=1e-6)
+    assert both.record(2) == first.record(2)
+    assert evaluate_further(model, task, 2, first, n_prompts=300) is first
+
+
+def test_the_errors_of_each_prompt_are_those_that_the_figures_are_means_of(model, task, tmp_path):
+    first = evaluate(model, task, n_loops=4, n_prompts=40)
+    evaluation = evaluate_further(model, task, 2, first, n_prompts=100)
+    kept_errors = by_prompt(evaluation, first, task.config, n_examples=5, b=2)
+    assert kept_errors.save(tmp_path) == 100
+    loaded_errors = load_prompt_errors(tmp_path / FILE)
+    assert (
+        loaded_errors.prompts == task.config.prompts_identity(5) != task.config.prompts_identity(6)
+    )
+    assert sorted(loaded_errors.by_loop) == sorted(loaded_errors.tail_by_loop) == [2, 4]
+    assert loaded_errors.by_loop[4].mean() == pytest.approx(evaluation.nmse[3])
+    assert loaded_errors.by_loop[2].mean() == pytest.approx(evaluation.errors_at(2).mean())
+    assert np.array_equal(loaded_errors.tail_by_loop[2], first.query_errors[1])
+    assert len(loaded_errors.by_loop[2]) == 100
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"{}", "must hold what was written"),
+        (save({"loop_1": np.ones(3, np.float32)}), "__metadata__"),
+        (save({"loop_x": np.ones(3, np.float32)}, {"prompts": ""}), "must be of a loop"),
+        (save({"loop_1": np.ones((3, 2), np.float32)}, {"prompts": ""}), "a number for each"),
+        (save({"loop_1": -np.ones(3, np.float32)}, {"prompts": ""}), "squared errors"),
+        (save({"loop_1": np.full(3, np.nan, np.float32)}, {"prompts": ""}), "squared errors"),
+        (save({"loop_1": np.ones(2**20, np.float32)}, {"prompts": ""}), "at most 4,194,304 bytes"),
+    ],
+)
+def test_a_file_of_errors_that_is_none_of_ours_is_refused(tmp_path, content, reason):
+    path = tmp_path / FILE
+    path.write_bytes(content)
+    with pytest.raises(DamagedFileError, match=reason):
+        load_prompt_errors(path)

@@ -28,5 +28,12 @@ def test_speed_is_that_of_the_steps_whatever_loops_they_draw(config, monkeypatch
 def test_the_mean_of_the_last_weights_is_evaluated_as_well():
     of_one = TINY.model_config.forward_flops(9)
     plain = replace(TINY, average="off")
-    assert training_flops(plain, b_max=9, n_prompts=7) == 23 * TINY.step_flops + 7 * of_one
-    assert training_flops(TINY, b_max=9, n_prompts=7) == 23 * TINY.step_flops + 14 * of_one
+    assert training_flops(plain, b_max=9, n_prompts=20) == 23 * TINY.step_flops + 20 * of_one
+    assert training_flops(TINY, b_max=9, n_prompts=20) == 23 * TINY.step_flops + 40 * of_one
+
+
+def test_the_further_prompts_of_the_final_figure_are_counted():
+    """Three times as many of each model, through b loops alone."""
+    of_one, further = (TINY.model_config.forward_flops(n_loops) for n_loops in (9, TINY.b))
+    flops = training_flops(TINY, b_max=9, n_prompts=3)
+    assert flops == 23 * TINY.step_flops + 2 * (3 * of_one + 9 * further)

@@ -9,7 +9,7 @@ from planted_study import log_training
 
 from analysis.publish import law_registry
 from analysis.runs.accounts import convergence_account, weights_account
-from analysis.runs.load import read_runs
+from analysis.runs.load import read_runs, with_tail
 from analysis.runs.selection import SelectionError, select
 from analysis.runs.weights import choose_weights, of_weights
 from looped.config import TrainConfig
@@ -34,6 +34,27 @@ def log_pair(store, experiment, second_tail_bits):
 
 def bits(runs):
     return select(runs).table["expressivity"].tolist()
+
+
+@pytest.mark.parametrize("weights", ["last", "tail"])
+def test_e_is_from_the_measurement_on_the_most_prompts(store, experiment, weights):
+    """The training's own, or that of a later evaluation, whose curve stays the curve's."""
+    run, _ = log_pair(store, experiment, 2.5)
+    run = with_tail(store, run) if weights == "tail" else run
+    prefix = "held_out/tail_nmse" if weights == "tail" else "held_out/nmse"
+    further = {prefix: 0.25, f"{prefix}_se": 0.01, "held_out/prompts": 4 * run.prompts}
+    on_more = replace(run, metrics=run.metrics | further)
+    assert on_more.final == (0.25, 0.01, 4 * run.prompts)
+    assert bits([on_more]) == [pytest.approx(1.0)]
+    assert on_more.loops == run.loops
+    evaluated_again = replace(on_more, prompts=5 * run.prompts)
+    at_b = run.config.b - 1
+    assert evaluated_again.final[0] == run.final[0] == run.loops["nmse"][at_b]
+    words = f"{4 * run.prompts:,} held-out prompts after b loops ({run.prompts:,} held-out"
+    assert words in select([on_more]).account
+    of_another_seed = replace(run, config=replace(run.config, seed=9))
+    assert bits([on_more, of_another_seed]) == bits([run, of_another_seed])
+    assert " after b loops" not in select([on_more, of_another_seed]).account
 
 
 def test_where_all_runs_have_a_mean_it_is_taken(store, experiment):

@@ -13,8 +13,8 @@ from scipy import stats
 
 from analysis.scaling.average import WITHIN, UntestedError, weights_within
 from analysis.scaling.fit import fit_scaling
+from analysis.scaling.fitted_form import FitStatus
 from analysis.scaling.form.forms import FORMS
-from analysis.scaling.form_fit import FitStatus
 from analysis.scaling.solving.mixture import Mixture, StudentT
 
 SIZES = list(planted_study.E_M)

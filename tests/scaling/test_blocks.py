@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from analysis.scaling.form.forms import FORMS
 from analysis.scaling.form.sized_form import SizedForm
-from analysis.scaling.run_table import read_run_table, run_scales
+from analysis.scaling.run_table import read_run_table
 from analysis.scaling.solving.blocks import Arrow, Layout
 from analysis.scaling.solving.resampling import Projection, resample
+from analysis.scaling.solving.scales import run_scales
 from analysis.scaling.solving.solver import Observations, solve
 
 E_M = {"a": 1.0, "b": 1.7, "c": 2.4, "d": 2.9, "e": 3.5}

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.scaling import run_table
-from analysis.scaling.run_table import LEAST_SCALE, RunTableError, pair_scale, read_run_table
+from analysis.scaling.run_table import RunTableError, read_run_table
+from analysis.scaling.solving import scales
+from analysis.scaling.solving.scales import LEAST_SCALE, pair_scale
 
 
 def rows(*cells, **columns):
@@ -125,23 +126,23 @@ def test_a_sizes_scatter_is_drawn_towards_that_of_all_as_by_six_runs_more():
     unit = 1 / np.sqrt(2) / 0.6745
     assert of_all == pytest.approx(0.5 * unit)  # the median of 0.1, 0.1, 0.9, 0.9
     expected = [np.sqrt((2 * (gap * unit) ** 2 + 6 * of_all**2) / 8) for gap in (0.1, 0.9)]
-    assert run_table.seed_scales(table) == pytest.approx(expected)
+    assert scales.seed_scales(table) == pytest.approx(expected)
     alone = rows(("quiet", 1, 0, 1.0), ("quiet", 2, 0, 1.0))
-    assert run_table.seed_scales(read_run_table(alone)) is None
-    assert run_table.run_scales(read_run_table(alone)) is None
+    assert scales.seed_scales(read_run_table(alone)) is None
+    assert scales.run_scales(read_run_table(alone)) is None
 
 
 def test_a_size_without_pairs_takes_the_scatter_of_all_and_fewer_runs():
     cells = [("one", 1, 0, 1.0), ("two", 1, 0, 2.0), ("two", 1, 1, 2.2), ("two", 5, 0, 3.0)]
     table = read_run_table(rows(*cells))
     of_all = pair_scale(table.values, table.cells)
-    assert run_table.seed_scales(table) == pytest.approx([of_all, of_all])
+    assert scales.seed_scales(table) == pytest.approx([of_all, of_all])
 
 
 def test_a_run_weighs_by_its_seeds_or_by_its_prompts_if_they_say_less():
     table = read_run_table(TWO_SIZES.assign(standard_error=[9.0, 0, 0, 0, 0, 0, 7.0]))
-    scales = run_table.seed_scales(table)
-    run_scales = run_table.run_scales(table)
+    of_sizes = scales.seed_scales(table)
+    run_scales = scales.run_scales(table)
     assert list(table.errors) == [0, 0, 7.0, 0, 0, 0, 9.0]
-    assert run_scales == pytest.approx([scales[0]] * 2 + [7.0] + [scales[0]] + [scales[1]] * 2
-                                       + [9.0])  # fmt: skip
+    assert run_scales == pytest.approx([of_sizes[0]] * 2 + [7.0] + [of_sizes[0]]
+                                       + [of_sizes[1]] * 2 + [9.0])  # fmt: skip

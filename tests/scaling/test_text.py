@@ -7,7 +7,8 @@ from golden import require_text
 
 from analysis.scaling.example import example_fit
 from analysis.scaling.fit import fit_scaling
-from analysis.scaling.text import WIDTH, number, section
+from analysis.scaling.form_text import number
+from analysis.scaling.text import WIDTH, section
 
 
 def with_everything():

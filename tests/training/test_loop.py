@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,6 +9,9 @@ from hypothesis import strategies as st
 from small_trainings import DRAWN, TINY, Witness, same_weights, train_in
 
 from looped import tasks
+from looped.records.journal import last_record
+from looped.records.prompt_errors import load_prompt_errors
+from looped.records.record_rules import check_record
 from looped.task_kinds import TASK_KINDS
 from looped.training import loop, resolve
 from looped.training.watcher import Watcher
@@ -150,6 +154,24 @@ def test_memory_alone_does_as_well(whole):
 def test_as_many_prompts_are_held_out_as_are_asked_for(n_prompts, n_evaluated):
     training = loop.train(replace(TINY, steps=1), b_max=3, n_prompts=n_prompts)
     assert training.outcome["held_out/prompts"] == n_evaluated
+
+
+def test_the_final_figure_is_of_four_times_the_prompts_where_they_cost_little(tmp_path):
+    """The first of them are those of the curves, which stay as they are."""
+    training, _ = train_in(tmp_path, TINY, b_max=3, n_prompts=3)
+    assert training.outcome["held_out/prompts"] == 12
+    (path,) = tmp_path.glob("*/evaluation/prompts.safetensors")
+    kept_errors = load_prompt_errors(path)
+    assert {loop: len(errors) for loop, errors in kept_errors.by_loop.items()} == {2: 12, 3: 3}
+    for name, errors in (("", kept_errors.by_loop[2]), ("tail_", kept_errors.tail_by_loop[2])):
+        assert training.outcome[f"held_out/{name}nmse"] == pytest.approx(errors.mean())
+        error = errors.std(ddof=1) / 12**0.5
+        assert training.outcome[f"held_out/{name}nmse_se"] == pytest.approx(error)
+    assert np.array_equal(kept_errors.by_loop[2][:3], training.evaluation.query_errors[1])
+    record = last_record(path.parents[1] / "journal.jsonl", "evaluation")
+    assert (record["n_prompts"], record["kept_prompts"]) == (3, 12)
+    assert record["loops"]["nmse"][1] == pytest.approx(kept_errors.by_loop[2][:3].mean())
+    check_record(record)
 
 
 @given(b=st.integers(1, 20), seed=st.integers(0, 2**31 - 1))

@@ -7,8 +7,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from analysis.scaling.run_table import SHARED_RUNS, RunTable
+from analysis.scaling.run_table import RunTable
 from analysis.scaling.solving.blocks import Floats
+from analysis.scaling.solving.scales import SHARED_RUNS
 
 KINDS = ("mean", "new_run")
 """What an interval is for: the mean over seeds, or what one new training would measure."""

@@ -1,7 +1,7 @@
 """Measures what the default call's intervals cover, where it averages forms: docs/scaling-law.md.
 
-    python -m entrypoints.benchmarks.default_coverage 150 > table.md    # an hour on one core
-    python -m entrypoints.benchmarks.default_coverage 150 Hill          # rows that hold a word
+    python -m entrypoints.benchmarks.coverage.default_call 150 > table.md    # an hour on one core
+    python -m entrypoints.benchmarks.coverage.default_call 150 Hill          # rows that hold a word
 
 Laws are planted inside the forms and outside them; ``fit_scaling`` is called as anybody calls it,
 and it is counted how often a 95 % interval for the mean over seeds holds the planted truth: between

@@ -1,6 +1,6 @@
 """Measures what the intervals of a fitted law cover: the table of docs/scaling-law.md.
 
-    python -m entrypoints.benchmarks.law_coverage 400 > table.md     # a quarter of an hour
+    python -m entrypoints.benchmarks.coverage.given_form 400 > table.md     # a quarter of an hour
 
 Laws are planted, noise is drawn, laws are fitted, and it is counted how often a 95 % interval
 holds the planted truth. The standard error of a share near 0.95 is 1.1 % at 400 studies.

@@ -1,6 +1,6 @@
 """How often the late slope of a curve is called falling that only wanders, and kept runs' slopes.
 
-python -m entrypoints.benchmarks.late_slopes results/h100
+python -m entrypoints.benchmarks.coverage.late_slopes results/h100
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Measures what the joint law's intervals cover: a table of docs/scaling-law.md.
 
-    python -m entrypoints.benchmarks.joint_law_coverage 300 > table.md     # 20 minutes
+    python -m entrypoints.benchmarks.coverage.joint_law 300 > table.md     # 20 minutes
 
 Studies of the joint law are planted, in which sizes may lie off it, the law is fitted, and it is
 counted how often a 95 % interval holds the planted value. The standard error of a share near 0.95

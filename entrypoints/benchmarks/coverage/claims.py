@@ -1,6 +1,6 @@
 """Measures how often verdicts on claims are wrong: the tables of docs/claims.md.
 
-    python -m entrypoints.benchmarks.claim_coverage 20000 > tables.md     # a minute
+    python -m entrypoints.benchmarks.coverage.claims 20000 > tables.md     # a minute
 
 Numbers by seed are drawn whose truth lies at the threshold, where a verdict is wrong most often,
 and it is counted how often either verdict comes. Then studies are drawn, and where one leaves a
