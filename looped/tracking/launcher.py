@@ -13,7 +13,10 @@ from looped.tracking.presence import claim, launched_run, release
 from looped.tracking.runs import end_run
 from looped.tracking.store import Store, reason_of
 
-__all__ = ["begin_run", "command_run", "fail_launched", "launched_run", "note_on_launched"]
+__all__ = [
+    "begin_run", "command_run", "discard_launched", "fail_launched", "launched_run",
+    "note_on_launched",
+]  # fmt: skip
 
 
 def begin_run(
@@ -96,3 +99,17 @@ def note_on_launched(client: MlflowClient, name: str, note: str) -> None:
         client.update_run(launched_run_id, name=name)
         client.set_tag(launched_run_id, Tag.NOTE, note)
         client.set_terminated(launched_run_id, "FINISHED")
+
+
+def discard_launched(client: MlflowClient, name: str, note: str, reason: str) -> None:
+    """Put the run that ``mlflow run`` made for this process into the trash, if it did.
+
+    It stands for nothing that was done. It is ended first: ``mlflow run`` would otherwise end it,
+    as FINISHED, and cannot do so where it is deleted.
+    """
+    launched_run_id = launched_run()
+    if launched_run_id:
+        client.update_run(launched_run_id, name=name)
+        client.set_tag(launched_run_id, Tag.NOTE, note)
+        end_run(client, launched_run_id, "KILLED", reason)
+        client.delete_run(launched_run_id)

@@ -25,7 +25,7 @@ from looped.rules import digest
 from looped.tracking.logged import config_of, curve_of
 from looped.tracking.presence import claim, one_at_a_time, release
 from looped.tracking.runs import find_run, list_runs, list_trainings, log_in_batches, of_kind
-from looped.tracking.store import Store
+from looped.tracking.store import Store, reason_of
 
 LEVEL = 0.95
 _FORMAT = 1
@@ -61,7 +61,9 @@ class Cell:
     def content(self) -> str:
         """Digest what a summary is made from."""
         names = (Tag.EVALUATED_TO, Tag.EVALUATED_ON)
-        runs = [[run.info.run_id, *(run.data.tags.get(name) for name in names)] for run in self.runs]
+        runs = [
+            [run.info.run_id, *(run.data.tags.get(name) for name in names)] for run in self.runs
+        ]
         content = {"runs": sorted(map(str, runs)), "left_out": self.n_left_out, "format": _FORMAT}
         return digest(content)
 
@@ -99,6 +101,22 @@ def band_over_seeds(curves: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
         half = t * logs.std(axis=0, ddof=1) / math.sqrt(n_seeds)
     with np.errstate(over="ignore"):  # two seeds far apart: their interval has no end
         return np.exp(mean), np.exp(mean - half), np.exp(mean + half)
+
+
+def show_cells(store: Store, configs: Iterable[TrainConfig] | None = None) -> None:
+    """Summarise cells at the end of a command, which does not depend on it.
+
+    Args:
+        store: where the trainings are.
+        configs: of the trainings whose cells are summarised; None means all that there are.
+    """
+    wanted_cells = None if configs is None else {cell_of(config) for config in configs}
+    try:
+        summarise_cells(
+            store, lambda config: wanted_cells is None or cell_of(config) in wanted_cells
+        )
+    except (MlflowException, OSError, ValueError) as error:
+        logger.warning("the cells were not summarised (%s)", reason_of(error))
 
 
 def summarise_cells(
@@ -232,7 +250,7 @@ def _metrics(
     config: TrainConfig, n_seeds: int, series: Mapping[int, tuple[float, float, float]]
 ) -> list[entities.Metric]:
     now = round(time.time() * 1000)
-    plain = {
+    plain: dict[str, float] = {
         Metric.B: config.b,
         Metric.N_PARAMS: config.model_config.n_params(),
         f"{Metric.CELL}seeds": n_seeds,

@@ -14,8 +14,9 @@ EXPERIMENT_KIND = "custom_model_development"
 DESCRIPTION = f"""\
 Looped transformers: one stack of blocks, applied b times, learns a function class in context.
 
-- The menu **Views** holds *{TRAININGS.name}* (a table) and *{CELLS.name}* (charts). MLflow opens an \
-experiment on a page for prompts and traces; **Model training**, top left, leads to the runs.
+- The menu **Views** holds *{TRAININGS.name}* (a table) and *{CELLS.name}* (charts). MLflow \
+opens an experiment on a page for prompts and traces; **Model training**, top left, leads to the \
+runs.
 - `held_out/nmse` is the squared error after b loops over the variance of y, on held-out prompts: \
 1 is no better than guessing 0, and lower is better. `held_out/bits` is 1/2 log2(1 / NMSE).
 - `loops/nmse` is the same after each loop, which is its step: compare runs to see it drawn.

@@ -19,6 +19,7 @@ from looped.tracking.ui.views import CELLS, TRAININGS, View
 UI = "http://127.0.0.1:5000"
 """Where ``mlflow ui`` shows an embedded database."""
 
+PAGE = "report.html"
 _WORKFLOW = {"workflowType": "machine_learning"}
 
 
@@ -50,9 +51,9 @@ def to_model(name: str, version: str) -> str:
 def to_file(client: MlflowClient, run_id: str, artifact: str) -> str | None:
     """Return the ``file://`` address of an artifact; None where it does not lie on this machine."""
     uri = f"{client.get_run(run_id).info.artifact_uri}/{artifact}"
-    if not is_local_uri(uri):
+    if not is_local_uri(uri):  # type: ignore[no-untyped-call]
         return None
-    path = Path(local_file_uri_to_path(uri)).absolute()
+    path = Path(local_file_uri_to_path(uri)).absolute()  # type: ignore[no-untyped-call]
     return path.as_uri() if path.exists() else None
 
 
@@ -70,6 +71,37 @@ def of_grid(store: Store, run_id: str | None) -> dict[str, str]:
     return links if run_id is None else links | {"the grid": to_run(store.experiment_id, run_id)}
 
 
+def of_law(store: Store, run_id: str, version: tuple[str, str] | None = None) -> dict[str, str]:
+    """Return what to look at after a fit, by what it is.
+
+    Args:
+        store: that holds it.
+        run_id: of the fit.
+        version: name and number of the registered law, where it was registered.
+    """
+    links = {"the law": to_run(store.experiment_id, run_id)}
+    return links if version is None else links | {"in the registry": to_model(*version)}
+
+
+def of_report(store: Store, run_id: str, folder: Path | None = None) -> dict[str, str]:
+    """Return what to look at after a report, by what it is.
+
+    Args:
+        store: that holds it.
+        run_id: of the report.
+        folder: where its files were written as well.
+    """
+    page = to_file(store.client, run_id, f"report/{PAGE}")
+    if folder is not None:
+        page = (folder.absolute() / PAGE).as_uri()
+    links = {} if page is None else {"the page": page}
+    return {
+        **links,
+        "the report": to_run(store.experiment_id, run_id),
+        CELLS.title: to_view(store.experiment_id, CELLS),
+    }
+
+
 def written(links: Mapping[str, str]) -> str:
     """Write links as lines, headed by how to open them where no server runs.
 
@@ -77,7 +109,10 @@ def written(links: Mapping[str, str]) -> str:
         links: by what each leads to.
     """
     uri = str(mlflow.get_tracking_uri())
-    is_served = urlsplit(uri).scheme in ("http", "https")
+    parts = urlsplit(uri)
+    if parts.password:
+        uri = uri.replace(f":{parts.password}@", ":...@")
+    is_served = parts.scheme in ("http", "https")
     start = "" if is_served else f", once `mlflow ui --backend-store-uri {uri}` runs"
     return "\n".join([f"look at it{start}:", *(f"  {name}: {to}" for name, to in links.items())])
 

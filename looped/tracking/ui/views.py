@@ -48,8 +48,8 @@ def _column(kind: str, name: str) -> str:
     return f"{kind}.`{name}`"
 
 
-def _chart(uuid: str, name: str, metrics: Sequence[str], **further: Any) -> dict[str, Any]:
-    """Describe a chart of curves over their steps, the y axis logarithmic."""
+def _chart(uuid: str, metrics: Sequence[str]) -> dict[str, Any]:
+    """Describe a chart of curves over their steps, the y axis logarithmic; MLflow names it."""
     return {
         "uuid": uuid,
         "type": "LINE",
@@ -57,7 +57,6 @@ def _chart(uuid: str, name: str, metrics: Sequence[str], **further: Any) -> dict
         "metricSectionId": _LOOPS,
         "deleted": False,
         "isGenerated": False,
-        "displayName": name,
         "metricKey": metrics[0],
         "selectedMetricKeys": list(metrics),
         "lineSmoothness": 0,
@@ -72,12 +71,11 @@ def _chart(uuid: str, name: str, metrics: Sequence[str], **further: Any) -> dict
         "selectedXAxisMetricKey": "",
         "ignoreOutliers": False,
         "range": {},
-        **further,
     }
 
 
-def _section(name: str, is_open: bool = False) -> dict[str, Any]:
-    """Describe a section of charts; MLflow makes those that it finds no section for, and opens them.
+def _section(name: str, is_open: bool = False, **further: Any) -> dict[str, Any]:
+    """Describe a section of charts; MLflow makes those that are missing, and opens them.
 
     A metric's section is what stands before its slash, or ``Model metrics``.
     """
@@ -88,6 +86,7 @@ def _section(name: str, is_open: bool = False) -> dict[str, Any]:
         "isReordered": False,
         "deleted": False,
         "isGenerated": False,
+        **further,
     }
 
 
@@ -136,12 +135,12 @@ CELLS = View(
         "runsHiddenMode": "SHOW_ALL",
         "isAccordionReordered": True,  # as they are, not by their names
         "compareRunSections": [
-            _section(_LOOPS, is_open=True),
+            _section(_LOOPS, is_open=True, columns=2, cardHeight=480),
             *(_section(name) for name in ("cell", "Model metrics", "System metrics")),
         ],
         "compareRunCharts": [
-            _chart("looped-mean", "NMSE after each loop: mean over seeds", _BAND[:1]),
-            _chart("looped-band", "with its 95 % band (dashes: lower, dots: upper)", _BAND),
+            _chart("looped-mean", _BAND[:1]),
+            _chart("looped-band", _BAND),  # MLflow dashes the lower end and dots the upper
         ],
     },
 )
