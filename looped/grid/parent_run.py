@@ -175,13 +175,13 @@ def figures_of(table: str) -> dict[str, float]:
         rows = list(csv.DictReader(io.StringIO(table)))
     except csv.Error:
         return {}
-    done = [row for row in rows if row.get("state") in (*DONE, UNTOLD)]
+    rows_done = [row for row in rows if row.get("state") in (*DONE, UNTOLD)]
     errors = []
-    for row in done:
+    for row in rows_done:
         with suppress(ValueError, TypeError):
             errors.append(float(row.get("nmse") or math.nan))
     errors = [error for error in errors if math.isfinite(error)]
-    counts = {"trainings": float(len(rows)), "done": float(len(done))} if rows else {}
+    counts = {"trainings": float(len(rows)), "done": float(len(rows_done))} if rows else {}
     figures = counts | ({"best_nmse": min(errors)} if errors else {})
     return {Metric.GRID + name: value for name, value in figures.items()}
 

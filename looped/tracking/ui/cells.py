@@ -193,8 +193,8 @@ def _finished(summaries: Iterable[Run]) -> list[Run]:
 
 def _keep_the_newest(client: MlflowClient, summaries: Sequence[Run], has_trainings: bool) -> None:
     """Delete what a newer summary supersedes, and what processes that died left."""
-    kept = _finished(summaries)[:1] if has_trainings else []
-    kept_ids = {run.info.run_id for run in kept}
+    kept_runs = _finished(summaries)[:1] if has_trainings else []
+    kept_ids = {run.info.run_id for run in kept_runs}
     for run in summaries:
         if run.info.run_id not in kept_ids and run.info.status != "RUNNING":
             try:
