@@ -30,6 +30,7 @@ from looped.tracking.runs import (
     of_kind,
 )
 from looped.tracking.store import Store, reachable
+from looped.tracking.ui.introduction import source_tags
 
 LONGEST_TAG, LONGEST_PARAM = 5_000, 6_000  # characters that MLflow keeps
 LONGEST_NAME, MOST_LISTS = 200, 100
@@ -69,6 +70,8 @@ def open_parent(store: Store, folder: GridFolder, may_take_launched: bool = True
     name = facts.name[:LONGEST_NAME]
     with reachable():
         launched_run_id = launched_run() if may_take_launched else None
+        if launched_run_id is None:
+            about |= source_tags("grid", origin.get(Tag.COMMIT, ""), runs_here=may_take_launched)
         run_id = launched_run_id or str(
             client.create_run(experiment_id, facts.begun_at, about, name).info.run_id
         )

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -12,6 +13,7 @@ from looped.records.journal import TrackingError
 from looped.tracking.presence import claim, launched_run, release
 from looped.tracking.runs import end_run
 from looped.tracking.store import Store, reason_of
+from looped.tracking.ui.introduction import source_tags
 
 __all__ = [
     "begin_run", "command_run", "discard_launched", "fail_launched", "launched_run",
@@ -61,6 +63,9 @@ def command_run(store: Store, name: str) -> Iterator[str]:
     run_id = begin_run(client, store.experiment_id, name)
     try:
         claim(client, run_id)
+        if run_id != launched_run():
+            tags = [RunTag(tag, value) for tag, value in source_tags(name).items()]
+            client.log_batch(run_id, tags=tags)
         client.update_run(run_id, name=name)
         yield run_id
         client.set_terminated(run_id, "FINISHED")

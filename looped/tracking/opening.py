@@ -178,7 +178,8 @@ def _introduce(
     if parent is not None:
         tags[Tag.PARENT] = parent
     if is_new and not is_launched:
-        tags |= source_tags(folder.origin, trains_here)
+        command = "train" if folder.origin.grid is None else "grid"
+        tags |= source_tags(command, folder.origin.commit, trains_here)
     shape = config.model_config
     params = {Param.RESOLVED + name: value for name, value in asdict(config).items()} | {
         Param.N_PARAMS: shape.n_params(),

@@ -12,7 +12,6 @@ from mlflow.tracking import MlflowClient
 
 from looped.config import TrainConfig
 from looped.names import Metric, Param, Tag
-from looped.records.origin import Origin
 from looped.tracking.ui.dataset import dataset_of
 
 
@@ -29,17 +28,18 @@ def metrics_to_compare(config: TrainConfig) -> Iterator[RunMetric]:
     yield RunMetric(Metric.N_PARAMS, config.model_config.n_params(), now, 0)
 
 
-def source_tags(origin: Origin, trains_here: bool) -> dict[str, str]:
+def source_tags(command: str, commit: str = "", runs_here: bool = True) -> dict[str, str]:
     """Return what ``mlflow run`` says of the runs that it makes: their source and their user.
 
     Args:
-        origin: of the process that trains.
-        trains_here: whether that is this one; nobody knows the user of another.
+        command: that makes the run, as its entry point is named.
+        commit: of the code; empty where it is not known.
+        runs_here: whether that is this process; nobody knows the user of another.
     """
-    command = "train" if origin.grid is None else "grid"
     tags = {Tag.SOURCE: f"entrypoints/{command}.py", Tag.SOURCE_TYPE: "LOCAL"}
-    tags[Tag.SOURCE_COMMIT] = origin.commit
-    if trains_here:
+    if commit:
+        tags[Tag.SOURCE_COMMIT] = commit
+    if runs_here:
         with suppress(OSError, KeyError, ImportError):  # a container's user may have no name
             tags[Tag.USER] = getpass.getuser()
     return tags

@@ -34,6 +34,12 @@ def to_run(experiment_id: str, run_id: str) -> str:
     return f"{_server()}/#/experiments/{experiment_id}/runs/{run_id}?{urlencode(_WORKFLOW)}"
 
 
+def to_artifact(experiment_id: str, run_id: str, artifact: str) -> str:
+    """Return the address of a run's page that shows one of its files."""
+    page = f"experiments/{experiment_id}/runs/{run_id}/artifacts/{quote(artifact)}"
+    return f"{_server()}/#/{page}?{urlencode(_WORKFLOW)}"
+
+
 def to_view(experiment_id: str, view: View) -> str:
     """Return the address of an experiment's saved view; see ``views``."""
     words = _WORKFLOW | {"viewStateShareKey": view.key}
@@ -79,7 +85,8 @@ def of_law(store: Store, run_id: str, version: tuple[str, str] | None = None) ->
         run_id: of the fit.
         version: name and number of the registered law, where it was registered.
     """
-    links = {"the law": to_run(store.experiment_id, run_id)}
+    place = (store.experiment_id, run_id)
+    links = {"the law": to_run(*place), "its figure": to_artifact(*place, "scaling/law.png")}
     return links if version is None else links | {"in the registry": to_model(*version)}
 
 
