@@ -57,7 +57,7 @@ def visit(url, folder, picture, height=1000, seconds=20):
     Seconds are the page's own: they pass as fast as the machine is. Writes a picture of it.
 
     Returns:
-        What it then consists of, as HTML.
+        The words that it then shows.
     """
     nowhere_else = f"{NOWHERE} , EXCLUDE 127.0.0.1"
     others = [flag for flag in FLAGS if "budget" not in flag]
@@ -70,4 +70,4 @@ def visit(url, folder, picture, height=1000, seconds=20):
         timeout=300,
         check=True,
     )
-    return unescape(process.stdout)
+    return re.sub(r"\s+", " ", unescape(re.sub("<[^>]*>", "", process.stdout)))

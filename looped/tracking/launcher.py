@@ -10,6 +10,7 @@ from mlflow.tracking import MlflowClient
 
 from looped.names import Tag
 from looped.records.journal import TrackingError
+from looped.tracking.discard import stay_behind
 from looped.tracking.presence import claim, launched_run, release
 from looped.tracking.runs import end_run
 from looped.tracking.store import Store, reason_of
@@ -107,14 +108,12 @@ def note_on_launched(client: MlflowClient, name: str, note: str) -> None:
 
 
 def discard_launched(client: MlflowClient, name: str, note: str, reason: str) -> None:
-    """Put the run that ``mlflow run`` made for this process into the trash, if it did.
+    """Put the run that ``mlflow run`` made for this process into the trash, once that ended it.
 
-    It stands for nothing that was done. It is ended first: ``mlflow run`` would otherwise end it,
-    as FINISHED, and cannot do so where it is deleted.
+    It stands for nothing that was done; see ``discard``.
     """
     launched_run_id = launched_run()
     if launched_run_id:
         client.update_run(launched_run_id, name=name)
         client.set_tag(launched_run_id, Tag.NOTE, note)
-        end_run(client, launched_run_id, "KILLED", reason)
-        client.delete_run(launched_run_id)
+        stay_behind(launched_run_id, reason)

@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from small_trainings import TINY
 
 from looped.records.folder import RunFolder
-from looped.tracking.launcher import discard_launched
+from looped.tracking import discard
 from looped.tracking.opening import open_run
 from looped.tracking.store import Store
 from looped.tracking.ui import experiment, links
@@ -118,10 +118,13 @@ def test_parameters_that_mlflow_run_logged_stay_as_they_were_given(place, folder
     assert tags.items() <= run.data.tags.items()
 
 
-def test_a_dry_run_is_in_the_trash_and_not_finished(place, monkeypatch):
+def test_a_dry_run_is_in_the_trash_once_mlflow_has_ended_it(place, monkeypatch):
     run_id = place.client.create_run(place.experiment_id).info.run_id
-    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
-    discard_launched(place.client, "grid, dry run", "a note", "nothing was trained")
+    ends = iter([lambda: None, lambda: place.client.set_terminated(run_id, "FINISHED")])
+    monkeypatch.setattr(discard.time, "sleep", lambda _: next(ends)())
+    discard.discard(place.client, run_id, "nothing was trained")
     run = place.client.get_run(run_id)
     assert (run.info.status, run.info.lifecycle_stage) == ("KILLED", "deleted")
+    assert run.data.tags["looped.reason"] == "nothing was trained"
     assert place.client.search_runs([place.experiment_id]) == []
+    discard.discard(place.client, run_id, "it is deleted already")
