@@ -10,10 +10,10 @@ from mlflow.tracking import MlflowClient
 
 from looped.names import Tag
 from looped.records.journal import TrackingError
-from looped.tracking.discard import stay_behind
 from looped.tracking.presence import claim, launched_run, release
 from looped.tracking.runs import end_run
 from looped.tracking.store import Store, reason_of
+from looped.tracking.ui.discard import stay_behind
 from looped.tracking.ui.introduction import source_tags
 
 __all__ = [

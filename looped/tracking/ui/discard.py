@@ -23,9 +23,9 @@ _PAUSE = 0.3
 
 def stay_behind(run_id: str, reason: str) -> None:
     """Start the process that puts a run away; it is not waited for."""
-    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    paths = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]
     subprocess.Popen(
-        [sys.executable, "-m", "looped.tracking.discard", run_id, reason],
+        [sys.executable, "-m", "looped.tracking.ui.discard", run_id, reason],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
