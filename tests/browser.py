@@ -60,8 +60,13 @@ def visit(url, folder, picture, height=1000, seconds=20):
         The words that it then shows.
     """
     nowhere_else = f"{NOWHERE} , EXCLUDE 127.0.0.1"
-    others = [flag for flag in FLAGS if "budget" not in flag]
-    flags = [*others, "--hide-scrollbars", f"--virtual-time-budget={1000 * seconds}", nowhere_else]
+    other_flags = [flag for flag in FLAGS if "budget" not in flag]
+    flags = [
+        *other_flags,
+        "--hide-scrollbars",
+        f"--virtual-time-budget={1000 * seconds}",
+        nowhere_else,
+    ]
     flags += [f"--user-data-dir={folder / 'profile'}", f"--window-size=1750,{height}"]
     process = subprocess.run(
         [BINARY, *flags, f"--screenshot={picture}", url],

@@ -150,5 +150,5 @@ def test_the_band_covers_the_truth_as_often_as_it_says():
 def test_a_cell_is_all_but_the_seed():
     config = TrainConfig(b=5)
     assert cell_of(config) == cell_of(replace(config, seed=3, log_every=7))
-    others = [replace(config, b=4), replace(config, steps=10), replace(config, n_dims=3)]
-    assert cell_of(config) not in {cell_of(other) for other in others}
+    other_configs = [replace(config, b=4), replace(config, steps=10), replace(config, n_dims=3)]
+    assert cell_of(config) not in {cell_of(other_config) for other_config in other_configs}

@@ -45,11 +45,14 @@ def test_views_are_written_as_mlflow_reads_them(place):
 
 
 def test_what_a_person_made_of_it_stays(place):
-    mine = {"mlflow.note.content": "mine", f"mlflow.sharedViewState.{TRAININGS.key}": "mine"}
-    for name, value in mine.items():
+    tags_of_a_person = {
+        "mlflow.note.content": "mine",
+        f"mlflow.sharedViewState.{TRAININGS.key}": "mine",
+    }
+    for name, value in tags_of_a_person.items():
         place.client.set_experiment_tag(place.experiment_id, name, value)
     experiment.prepare_experiment(place)
-    assert mine.items() <= tags_of(place).items()
+    assert tags_of_a_person.items() <= tags_of(place).items()
 
 
 def test_an_experiment_that_takes_no_view_stops_nothing(place, monkeypatch):
