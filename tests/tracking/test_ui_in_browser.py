@@ -28,7 +28,7 @@ EXPECTED = {
     "comparison": ["Cells over loops", "Error over loops", "cell/nmse vs", "medium-b15"],
     "grid": ["grid of 36 trainings", "grid/done", "grid/best_nmse"],
     "fit": ["fit_scaling", "scaling/law.png"],
-    "report": ["report/report.html", "claims/supported", "entrypoints/report.py"],
+    "report": ["report/report.html", "claims/supported", "report.py"],
     "registry": ["looped-scaling-law", "Version 1", "champion", "E_M"],
 }
 """What each page must say; those that open on nothing, or on another page, say none of it."""
