@@ -45,7 +45,8 @@ def build_parser(prog: str, description: str, *groups: type) -> argparse.Argumen
     """Make a parser whose options are the fields of some dataclasses.
 
     Each field says in its metadata what it is for (``help``). The type follows from the
-    annotation; None is written ``auto``, and a tuple as a list with commas.
+    annotation; None is written ``auto``, and a tuple as a list with commas. A default that is not
+    settled yet may be shown as another word (``shown``).
     """
     formatter = argparse.ArgumentDefaultsHelpFormatter
     parser = _Parser(prog, description=description, allow_abbrev=False, formatter_class=formatter)
@@ -55,7 +56,7 @@ def build_parser(prog: str, description: str, *groups: type) -> argparse.Argumen
             parser.add_argument(
                 f"--{setting.name}",
                 type=_reader(hints[setting.name]),
-                default=_written(setting.default),
+                default=setting.metadata.get("shown", _written(setting.default)),
                 metavar=_metavar(setting),
                 help=setting.metadata["help"],
             )
@@ -179,9 +180,15 @@ def _reader(hint: Any) -> Callable[[str], Any]:
         item = get_args(hint)[0]
         read_item = _reader(item)
         has_none = type(None) in get_args(item)
-        return lambda text: tuple(
-            None if has_none and word == AUTO else read_item(word) for word in _words(text)
-        )
+
+        def read_items(text: str) -> Any:
+            words_of_text = [] if text == AUTO else _words(text)
+            items = (
+                None if has_none and word == AUTO else read_item(word) for word in words_of_text
+            )
+            return tuple(items) or AUTO
+
+        return read_items
     if get_origin(hint) in (Union, type(int | None)):
         (inner,) = (part for part in get_args(hint) if part is not type(None))
         read = _reader(inner)

@@ -131,8 +131,12 @@ def _log(store: "Store", answers: "Answers", options: FitOptions) -> list[str]:
     from analysis.publish import answers_log, law_registry
     from looped.tracking.launcher import command_run
     from looped.tracking.packaging import quietly
+    from looped.tracking.ui import links
+    from looped.tracking.ui.experiment import prepare_experiment
 
     client, lines = store.client, []
+    named_version: tuple[str, str] | None = None
+    prepare_experiment(store)
     with command_run(store, "fit_scaling") as run_id:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary) / "scaling"
@@ -151,8 +155,9 @@ def _log(store: "Store", answers: "Answers", options: FitOptions) -> list[str]:
                 version, alias = law_registry.register(
                     client, run_id, answers.fit, name, tags, answers.selection.account
                 )
-            uri = f"models:/{name}/{version.version}"
+            uri, named_version = f"models:/{name}/{version.version}", (name, str(version.version))
             lines.append(f'load it: mlflow.pyfunc.load_model("{uri}"); {alias}')
+    lines.append(links.written(links.of_law(store, run_id, named_version)))
     return [f"tables and figures: artifacts scaling/ of run {run_id}", *lines]
 
 

@@ -42,6 +42,8 @@ def main() -> int:
 
     words = {name.name: _written(getattr(lists, name.name)) for name in fields(lists)}
     words["study"] = options.study
+    for name in ("evaluate", "b_max", "n_prompts", "register"):  # a study changes these too
+        words[name] = _written((getattr(run_options, name),))
     try:
         runner = GridRunner(configs, words, options, run_options, rules_digests())
     except ValueError as error:

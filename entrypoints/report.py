@@ -134,8 +134,11 @@ def _log(store: "Store", report: "Report", options: ReportOptions) -> list[str]:
     from analysis.publish import report_log
     from analysis.report import files
     from looped.tracking.launcher import command_run
+    from looped.tracking.ui import cells, links
+    from looped.tracking.ui.experiment import prepare_experiment
 
     client = store.client
+    prepare_experiment(store)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "report"
         title = f"Looped transformers: experiment {client.get_experiment(store.experiment_id).name}"
@@ -145,13 +148,16 @@ def _log(store: "Store", report: "Report", options: ReportOptions) -> list[str]:
             report_log.log_report(client, run_id, report, asdict(options), folder, when)
             if options.out:
                 shutil.copytree(folder, options.out, dirs_exist_ok=True)
+    cells.show_cells(store)
     counts = ", ".join(
         f"{count:.0f} {name.removeprefix(Metric.CLAIMS).replace('_', ' ')}"
         for name, count in report_log.counts(report).items()
         if name.startswith(Metric.CLAIMS)
     )
     lines = [f"claims: {counts}", f"page, figures and tables: artifacts report/ of run {run_id}"]
-    return lines + ([f"and in {Path(options.out).resolve()}"] if options.out else [])
+    folder_here = Path(options.out).resolve() if options.out else None
+    lines += [] if folder_here is None else [f"and in {folder_here}"]
+    return [*lines, links.written(links.of_report(store, run_id, folder_here))]
 
 
 if __name__ == "__main__":

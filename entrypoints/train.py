@@ -43,7 +43,7 @@ def main() -> int:
     is_finished = ending.status == "FINISHED"
     print(f"{config.name}: {ending.reason}", file=sys.stdout if is_finished else sys.stderr)
     if is_finished and ending.where_to_look:
-        print(f"look at it: {ending.where_to_look}")
+        print(ending.where_to_look)
     if is_finished and options.tracking == "offline":
         print(f"tell MLflow of it: mlflow run . -e import_runs -P path={options.runs_dir}")
     if ending.registered:

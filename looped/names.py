@@ -56,13 +56,24 @@ class Tag:
     ERROR = "error"
     """Of a registered model: its held-out error."""
     RUN = "run"
+    CELL = "cell"
+    """Of the summary of a cell: what its trainings have in common, all but the seed."""
+    TRAININGS = "looped.trainings"
+    """Of the summary of a cell: a digest of what it was made from."""
 
     # MLflow's own
     NAME = "mlflow.runName"
     NOTE = "mlflow.note.content"
     PARENT = "mlflow.parentRunId"
     ENTRY_POINT = "mlflow.project.entryPoint"
+    USER = "mlflow.user"
+    SOURCE = "mlflow.source.name"
+    SOURCE_TYPE = "mlflow.source.type"
+    SOURCE_COMMIT = "mlflow.source.git.commit"
+    DATA_CONTEXT = "mlflow.data.context"
     EXPERIMENT_KIND = "mlflow.experimentKind"
+    VIEW = "mlflow.sharedViewState."
+    """Of an experiment: begins the names of the tags that hold its saved views."""
 
 
 class Kind:
@@ -70,6 +81,8 @@ class Kind:
 
     TRAINING = "training"
     GRID = "grid"
+    CELL = "cell"
+    """A summary of the seeds of a (size, b); no training, and made anew when they change."""
     BASELINE = "baseline"
     FIT = "fit"
     REPORT = "report"
@@ -105,6 +118,10 @@ class Metric:
     TOKENS_PER_S = "speed/tokens_per_s"
     PEAK_MIB = "memory/peak_mib"
 
+    B = "b"
+    """Beside the parameter of that name, which the UI would sort as text."""
+    N_PARAMS = "n_params"
+
     FINAL = "final/"
     BEST = "best/"
     LATE_SLOPE = "final/late_slope"
@@ -131,6 +148,12 @@ class Metric:
     EVALUATED_ON = "extrapolation/prompts"
     TABLES = "tables/"
 
+    CELL = "cell/"
+    CELL_NMSE = "cell/nmse"
+    """The mean over seeds after each loop; ``_lower`` and ``_upper`` end the names of its band."""
+    CELL_NMSE_AT_B = "cell/nmse_at_b"
+    GRID = "grid/"
+
     FIT = "fit/"
     LAW = "law/"
     JOINT = "joint/"
@@ -150,6 +173,8 @@ class Param:
 
     RESOLVED = "resolved."
     """Every setting of a training with nothing left automatic."""
+    SIZE, B, SEED, TASK = "size", "b", "seed", "task"
+    """What a person compares; ``mlflow run`` logs them by itself, spelt as they were given."""
     N_PARAMS = "model.n_params"
     N_PARAMS_WITHOUT_POSITIONS = "model.n_params_without_positions"
     FLOPS_PER_STEP = "model.flops_per_step"

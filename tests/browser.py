@@ -77,3 +77,30 @@ def look(page, folder, is_dark=False, screen=(1280, 800)):
     console = [line for line in process.stderr.splitlines() if "CONSOLE" in line]
     (observations,) = re.findall(r'<pre id="probe">(.*?)</pre>', process.stdout)
     return console, json.loads(unescape(observations))
+
+
+def visit(url, folder, picture, height=1000, seconds=20):
+    """Open a page of a server of this machine, once its scripts have run for so many seconds.
+
+    Seconds are the page's own: they pass as fast as the machine is. Writes a picture of it.
+
+    Returns:
+        The words that it then shows.
+    """
+    nowhere_else = f"{NOWHERE} , EXCLUDE 127.0.0.1"
+    other_flags = [flag for flag in FLAGS if "budget" not in flag]
+    flags = [
+        *other_flags,
+        "--hide-scrollbars",
+        f"--virtual-time-budget={1000 * seconds}",
+        nowhere_else,
+    ]
+    flags += [f"--user-data-dir={folder / 'profile'}", f"--window-size=1750,{height}"]
+    process = subprocess.run(
+        [BINARY, *flags, f"--screenshot={picture}", url],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    return re.sub(r"\s+", " ", unescape(re.sub("<[^>]*>", "", process.stdout)))

@@ -23,11 +23,20 @@ from analysis.scaling.fit import ScalingFit
 from analysis.scaling.law_file import LAW, save_law
 from looped.names import Tag, Weights
 from looped.tracking.presence import one_at_a_time
+from looped.tracking.ui.descriptions import create_if_missing
 
 NAME = "looped-scaling-law"
 ALIAS = "champion"
 ARTIFACT = "law"
 HELD_OUT = "held_out.csv"
+LONGEST_DESCRIPTION = 4000
+DESCRIPTION = """\
+The scaling function E_LM = b(E_M) of looped transformers: what a model that applies its blocks b \
+times reaches, in bits, from what it reaches at b = 1. `predict` takes a table with the columns \
+`size` (or `E_M`) and `b`, and gives `E_LM` with its interval.
+
+Each version is one fit; `champion` is the one with the lowest error on cells that were left out.
+"""
 LEAST_FALL = 1e-4
 """In bits: two fits of the same runs by other versions of a library differ by less."""
 
@@ -107,14 +116,14 @@ def register(
         save_for_serving(path, fit, run_id, account)
         held_out.to_csv(path / HELD_OUT, index=False)
         client.log_artifacts(run_id, str(path), ARTIFACT)
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
+    create_if_missing(client, name, DESCRIPTION)
     source = f"{client.get_run(run_id).info.artifact_uri}/{ARTIFACT}"
     tags = {**task_and_recipe, Tag.FORM: fit.best_form, Tag.STATUS: fit.status.name}
-    new_version = client.create_model_version(name, source, run_id, tags, await_creation_for=0)
+    formula = f"`{fit.best.sized_form.form.formula}` ({fit.best_form}, {fit.status.name})"
+    text = "\n\n".join(filter(None, (formula, account)))[:LONGEST_DESCRIPTION]
+    new_version = client.create_model_version(
+        name, source, run_id, tags, description=text, await_creation_for=0
+    )
     with one_at_a_time(client, name):
         outcome = _let_the_better_lead(client, new_version, held_out, task_and_recipe)
     return new_version, outcome

@@ -2,10 +2,9 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -13,10 +12,10 @@ from mlflow.tracking import MlflowClient
 
 from analysis.runs.expressivity import EXACT_BELOW
 from analysis.runs.logged_run import CURVES, LoggedRun
-from looped.config import TrainConfig
-from looped.names import Kind, Metric, Param, Tag, Weights
+from looped.names import Kind, Metric, Tag, Weights
 from looped.records.damage import DamagedFileError
 from looped.records.prompt_errors import FILE, load_prompt_errors
+from looped.tracking.logged import config_of, curve_of
 from looped.tracking.runs import find_run, list_runs, list_trainings, of_kind
 from looped.training.convergence import conclude_curve
 
@@ -131,12 +130,12 @@ def _read(client: MlflowClient, run: Run, with_training: bool) -> LoggedRun:
     training: dict[str, Sequence[float]] = {}
     speed: Sequence[float] = ()
     if with_training:
-        speed = list(_history(client, run_id, Metric.STEPS_PER_S).values())
+        speed = list(curve_of(client, run_id, Metric.STEPS_PER_S).values())
         training = _training(client, run_id)
     return LoggedRun(
         run_id=run_id,
         name=run.info.run_name,
-        config=_config(run.data.params),
+        config=config_of(run.data.params),
         tags=_judged(client, run),
         loops={name: _by_loop(client, run_id, name, 1) for name in CURVES},
         prompts=round(metrics.get(Metric.EVALUATED_ON, 0)),
@@ -148,7 +147,7 @@ def _read(client: MlflowClient, run: Run, with_training: bool) -> LoggedRun:
 
 
 def _training(client: MlflowClient, run_id: str) -> dict[str, Sequence[float]]:
-    curves = {name: _history(client, run_id, Metric.TRAIN + name) for name in TRAINING}
+    curves = {name: curve_of(client, run_id, Metric.TRAIN + name) for name in TRAINING}
     training: dict[str, Sequence[float]] = {
         name: list(curve.values()) for name, curve in curves.items()
     }
@@ -160,38 +159,12 @@ def _judged(client: MlflowClient, run: Run) -> Mapping[str, str]:
     tags: dict[str, str] = run.data.tags
     if Tag.CONVERGENCE in tags or Metric.QUERY_ERROR not in run.data.metrics:
         return tags
-    curve = _history(client, run.info.run_id, Metric.QUERY_ERROR)
+    curve = curve_of(client, run.info.run_id, Metric.QUERY_ERROR)
     return tags | conclude_curve(list(curve), list(curve.values()))[1]
-
-
-def _config(params: Mapping[str, str]) -> TrainConfig:
-    """Read what was trained from the parameters ``resolved.*``; older runs may lack some."""
-    default = asdict(TrainConfig())
-    values: dict[str, Any] = {"average": "off"}  # there was none before there was the setting
-    for setting in fields(TrainConfig):
-        text = params.get(Param.RESOLVED + setting.name)
-        if text is not None:
-            values[setting.name] = _value(text, default[setting.name], str(setting.type))
-    return TrainConfig(**values)
-
-
-def _value(text: str, default: Any, type_name: str) -> Any:
-    """Read a setting as it was written by ``str``."""
-    if text in ("None", "True", "False"):
-        return {"None": None, "True": True, "False": False}[text]
-    cast = type(default) if default is not None else int if "int" in type_name else float
-    return cast(text)
 
 
 def _by_loop(client: MlflowClient, run_id: str, name: str, first: int) -> list[float]:
     """Return a curve over the loops from ``first`` on; empty if one is missing."""
-    curve = _history(client, run_id, Metric.LOOPS + name)
+    curve = curve_of(client, run_id, Metric.LOOPS + name)
     is_complete = list(curve) == list(range(first, first + len(curve)))
     return list(curve.values()) if is_complete else []
-
-
-def _history(client: MlflowClient, run_id: str, name: str) -> dict[int, float]:
-    """Return a metric's newest value at each step, by rising step."""
-    history = sorted(client.get_metric_history(run_id, name), key=lambda metric: metric.timestamp)
-    newest = {metric.step: metric.value for metric in history}
-    return dict(sorted(newest.items()))

@@ -62,6 +62,11 @@ class GridFacts:
     reason: str = "it was killed"
     threads: int | None = None
 
+    @property
+    def seconds(self) -> float | None:
+        """For which its newest process ran; None where that is not known."""
+        return None if self.ended_at is None else (self.ended_at - self.begun_at) / 1000
+
     def __post_init__(self) -> None:
         texts = (self.name, self.reason, *_words(self.lists), *_words(self.origin))
         whole = [number for number in (self.ended_at, self.threads) if number is not None]

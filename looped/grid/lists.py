@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 
 from looped.config import TrainConfig
 from looped.grid.options import MOST_TRAININGS, shortened
+from looped.grid.studies import CHANGED
 from looped.rules import digest, require
 from looped.sizes import STUDY_SIZES
 
@@ -31,6 +32,10 @@ def _declare() -> list[tuple[str, Any, Any]]:
         metadata = {"help": setting.metadata["help"], "choices": None}
         kind = GenericAlias(tuple, (hints[setting.name], ...))
         name = PLURALS.get(setting.name, setting.name)
+        if name in CHANGED:  # else MLflow would log the default beside what a study made of it
+            listed_words = ",".join(map(str, default))
+            further_help = f"{metadata['help']}; auto: {listed_words}, or the study's own"
+            metadata |= {"help": further_help, "shown": "auto"}
         declarations.append((name, kind, field(default=default, metadata=metadata)))
     return declarations
 

@@ -27,6 +27,7 @@ class Logbook:
     def __init__(self, folder: GridFolder, store: "Store | None") -> None:
         self.folder, self.store = folder, store
         self.parent: str | None = None
+        self._began = time.monotonic()
         self._is_away = self._is_unwritable = False
         if store is not None:
             from looped.grid.parent_run import open_parent
@@ -37,7 +38,7 @@ class Logbook:
         """Show where the trainings stand; tell whether MLflow knows."""
         note, table = ledger.note(closing), ledger.table()
         self._keep(partial(self.folder.show, note, table))
-        return self._tell("show_parent", note, table)
+        return self._tell("show_parent", note, table, time.monotonic() - self._began)
 
     def end(self, ledger: Ledger, status: str, reason: str, closing: str = "") -> bool:
         """Show it a last time and end the parent; tell whether MLflow knows.

@@ -1,17 +1,23 @@
 """The MLflow run of a grid, under which its trainings are nested."""
 
+import csv
+import io
 import logging
+import math
+import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
+from mlflow.entities import Metric as RunMetric
 from mlflow.entities import Param as RunParam
 from mlflow.entities import Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from looped.grid.folder import PREFIX, DamagedGridError, GridFacts, GridFolder
-from looped.names import Kind, Param, Tag
+from looped.grid.ledger import DONE, UNTOLD
+from looped.names import Kind, Metric, Param, Tag
 from looped.records.folder import FolderInUseError
 from looped.records.journal import TrackingError
 from looped.tracking.launcher import launched_run
@@ -24,6 +30,7 @@ from looped.tracking.runs import (
     of_kind,
 )
 from looped.tracking.store import Store, reachable
+from looped.tracking.ui.introduction import source_tags
 
 LONGEST_TAG, LONGEST_PARAM = 5_000, 6_000  # characters that MLflow keeps
 LONGEST_NAME, MOST_LISTS = 200, 100
@@ -63,6 +70,8 @@ def open_parent(store: Store, folder: GridFolder, may_take_launched: bool = True
     name = facts.name[:LONGEST_NAME]
     with reachable():
         launched_run_id = launched_run() if may_take_launched else None
+        if launched_run_id is None:
+            about |= source_tags("grid", origin.get(Tag.COMMIT, ""), runs_here=may_take_launched)
         run_id = launched_run_id or str(
             client.create_run(experiment_id, facts.begun_at, about, name).info.run_id
         )
@@ -97,7 +106,7 @@ def settle_parent(store: Store, folder: GridFolder) -> None:
         return
     run = find_run(store.client, run_id)
     if run is not None and run.info.status != facts.status:
-        show_parent(store.client, run_id, folder.note, folder.table)
+        show_parent(store.client, run_id, folder.note, folder.table, facts.seconds)
         end_run(store.client, run_id, facts.status, facts.reason[:LONGEST_TAG], facts.ended_at)
 
 
@@ -129,16 +138,55 @@ def _told_runs(client: MlflowClient, folder: GridFolder) -> list[Run]:
     ]
 
 
-def show_parent(client: MlflowClient, run_id: str, note: str, table: str) -> None:
+def show_parent(
+    client: MlflowClient, run_id: str, note: str, table: str, seconds: float | None = None
+) -> None:
     """Tell where the grid's trainings stand; what is empty was never shown.
+
+    Args:
+        client: of the store.
+        run_id: of the grid.
+        note: Markdown.
+        table: CSV, a line for each training.
+        seconds: for which its newest process ran.
 
     Raises:
         MlflowException: MLflow cannot be reached.
     """
-    if note:
-        client.set_tag(run_id, Tag.NOTE, note)
+    figures = figures_of(table) | ({} if seconds is None else {f"{Metric.GRID}seconds": seconds})
+    if note or figures:
+        now = round(time.time() * 1000)
+        client.log_batch(
+            run_id,
+            metrics=[RunMetric(name, value, now, 0) for name, value in figures.items()],
+            tags=[RunTag(Tag.NOTE, note)] if note else [],
+        )
     if table:
         client.log_text(run_id, table, "trainings.csv")
+
+
+def figures_of(table: str) -> dict[str, float]:
+    r"""Count in a grid's table what is done, and find the lowest error there.
+
+    A line that is not as we write it counts for nothing: a table may come from anybody.
+
+    Example:
+        >>> figures_of("training,state,nmse\ntiny-b5-s1,done,0.5\ntiny-b5-s2,to do,\n")
+        {'grid/trainings': 2.0, 'grid/done': 1.0, 'grid/best_nmse': 0.5}
+    """
+    try:
+        rows = list(csv.DictReader(io.StringIO(table)))
+    except csv.Error:
+        return {}
+    rows_done = [row for row in rows if row.get("state") in (*DONE, UNTOLD)]
+    errors = []
+    for row in rows_done:
+        with suppress(ValueError, TypeError):
+            errors.append(float(row.get("nmse") or math.nan))
+    errors = [error for error in errors if math.isfinite(error)]
+    counts = {"trainings": float(len(rows)), "done": float(len(rows_done))} if rows else {}
+    figures = counts | ({"best_nmse": min(errors)} if errors else {})
+    return {Metric.GRID + name: value for name, value in figures.items()}
 
 
 def open_parents(store: Store, root: Path, complain: Complain = logger.warning) -> dict[str, str]:
@@ -187,7 +235,7 @@ def end_parents(
             with closing(GridFolder(root, identity)) as folder, reachable():
                 facts = _facts(folder)
                 try:
-                    show_parent(store.client, run_id, folder.note, folder.table)
+                    show_parent(store.client, run_id, folder.note, folder.table, facts.seconds)
                 finally:  # whatever its note lacks, it ended
                     reason = facts.reason[:LONGEST_TAG]
                     end_run(store.client, run_id, facts.status, reason, facts.ended_at)

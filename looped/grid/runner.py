@@ -101,10 +101,11 @@ class GridRunner:
         )
         text = "\n".join(filter(None, (text, further)))
         if self.store is not None:
-            from looped.tracking.launcher import note_on_launched
+            from looped.tracking.launcher import discard_launched
 
             note = f"```\n{text}\n```"[:LONGEST_NOTE]
-            note_on_launched(self.store.client, "grid, dry run", note)
+            reason = "a dry run: nothing was trained"
+            discard_launched(self.store.client, "grid, dry run", note, reason)
         return text
 
     def run(self, stop_request: StopRequest) -> int:
@@ -136,6 +137,8 @@ class GridRunner:
                 balance, closing = self._balance(ledger, logbook.parent), ""
                 if balance.finished:
                     closing = logbook.closing(ledger, balance.finished)
+                if self.store is not None and not stop_request():
+                    self._show_cells(self.store)
             except BaseException as error:
                 logbook.end(ledger, "KILLED", repr(error))
                 raise
@@ -145,6 +148,10 @@ class GridRunner:
                 balance = replace(balance, problem="the end of the grid could not be told")
         finally:
             folder.close()
+        if self.store is not None:
+            from looped.tracking.ui import links
+
+            print(links.written(links.of_grid(self.store, logbook.parent)), flush=True)
         return self._say(ledger, stop_request, balance)
 
     def _rules_to_keep(self, folder: GridFolder, facts: GridFacts | None) -> dict[str, str]:
@@ -174,6 +181,11 @@ class GridRunner:
         return balance_with_store(
             ledger, self.store, self.root, parent, self.run_options, self.identity
         )
+
+    def _show_cells(self, store: "Store") -> None:
+        from looped.tracking.ui.cells import show_cells
+
+        show_cells(store, self.configs)
 
     def _facts(self) -> GridFacts | None:
         try:

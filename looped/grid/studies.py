@@ -36,6 +36,9 @@ _QUICK: Mapping[str, Any] = {
 }
 """40 real trainings that leave the plateau and gain by looping, small enough for two cores."""
 
+CHANGED = frozenset([*_QUICK, *(name for name, _ in _ADDED.values())])
+"""Settings that some study changes."""
+
 
 def apply_studies(studies: str, settings: Any) -> Any:
     """Return what studies make of the settings of a grid, one after another.

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -12,8 +13,13 @@ from looped.records.journal import TrackingError
 from looped.tracking.presence import claim, launched_run, release
 from looped.tracking.runs import end_run
 from looped.tracking.store import Store, reason_of
+from looped.tracking.ui.discard import stay_behind
+from looped.tracking.ui.introduction import source_tags
 
-__all__ = ["begin_run", "command_run", "fail_launched", "launched_run", "note_on_launched"]
+__all__ = [
+    "begin_run", "command_run", "discard_launched", "fail_launched", "launched_run",
+    "note_on_launched",
+]  # fmt: skip
 
 
 def begin_run(
@@ -58,6 +64,9 @@ def command_run(store: Store, name: str) -> Iterator[str]:
     run_id = begin_run(client, store.experiment_id, name)
     try:
         claim(client, run_id)
+        if run_id != launched_run():
+            tags = [RunTag(tag, value) for tag, value in source_tags(name).items()]
+            client.log_batch(run_id, tags=tags)
         client.update_run(run_id, name=name)
         yield run_id
         client.set_terminated(run_id, "FINISHED")
@@ -96,3 +105,15 @@ def note_on_launched(client: MlflowClient, name: str, note: str) -> None:
         client.update_run(launched_run_id, name=name)
         client.set_tag(launched_run_id, Tag.NOTE, note)
         client.set_terminated(launched_run_id, "FINISHED")
+
+
+def discard_launched(client: MlflowClient, name: str, note: str, reason: str) -> None:
+    """Put the run that ``mlflow run`` made for this process into the trash, once that ended it.
+
+    It stands for nothing that was done; see ``discard``.
+    """
+    launched_run_id = launched_run()
+    if launched_run_id:
+        client.update_run(launched_run_id, name=name)
+        client.set_tag(launched_run_id, Tag.NOTE, note)
+        stay_behind(launched_run_id, reason)

@@ -21,9 +21,13 @@ from looped.tracking.runs import end_lost_runs, end_run, find_run
 from looped.tracking.store import Store, open_store, reachable, reason_of
 from looped.tracking.told import recorded_end, told_of
 from looped.tracking.tracker import Tracker
-
-EXPERIMENT_KIND = "custom_model_development"
-"""What MLflow is told that an experiment is, so that its UI opens it as one of trained models."""
+from looped.tracking.ui.experiment import prepare_experiment
+from looped.tracking.ui.introduction import (
+    metrics_to_compare,
+    params_to_compare,
+    say_dataset,
+    source_tags,
+)
 
 
 def open_run(config: TrainConfig, folder: RunFolder, parent: str | None = None) -> Tracker:
@@ -50,7 +54,15 @@ def open_run(config: TrainConfig, folder: RunFolder, parent: str | None = None) 
             client, experiment_id, config.name, may_take_launched=is_launched
         )
         try:
-            _introduce(store, run_id, config, folder, parent, is_new=kept_id is None)
+            _introduce(
+                store,
+                run_id,
+                config,
+                folder,
+                parent,
+                is_new=kept_id is None,
+                is_launched=is_launched,
+            )
             _end_earlier(store, earlier_ids - {run_id}, folder)
             return Tracker(store, run_id, folder)
         except BaseException as error:
@@ -87,7 +99,7 @@ def reopen_run(
             started=starts[-1] if starts else None,
             may_take_launched=False,
         )
-        _introduce(store, run_id, config, folder, parent)
+        _introduce(store, run_id, config, folder, parent, trains_here=False)
     return Tracker(store, run_id, folder, follows=False)
 
 
@@ -134,8 +146,22 @@ def _introduce(
     parent: str | None,
     *,
     is_new: bool = True,
+    is_launched: bool = False,
+    trains_here: bool = True,
 ) -> None:
-    """Say what a run is: its tags, who holds its folder, and the parameters of a new one."""
+    """Say what a run is: its tags, who holds its folder, and the parameters of a new one.
+
+    Args:
+        store: that holds it.
+        run_id: the run.
+        config: resolved configuration.
+        folder: of the run.
+        parent: id of the run to nest it under.
+        is_new: whether nothing was told of it before.
+        is_launched: whether ``mlflow run`` made it, which has logged parameters of its own.
+        trains_here: whether this process trains it.
+    """
+    client = store.client
     folder.sign_lock(run_id)
     tags: dict[str, Any] = {
         Tag.NAME: config.name,
@@ -151,15 +177,25 @@ def _introduce(
     }
     if parent is not None:
         tags[Tag.PARENT] = parent
+    if is_new and not is_launched:
+        command = "train" if folder.origin.grid is None else "grid"
+        tags |= source_tags(command, folder.origin.commit, trains_here)
     shape = config.model_config
     params = {Param.RESOLVED + name: value for name, value in asdict(config).items()} | {
         Param.N_PARAMS: shape.n_params(),
         Param.N_PARAMS_WITHOUT_POSITIONS: shape.n_params(position_embedding=False),
         Param.FLOPS_PER_STEP: config.step_flops,
+        **params_to_compare(config),
     }
-    store.client.log_batch(
+    if is_launched:  # what was logged stays as it was given: 5.0 is not 5 to MLflow
+        given_params = client.get_run(run_id).data.params
+        params = {name: value for name, value in params.items() if name not in given_params}
+    client.log_batch(
         run_id,
+        metrics=list(metrics_to_compare(config)) if is_new else [],
         tags=[RunTag(name, str(value)) for name, value in tags.items()],
         params=[entities.Param(name, str(value)) for name, value in params.items() if is_new],
     )
-    store.client.set_experiment_tag(store.experiment_id, Tag.EXPERIMENT_KIND, EXPERIMENT_KIND)
+    if is_new:
+        say_dataset(client, run_id, config)
+    prepare_experiment(store)

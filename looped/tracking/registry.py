@@ -26,6 +26,11 @@ from looped.records.model_files import (
 from looped.task_kinds import TASK_KINDS
 from looped.tracking.packaging import INSIDE, quietly, save_for_serving
 from looped.tracking.presence import one_at_a_time
+from looped.tracking.ui.descriptions import (
+    create_if_missing,
+    describe_model,
+    describe_version,
+)
 
 ALIAS = "best"
 ARTIFACT = "model"
@@ -76,7 +81,7 @@ def register(
     """
     name = registered_name(config)
     try:
-        create_if_missing(client, name)
+        create_if_missing(client, name, describe_model(config))
         with one_at_a_time(client, f"{name}-{run_id}"):
             version = _find_or_make_version(client, name, run_id, folder, config, nmse)
         with one_at_a_time(client, name):
@@ -220,15 +225,6 @@ def load_tail(reference: str) -> LoopedTransformer | None:
         return None
 
 
-def create_if_missing(client: MlflowClient, name: str) -> None:
-    """Make a registered model of a name, unless it is there."""
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-
-
 def _find_or_make_version(
     client: MlflowClient, name: str, run_id: str, folder: Path, config: TrainConfig, nmse: float
 ) -> ModelVersion:
@@ -238,7 +234,10 @@ def _find_or_make_version(
         return version
     source = _upload(client, run_id, folder, config)
     tags = _tags(run_id, config, nmse)
-    return client.create_model_version(name, source, run_id, tags, await_creation_for=0)
+    text = describe_version(config, nmse)
+    return client.create_model_version(
+        name, source, run_id, tags, description=text, await_creation_for=0
+    )
 
 
 def _upload(client: MlflowClient, run_id: str, folder: Path, config: TrainConfig) -> str:

@@ -23,6 +23,7 @@ from looped.tracking.metrics import log_baselines, metrics_of, tags_of
 from looped.tracking.runs import end_run, log_in_batches
 from looped.tracking.store import Store, reachable, reason_of, require_answer
 from looped.tracking.told import remember, told_of
+from looped.tracking.ui import links
 from looped.training.convergence import with_convergence
 
 SECONDS_BETWEEN = 5.0
@@ -165,12 +166,8 @@ class Tracker:
 
     @property
     def where_to_look(self) -> str:
-        """Say how to open the UI on this run."""
-        uri = mlflow.get_tracking_uri()
-        page = f"#/experiments/{self.experiment_id}/runs/{self.run_id}"
-        if uri.startswith("http"):
-            return f"{uri}/{page}"
-        return f"`mlflow ui --backend-store-uri {uri}`, then http://127.0.0.1:5000/{page}"
+        """Say how to open the UI on this run, and on the table of all of them."""
+        return links.written(links.of_training(Store(self.client, self.experiment_id), self.run_id))
 
     def _follow(self) -> None:
         is_away = False

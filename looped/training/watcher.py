@@ -18,7 +18,7 @@ class Ending:
         is_told: whether MLflow knows how it ended.
         nmse: on held-out prompts; None where it was not evaluated.
         problems: lines to say of what went wrong beside the training.
-        where_to_look: how to open its page.
+        where_to_look: how to open its page, in lines.
         registered: the name and version of its registered model, if any.
     """
 

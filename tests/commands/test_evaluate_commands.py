@@ -33,8 +33,8 @@ def run(call, store, tmp_path):
 
 
 def run_id_in(lines):
-    (line,) = (line for line in lines if line.startswith("look at it"))
-    return line.rsplit("/", 1)[-1]
+    (line,) = (line for line in lines if line.startswith("  this run: "))
+    return line.rsplit("/", 1)[-1].partition("?")[0]
 
 
 @pytest.fixture

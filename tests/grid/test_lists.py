@@ -146,3 +146,11 @@ def test_plurals_name_fields_of_the_lists():
     assert {PLURALS.get(f.name, f.name) for f in fields(TrainConfig)} == {
         f.name for f in fields(Lists)
     }
+
+
+def test_what_a_study_may_change_is_given_as_auto_until_it_is_known():
+    given_words = ["--bs", "auto", "--sizes", "tiny"]
+    assert arguments.parse("grid", "", Lists, argv=given_words) == (Lists(sizes=("tiny",)),)
+    parser = arguments.build_parser("grid", "", Lists)
+    assert {parser.get_default(name) for name in ("bs", "seeds", "steps", "b_draw")} == {"auto"}
+    assert parser.get_default("task") == "linear"

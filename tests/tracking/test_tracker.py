@@ -174,13 +174,14 @@ def test_a_training_that_mlflow_made_and_that_never_began_is_marked_killed(store
     assert statuses == ["KILLED", "RUNNING", "RUNNING"]
 
 
-def test_the_way_to_the_ui_names_the_run(store, folder):
+def test_the_way_to_the_ui_names_the_run_and_the_table_of_all(store, folder):
     tracker = open_run(resolve.resolve(TINY), folder)
     tracker.finish("KILLED", "test")
-    assert tracker.where_to_look.startswith(
-        f"`mlflow ui --backend-store-uri {mlflow.get_tracking_uri()}"
-    )
-    assert tracker.where_to_look.endswith(f"runs/{tracker.run_id}")
+    head, this_run, table = tracker.where_to_look.splitlines()
+    command = f"`mlflow ui --backend-store-uri {mlflow.get_tracking_uri()}`"
+    assert head == f"look at it, once {command} runs:"
+    assert this_run.endswith(f"/runs/{tracker.run_id}?workflowType=machine_learning")
+    assert table.endswith("?workflowType=machine_learning&viewStateShareKey=looped-trainings")
 
 
 def test_progress_beside_the_journal_survives(folder, store):

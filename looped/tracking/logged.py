@@ -1,0 +1,44 @@
+"""What a logged training holds, read back: what was trained, and its curves."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from mlflow.tracking import MlflowClient
+
+from looped.config import TrainConfig
+from looped.names import Param
+
+
+def config_of(params: Mapping[str, str]) -> TrainConfig:
+    """Read what was trained from the parameters ``resolved.*``; older runs may lack some.
+
+    Raises:
+        ValueError: they are not those of a training.
+
+    Example:
+        >>> config_of({"resolved.size": "small", "resolved.b": "10"}).name
+        'small-b10-s42'
+    """
+    default = asdict(TrainConfig())
+    values: dict[str, Any] = {"average": "off"}  # there was none before there was the setting
+    for setting in fields(TrainConfig):
+        text = params.get(Param.RESOLVED + setting.name)
+        if text is not None:
+            values[setting.name] = _value(text, default[setting.name], str(setting.type))
+    return TrainConfig(**values)
+
+
+def curve_of(client: MlflowClient, run_id: str, name: str) -> dict[int, float]:
+    """Return a metric's newest value at each step, by rising step."""
+    history = sorted(client.get_metric_history(run_id, name), key=lambda metric: metric.timestamp)
+    newest = {metric.step: metric.value for metric in history}
+    return dict(sorted(newest.items()))
+
+
+def _value(text: str, default: Any, type_name: str) -> Any:
+    """Read a setting as it was written by ``str``."""
+    if text in ("None", "True", "False"):
+        return {"None": None, "True": True, "False": False}[text]
+    cast = type(default) if default is not None else int if "int" in type_name else float
+    return cast(text)
