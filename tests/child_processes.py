@@ -13,6 +13,7 @@ from pathlib import Path
 from shlex import quote
 
 import pytest
+from environments import variables_without_conda
 
 ROOT = Path(__file__).parents[1]
 
@@ -66,10 +67,7 @@ class ChildProcesses:
         return subprocess.Popen(
             ["bash", "-c", f"source .venv/bin/activate && exec {typed}"],
             cwd=checkout,
-            env={
-                name: v for name, v in os.environ.items() if name not in ("PYTHONPATH", "CONDA_EXE")
-            }
-            | {"PATH": "/usr/bin:/bin"},
+            env=variables_without_conda(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -21,8 +21,8 @@ def clean_environment(folder):
 def variables_without_conda():
     """This process's variables as on a machine without conda, and nothing of ours on its paths."""
     names = ("PYTHONPATH", "CONDA_EXE")
-    kept = {name: value for name, value in os.environ.items() if name not in names}
-    return kept | {"PATH": "/usr/bin:/bin"}
+    variables = {name: value for name, value in os.environ.items() if name not in names}
+    return variables | {"PATH": "/usr/bin:/bin"}
 
 
 def checkout_set_up_without_conda(folder):

@@ -47,6 +47,10 @@ class GridRunner:
         claim_rules: what its runs will be judged by, to be kept before the first is trained;
             empty for nothing.
 
+    Attributes:
+        ledger: where its trainings stand.
+        parent: its MLflow run; None where there is none.
+
     Raises:
         ValueError: two trainings are the same experiment, or this machine lacks what one asks
             for.
@@ -80,6 +84,8 @@ class GridRunner:
             for config in self.configs
             if self.standings[config.identity].state not in skipped
         ]
+        self.ledger = Ledger(self.configs, self.standings)
+        self.parent: str | None = None
         # the longest first, so that none is waited for alone
         self.to_train = sorted(to_train, key=lambda config: -config.steps * config.step_flops)
 
@@ -116,8 +122,7 @@ class GridRunner:
         """
         stop_request.listen()  # Ray may have taken the signals
         if not self.to_train and self.store is None:  # nothing that a new logbook would tell
-            ledger = Ledger(self.configs, self.standings)
-            return self._say(ledger, stop_request, Balance())
+            return self._say(self.ledger, stop_request, Balance())
         folder = GridFolder(self.root, self.identity)
         try:
             if self.store is not None:
@@ -128,7 +133,8 @@ class GridRunner:
             origin = self.origin.tags | self._rules_to_keep(folder, facts)
             folder.begin(name, self.lists, origin, threads)
             logbook = Logbook(folder, self.store)
-            ledger = Ledger(self.configs, self.standings, self.origin.commit)
+            self.parent = logbook.parent
+            self.ledger = ledger = Ledger(self.configs, self.standings, self.origin.commit)
             logbook.show(ledger)
             print(ledger.summary(), flush=True)
             try:

@@ -39,8 +39,8 @@ def real_conda(tmp_path):
 
 
 def test_it_knows_one_environment_by_the_name_that_mlflow_gives_it(programs):
-    said = run(STAND_IN, "--put-into", programs).stdout
-    assert said.startswith("no conda here: ") and said.count("\n") == 1
+    line = run(STAND_IN, "--put-into", programs).stdout
+    assert line.startswith("no conda here: ") and line.count("\n") == 1
     answer = json.loads(run(programs / "conda", "env", "list", "--json").stdout)
     digest = hashlib.sha1((ROOT / "conda.yaml").read_bytes()).hexdigest()
     assert [Path(env).name for env in answer["envs"]] == [f"mlflow-{digest}"]
@@ -63,8 +63,8 @@ def test_a_real_conda_wins_wherever_it_is(programs, real_conda):
     run(STAND_IN, "--put-into", programs)
     path = f"{programs}:/usr/bin:/bin:{real_conda}"
     assert run(programs / "conda", "env", "list", path=path).stdout == "real env list\n"
-    named = run(programs / "conda", "info", CONDA_EXE=str(real_conda / "conda"))
-    assert named.stdout == "real info\n"
+    by_variable = run(programs / "conda", "info", CONDA_EXE=str(real_conda / "conda"))
+    assert by_variable.stdout == "real info\n"
     run(STAND_IN, "--put-into", programs, path=f"/usr/bin:/bin:{real_conda}")
     assert not (programs / "conda").exists()
     assert (programs / "activate").read_text() == "VIRTUAL_ENV=here\n"
@@ -75,5 +75,5 @@ def test_two_stand_ins_do_not_call_each_other(programs, tmp_path):
     other.mkdir()
     shutil.copy(STAND_IN, other / "conda")
     run(STAND_IN, "--put-into", programs)
-    said = run(programs / "conda", "--help", path=f"{programs}:{other}:/usr/bin:/bin")
-    assert "stand-in" in said.stdout
+    line = run(programs / "conda", "--help", path=f"{programs}:{other}:/usr/bin:/bin")
+    assert "stand-in" in line.stdout
