@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import mlflow
-from mlflow.entities import Experiment, Run, ViewType
+from mlflow.entities import Experiment, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -133,50 +133,55 @@ def _find(client: MlflowClient, name: str | None) -> tuple[Experiment, str]:
         told_id = str(launched.info.experiment_id)
     elif launched is None:
         name = name or os.environ.get(Variable.EXPERIMENT_NAME)
-        told_id = None if name else os.environ.get(Variable.EXPERIMENT_ID)
+        told_id = os.environ.get(Variable.EXPERIMENT_ID)
     if name is None and told_id is None:
-        return _the_only_one(client, launched)
-    told_experiment = _named(client, name) if name is not None else _with_id(client, str(told_id))
-    if told_experiment is not None and _holds_trainings(client, told_experiment):
-        return told_experiment, ""
-    other_experiments = [
-        each for each in _experiments(client) if _holds_trainings(client, each, "FINISHED")
-    ]
-    if told_experiment is not None and not other_experiments:
-        return told_experiment, ""  # whoever reads says what is missing
-    came = name or (told_experiment.name if told_experiment is not None else str(told_id))
-    came += said_close(came, [each.name for each in other_experiments])
-    raise ValueError(f"experiment must be one of {store_name()} that has trainings, got {came}")
-
-
-def _the_only_one(client: MlflowClient, launched: Run | None) -> tuple[Experiment, str]:
-    default = client.get_experiment(DEFAULT_ID)
-    full = [each for each in _experiments(client) if _holds_trainings(client, each, "FINISHED")]
-    names = [each.name for each in full]
-    if not full:
-        return default, ""
-    if len(full) == 1:
-        is_default = full[0].experiment_id == DEFAULT_ID
-        remark = f"experiment: {names[0]}, the only one with finished trainings in {store_name()}"
-        return full[0], "" if is_default else remark
-    other_experiments = [each.name for each in full if each.experiment_id != DEFAULT_ID]
-    if launched is not None and len(other_names) < len(full):
-        # that is what `mlflow run --experiment-name Default` leads to as well
-        remark = f"experiment: {default.name}; {listed(other_names)} of {store_name()} have trainings too"
-        return default, f"{remark} (--experiment-name chooses)"
+        return _the_only_one(client, is_launched=launched is not None)
+    experiment = _with_id(client, str(told_id)) if name is None else _named(client, name)
+    if experiment is not None and _holds_trainings(client, experiment):
+        return experiment, ""
+    full_names = [each.name for each in _full_experiments(client)]
+    if experiment is not None and not full_names:
+        return experiment, ""  # whoever reads says what is missing
+    came = name or (str(told_id) if experiment is None else experiment.name)
     raise ValueError(
-        "one of several experiments with finished trainings must be chosen by --experiment-name, "
-        f"got none of {listed(names)} (in {store_name()})"
+        f"experiment must be one of {store_name()} that has trainings, "
+        f"got {came}{said_close(came, full_names)}"
     )
+
+
+def _the_only_one(client: MlflowClient, is_launched: bool) -> tuple[Experiment, str]:
+    """Take the only experiment with finished trainings; say which, unless it is the default."""
+    default, full = client.get_experiment(DEFAULT_ID), _full_experiments(client)
+    if not full:
+        return default, ""  # whoever reads says what is missing
+    further_names = [each.name for each in full if each.experiment_id != DEFAULT_ID]
+    has_default = len(further_names) < len(full)
+    if len(full) == 1:
+        remark = f"experiment: {full[0].name}, the only one with finished trainings in"
+        return full[0], "" if has_default else f"{remark} {store_name()}"
+    if is_launched and has_default:
+        # which `mlflow run --experiment-name Default` leads to as well
+        remark = f"experiment: {default.name} (trainings of {store_name()} are in"
+        return default, f"{remark} {listed(further_names)} too: experiment=<name> reads another)"
+    raise ValueError(
+        "one of several experiments with finished trainings must be chosen, by experiment=<name> "
+        f"or --experiment-name, got none of {listed([each.name for each in full])} "
+        f"(in {store_name()})"
+    )
+
+
+def _full_experiments(client: MlflowClient) -> list[Experiment]:
+    """List the experiments that hold finished trainings."""
+    return [each for each in _experiments(client) if _holds_trainings(client, each, "FINISHED")]
 
 
 def _experiments(client: MlflowClient) -> list[Experiment]:
     page = client.search_experiments()
-    found_experiments = list(page)
+    experiments = list(page)
     while page.token:
         page = client.search_experiments(page_token=page.token)
-        found_experiments += page
-    return found_experiments
+        experiments += page
+    return experiments
 
 
 def _holds_trainings(client: MlflowClient, experiment: Experiment, status: str = "") -> bool:

@@ -83,7 +83,8 @@ def test_mlflow_runs_default_is_taken_where_it_has_trainings_and_the_others_are_
     mlflow_run()
     (_, experiment_id), remark = open_to_read()
     assert experiment_id == "0"
-    assert "experiment: Default; quick-study of sqlite:///" in remark
+    assert remark.startswith("experiment: Default (trainings of sqlite:///")
+    assert "are in quick-study too" in remark
 
 
 def test_an_experiment_without_trainings_is_read_where_no_other_has_any(undecided, mlflow_run):
