@@ -51,13 +51,13 @@ def main(result: outcome.Outcome) -> int:
     stop_request = StopRequest()
     logging.basicConfig(format="%(message)s")
     # torch and MLflow take seconds to load: only once the arguments are known to be good
-    from entrypoints.progress import Progress
     from looped.records.folder import FolderInUseError
     from looped.records.journal import TrackingError
     from looped.records.model_files import DamagedModelError
     from looped.tracking.launcher import fail_launched, note_on_launched
     from looped.tracking.registry import UnknownModelError, run_of
     from looped.tracking.store import reachable
+    from looped.training.progress import Progress
 
     progress = Progress()
 

@@ -16,9 +16,9 @@ def main(result: outcome.Outcome) -> int:
     stop_request = StopRequest()
     logging.basicConfig(format="%(message)s")
     # torch and MLflow take seconds to load: only once the arguments are known to be good
-    from entrypoints.progress import Progress
     from looped.grid.run_trainings import run_trainings
     from looped.training.memory_needs import require_room_to_evaluate
+    from looped.training.progress import Progress
     from looped.training.resolve import resolve
 
     class Terminal(Progress):
@@ -60,6 +60,7 @@ def main(result: outcome.Outcome) -> int:
     if ending.registered:
         print(f'load it: mlflow.pyfunc.load_model("{ending.registered}")')
     if ending.status == "KILLED":
+        print("give the same command to go on", file=sys.stderr)
         return stop_request.exit_code
     is_well = is_finished and (ending.is_told or options.tracking == "offline")
     return 0 if is_well else 1

@@ -50,6 +50,9 @@ class Watcher:
     def opened(self, config: TrainConfig, run_id: str) -> None:
         """A training is about to begin; ``run_id`` is its MLflow run, empty where there is none."""
 
+    def began(self, config: TrainConfig, step: int) -> None:
+        """A training takes its first step after ``step``, 0 where it did not go on from before."""
+
     def sampled(self, config: TrainConfig, step: int, values: Mapping[str, float]) -> None:
         """A training came to a sample of its curve."""
 
