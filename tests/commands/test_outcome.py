@@ -1,5 +1,6 @@
 """--json: one object at the end, alone on standard output, well or not."""
 
+import doctest
 import json
 import os
 import subprocess
@@ -9,7 +10,9 @@ import pytest
 
 from analysis.scaling import FORMS
 from entrypoints import arguments, fit_scaling, outcome, predict_scaling
+from looped.tracking import experiments
 from looped.tracking.store import Store
+from looped.training import progress, trained
 
 NOISY = """
 import os, subprocess, sys
@@ -23,6 +26,11 @@ def main(result):
     return int(sys.argv[-1])
 sys.exit(main())
 """
+
+
+@pytest.mark.parametrize("module", [arguments, outcome, experiments, progress, trained])
+def test_its_examples_hold(module):
+    assert doctest.testmod(module).failed == 0
 
 
 def run(*words):
