@@ -16,7 +16,6 @@ from looped.training.outcome import affordable_prompts, assess, facts, require_f
 from looped.training.training_run import TrainingRun
 from looped.training.watcher import Stopped, Watcher
 
-
 Columns = dict[str, list[int | float]]
 
 
