@@ -49,7 +49,7 @@ def main(result: outcome.Outcome) -> int:
 
     from looped.records.journal import TrackingError
     from looped.tracking.experiments import store_name
-    from looped.tracking.launcher import launched_run, note_on_launched
+    from looped.tracking.launcher import fail_launched, launched_run, note_on_launched
 
     model: dict[str, Any] = {"size": options.size} if options.size else {"E_M": options.E_M}
     if options.E_M_se is not None:
@@ -60,6 +60,8 @@ def main(result: outcome.Outcome) -> int:
         law = mlflow.pyfunc.load_model(uri)
         (row,) = law.predict(table, params={"level": options.level}).to_dict("records")
     except (ValueError, OSError, MlflowException, TrackingError) as error:
+        if launched_run():
+            fail_launched(MlflowClient(), str(error))
         return arguments.complain("predict_scaling", error)
     account = (law.metadata.metadata or {}).get("account")
     result.tell(law=uri, account=account, store=store_name(), numbers=row)

@@ -210,7 +210,7 @@ def _with_id(client: MlflowClient, experiment_id: str) -> Experiment | None:
 def _fail_launched(client: MlflowClient, reason: str) -> None:
     """End the run of ``mlflow run``; take back the experiment that it made for this run alone.
 
-    ``mlflow run`` leaves a run that has ended as it is. The experiment's name is free again.
+    The experiment goes to the trash, and its name is free again.
     """
     run_id = launched_run()
     if run_id is None:
@@ -225,6 +225,7 @@ def _fail_launched(client: MlflowClient, reason: str) -> None:
         freed_name = f"{experiment.name} (never used, {experiment.experiment_id})"
         client.rename_experiment(experiment.experiment_id, freed_name)
         client.delete_experiment(experiment.experiment_id)
+        client.restore_run(run_id)  # within it: `mlflow run` ends the run once more
 
 
 def _end_dead_commands(store: Store) -> None:

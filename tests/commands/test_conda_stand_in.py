@@ -71,9 +71,9 @@ def test_a_real_conda_wins_wherever_it_is(programs, real_conda):
 
 
 def test_two_stand_ins_do_not_call_each_other(programs, tmp_path):
-    other = tmp_path / "other"
-    other.mkdir()
-    shutil.copy(STAND_IN, other / "conda")
+    second_folder = tmp_path / "second_folder"
+    second_folder.mkdir()
+    shutil.copy(STAND_IN, second_folder / "conda")
     run(STAND_IN, "--put-into", programs)
-    line = run(programs / "conda", "--help", path=f"{programs}:{other}:/usr/bin:/bin")
+    line = run(programs / "conda", "--help", path=f"{programs}:{second_folder}:/usr/bin:/bin")
     assert "stand-in" in line.stdout

@@ -36,20 +36,20 @@ def half_done():
 def test_the_time_left_follows_from_the_work_done_since_it_began(clock):
     ledger = half_done()
     assert ledger.work == (4000 * TINY.step_flops, 12_000 * TINY.step_flops)
-    shown = GridProgress(ledger)
-    assert shown.seconds_left() is None
+    grid_progress = GridProgress(ledger)
+    assert grid_progress.seconds_left() is None
     clock[0] = 10.0
     ledger.hear(News(identity=SECOND, state=RUNNING, step=3000))
-    assert shown.seconds_left() == pytest.approx(30.0)  # 2,000 steps in 10 s, 6,000 are left
+    assert grid_progress.seconds_left() == pytest.approx(30.0)  # 2,000 steps in 10 s, 6,000 are left
 
 
 def test_elsewhere_than_on_a_terminal_it_is_a_short_line_now_and_then(clock, capsys):
     ledger = half_done()
-    shown = GridProgress(ledger)
+    grid_progress = GridProgress(ledger)
     ledger.hear(News(identity=SECOND, state=RUNNING, step=3000))
     for clock[0] in (1.0, 9.0, 10.0, 11.0):
-        shown.tick()
-    shown.close()
+        grid_progress.tick()
+    grid_progress.close()
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err == (
@@ -61,12 +61,12 @@ def test_elsewhere_than_on_a_terminal_it_is_a_short_line_now_and_then(clock, cap
 def test_a_terminal_gets_one_bar_over_all_trainings(clock, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     ledger = half_done()
-    shown = GridProgress(ledger)
+    grid_progress = GridProgress(ledger)
     clock[0] = 10.0
     ledger.hear(News(identity=SECOND, state=FINISHED, step=3000))
-    shown.say("tiny-b2-s2: NMSE 0.1")
-    shown.tick()
-    shown.close()
+    grid_progress.say("tiny-b2-s2: NMSE 0.1")
+    grid_progress.tick()
+    grid_progress.close()
     output = capsys.readouterr()
     assert output.out == "tiny-b2-s2: NMSE 0.1\n"
     assert "2 of 4 trainings  50%|" in output.err and "00:30 left" in output.err

@@ -117,6 +117,7 @@ def test_what_mlflow_run_made_of_a_misspelt_name_is_taken_back(undecided, mlflow
     assert {each.name for each in undecided.search_experiments()} == {
         "Default", "test", "quick-study",
     }  # fmt: skip
+    undecided.set_terminated(run_id, "FAILED")  # as `mlflow run` does after its command
     run = undecided.get_run(run_id)
     assert run.info.status == "FAILED"
     assert "did you mean" in run.data.tags["looped.reason"]
