@@ -91,7 +91,7 @@ def test_a_wheel_installed_into_a_clean_environment_trains(tmp_path):
     )
     assert process.returncode == 0, process.stderr
     content = json.loads(process.stdout)
-    assert (content["status"], content["store"]) == ("FINISHED", "sqlite:///mlflow.db")
+    assert (content["status"], content["store"]) == ("FINISHED", f"sqlite:///{tmp_path}/mlflow.db")
     assert 0 < content["numbers"]["held_out/nmse"] < 3
     assert content["model"] == "models:/looped-linear-tiny-d2-n7/1"
     assert "tiny-b2-s42: NMSE " in process.stderr
