@@ -153,7 +153,7 @@ def _the_only_one(client: MlflowClient, is_launched: bool) -> tuple[Experiment, 
     """Take the only experiment with finished trainings; say which, unless it is the default."""
     default, full = client.get_experiment(DEFAULT_ID), _full_experiments(client)
     if not full:
-        return default, ""  # whoever reads says what is missing
+        return default, f"{store_name()} holds no finished trainings"
     further_names = [each.name for each in full if each.experiment_id != DEFAULT_ID]
     has_default = len(further_names) < len(full)
     if len(full) == 1:

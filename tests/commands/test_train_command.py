@@ -59,6 +59,7 @@ def test_a_signal_stops_it_in_good_order(commands, number):
     output, code = finish(process)
     assert code == 128 + number
     assert "Traceback" not in output
+    assert output.splitlines()[-1] == "give the same command to go on"
     (run,) = commands.runs()
     assert run.info.status == "KILLED"
     assert "stopped after" in run.data.tags["looped.reason"]

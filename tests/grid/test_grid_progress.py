@@ -40,7 +40,9 @@ def test_the_time_left_follows_from_the_work_done_since_it_began(clock):
     assert grid_progress.seconds_left() is None
     clock[0] = 10.0
     ledger.hear(News(identity=SECOND, state=RUNNING, step=3000))
-    assert grid_progress.seconds_left() == pytest.approx(30.0)  # 2,000 steps in 10 s, 6,000 are left
+    assert grid_progress.seconds_left() == pytest.approx(
+        30.0
+    )  # 2,000 steps in 10 s, 6,000 are left
 
 
 def test_elsewhere_than_on_a_terminal_it_is_a_short_line_now_and_then(clock, capsys):

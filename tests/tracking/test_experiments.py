@@ -88,7 +88,9 @@ def test_mlflow_runs_default_is_taken_where_it_has_trainings_and_the_others_are_
 
 
 def test_an_experiment_without_trainings_is_read_where_no_other_has_any(undecided, mlflow_run):
-    assert open_to_read().store.experiment_id == "0"
+    (_, experiment_id), remark = open_to_read()
+    assert experiment_id == "0"
+    assert remark.endswith("mlflow.db holds no finished trainings")
     mlflow_run("new")
     name = undecided.get_experiment(open_to_read().store.experiment_id).name
     assert name == "new"
