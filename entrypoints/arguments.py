@@ -20,6 +20,7 @@ from typing import (
 )
 
 from entrypoints import outcome
+from entrypoints.usage import usage
 from looped.names import Weights
 from looped.rules import one_line, require
 
@@ -39,20 +40,6 @@ LONGEST_NAME, LONGEST_PATH = 255, 3000
 First = TypeVar("First")
 Second = TypeVar("Second")
 Third = TypeVar("Third")
-
-
-CONSOLE = {
-    "train": "train",
-    "grid": "grid",
-    "evaluate": "evaluate_extrapolation",
-    "tables": "evaluate_tables",
-    "fit": "fit_scaling",
-    "predict": "predict_scaling",
-    "report": "report",
-    "import": "import_runs",
-    "bench": "benchmark",
-}
-"""What ``looped`` calls the commands, and the modules and entry points that they are."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -89,23 +76,6 @@ def build_parser(prog: str, description: str, *groups: type) -> argparse.Argumen
             )
     parser.epilog = f"{outcome.FLAG}: {outcome.HELP}."
     return parser
-
-
-def usage(prog: str) -> str:
-    """Write the ways to give a command, as one types them.
-
-    Example:
-        >>> print(usage("fit_scaling"))
-        looped fit [--<parameter> <value> ...] [--json]
-               python -m entrypoints.fit_scaling [--<parameter> <value> ...] [--json]
-               mlflow run . -e fit_scaling [-P <parameter>=<value> ...]
-    """
-    names = [name for name, module in CONSOLE.items() if module == prog]
-    words = "[--<parameter> <value> ...] [--json]"
-    ways = [f"looped {name} {words}" for name in names]
-    ways.append(f"python -m entrypoints.{prog} {words}")
-    ways.append(f"mlflow run . -e {prog} [-P <parameter>=<value> ...]")
-    return "\n       ".join(ways)
 
 
 @overload

@@ -8,9 +8,10 @@ import os
 import sys
 
 from entrypoints import arguments
+from entrypoints.usage import CONSOLE
 from looped import __version__
 
-COMMANDS = (*arguments.CONSOLE, "ui")
+COMMANDS = (*CONSOLE, "ui")
 _UI = """\
 usage: looped ui [--port <port>] [any other option of `mlflow ui`]
 
@@ -30,7 +31,7 @@ def main() -> int:
         return 0
     if name == "ui":
         return _ui(words[1:])
-    module = arguments.CONSOLE.get(name)
+    module = CONSOLE.get(name)
     if module is None:
         hint = arguments.close(name, COMMANDS)
         rule = f"command must be one of {', '.join(COMMANDS)}"
@@ -43,7 +44,7 @@ def main() -> int:
 def _summary() -> str:
     """Write what the commands do, a line each."""
     lines = ["usage: looped <command> [--<parameter> <value> ...]", ""]
-    for name, module in arguments.CONSOLE.items():
+    for name, module in CONSOLE.items():
         text = importlib.import_module(f"entrypoints.{module}").__doc__ or ""
         lines.append(f"  {name:10}{text.splitlines()[0]}")
     lines.append(f"  {'ui':10}Open MLflow's UI on what was logged.")

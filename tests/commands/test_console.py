@@ -12,7 +12,7 @@ import yaml
 
 import looped
 from entrypoints import console
-from entrypoints.arguments import CONSOLE
+from entrypoints.usage import CONSOLE
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from analysis.scaling import FORMS
-from entrypoints import arguments, fit_scaling, outcome, predict_scaling
+from entrypoints import arguments, fit_scaling, outcome, predict_scaling, usage
 from looped.tracking import experiments
 from looped.tracking.store import Store
 from looped.training import progress, trained
@@ -28,7 +28,7 @@ sys.exit(main())
 """
 
 
-@pytest.mark.parametrize("module", [arguments, outcome, experiments, progress, trained])
+@pytest.mark.parametrize("module", [usage, outcome, experiments, progress, trained])
 def test_its_examples_hold(module):
     assert doctest.testmod(module).failed == 0
 
