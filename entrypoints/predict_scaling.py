@@ -60,7 +60,7 @@ def main(result: outcome.Outcome) -> int:
         law = mlflow.pyfunc.load_model(uri)
         (row,) = law.predict(table, params={"level": options.level}).to_dict("records")
     except (ValueError, OSError, MlflowException, TrackingError) as error:
-        if launched_run():
+        if launched_run() and isinstance(error, ValueError):  # MLflow is there
             fail_launched(MlflowClient(), str(error))
         return arguments.complain("predict_scaling", error)
     account = (law.metadata.metadata or {}).get("account")
@@ -80,9 +80,7 @@ def _uri_of(law: str | None) -> str:
 
     if law is not None and not law.startswith(REGISTERED):
         return law  # a folder
-    client = (
-        open_by_reference().client
-    )  # which answers quickly: MLflow itself would try for minutes
+    client = open_by_reference().client  # MLflow itself would try for minutes
     with reachable():
         uri = choose_law(client, law, store_name())
     if law is None:
