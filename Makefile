@@ -18,12 +18,13 @@ help:  ## show the targets
 
 setup: $(INSTALLED)  ## make .venv with the pinned dependencies
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt conda-stand-in
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "make: Python must be 3.11 or later, got $$($(PYTHON) --version) (PYTHON=... chooses another)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m looped.kernels.cpu.library
+	@./conda-stand-in --put-into $(BIN)
 	@touch $@
 
 # `mlflow run` and `mlflow ui` make a missing database in place, which a kill leaves half made

@@ -19,6 +19,8 @@ from typing import (
     overload,
 )
 
+from entrypoints import outcome
+from entrypoints.usage import usage
 from looped.names import Weights
 from looped.rules import one_line, require
 
@@ -26,6 +28,11 @@ AUTO = "auto"
 
 WEIGHTS = (AUTO, Weights.LAST, Weights.TAIL)
 WEIGHTS_HELP = "E of the last step's weights, or the last tenth's mean; auto: tail if all have it"
+
+EXPERIMENT_HELP = (
+    "whose trainings to read, by name or id; auto: that of `mlflow run --experiment-name`, or the "
+    "only one that has any"
+)
 
 LONGEST_NAME, LONGEST_PATH = 255, 3000
 """Bytes of a file's name, and of a path: Linux takes 4,095, of which a run's files need some."""
@@ -38,7 +45,9 @@ Third = TypeVar("Third")
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line."""
-        self.exit(2, f"{self.prog}: {_sentence(message)}\n")
+        line = _sentence(message)
+        outcome.note_problem(line)
+        self.exit(2, f"{self.prog}: {line}\n")
 
 
 def build_parser(prog: str, description: str, *groups: type) -> argparse.ArgumentParser:
@@ -49,7 +58,13 @@ def build_parser(prog: str, description: str, *groups: type) -> argparse.Argumen
     settled yet may be shown as another word (``shown``).
     """
     formatter = argparse.ArgumentDefaultsHelpFormatter
-    parser = _Parser(prog, description=description, allow_abbrev=False, formatter_class=formatter)
+    parser = _Parser(
+        prog,
+        usage=usage(prog),
+        description=description,
+        allow_abbrev=False,
+        formatter_class=formatter,
+    )
     for group in groups:
         hints = get_type_hints(group)
         for setting in fields(group):
@@ -60,6 +75,7 @@ def build_parser(prog: str, description: str, *groups: type) -> argparse.Argumen
                 metavar=_metavar(setting),
                 help=setting.metadata["help"],
             )
+    parser.epilog = f"{outcome.FLAG}: {outcome.HELP}."
     return parser
 
 
@@ -98,11 +114,11 @@ def parse(
     Bad input ends the process with exit code 2 and one line: the rule, then what came.
     """
     parser = build_parser(prog, description, *groups)
-    options, unknown_words = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
+    given_words = outcome.without_flag(sys.argv[1:] if argv is None else argv)
+    options, unknown_words = parser.parse_known_args(given_words)
     if unknown_words:
         names = [setting.name for group in groups for setting in fields(group)]
-        close_names = difflib.get_close_matches(unknown_words[0].lstrip("-"), names, n=1)
-        hint = f" (did you mean {close_names[0]}?)" if close_names else ""
+        hint = close(unknown_words[0].lstrip("-"), names)
         parser.error(f"parameters must be among {', '.join(names)}, got {unknown_words[0]}{hint}")
     values = {name: None if value == AUTO else value for name, value in vars(options).items()}
     instances = []
@@ -119,9 +135,17 @@ def parse(
     return tuple(instances)
 
 
+def close(word: str, names: Sequence[str]) -> str:
+    """Write which name may have been meant; nothing where none is near."""
+    close_names = difflib.get_close_matches(word, names, n=1)
+    return f" (did you mean {close_names[0]}?)" if close_names else ""
+
+
 def complain(prog: str, error: Exception | str) -> int:
     """Say in one line what is wrong; return the exit code for it."""
-    print(f"{prog}: {_sentence(error)}", file=sys.stderr)
+    line = _sentence(error)
+    outcome.note_problem(line)
+    print(f"{prog}: {line}", file=sys.stderr)
     return 1
 
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from entrypoints import arguments
+from entrypoints import arguments, outcome
 from entrypoints.benchmarks.options import BenchmarkOptions
 from looped.names import Variable
 from looped.rules import require
@@ -21,7 +21,8 @@ _MODULES = {"logging": "records"}
 """Where a part's module goes by another name than the part."""
 
 
-def main() -> int:
+@outcome.command("benchmark")
+def main(result: outcome.Outcome) -> int:
     """Measure, print and keep; return the exit code."""
     (options,) = arguments.parse("benchmark", __doc__, BenchmarkOptions)
     # torch and MLflow take seconds to load: only once the arguments are known to be good
@@ -30,24 +31,27 @@ def main() -> int:
     from looped.records.journal import TrackingError
 
     try:
-        outcome = _results(options)
+        measurements = _results(options)
     except (ValueError, CommandError) as error:
         if Variable.RUN_ID in os.environ:
             from entrypoints.benchmarks import log
 
             log.say_failure(str(error))
         return arguments.complain("benchmark", error)
+    result.tell(numbers=measurements["parts"], about=measurements["about"])
     if options.json != "auto":
-        results.write_json(outcome, Path(options.json))
+        results.write_json(measurements, Path(options.json))
     if options.figure != "auto":
         from entrypoints.benchmarks import drawing
 
-        drawing.draw(outcome, Path(options.figure))
+        drawing.draw(measurements, Path(options.figure))
     if options.log or (options.log is None and Variable.RUN_ID in os.environ):
         from entrypoints.benchmarks import log
 
         try:
-            print(f"logged to run {log.log(outcome)}")
+            run_id = log.log(measurements)
+            print(f"logged to run {run_id}")
+            result.tell(run_id=run_id)
         except TrackingError as error:
             return arguments.complain("benchmark", error)
     return 0
@@ -73,8 +77,8 @@ def _measure(bench: "Workbench") -> "Results":
     from entrypoints.benchmarks import results
 
     parts: dict[str, Any] = {}
-    outcome: Results = {"about": bench.about, "options": asdict(bench.options), "parts": parts}
-    print(results.preface(outcome["about"]), flush=True)
+    measurements: Results = {"about": bench.about, "options": asdict(bench.options), "parts": parts}
+    print(results.preface(measurements["about"]), flush=True)
     for part in bench.options.part_names:
         print(f"\n### {part}\n\n{results.header(part)}", flush=True)
         rows = parts.setdefault(part, [])
@@ -82,8 +86,8 @@ def _measure(bench: "Workbench") -> "Results":
             rows.append(row)
             print(results.line(part, row), flush=True)
         if bench.options.json != "auto":  # what is measured outlives a part that fails
-            results.write_json(outcome, Path(bench.options.json))
-    return outcome
+            results.write_json(measurements, Path(bench.options.json))
+    return measurements
 
 
 def module_of(part: str) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrypoints import arguments
+from entrypoints import arguments, outcome
 from looped.grid.stopping import StopRequest
 from looped.names import Metric, Tag
 from looped.rules import require, require_whole, setting
@@ -30,6 +30,7 @@ class EvaluateOptions:
     model: str | None = setting(None, "a registered model, models:/<name>@best, in place of a run")
     b_max: int = setting(50, "loops to run")
     n_prompts: int = setting(12_800, "held-out prompts, the same for every model")
+    experiment: str | None = setting(None, arguments.EXPERIMENT_HELP)
     runs_dir: str = setting("runs", "folder that keeps the baselines' scores")
 
     def __post_init__(self) -> None:
@@ -43,19 +44,20 @@ class _Stopped(Exception):  # noqa: N818
     """The evaluation was asked to stop."""
 
 
-def main() -> int:
+@outcome.command("evaluate_extrapolation")
+def main(result: outcome.Outcome) -> int:
     """Evaluate what was chosen; return the exit code."""
     (options,) = arguments.parse("evaluate_extrapolation", __doc__, EvaluateOptions)
     stop_request = StopRequest()
     logging.basicConfig(format="%(message)s")
     # torch and MLflow take seconds to load: only once the arguments are known to be good
-    from entrypoints.progress import Progress
     from looped.records.folder import FolderInUseError
     from looped.records.journal import TrackingError
     from looped.records.model_files import DamagedModelError
     from looped.tracking.launcher import fail_launched, note_on_launched
     from looped.tracking.registry import UnknownModelError, run_of
-    from looped.tracking.store import open_store, reachable
+    from looped.tracking.store import reachable
+    from looped.training.progress import Progress
 
     progress = Progress()
 
@@ -66,9 +68,10 @@ def main() -> int:
 
     reference = options.run_id or options.model
     code, lines, run_ids = 0, [], []
+    numbers: dict[str, dict[str, float]] = {}
     try:
-        store = open_store()
-    except TrackingError as error:
+        store = _open(options, reference)
+    except (ValueError, TrackingError) as error:
         return arguments.complain("evaluate_extrapolation", error)
     try:
         with reachable():
@@ -77,12 +80,13 @@ def main() -> int:
             )
             for run_id in run_ids:
                 try:
-                    lines.append(_evaluate(store.client, run_id, options, show))
+                    line, numbers[run_id] = _evaluate(store.client, run_id, options, show)
+                    lines.append(line)
                 except (UnknownModelError, DamagedModelError) as error:
                     code = arguments.complain("evaluate_extrapolation", error)
                 else:
                     print(lines[-1])
-    except (UnknownModelError, TrackingError, FolderInUseError, OSError) as error:
+    except (UnknownModelError, ValueError, TrackingError, FolderInUseError, OSError) as error:
         fail_launched(store.client, str(error))
         return arguments.complain("evaluate_extrapolation", error)
     except _Stopped:
@@ -94,13 +98,26 @@ def main() -> int:
             f"on {options.n_prompts:,} prompts or more"
         )
     nothing = "Nothing could be evaluated." if run_ids else "Nothing was left to evaluate."
+    result.tell(numbers=numbers)
     note = "\n".join(f"- {line}" for line in lines) or nothing
     try:
         with reachable():
             note_on_launched(store.client, "evaluate_extrapolation", note)
+            result.tell_place(store, run_ids[0] if len(run_ids) == 1 else "")
     except TrackingError as error:
         return arguments.complain("evaluate_extrapolation", error)
     return code
+
+
+def _open(options: EvaluateOptions, reference: str | None) -> "Store":
+    """Open the store: anywhere for what is named, else in an experiment, which is said."""
+    from looped.tracking.experiments import open_by_reference, open_to_read
+
+    if reference:
+        return open_by_reference()
+    store, remark = open_to_read(options.experiment)
+    arguments.remark(remark)
+    return store
 
 
 def _unevaluated(store: "Store", options: EvaluateOptions) -> list[str]:
@@ -111,14 +128,15 @@ def _unevaluated(store: "Store", options: EvaluateOptions) -> list[str]:
         b_max, n_prompts = (int(tags.get(tag, 0)) for tag in (Tag.EVALUATED_TO, Tag.EVALUATED_ON))
         return b_max >= options.b_max and n_prompts >= options.n_prompts
 
-    runs = list_trainings(*store)
+    runs = list(list_trainings(*store))
+    require(bool(runs), "the experiment must hold finished trainings", "none")
     return [run.info.run_id for run in runs if not is_evaluated(run.data.tags)]
 
 
 def _evaluate(
     client: "MlflowClient", run_id: str, options: EvaluateOptions, show: Callable[[str, int], None]
-) -> str:
-    """Evaluate one training run's model, log it to that run, and say in a line what came."""
+) -> tuple[str, dict[str, float]]:
+    """Evaluate one training run's model, log it to that run; say in a line, and give, what came."""
     from looped import tasks
     from looped.config import TaskConfig
     from looped.evaluation import files
@@ -166,7 +184,9 @@ def _evaluate(
         log_evaluation(client, run_id, record)
         client.log_artifacts(run_id, str(folder / "evaluation"), "evaluation")
         log_baselines(client, run.info.experiment_id, task, n_examples, record, scores, root)
-    return f"{name}: {_say(record['summary'], b)} ({options.n_prompts:,} prompts; run {run_id})"
+    summary = record["summary"]
+    line = f"{name}: {_say(summary, b)} ({options.n_prompts:,} prompts; run {run_id})"
+    return line, summary
 
 
 def _say(summary: dict[str, float], b: int) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrypoints import arguments
+from entrypoints import arguments, outcome
 from looped.names import Metric
 from looped.rules import require, require_whole, setting
 
@@ -34,7 +34,8 @@ class TableOptions:
         require((self.run_id is None) != (self.model is None), "give run_id or model", both)
 
 
-def main() -> int:
+@outcome.command("evaluate_tables")
+def main(result: outcome.Outcome) -> int:
     """Evaluate a model on tables, log it to the model's run; return the exit code."""
     (options,) = arguments.parse("evaluate_tables", __doc__, TableOptions)
     logging.basicConfig(format="%(message)s")
@@ -42,13 +43,15 @@ def main() -> int:
     from looped.evaluation.tables import TABLES, check_fits, evaluate_table
     from looped.records.journal import TrackingError
     from looped.tracking import registry
+    from looped.tracking.experiments import open_by_reference
     from looped.tracking.launcher import fail_launched
-    from looped.tracking.store import open_store, reachable
+    from looped.tracking.store import reachable
 
     try:
-        client = open_store().client
-    except TrackingError as error:
+        store = open_by_reference()
+    except (ValueError, TrackingError) as error:
         return arguments.complain("evaluate_tables", error)
+    client = store.client
     try:
         with reachable():
             run_id = registry.run_of(client, str(options.run_id or options.model))
@@ -68,10 +71,22 @@ def main() -> int:
             rule = "a table must fit the model"
             require(bool(results), rule, f"{shape[0]} in {shape[1]} dimensions")
             _log(client, run_id, results, int(facts["b"]))
+            experiment_id = str(client.get_run(run_id).info.experiment_id)
+            result.tell_place(store._replace(experiment_id=experiment_id), run_id)
+            result.tell(
+                numbers={table: _numbers(results[table]) for table in results},
+                files={"table and figure": f"runs:/{run_id}/tables"},
+            )
     except (registry.UnknownModelError, ValueError, TrackingError, OSError) as error:
         fail_launched(client, str(error))
         return arguments.complain("evaluate_tables", error)
     return 0
+
+
+def _numbers(result: "TableEvaluation") -> dict[str, list[float]]:
+    """Give the NMSE of each predictor: the model's after every loop, others' alone."""
+    predictors = {"model": result.model, **result.baselines}
+    return {name: list(map(float, errors.nmse)) for name, errors in predictors.items()}
 
 
 def _say(table: str, result: "TableEvaluation", b: int) -> list[str]:

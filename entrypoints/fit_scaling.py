@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrypoints import arguments
+from entrypoints import arguments, outcome
 from looped.grid.options import require_path
 from looped.names import Tag
 from looped.rules import check_choices, require_whole, setting
@@ -20,6 +20,21 @@ if TYPE_CHECKING:
     from looped.tracking.store import Store
 
 MEASURES = ("mean", "median")
+FORMS = (
+    "power", "power/per_size",
+    *(f"logarithmic/{gain}" for gain in ("shared_gain", "of_E_M", "per_size")),
+    *(
+        f"{shape}/{gain}"
+        for shape in ("saturating_power", "saturating_exponential")
+        for gain in ("shared_gain", "of_E_M", "per_size", "all_per_size", "shared_ceiling")
+    ),
+    *(
+        f"stretched_exponential/{gain}"
+        for gain in ("shared_gain", "of_E_M", "per_size", "shared_ceiling")
+    ),
+    *(f"rise_and_fall/{gain}" for gain in ("shared_gain", "of_E_M", "per_size", "all_per_size")),
+)  # fmt: skip
+"""Names of ``analysis.scaling.FORMS``, which takes a second to load."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +48,9 @@ class FitOptions:
     plateaued: bool = setting(False, "keep runs that never learned")
     measure: str = setting("mean", "E from the mean error over prompts, or the median", MEASURES)
     weights: str = setting(arguments.AUTO, arguments.WEIGHTS_HELP, arguments.WEIGHTS)
-    form: str | None = setting(None, "the form to predict with; auto: the comparison chooses")
+    form: str | None = setting(
+        None, f"to predict with, of {', '.join(FORMS)}; auto: the comparison chooses"
+    )
     loss: str = setting("huber", "of residuals", ("huber", "soft_l1", "squared"))
     clusters: str = setting(
         "auto",
@@ -43,6 +60,7 @@ class FitOptions:
     resamples: int = setting(1000, "of the bootstrap")
     seed: int = setting(0, "of the bootstrap")
     register: bool = setting(True, "register the law")
+    experiment: str | None = setting(None, arguments.EXPERIMENT_HELP)
     runs_dir: str = setting("runs", "folder whose journals MLflow should hold as runs")
 
     def __post_init__(self) -> None:
@@ -54,7 +72,8 @@ class FitOptions:
         require_path("runs_dir", self.runs_dir)
 
 
-def main() -> int:
+@outcome.command("fit_scaling")
+def main(result: outcome.Outcome) -> int:
     """Fit, answer, log; return the exit code: 1 as well where MLflow lacks finished trainings."""
     (options,) = arguments.parse("fit_scaling", __doc__, FitOptions)
     logging.basicConfig(format="%(message)s")
@@ -66,13 +85,15 @@ def main() -> int:
     from analysis.runs.weights import of_weights
     from analysis.scaling.fit import fit_scaling
     from looped.records.journal import TrackingError
+    from looped.tracking.experiments import open_to_read
     from looped.tracking.launcher import fail_launched
-    from looped.tracking.store import open_store, reachable
+    from looped.tracking.store import reachable
 
     try:
-        store = open_store()
-    except TrackingError as error:
+        store, remark = open_to_read(options.experiment)
+    except (ValueError, TrackingError) as error:
         return arguments.complain("fit_scaling", error)
+    arguments.remark(remark)
     code, shortfall = 0, ""
     try:
         with reachable():
@@ -98,7 +119,7 @@ def main() -> int:
             )
             answers = answer(selection, fit, runs, options.resamples, runs_without_mean)
             print(describe(answers), end="")
-            for line in _log(store, answers, options):
+            for line in _log(store, answers, options, result):
                 print(line)
     except (ValueError, TrackingError) as error:
         fail_launched(store.client, str(error))
@@ -125,7 +146,9 @@ def _select(store: "Store", runs: "list[LoggedRun]", options: FitOptions) -> "Se
     )
 
 
-def _log(store: "Store", answers: "Answers", options: FitOptions) -> list[str]:
+def _log(
+    store: "Store", answers: "Answers", options: FitOptions, result: outcome.Outcome
+) -> list[str]:
     """Log the fit to the run that ``mlflow run`` made or to a new one; say where it is."""
     from analysis.answers import files
     from analysis.publish import answers_log, law_registry
@@ -156,8 +179,18 @@ def _log(store: "Store", answers: "Answers", options: FitOptions) -> list[str]:
                     client, run_id, answers.fit, name, tags, answers.selection.account
                 )
             uri, named_version = f"models:/{name}/{version.version}", (name, str(version.version))
+            result.tell(law=uri, champion=alias)
             lines.append(f'load it: mlflow.pyfunc.load_model("{uri}"); {alias}')
-    lines.append(links.written(links.of_law(store, run_id, named_version)))
+    links_of_law = links.of_law(store, run_id, named_version)
+    result.tell_place(store, run_id, links_of_law)
+    result.tell(
+        form=answers.fit.best_form,
+        status=answers.fit.status.name,
+        verdict=answers.fit.verdict,
+        numbers=answers_log.metrics(answers),
+        files={"tables and figures": f"runs:/{run_id}/scaling"},
+    )
+    lines.append(links.written(links_of_law))
     return [f"tables and figures: artifacts scaling/ of run {run_id}", *lines]
 
 

@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from entrypoints import arguments
+from entrypoints import arguments, outcome
 from looped.grid.lists import Lists, cross
 from looped.grid.options import GridOptions, RunOptions
 from looped.grid.stopping import StopRequest
@@ -19,7 +19,8 @@ KEPT_RESULTS = Path(__file__).parents[1] / "results"
 """Journals of trained studies, which tell how runs scatter where the store has none."""
 
 
-def main() -> int:
+@outcome.command("grid")
+def main(result: outcome.Outcome) -> int:
     """Train what is left to do; return the exit code."""
     lists, options, run_options = arguments.parse("grid", __doc__, Lists, GridOptions, RunOptions)
     plain = (lists, run_options)
@@ -58,6 +59,34 @@ def main() -> int:
         return runner.run(stop_request)
     except (TrackingError, FolderInUseError) as error:
         return arguments.complain("grid", error)
+    finally:
+        _tell(result, runner)
+
+
+def _tell(result: outcome.Outcome, runner: "GridRunner") -> None:
+    """Tell where the trainings stand, and where the grid is in MLflow."""
+    result.tell(
+        numbers=runner.ledger.counts,
+        trainings=[
+            {
+                "name": entry.config.name,
+                **{name: getattr(entry.config, name) for name in ("size", "b", "seed", "task")},
+                **{name: getattr(entry, name) for name in ("state", "step", "nmse", "run_id")},
+            }
+            for entry in runner.ledger.entries.values()
+        ],
+        files={"folder": str(runner.root)},
+    )
+    if runner.store is not None and result.is_asked:
+        from mlflow.exceptions import MlflowException
+
+        from looped.tracking.ui import links
+
+        try:
+            shown = links.of_grid(runner.store, runner.parent)
+            result.tell_place(runner.store, runner.parent or "", shown)
+        except MlflowException:  # which was said where it was to be told
+            result.tell(run_id=runner.parent)
 
 
 def _claims_forecast(runner: "GridRunner") -> str:

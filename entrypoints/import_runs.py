@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from entrypoints import arguments
+from entrypoints import arguments, outcome
 from looped.rules import setting
 
 
@@ -17,7 +17,8 @@ class ImportOptions:
     register: bool = setting(True, "register the trained models")
 
 
-def main() -> int:
+@outcome.command("import_runs")
+def main(result: outcome.Outcome) -> int:
     """Tell MLflow of every run of a folder; return the exit code, 1 where some were left out."""
     (options,) = arguments.parse("import_runs", __doc__, ImportOptions)
     logging.basicConfig(format="%(message)s")
@@ -66,6 +67,11 @@ def main() -> int:
     if lines_left_out:
         summary += f"; {len(lines_left_out):,} left out"
     print(summary)
+    result.tell_place(store)
+    result.tell(
+        numbers={"told": n_new, "told_before": n_before, "left_out": len(lines_left_out)},
+        trainings=[each.run_id for each in results],
+    )
     note_on_launched(store.client, "import_runs", "\n\n".join([summary, *lines_left_out[:20]]))
     return 1 if lines_left_out else 0
 

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from entrypoints import arguments
+from entrypoints import arguments, outcome
 from looped.rules import require, require_whole, setting
 
 REGISTERED = ("models:/", "runs:/")
@@ -21,7 +21,9 @@ class PredictOptions:
     E_M: float | None = setting(None, "in place of a size: expressivity at b = 1, in bits")
     E_M_se: float | None = setting(None, "standard error of that E_M, in bits; auto: exact")
     b: int = setting(5, "loops to train at")
-    law: str = setting("models:/looped-scaling-law@champion", "the registered law")
+    law: str | None = setting(
+        None, "the law, as models:/looped-scaling-law@champion; auto: the only one there is"
+    )
     level: float = setting(0.95, "of the interval")
 
     def __post_init__(self) -> None:
@@ -34,7 +36,8 @@ class PredictOptions:
         require(0 < self.level < 1, "level must lie between 0 and 1", self.level)
 
 
-def main() -> int:
+@outcome.command("predict_scaling")
+def main(result: outcome.Outcome) -> int:
     """Load the law, predict, print; return the exit code."""
     (options,) = arguments.parse("predict_scaling", __doc__, PredictOptions)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -42,26 +45,47 @@ def main() -> int:
     import mlflow
     import pandas as pd
     from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
 
     from looped.records.journal import TrackingError
-    from looped.tracking.store import open_store
+    from looped.tracking.experiments import store_name
+    from looped.tracking.launcher import fail_launched, launched_run, note_on_launched
 
     model: dict[str, Any] = {"size": options.size} if options.size else {"E_M": options.E_M}
     if options.E_M_se is not None:
         model["E_M_se"] = options.E_M_se
     table = pd.DataFrame([{**model, "b": options.b}])
     try:
-        if options.law.startswith(REGISTERED):
-            open_store()  # MLflow itself would try for minutes
-        law = mlflow.pyfunc.load_model(options.law)
+        uri = _uri_of(options.law)
+        law = mlflow.pyfunc.load_model(uri)
         (row,) = law.predict(table, params={"level": options.level}).to_dict("records")
     except (ValueError, OSError, MlflowException, TrackingError) as error:
+        if launched_run() and isinstance(error, ValueError):  # MLflow is there
+            fail_launched(MlflowClient(), str(error))
         return arguments.complain("predict_scaling", error)
-    print(say(options, row))
     account = (law.metadata.metadata or {}).get("account")
-    if account:
-        print(f"fitted to {account}")
+    result.tell(law=uri, account=account, store=store_name(), numbers=row)
+    lines = [say(options, row), *([f"fitted to {account}"] if account else [])]
+    print("\n".join(lines))
+    if launched_run():
+        note_on_launched(MlflowClient(), "predict_scaling", "\n\n".join([*lines, f"law: {uri}"]))
     return 0
+
+
+def _uri_of(law: str | None) -> str:
+    """Find the law that was chosen, or the only one there is, which is said."""
+    from analysis.publish.law_registry import choose_law
+    from looped.tracking.experiments import open_by_reference, store_name
+    from looped.tracking.store import reachable
+
+    if law is not None and not law.startswith(REGISTERED):
+        return law  # a folder
+    client = open_by_reference().client  # MLflow itself would try for minutes
+    with reachable():
+        uri = choose_law(client, law, store_name())
+    if law is None:
+        print(f"law: {uri}, the only one in {store_name()}")
+    return uri
 
 
 def say(options: PredictOptions, row: dict[str, Any]) -> str:

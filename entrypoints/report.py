@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrypoints import arguments
+from entrypoints import arguments, outcome
 from looped.grid.options import require_path
 from looped.names import Metric, Weights
 from looped.rules import check_choices, require_whole, setting
@@ -43,6 +43,7 @@ class ReportOptions:
     )
     weights: str = setting(arguments.AUTO, arguments.WEIGHTS_HELP, arguments.WEIGHTS)
     resamples: int = setting(1000, "of the laws' bootstrap")
+    experiment: str | None = setting(None, arguments.EXPERIMENT_HELP)
     out: str | None = setting(None, "folder to write the files to as well; auto: none")
     runs_dir: str = setting("runs", "folder whose journals MLflow should hold as runs")
 
@@ -56,7 +57,8 @@ class ReportOptions:
             require_path("out", self.out)
 
 
-def main() -> int:
+@outcome.command("report")
+def main(result: outcome.Outcome) -> int:
     """Read, draw, judge, log; return the exit code."""
     (options,) = arguments.parse("report", __doc__, ReportOptions)
     logging.basicConfig(format="%(message)s")
@@ -66,14 +68,16 @@ def main() -> int:
     from analysis.runs import load, untold
     from analysis.runs.weights import of_weights
     from looped.records.journal import TrackingError
+    from looped.tracking.experiments import open_to_read
     from looped.tracking.launcher import fail_launched
-    from looped.tracking.store import open_store, reachable
+    from looped.tracking.store import reachable
 
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
-        store = open_store()
-    except TrackingError as error:
+        store, remark = open_to_read(options.experiment)
+    except (ValueError, TrackingError) as error:
         return arguments.complain("report", error)
+    arguments.remark(remark)
     code, shortfall = 0, ""
     try:
         with reachable():
@@ -101,7 +105,7 @@ def main() -> int:
             arguments.remark(report.rules)
             for reason in report.lacks:
                 print(f"missing: {reason}")
-            for line in _log(store, report, options):
+            for line in _log(store, report, options, result):
                 print(line)
             for task, text in report.headlines.items():
                 print(f"{task}: {text}")
@@ -129,7 +133,9 @@ def _choose(
     )
 
 
-def _log(store: "Store", report: "Report", options: ReportOptions) -> list[str]:
+def _log(
+    store: "Store", report: "Report", options: ReportOptions, result: outcome.Outcome
+) -> list[str]:
     """Log the report to the run that ``mlflow run`` made or to a new one; say where it is."""
     from analysis.publish import report_log
     from analysis.report import files
@@ -154,10 +160,18 @@ def _log(store: "Store", report: "Report", options: ReportOptions) -> list[str]:
         for name, count in report_log.counts(report).items()
         if name.startswith(Metric.CLAIMS)
     )
-    lines = [f"claims: {counts}", f"page, figures and tables: artifacts report/ of run {run_id}"]
     folder_here = Path(options.out).resolve() if options.out else None
+    links_of_report = links.of_report(store, run_id, folder_here)
+    result.tell_place(store, run_id, links_of_report)
+    result.tell(
+        numbers=report_log.counts(report),
+        missing=list(report.lacks),
+        files={"page": f"runs:/{run_id}/report/report.html"}
+        | ({} if folder_here is None else {"folder": folder_here}),
+    )
+    lines = [f"claims: {counts}", f"page, figures and tables: artifacts report/ of run {run_id}"]
     lines += [] if folder_here is None else [f"and in {folder_here}"]
-    return [*lines, links.written(links.of_report(store, run_id, folder_here))]
+    return [*lines, links.written(links_of_report)]
 
 
 if __name__ == "__main__":

@@ -3,21 +3,22 @@
 import logging
 import sys
 
-from entrypoints import arguments
+from entrypoints import arguments, outcome
 from looped.config import TrainConfig
 from looped.grid.options import RunOptions
 from looped.grid.stopping import StopRequest
 
 
-def main() -> int:
+@outcome.command("train")
+def main(result: outcome.Outcome) -> int:
     """Train, evaluate, record; return the exit code."""
     config, options = arguments.parse("train", __doc__, TrainConfig, RunOptions)
     stop_request = StopRequest()
     logging.basicConfig(format="%(message)s")
     # torch and MLflow take seconds to load: only once the arguments are known to be good
-    from entrypoints.progress import Progress
     from looped.grid.run_trainings import run_trainings
     from looped.training.memory_needs import require_room_to_evaluate
+    from looped.training.progress import Progress
     from looped.training.resolve import resolve
 
     class Terminal(Progress):
@@ -36,6 +37,16 @@ def main() -> int:
         (ending,) = run_trainings([config], options, terminal)
     finally:
         terminal.close()
+    result.tell(
+        training=config.name,
+        status=ending.status,
+        reason=ending.reason,
+        numbers=ending.numbers,
+        model=ending.registered or None,
+        files={"folder": ending.folder} if ending.folder else {},
+    )
+    if ending.run_id and result.is_asked:
+        _tell_place(result, ending.run_id)
     for problem in ending.problems:
         arguments.complain("train", problem)
     if ending.status == "REFUSED":
@@ -49,9 +60,26 @@ def main() -> int:
     if ending.registered:
         print(f'load it: mlflow.pyfunc.load_model("{ending.registered}")')
     if ending.status == "KILLED":
+        print("give the same command to go on", file=sys.stderr)
         return stop_request.exit_code
     is_well = is_finished and (ending.is_told or options.tracking == "offline")
     return 0 if is_well else 1
+
+
+def _tell_place(result: outcome.Outcome, run_id: str) -> None:
+    """Say where the run is, if MLflow is still there."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    from looped.tracking.store import Store
+    from looped.tracking.ui import links
+
+    client = MlflowClient()
+    try:
+        store = Store(client, str(client.get_run(run_id).info.experiment_id))
+        result.tell_place(store, run_id, links.of_training(store, run_id))
+    except MlflowException:  # which was said where it was to be told
+        result.tell(run_id=run_id)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ waiting for torch.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+__version__ = "0.1.0"
+
 if TYPE_CHECKING:
     from looped.config import TrainConfig
     from looped.model import LoopedTransformer
@@ -36,6 +38,10 @@ __all__ = [
     "make_task",
     "train",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
 
 
 def __getattr__(name: str) -> Any:

@@ -18,6 +18,8 @@ class Tag:
     """Trainings of one value ran as one program, so that their seconds and memory are shared."""
     SUPERSEDED_BY = "superseded_by"
     """The later run that holds the whole history of the same journal."""
+    LOGGED_TO = "looped.logged_to"
+    """Of a run that ``mlflow run`` made in another experiment: the run that its command made."""
     IMPORTED = "looped.imported"
     """Of an experiment: when it was last told of a run that had ended before."""
 

@@ -10,8 +10,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from shlex import quote
 
 import pytest
+from environments import variables_without_conda
 
 ROOT = Path(__file__).parents[1]
 
@@ -55,10 +57,26 @@ class ChildProcesses:
         return [word for name, value in self._written(changes) for word in (f"--{name}", value)]
 
     def start_project(self, **changes):
-        """Start ``mlflow run . -e <command>``."""
+        """Start ``mlflow run . -e <command> --env-manager local``."""
+        launcher = ["-m", "mlflow", *self._project_words(changes)]
+        return self.open_python([*launcher, "--env-manager", "local"])
+
+    def start_bare_project(self, checkout, **changes):
+        """Start ``mlflow run . -e <command>`` as one types it inside the checkout's environment."""
+        typed = " ".join(map(quote, ["mlflow", *self._project_words(changes)]))
+        return subprocess.Popen(
+            ["bash", "-c", f"source .venv/bin/activate && exec {typed}"],
+            cwd=checkout,
+            env=variables_without_conda(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def _project_words(self, changes):
         words = [w for name, value in self._written(changes) for w in ("-P", f"{name}={value}")]
-        launcher = ["-m", "mlflow", "run", ".", "-e", self.command]
-        return self.open_python([*launcher, *words, "--env-manager", "local"])
+        return ["run", ".", "-e", self.command, *words]
 
     def run(self, **changes):
         """Run the command to its end; return what it printed and its exit code."""

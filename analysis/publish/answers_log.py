@@ -51,20 +51,21 @@ def log_answers(
         Param.LAW + "sizes": ",".join(fit.run_table.sizes),
         Param.LAW + "bs": ",".join(f"{b:g}" for b in fit.run_table.bs),
     }
-    metrics = [
+    finite_metrics = [
         entities.Metric(name, value, time_ms, 0)
-        for name, value in _metrics(answers).items()
+        for name, value in metrics(answers).items()
         if math.isfinite(value)
     ]
     client.log_batch(
         run_id, params=[entities.Param(name, str(value)) for name, value in params.items()]
     )
     run_tags = [RunTag(name, value) for name, value in tags.items()]
-    log_in_batches(client, run_id, metrics, run_tags)
+    log_in_batches(client, run_id, finite_metrics, run_tags)
     client.log_artifacts(run_id, str(folder), "scaling")
 
 
-def _metrics(answers: Answers) -> dict[str, float]:
+def metrics(answers: Answers) -> dict[str, float]:
+    """Name the numbers of a law and its answers as they are logged; some may be NaN or infinite."""
     fit = answers.fit
     values: dict[str, float] = {
         Metric.FIT + "runs": len(fit.run_table.values),

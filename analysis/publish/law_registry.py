@@ -4,6 +4,7 @@ The alias ``champion`` of each registered law points to the version with the low
 Laws are compared on the cells that both leave out, against what the newer one has measured there.
 """
 
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -22,11 +23,14 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from analysis.scaling.fit import ScalingFit
 from analysis.scaling.law_file import LAW, save_law
 from looped.names import Tag, Weights
+from looped.tracking.experiments import listed, said_close
 from looped.tracking.presence import one_at_a_time
 from looped.tracking.ui.descriptions import create_if_missing
 
 NAME = "looped-scaling-law"
 ALIAS = "champion"
+REGISTERED = "models:/"
+MOST_LAWS = 1000
 ARTIFACT = "law"
 HELD_OUT = "held_out.csv"
 LONGEST_DESCRIPTION = 4000
@@ -58,6 +62,44 @@ def registered_name(task: str, prompt: str) -> str:
     """
     words = [] if task == "linear" else [task.replace(" ", "-").replace("=", "")]
     return "-".join([NAME, *words, *([] if prompt == "joint" else [prompt])])
+
+
+def choose_law(client: MlflowClient, uri: str | None, store: str) -> str:
+    """Return the URI of a registered law: the one asked for, or the only one that there is.
+
+    Args:
+        client: of the store to look in.
+        uri: as ``models:/looped-scaling-law@champion`` or ``runs:/<id>/law``; None for no choice.
+        store: its name, for messages.
+
+    Raises:
+        ValueError: there is no such law, none at all, or there are several to choose from.
+    """
+    if uri is not None and not uri.startswith(REGISTERED):
+        return uri
+    models = client.search_registered_models(f"name LIKE '{NAME}%'", max_results=MOST_LAWS)
+    laws = sorted(model.name for model in models)
+    if uri is not None:
+        name = re.split("[/@]", uri.removeprefix(REGISTERED))[0]
+        if name in laws or not name.startswith(NAME):
+            return uri
+        raise ValueError(f"law must be registered in {store}, got {uri}{said_close(name, laws)}")
+    if not laws:
+        raise ValueError(f"a law must be registered (fit_scaling does it), got none in {store}")
+    uris = [_leading_uri(client, name) for name in laws]
+    if len(uris) > 1:
+        raise ValueError(
+            f"one of several laws must be chosen, got none of {listed(uris)} ({store})"
+        )
+    return uris[0]
+
+
+def _leading_uri(client: MlflowClient, name: str) -> str:
+    if _leader(client, name) is not None:
+        return f"{REGISTERED}{name}@{ALIAS}"
+    versions = client.search_model_versions(f"name='{name}'")
+    newest = max((int(version.version) for version in versions), default=1)
+    return f"{REGISTERED}{name}/{newest}"
 
 
 def save_for_serving(path: Path, fit: ScalingFit, run_id: str, account: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.scaling import average, choice, text
+from analysis.scaling import average, choice, short, text
 from analysis.scaling.average import Ask, UntestedError
 from analysis.scaling.fitted_form import FitStatus
 from analysis.scaling.form.forms import FORMS
@@ -50,6 +50,13 @@ class ScalingFit:
     averages: bool
     comparison: pd.DataFrame
     verdict: str
+
+    def __repr__(self) -> str:
+        return short.line_of(self)
+
+    def _repr_html_(self) -> str:
+        """Return how the forms compare, as a table for notebooks."""
+        return short.table_of(self)
 
     @property
     def best(self) -> FormFit:

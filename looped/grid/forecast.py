@@ -2,9 +2,11 @@
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from multiprocessing import get_context
 
 import torch
 
@@ -21,6 +23,14 @@ IN_NAME = ("size", "b", "seed", "task", "prompt", "b_draw")
 """What the name of a training says already."""
 
 FEWEST_SAMPLES = 3
+
+WORTH_MEASURING = 1e13
+"""FLOPs from which on a grid's time is measured before it begins: about a minute on two cores."""
+LONG_SECONDS = 3600.0
+SMALLER = (
+    "smaller: `make study` (-P study=quick) fits the law of 40 small models in about ten minutes "
+    "on two cores; fewer sizes, bs, seeds or steps take less, as -P dry_run=true says"
+)
 
 
 def forecast(
@@ -65,18 +75,52 @@ def forecast(
         lines.append("  ".join(fact for fact in facts if fact))
     lines.append(Ledger(configs, standings).summary())
     if groups:
-        to_train = [config for group in groups for config in group]
-        sizes = dict.fromkeys(config.size for config in to_train)
-        speeds = {size: _speed_of(size, groups, n_threads) for size in sizes}
-        durations = [sum(map(flops_of, group)) / speeds[group[0].size] for group in groups]
-        seconds = max(sum(durations) / n_workers, *durations)
-        rates = ", ".join(f"{size} {speed / 1e9:,.3g}" for size, speed in speeds.items())
-        lines.append(
-            f"to train: {len(to_train):,} trainings, {sum(map(flops_of, to_train)):.3g} FLOP, "
-            f"about {_duration(seconds)} here, {n_workers} at a time with {n_threads} threads "
-            f"each (GFLOP/s of one, measured for a second: {rates})"
-        )
+        lines.append(_time_of(groups, flops_of, n_workers, n_threads)[1])
     return "\n".join(lines)
+
+
+def outlook(
+    *,
+    groups: Sequence[Sequence[TrainConfig]],
+    standings: Mapping[str, Standing],
+    b_max: int,
+    n_prompts: int | None,
+    n_workers: int,
+    n_threads: int,
+) -> list[str]:
+    """Say before a grid begins how long it will take, and what would be smaller than a long one.
+
+    Nothing is said, nor measured, where there is little to do. Arguments as for ``forecast``.
+    """
+
+    def flops_of(config: TrainConfig) -> int:
+        step = standings[config.identity].step
+        return training_flops(config, step, b_max, n_prompts or affordable_prompts(config))
+
+    if sum(flops_of(config) for group in groups for config in group) < WORTH_MEASURING:
+        return []
+    seconds, line = _time_of(groups, flops_of, n_workers, n_threads)
+    return [line, SMALLER] if seconds > LONG_SECONDS else [line]
+
+
+def _time_of(
+    groups: Sequence[Sequence[TrainConfig]],
+    flops_of: Callable[[TrainConfig], int],
+    n_workers: int,
+    n_threads: int,
+) -> tuple[float, str]:
+    """Estimate the seconds that groups take; say them in a line."""
+    to_train = [config for group in groups for config in group]
+    sizes = dict.fromkeys(config.size for config in to_train)
+    speeds = {size: _speed_of(size, groups, n_threads) for size in sizes}
+    durations = [sum(map(flops_of, group)) / speeds[group[0].size] for group in groups]
+    seconds = max(sum(durations) / n_workers, *durations)
+    rates = ", ".join(f"{size} {speed / 1e9:,.3g}" for size, speed in speeds.items())
+    return seconds, (
+        f"to train: {len(to_train):,} trainings, {sum(map(flops_of, to_train)):.3g} FLOP, "
+        f"about {_duration(seconds)} here, {n_workers} at a time with {n_threads} threads "
+        f"each (GFLOP/s of one, measured for a second: {rates})"
+    )
 
 
 def training_flops(
@@ -141,7 +185,12 @@ def _speed_of(size: str, groups: Sequence[Sequence[TrainConfig]], n_threads: int
     """Measure the middle group of a size, by its FLOPs."""
     of_size = [group for group in groups if group[0].size == size]
     of_size.sort(key=lambda group: sum(config.step_flops for config in group))
-    return measure_speed(of_size[len(of_size) // 2], n_threads)
+    middle_group = of_size[len(of_size) // 2]
+    if middle_group[0].device != "cuda":
+        return measure_speed(middle_group, n_threads)
+    # in a process of its own, which leaves the GPU's memory to the workers
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(measure_speed, middle_group, n_threads).result()
 
 
 def _duration(seconds: float) -> str:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 from looped.config import TrainConfig
 from looped.grid.lists import varied
@@ -17,6 +18,7 @@ FINISHED, UNTOLD, FAILED, KILLED = "finished", "untold", "failed", "killed"
 ENDED = (FINISHED, UNTOLD, FAILED, KILLED)
 """A worker is through with it; ``untold``: trained, and MLflow does not know yet."""
 DONE = (DONE_BEFORE, FINISHED)
+THROUGH = (*ENDED, DONE_BEFORE, FAILED_BEFORE)
 LONGEST_NOTE = 7_500  # MLflow keeps 8,000 characters of a tag
 
 _ORDER = (
@@ -36,7 +38,7 @@ class News:
         run_id: its MLflow run; empty when there is none.
         step: gradient steps done.
         nmse: held-out error, once there is one.
-        reason: why it ended.
+        reason: why it ended; of one that runs, from where it goes on.
     """
 
     identity: str
@@ -99,7 +101,8 @@ class Ledger:
             max(news.step, entry.step) if news.state == RUNNING else news.step or entry.step
         )
         entry.nmse = news.nmse if news.nmse is not None else entry.nmse
-        entry.reason = news.reason or entry.reason
+        if news.state != RUNNING:
+            entry.reason = news.reason or entry.reason
         self.changes += 1
 
     @property
@@ -107,6 +110,11 @@ class Ledger:
         """How many trainings are in each state, in the order of a training's life."""
         counted = Counter(entry.state for entry in self.entries.values())
         return {state: counted[state] for state in _ORDER if counted[state]}
+
+    @property
+    def n_through(self) -> int:
+        """How many trainings are through, well or not."""
+        return sum(count for state, count in self.counts.items() if state in THROUGH)
 
     @property
     def is_done(self) -> bool:
@@ -126,6 +134,21 @@ class Ledger:
         ]
         more = ", ..." if len(running) > 4 else ""
         return self.summary() + (f" ({', '.join(steps)}{more})" if steps else "")
+
+    @property
+    def work(self) -> tuple[int, int]:
+        """FLOPs of the steps that are done, of trainings that ended all, and of all there are."""
+        work_done = work_in_all = 0
+        step_flops = self._step_flops
+        for identity, entry in self.entries.items():
+            steps, flops = entry.config.steps, step_flops[identity]
+            work_done += (steps if entry.state in THROUGH else entry.step) * flops
+            work_in_all += steps * flops
+        return work_done, work_in_all
+
+    @cached_property
+    def _step_flops(self) -> dict[str, int]:
+        return {identity: entry.config.step_flops for identity, entry in self.entries.items()}
 
     def table(self) -> str:
         """Write every training as a line of CSV."""

@@ -1,21 +1,20 @@
 """What a grid keeps and says while it runs: its folder, its parent run, the news."""
 
 import logging
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from looped.grid.folder import DamagedGridError, GridFolder
-from looped.grid.ledger import ENDED, FINISHED, KILLED, LOST, Ledger, News
+from looped.grid.ledger import ENDED, FINISHED, KILLED, LOST, RUNNING, Ledger, News
+from looped.grid.progress import GridProgress
 from looped.grid.standing import Standing
 from looped.names import Kind, Tag
 
 if TYPE_CHECKING:
     from looped.tracking.store import Store
 
-SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_SHOWS = 5.0
 
 logger = logging.getLogger("looped")
@@ -117,7 +116,8 @@ class NewsDesk:
 
     def __init__(self, ledger: Ledger, logbook: Logbook, stop_request: Callable[[], bool]) -> None:
         self.ledger, self.logbook, self._stop_request = ledger, logbook, stop_request
-        self._shown_at = self._said_at = time.monotonic()
+        self.progress = GridProgress(ledger)
+        self._shown_at = time.monotonic()
         self._cost = 0.0
         self._shown_changes = 0
 
@@ -127,20 +127,17 @@ class NewsDesk:
         entry = self.ledger.entries[news.identity]
         if news.state in ENDED:
             is_well = news.state == FINISHED
-            print(
-                f"{entry.config.name}: {news.state + ': ' if not is_well else ''}{news.reason}",
-                file=sys.stdout if is_well else sys.stderr,
-                flush=True,
-            )
+            state = "" if is_well else f"{news.state}: "
+            self.progress.say(f"{entry.config.name}: {state}{news.reason}", is_well)
+        elif news.state == RUNNING and news.reason:
+            self.progress.say(news.reason, is_well=False)
         if news.state in (KILLED, LOST):
             self.logbook.end_lost(entry.run_id)
 
     def tick(self) -> None:
         """Show the table in MLflow and a line here, when it is time for it."""
+        self.progress.tick()
         now = time.monotonic()
-        if now - self._said_at >= SECONDS_BETWEEN_LINES:
-            self._said_at = now
-            print(self.ledger.line(), file=sys.stderr, flush=True)
         # a large grid, or a slow server, is told less often
         pause = max(SECONDS_BETWEEN_SHOWS, 20 * self._cost)
         if now - self._shown_at >= pause and self.ledger.changes > self._shown_changes:

@@ -20,7 +20,7 @@ from looped.grid.ledger import DONE, UNTOLD
 from looped.names import Kind, Metric, Param, Tag
 from looped.records.folder import FolderInUseError
 from looped.records.journal import TrackingError
-from looped.tracking.launcher import launched_run
+from looped.tracking.launcher import launched_run, run_to_take
 from looped.tracking.runs import (
     end_lost_runs,
     end_run,
@@ -69,9 +69,12 @@ def open_parent(store: Store, folder: GridFolder, may_take_launched: bool = True
     }
     name = facts.name[:LONGEST_NAME]
     with reachable():
-        launched_run_id = launched_run() if may_take_launched else None
+        to_take = run_to_take(client, {Tag.GRID: folder.identity})
+        launched_run_id = to_take if may_take_launched else None
         if launched_run_id is None:
             about |= source_tags("grid", origin.get(Tag.COMMIT, ""), runs_here=may_take_launched)
+        if may_take_launched and to_take is None and launched_run():
+            about[Tag.PARENT] = str(launched_run())
         run_id = launched_run_id or str(
             client.create_run(experiment_id, facts.begun_at, about, name).info.run_id
         )

@@ -196,6 +196,8 @@ class _OpenTraining:
             problems=tuple(self.problems),
             where_to_look=self.tracker.where_to_look if self.tracker else "",
             registered=registered,
+            numbers={} if isinstance(result, Exception) else result.outcome,
+            folder=str(self.folder.path),
         )
 
     def _open_tracker(self, parent: str | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from looped.config import TrainConfig
@@ -47,6 +47,10 @@ class GridRunner:
         claim_rules: what its runs will be judged by, to be kept before the first is trained;
             empty for nothing.
 
+    Attributes:
+        ledger: where its trainings stand.
+        parent: its MLflow run; None where there is none.
+
     Raises:
         ValueError: two trainings are the same experiment, or this machine lacks what one asks
             for.
@@ -80,6 +84,8 @@ class GridRunner:
             for config in self.configs
             if self.standings[config.identity].state not in skipped
         ]
+        self.ledger = Ledger(self.configs, self.standings)
+        self.parent: str | None = None
         # the longest first, so that none is waited for alone
         self.to_train = sorted(to_train, key=lambda config: -config.steps * config.step_flops)
 
@@ -87,18 +93,8 @@ class GridRunner:
         """Say what it would do, and whatever further there is to say of it."""
         from looped.grid.forecast import forecast
 
-        groups = replica_groups(self.to_train, self.options.replicas)
-        n_threads = self._threads(self._facts())
-        n_workers = self.engine.at_once(groups, n_threads)
-        text = forecast(
-            configs=self.configs,
-            groups=groups,
-            standings=self.standings,
-            b_max=self.run_options.b_max if self.run_options.evaluate else 0,
-            n_prompts=self.run_options.n_prompts,
-            n_workers=n_workers,
-            n_threads=n_threads,
-        )
+        plan = self._plan(self._threads(self._facts()))
+        text = forecast(configs=self.configs, **plan)
         text = "\n".join(filter(None, (text, further)))
         if self.store is not None:
             from looped.tracking.launcher import discard_launched
@@ -107,6 +103,18 @@ class GridRunner:
             reason = "a dry run: nothing was trained"
             discard_launched(self.store.client, "grid, dry run", note, reason)
         return text
+
+    def _plan(self, n_threads: int) -> dict[str, Any]:
+        """Say what is left to train and how: what ``forecast`` and ``outlook`` take."""
+        groups = replica_groups(self.to_train, self.options.replicas)
+        return {
+            "groups": groups,
+            "standings": self.standings,
+            "b_max": self.run_options.b_max if self.run_options.evaluate else 0,
+            "n_prompts": self.run_options.n_prompts,
+            "n_workers": self.engine.at_once(groups, n_threads),
+            "n_threads": n_threads,
+        }
 
     def run(self, stop_request: StopRequest) -> int:
         """Train what is left; return the exit code.
@@ -117,8 +125,7 @@ class GridRunner:
         """
         stop_request.listen()  # Ray may have taken the signals
         if not self.to_train and self.store is None:  # nothing that a new logbook would tell
-            ledger = Ledger(self.configs, self.standings)
-            return self._say(ledger, stop_request, Balance())
+            return self._say(self.ledger, stop_request, Balance())
         folder = GridFolder(self.root, self.identity)
         try:
             if self.store is not None:
@@ -129,7 +136,8 @@ class GridRunner:
             origin = self.origin.tags | self._rules_to_keep(folder, facts)
             folder.begin(name, self.lists, origin, threads)
             logbook = Logbook(folder, self.store)
-            ledger = Ledger(self.configs, self.standings, self.origin.commit)
+            self.parent = logbook.parent
+            self.ledger = ledger = Ledger(self.configs, self.standings, self.origin.commit)
             logbook.show(ledger)
             print(ledger.summary(), flush=True)
             try:
@@ -232,11 +240,19 @@ class GridRunner:
     def _train(self, desk: NewsDesk, n_threads: int) -> None:
         if not self.to_train:
             return
+        if self.options.engine == "local":  # of other machines nothing is known here
+            from looped.grid.forecast import outlook
+
+            for line in outlook(**self._plan(n_threads)):
+                print(line, flush=True)
         nest = Nest(self.identity, desk.logbook.parent, PATIENCE)
         options = replace(self.run_options, runs_dir=str(self.root))
         work = partial(work_through, options=options, nest=nest)
         groups = replica_groups(self.to_train, self.options.replicas)
-        self.engine.run(groups, work, self.store, desk, n_threads)
+        try:
+            self.engine.run(groups, work, self.store, desk, n_threads)
+        finally:
+            desk.progress.close()
 
     def _say(self, ledger: Ledger, stop_request: StopRequest, balance: Balance) -> int:
         """Say what came, what the store lacks last; return the exit code."""
@@ -246,7 +262,7 @@ class GridRunner:
             print("-P retry_failed=true tries again what failed before", file=sys.stderr)
         is_stopped = stop_request() and not ledger.is_done
         if is_stopped:
-            print("the same command goes on", file=sys.stderr)
+            print("give the same command to go on", file=sys.stderr)
         command = self._import_command
         n_untold = counts.get(UNTOLD, 0)
         if balance.problem:

@@ -15,7 +15,7 @@ from looped.names import Kind, Param, Tag
 from looped.records import journal
 from looped.records.folder import RunFolder
 from looped.records.journal import TrackingError
-from looped.tracking.launcher import begin_run
+from looped.tracking.launcher import begin_run, run_to_take
 from looped.tracking.presence import launched_run
 from looped.tracking.runs import end_lost_runs, end_run, find_run
 from looped.tracking.store import Store, open_store, reachable, reason_of
@@ -48,10 +48,15 @@ def open_run(config: TrainConfig, folder: RunFolder, parent: str | None = None) 
     client, experiment_id = store = open_store()
     earlier_ids = told_of(folder.path).keys()
     with reachable():
-        is_launched = parent is None and launched_run() is not None
+        to_take = None if parent else run_to_take(client, {Tag.IDENTITY: config.identity})
+        is_launched = to_take is not None
         kept_id = None if is_launched else _finished_untold(client, folder)
         run_id = kept_id or begin_run(
-            client, experiment_id, config.name, may_take_launched=is_launched
+            client,
+            experiment_id,
+            config.name,
+            may_take_launched=is_launched,
+            within=None if is_launched or parent else launched_run(),
         )
         try:
             _introduce(

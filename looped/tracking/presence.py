@@ -23,6 +23,7 @@ from mlflow.tracking import MlflowClient
 from looped.names import Tag, Variable
 from looped.records.folder import FolderInUseError, FolderLock
 from looped.tracking.embedded import database_of
+from looped.tracking.runs import is_of_another_program
 
 PATIENCE_SECONDS = 60.0
 
@@ -36,9 +37,12 @@ def launched_run() -> str | None:
 
 
 def claim_launched_run(client: MlflowClient) -> None:
-    """Claim the run that ``mlflow run`` made for this process, unless another process has."""
+    """Claim the run that ``mlflow run`` made for this process, unless it is somebody else's."""
     run_id = launched_run()
-    if run_id is not None and Tag.HOST not in client.get_run(run_id).data.tags:
+    if run_id is None:
+        return
+    run = client.get_run(run_id)
+    if Tag.HOST not in run.data.tags and not is_of_another_program(run):
         claim(client, run_id)
 
 

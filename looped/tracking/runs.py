@@ -144,6 +144,13 @@ def end_lost_runs(client: MlflowClient, run_ids: Iterable[str], folder: Path | N
                 _end_dead_run(client, run_id, place)
 
 
+def is_of_another_program(run: Run) -> bool:
+    """Tell whether a run was made by somebody's own program, not for a command of ours."""
+    tags = run.data.tags
+    is_ours = Tag.KIND in tags or tags.get(Tag.ENTRY_POINT) in ENTRY_POINTS
+    return Tag.SOURCE_TYPE in tags and not is_ours
+
+
 def folder_of(run: Run) -> Path:
     """Return the folder whose lock the run's process holds; one that is nowhere if it has none."""
     return Path(run.data.tags.get(Tag.FOLDER) or "/nowhere")

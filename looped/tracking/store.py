@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 from urllib.error import HTTPError
@@ -29,6 +29,8 @@ ANSWER_SECONDS = 4.0
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _PATIENCE = {Variable.RETRIES: "2", Variable.TIMEOUT: "20"}
 """With a server, unless the user has set them: MLflow itself would try each call for minutes."""
+
+FindExperiment = Callable[[MlflowClient], str]
 
 logger = logging.getLogger("looped")
 
@@ -57,12 +59,15 @@ def reachable(purpose: str = "", consequence: str = "") -> Iterator[None]:
         raise _absence(mlflow.get_tracking_uri(), reason_of(error), purpose, consequence) from error
 
 
-def open_store() -> Store:
+def open_store(find_experiment: FindExperiment | None = None) -> Store:
     """Return the store that MLflow is set to, once that is there to be used.
 
     An embedded database is made whole by one process at a time, see ``embedded``. A run that
     ``mlflow run`` made for this process is marked as this process's, and runs whose process died
     are ended.
+
+    Args:
+        find_experiment: finds the id of the experiment to work in; None: ``current_experiment``.
 
     Raises:
         TrackingError: the server does not answer within ``ANSWER_SECONDS``, or MLflow refuses.
@@ -75,7 +80,7 @@ def open_store() -> Store:
         if database is not None:
             embedded.prepare(database)
         client = MlflowClient()
-        experiment_id = current_experiment(client)
+        experiment_id = (find_experiment or current_experiment)(client)
     except (OSError, MlflowException, embedded.StoreError) as error:
         raise _absence(uri, reason_of(error)) from error
     try:
@@ -136,9 +141,7 @@ def reason_of(error: BaseException) -> str:
 
 def _absence(uri: str, reason: str, purpose: str = "", consequence: str = "") -> TrackingError:
     further = f"; {consequence}" if consequence else ""
-    return TrackingError(
-        f"MLflow must be reachable{purpose}, got {_public(uri)}: {reason}{further}"
-    )
+    return TrackingError(f"MLflow must be reachable{purpose}, got {public(uri)}: {reason}{further}")
 
 
 def _ask(uri: str) -> None:
@@ -165,7 +168,7 @@ def _keep_quiet() -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
-def _public(uri: str) -> str:
+def public(uri: str) -> str:
     """Leave a password out."""
     parts = urlsplit(uri)
     return uri.replace(f":{parts.password}@", ":...@") if parts.password else uri

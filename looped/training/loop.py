@@ -21,6 +21,7 @@ from looped.records.journal import Journal
 from looped.training.cuda_graph import step_of
 from looped.training.curve import DivergedError, TrainingCurve
 from looped.training.memory import PeakMemory
+from looped.training.progress import Progress
 from looped.training.replicas import Replicas
 from looped.training.resolve import resolve
 from looped.training.stacked_model import named_views
@@ -39,7 +40,7 @@ def seeded_model(config: TrainConfig) -> LoopedTransformer:
 def train(
     config: TrainConfig,
     folder: RunFolder | None = None,
-    watcher: Watcher = SILENT,
+    watcher: Watcher | None = None,
     b_max: int = 0,
     n_prompts: int | None = None,
 ) -> Trained:
@@ -50,7 +51,8 @@ def train(
         folder: where to keep journal and checkpoints; a training begun there goes on from its
             last checkpoint. Nothing is kept if None.
         watcher: is told of each sample of the curve and each batch of the evaluation; may stop
-            the training.
+            the training. If None, a bar or lines on standard error show how it goes;
+            ``watcher.SILENT`` shows nothing.
         b_max: evaluate the trained model to so many loops, at least to ``b``.
         n_prompts: how many to evaluate on; as many as the training affords if None.
 
@@ -68,7 +70,8 @@ def train(
         >>> len(trained.evaluation.nmse)  # an error after each loop, one beyond b too
         4
     """
-    (result,) = train_together([config], [folder], watcher, b_max, n_prompts)
+    observer = Progress() if watcher is None else watcher
+    (result,) = train_together([config], [folder], observer, b_max, n_prompts)
     if isinstance(result, DivergedError):
         raise result
     return result
@@ -159,6 +162,7 @@ def _take_steps(runs: list[TrainingRun], watcher: Watcher) -> None:
     for run in runs:
         shape = {"program": program, "replicas": len(runs), "threads": torch.get_num_threads()}
         run.journal.append("start", step=first_step, **shape)
+        watcher.began(run.config, first_step)
     take_step = step_of(replicas)
     measurements: list[Tensor] = []  # since the curves last took them in; read in one transfer
     sampled_at = saved_at = time.perf_counter()

@@ -1,12 +1,15 @@
 """A trained model: evaluated, judged and kept."""
 
-from dataclasses import dataclass
+import html
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from looped import tasks
 from looped.config import TrainConfig
 from looped.evaluation.held_out import Evaluation, by_prompt, evaluate, evaluate_further
 from looped.model import LoopedTransformer
-from looped.names import Tag
+from looped.names import Metric, Tag
+from looped.records.journal import Record
 from looped.records.model_files import save_model
 from looped.records.record_rules import KEPT_PROMPTS
 from looped.training.curve import DivergedError, TrainingCurve
@@ -19,6 +22,8 @@ from looped.training.outcome import (
 )
 from looped.training.training_run import TrainingRun
 from looped.training.watcher import Stopped, Watcher
+
+Columns = dict[str, list[int | float]]
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,9 @@ class Trained:
         tags: verdicts.
         tail_model: with the mean of the weights over the last tenth; None where it was not kept.
         tail_evaluation: of it, on the same prompts.
+        learning_curve: the samples of the training in columns, all of one length: ``step``,
+            ``loss``, ``query_error`` (NMSE of the training prompts), ``grad_norm`` and
+            ``learning_rate``; ``pandas.DataFrame`` takes it.
     """
 
     model: LoopedTransformer
@@ -44,6 +52,46 @@ class Trained:
     tags: dict[str, str]
     tail_model: LoopedTransformer | None = None
     tail_evaluation: Evaluation | None = None
+    learning_curve: Columns = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        values = self.outcome
+        return (
+            f"Trained({self.config.name}: NMSE {values[Metric.NMSE]:.4g} "
+            f"± {values[Metric.NMSE_SE]:.2g} ({values[Metric.BITS]:.2f} bits) after "
+            f"{self.config.b} loops, {self.curve.step:,} steps)"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks."""
+        config, values = self.config, self.outcome
+        cells = {
+            **{name: getattr(config, name) for name in ("size", "b", "seed", "task", "steps")},
+            "NMSE": f"{values[Metric.NMSE]:.4g} ± {values[Metric.NMSE_SE]:.2g}",
+            "bits": f"{values[Metric.BITS]:.3f}",
+            "held-out prompts": f"{values[Metric.PROMPTS]:,.0f}",
+        }
+        heads = "".join(f"<th>{html.escape(name)}</th>" for name in cells)
+        row = "".join(f"<td>{html.escape(str(value))}</td>" for value in cells.values())
+        return f"<table><tr>{heads}</tr><tr>{row}</tr></table>"
+
+
+def learning_curve_of(records: Iterable[Record]) -> Columns:
+    """Put the samples of a journal's records into columns, by their names without a family.
+
+    Example:
+        >>> sample = {"kind": "metrics", "step": 5, "values": {"train/loss": 0.5}}
+        >>> learning_curve_of([sample])
+        {'step': [5], 'loss': [0.5]}
+    """
+    columns: Columns = {}
+    for record in records:
+        if record["kind"] == "metrics":
+            columns.setdefault("step", []).append(record["step"])
+            for name, value in record["values"].items():
+                if name.startswith(Metric.TRAIN):
+                    columns.setdefault(name.removeprefix(Metric.TRAIN), []).append(value)
+    return columns
 
 
 def result_of(
@@ -117,4 +165,7 @@ def _evaluate_and_keep(
     if run.folder is not None:
         path = run.folder.path / "model"
         save_model(path, run.model, facts(config, outcome), tail_model)
-    return Trained(run.model, config, curve, evaluation, outcome, tags, tail_model, tail_evaluation)
+    samples = learning_curve_of(run.journal.history())
+    return Trained(
+        run.model, config, curve, evaluation, outcome, tags, tail_model, tail_evaluation, samples
+    )

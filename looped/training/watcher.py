@@ -1,7 +1,7 @@
 """Whoever wants to know how trainings go, and may stop them. Imports nothing heavy."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from looped.config import TrainConfig
 
@@ -20,6 +20,8 @@ class Ending:
         problems: lines to say of what went wrong beside the training.
         where_to_look: how to open its page, in lines.
         registered: the name and version of its registered model, if any.
+        numbers: all that it came to, by the names of its metrics; empty where it came to nothing.
+        folder: where its journal and its model lie.
     """
 
     config: TrainConfig
@@ -31,6 +33,8 @@ class Ending:
     problems: tuple[str, ...] = ()
     where_to_look: str = ""
     registered: str = ""
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    folder: str = ""
 
 
 class Stopped(Exception):  # noqa: N818
@@ -45,6 +49,9 @@ class Watcher:
 
     def opened(self, config: TrainConfig, run_id: str) -> None:
         """A training is about to begin; ``run_id`` is its MLflow run, empty where there is none."""
+
+    def began(self, config: TrainConfig, step: int) -> None:
+        """A training takes its first step after ``step``, 0 where it did not go on from before."""
 
     def sampled(self, config: TrainConfig, step: int, values: Mapping[str, float]) -> None:
         """A training came to a sample of its curve."""

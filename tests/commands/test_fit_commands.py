@@ -108,8 +108,9 @@ def test_a_fit_is_logged(fitted_store):
 
 
 def test_the_law_is_loaded_elsewhere_without_the_repository(run, fitted_store, tmp_path):
-    code, (here, fitted_to) = run(predict_command, "--size", "small", "--b", "30")
+    code, (which, here, fitted_to) = run(predict_command, "--size", "small", "--b", "30")
     assert code == 0
+    assert which.startswith(f"law: {CHAMPION}, the only one in sqlite:///")
     assert fitted_to.startswith("fitted to 36 runs of linear") and "none plateaued" in fitted_to
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -145,7 +146,20 @@ def test_nothing_registered_is_a_pickle(fitted_store):
     folder = Path(fitted_store.get_run(fit_run(fitted_store).info.run_id).info.artifact_uri[7:])
     files = [path for path in (folder / "law").rglob("*") if path.is_file()]
     kinds = {path.suffix for path in files if path.parent.name != "__pycache__"}
-    assert {".py", ".json"} <= kinds <= {"", ".py", ".cpp", ".h", ".json", ".yaml", ".txt", ".csv"}
+    assert (
+        {".py", ".json"}
+        <= kinds
+        <= {"", ".py", ".typed", ".cpp", ".h", ".json", ".yaml", ".txt", ".csv"}
+    )
+
+
+def test_of_several_laws_one_must_be_chosen(run, fitted_store):
+    fitted_store.create_registered_model("looped-scaling-law-relu_network")
+    code, (line,) = run(predict_command, "--size", "small")
+    assert code == 1
+    assert f"got none of {CHAMPION}, models:/looped-scaling-law-relu_network/1 (sqlite" in line
+    code, (line,) = run(predict_command, "--size", "small", "--law", "models:/looped-scaling-lw/1")
+    assert code == 1
 
 
 def test_a_size_that_the_law_does_not_know_is_refused(run, fitted_store):
@@ -243,7 +257,8 @@ def test_the_run_that_launched_it_holds_the_fit(run, planted_store, monkeypatch)
             2,
         ),
         (predict_command, ["--size", "tiny", "--level", "1"], "level must lie between 0 and 1", 2),
-        (predict_command, ["--size", "tiny"], "looped-scaling-law", 1),
+        (predict_command, ["--size", "tiny"], "(fit_scaling does it), got none in sqlite:///", 1),
+        (predict_command, ["--size", "tiny", "--law", CHAMPION], "law must be registered in", 1),
     ],
 )
 def test_bad_input_is_refused_in_one_line(run, command, argv, rule, expected_code):

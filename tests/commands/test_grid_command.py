@@ -88,7 +88,7 @@ def test_a_signal_to_the_grid_alone_stops_its_workers_in_good_order(grids):
     output, code = finish(process, 60)
     assert code == 128 + signal.SIGTERM
     assert "Traceback" not in output
-    assert "the same command goes on" in output
+    assert "give the same command to go on" in output
     trainings = grids.runs("training")
     assert {run.info.status for run in [*trainings, *grids.runs("grid")]} == {"KILLED"}
     assert all("stopped after" in run.data.tags["looped.reason"] for run in trainings)

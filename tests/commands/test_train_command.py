@@ -3,6 +3,7 @@
 import signal
 import time
 
+import environments
 import pytest
 from child_processes import ChildProcesses, dice, finish
 from safetensors.torch import load_file
@@ -58,6 +59,7 @@ def test_a_signal_stops_it_in_good_order(commands, number):
     output, code = finish(process)
     assert code == 128 + number
     assert "Traceback" not in output
+    assert output.splitlines()[-1] == "give the same command to go on"
     (run,) = commands.runs()
     assert run.info.status == "KILLED"
     assert "stopped after" in run.data.tags["looped.reason"]
@@ -105,11 +107,12 @@ def test_a_registry_that_is_away_takes_nothing_from_the_run(commands, monkeypatc
     assert run.info.status == "FINISHED"
 
 
-def test_mlflow_run_trains_and_a_bad_value_there_is_a_failed_run(commands):
-    output, code = finish(
-        commands.start_project(steps=20, evaluate="true", b_max=4, register="true")
-    )
+def test_mlflow_run_trains_and_a_bad_value_there_is_a_failed_run(commands, tmp_path):
+    checkout = environments.checkout_set_up_without_conda(tmp_path / "checkout")
+    settings = {"steps": 20, "evaluate": "true", "b_max": 4, "register": "true"}
+    output, code = finish(commands.start_bare_project(checkout, **settings))
     assert code == 0, output
+    assert "stand-in for conda: this runs in " in output
     assert 'load it: mlflow.pyfunc.load_model("models:/looped-linear-tiny-d2-n7/1")' in output
     assert "tiny-b2-s42: NMSE " in output
     assert "mlflow ui" in output

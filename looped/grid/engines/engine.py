@@ -11,6 +11,7 @@ from looped.grid.ledger import FAILED, FINISHED, KILLED, RUNNING, UNTOLD, News
 from looped.grid.options import RunOptions
 from looped.grid.run_trainings import Nest, run_trainings
 from looped.names import Variable
+from looped.training.progress import going_on
 from looped.training.watcher import Ending, Watcher
 
 if TYPE_CHECKING:
@@ -85,6 +86,13 @@ class NewsSender(Watcher):
     def opened(self, config: TrainConfig, run_id: str) -> None:
         self._run_ids[config.identity] = run_id
         self._send(News(identity=config.identity, state=RUNNING, run_id=run_id))
+
+    def began(self, config: TrainConfig, step: int) -> None:
+        run_id = self._run_ids.get(config.identity, "")
+        reason = going_on(config, step) if step else ""
+        self._send(
+            News(identity=config.identity, state=RUNNING, run_id=run_id, step=step, reason=reason)
+        )
 
     def sampled(self, config: TrainConfig, step: int, values: Mapping[str, float]) -> None:
         identity, now = config.identity, time.monotonic()

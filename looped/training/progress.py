@@ -1,4 +1,4 @@
-"""Shows how trainings and evaluations go: a bar on a terminal, plain lines elsewhere."""
+"""Shows how trainings and evaluations go: a bar on a terminal or in a notebook, else lines."""
 
 import sys
 import time
@@ -14,13 +14,27 @@ from looped.training.watcher import Watcher
 SECONDS_BETWEEN_LINES = 10.0
 
 
+def going_on(config: TrainConfig, step: int) -> str:
+    """Say from where a training goes on.
+
+    Example:
+        >>> going_on(TrainConfig(steps=3000), 710)
+        'tiny-b5-s42: going on from step 710 of 3,000'
+    """
+    return f"{config.name}: going on from step {step:,} of {config.steps:,}"
+
+
 class Progress(Watcher):
     """Shows loss, query error, steps/s and time left; never stops what it watches."""
 
     def __init__(self) -> None:
         self._bar: tqdm[NoReturn] | None = None
-        self._is_terminal = sys.stderr.isatty()
+        self._is_terminal = sys.stderr.isatty() or "ipykernel" in sys.modules
         self._said_at = -SECONDS_BETWEEN_LINES
+
+    def began(self, config: TrainConfig, step: int) -> None:
+        if step:
+            print(going_on(config, step), file=sys.stderr, flush=True)
 
     def sampled(self, config: TrainConfig, step: int, values: Mapping[str, float]) -> None:
         loss, error = values[Metric.LOSS], values[Metric.QUERY_ERROR]

@@ -1,9 +1,9 @@
 import sys
 from dataclasses import replace
 
-from entrypoints import progress
-from entrypoints.progress import Progress
 from looped.config import TrainConfig
+from looped.training import progress
+from looped.training.progress import Progress
 
 CONFIG = TrainConfig(size="tiny", b=5, seed=42, steps=1000)
 VALUES = {"train/loss": 0.5, "train/query_error": 0.25, "speed/steps_per_s": 2.0}
