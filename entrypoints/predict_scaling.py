@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from entrypoints import arguments
+from entrypoints import arguments, terminal
 from looped.rules import require, require_whole, setting
 
 REGISTERED = ("models:/", "runs:/")
@@ -87,4 +87,4 @@ def say(options: PredictOptions, row: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

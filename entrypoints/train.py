@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from entrypoints import arguments
+from entrypoints import arguments, terminal
 from looped.config import TrainConfig
 from looped.grid.options import RunOptions
 from looped.grid.stopping import StopRequest
@@ -55,4 +55,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from looped.config import TrainConfig
 from looped.grid.balance import Balance, balance_with_journals, balance_with_store
@@ -279,7 +278,7 @@ def _open_store(engine: str) -> "Store":
 
     store = open_store()
     uri = store.client.tracking_uri
-    is_local = urlsplit(uri).scheme in ("sqlite", "file", "")
+    is_local = uri.partition(":")[0].partition("+")[0] in ("sqlite", "file") or ":" not in uri
     rule = "engine=ray must log to a server that every node reaches (MLFLOW_TRACKING_URI)"
     require(engine != "ray" or not is_local, rule, uri)
     return store

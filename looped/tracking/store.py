@@ -1,5 +1,6 @@
 """The way to the MLflow store: asked quickly whether it is there, made ready for many at once."""
 
+import atexit
 import http.client
 import logging
 import os
@@ -8,25 +9,26 @@ import re
 import socket
 import sys
 import threading
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
-from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.tracking.fluent import set_experiment
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
 
 from looped.names import Variable
 from looped.records.journal import TrackingError
+from looped.rules import without_passwords
 from looped.tracking import embedded, presence
+from looped.tracking.address import database_of, peer_of, remove_stray_folders
 from looped.tracking.runs import mark_dead_runs
 
 ANSWER_SECONDS = 4.0
-_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _PATIENCE = {Variable.RETRIES: "2", Variable.TIMEOUT: "20"}
 """With a server, unless the user has set them: MLflow itself would try each call for minutes."""
 
@@ -71,11 +73,14 @@ def open_store() -> Store:
     _keep_quiet()
     require_answer(uri)
     try:
-        database = embedded.database_of(uri)
+        database = database_of(uri)
         if database is not None:
             embedded.prepare(database)
         client = MlflowClient()
         experiment_id = current_experiment(client)
+        if database is not None and "%" in uri:
+            atexit.register(remove_stray_folders, uri)
+            embedded.spell_artifact_roots(database)
     except (OSError, MlflowException, embedded.StoreError) as error:
         raise _absence(uri, reason_of(error)) from error
     try:
@@ -113,8 +118,9 @@ def require_answer(uri: str, purpose: str = "", consequence: str = "") -> None:
     def ask() -> None:
         try:
             _ask(uri)
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            answers.put(reason_of(error) or repr(error))
+        except (OSError, ValueError, MlflowException) as error:
+            cause = _first_cause(error)
+            answers.put(reason_of(cause) or repr(cause))
         else:
             answers.put("")
 
@@ -128,35 +134,42 @@ def require_answer(uri: str, purpose: str = "", consequence: str = "") -> None:
         raise _absence(uri, reason, purpose, consequence)
 
 
+def _first_cause(error: BaseException) -> BaseException:
+    """Find what was raised first: MLflow and its libraries each wrap it in a longer sentence."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return error
+
+
 def reason_of(error: BaseException) -> str:
     """Say what came in a line, without the statement that a database was given."""
     text = re.split(r"\[SQL: |\(Background on this error|\[parameters: ", str(error))[0]
-    return " ".join(text.split())
+    return without_passwords(" ".join(text.split()))
 
 
 def _absence(uri: str, reason: str, purpose: str = "", consequence: str = "") -> TrackingError:
     further = f"; {consequence}" if consequence else ""
     return TrackingError(
-        f"MLflow must be reachable{purpose}, got {_public(uri)}: {reason}{further}"
+        f"MLflow must be reachable{purpose}, got {without_passwords(uri)}: {reason}{further}"
     )
 
 
 def _ask(uri: str) -> None:
-    parts = urlsplit(uri)
-    if parts.scheme in ("http", "https"):
+    peer = peer_of(uri)
+    if urlsplit(uri).scheme in ("http", "https"):
         for name, value in _PATIENCE.items():
             os.environ.setdefault(name, value)
-        try:
-            url = f"{uri.rstrip('/')}/health"
-            urllib.request.urlopen(url, timeout=ANSWER_SECONDS).close()
-        except HTTPError as error:
-            # what is wrong with the question, a missing password say, is MLflow's to handle
-            if error.code >= http.client.INTERNAL_SERVER_ERROR:
-                raise
-    elif parts.hostname is not None:
-        port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
-        if port is not None:
-            socket.create_connection((parts.hostname, port), ANSWER_SECONDS).close()
+        # as MLflow will ask: with its certificates, tokens and proxies
+        credentials = get_default_host_creds(uri)
+        answer = http_request(
+            credentials, "/health", "GET",
+            max_retries=0, timeout=ANSWER_SECONDS, raise_on_status=False,
+        )  # fmt: skip
+        # what is wrong with the question, a missing password say, is MLflow's to handle
+        if answer.status_code >= http.client.INTERNAL_SERVER_ERROR:
+            raise OSError(f"HTTP Error {answer.status_code}: {answer.reason}")
+    elif peer is not None:
+        socket.create_connection(peer, ANSWER_SECONDS).close()
 
 
 def _keep_quiet() -> None:
@@ -165,17 +178,11 @@ def _keep_quiet() -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
-def _public(uri: str) -> str:
-    """Leave a password out."""
-    parts = urlsplit(uri)
-    return uri.replace(f":{parts.password}@", ":...@") if parts.password else uri
-
-
 def main() -> int:
     """Make the embedded database, before ``mlflow run`` or the UI would; return the exit code."""
     logging.basicConfig(format="%(message)s")
     uri = sys.argv[1] if len(sys.argv) > 1 else str(mlflow.get_tracking_uri())
-    database = embedded.database_of(uri)
+    database = database_of(uri)
     try:
         if database is not None:
             embedded.prepare(database)

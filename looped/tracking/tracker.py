@@ -8,6 +8,7 @@ away does not hold the training up.
 import logging
 import threading
 import time
+from shlex import quote
 
 import mlflow
 from mlflow.exceptions import MlflowException
@@ -19,6 +20,7 @@ from looped.names import Tag
 from looped.records import journal
 from looped.records.folder import RunFolder
 from looped.records.journal import TrackingError
+from looped.rules import without_passwords
 from looped.tracking.metrics import log_baselines, metrics_of, tags_of
 from looped.tracking.runs import end_run, log_in_batches
 from looped.tracking.store import Store, reachable, reason_of, require_answer
@@ -166,11 +168,11 @@ class Tracker:
     @property
     def where_to_look(self) -> str:
         """Say how to open the UI on this run."""
-        uri = mlflow.get_tracking_uri()
+        uri = without_passwords(mlflow.get_tracking_uri())
         page = f"#/experiments/{self.experiment_id}/runs/{self.run_id}"
         if uri.startswith("http"):
-            return f"{uri}/{page}"
-        return f"`mlflow ui --backend-store-uri {uri}`, then http://127.0.0.1:5000/{page}"
+            return f"{uri.rstrip('/')}/{page}"
+        return f"`mlflow ui --backend-store-uri {quote(uri)}`, then http://127.0.0.1:5000/{page}"
 
     def _follow(self) -> None:
         is_away = False
