@@ -1,12 +1,17 @@
 """How a command meets the terminal, or what stands in its place: a pipe, a notebook, a file."""
 
+import getpass
 import io
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TextIO
 
 from looped.rules import without_passwords
+
+NO_HOME = "/nonexistent"
+"""Where nothing can be kept: the home of a user who has none."""
 
 
 def run(command: Callable[[], int]) -> int:
@@ -18,7 +23,20 @@ def run(command: Callable[[], int]) -> int:
     # what a notebook has set for its own process need not exist in this one
     os.environ["MPLBACKEND"] = "agg"
     sys.stdout, sys.stderr = _lasting(sys.stdout), _lasting(sys.stderr)
+    _name_user()
     return command()
+
+
+def _name_user() -> None:
+    """Name a user whom the system does not know, as in a container: libraries ask for it."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = NO_HOME
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = str(os.getuid())
 
 
 class _LastingFile(io.FileIO):

@@ -33,6 +33,8 @@ class Tag:
     """Of a grid: digests of the rules that its runs will be judged by, from before its first."""
     COMMIT = "git.commit"
     DIRTY = "git.dirty"
+    SOURCES = "looped.sources"
+    """Digest of the package's own sources: what was trained with, committed or not."""
 
     PLATEAU = "plateau"
     DIVERGED = "diverged"

@@ -212,9 +212,9 @@ class GridRunner:
         from looped.grid.known_runs import standings_in_store
         from looped.tracking.store import reachable
 
-        commit = self.origin.commit if self.run_options.resume == "same_code" else None
+        code = self.origin.code if self.run_options.resume == "same_code" else None
         with reachable():
-            return standings_in_store(self.store, self.configs, self.root, commit)
+            return standings_in_store(self.store, self.configs, self.root, code)
 
     def _train(self, desk: NewsDesk, n_threads: int) -> None:
         if not self.to_train:

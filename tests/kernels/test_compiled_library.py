@@ -204,7 +204,7 @@ def test_several_processes_build_at_once(tmp_path):
 def test_one_that_was_built_meanwhile_stays(cache, quick_compiler, monkeypatch):
     """Compilers may differ from run to run: a neighbour's whole library is not removed."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
-    compiler = str(quick_compiler)
+    compiler = (str(quick_compiler),)
     stem = library._stem(compiler)
     neighbour = only_file(cache)
     grown = neighbour.read_bytes() + b"\0"
