@@ -11,15 +11,19 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from shlex import quote
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import mlflow
+from mlflow.environment_variables import MLFLOW_ALLOW_FILE_STORE
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.tracking.fluent import set_experiment
 from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.rest_utils import http_request
+from sqlalchemy.exc import SQLAlchemyError
 
 from looped.names import Variable
 from looped.records.journal import TrackingError
@@ -71,6 +75,7 @@ def open_store() -> Store:
     """
     uri = str(mlflow.get_tracking_uri())
     _keep_quiet()
+    _require_no_files(uri)
     require_answer(uri)
     try:
         database = database_of(uri)
@@ -81,7 +86,9 @@ def open_store() -> Store:
         if database is not None and "%" in uri:
             atexit.register(remove_stray_folders, uri)
             embedded.spell_artifact_roots(database)
-    except (OSError, MlflowException, embedded.StoreError) as error:
+    except ImportError as error:  # SQLAlchemy loads it when it is first needed
+        raise _absence(uri, f"the database's driver must be installed, got {error}") from error
+    except (OSError, MlflowException, SQLAlchemyError, embedded.StoreError) as error:
         raise _absence(uri, reason_of(error)) from error
     try:
         presence.claim_launched_run(client)
@@ -132,6 +139,22 @@ def require_answer(uri: str, purpose: str = "", consequence: str = "") -> None:
         reason = f"no answer within {ANSWER_SECONDS:.0f} s"
     if reason:
         raise _absence(uri, reason, purpose, consequence)
+
+
+def _require_no_files(uri: str) -> None:
+    """Refuse the folder of files that older MLflow kept runs in, unless MLflow is told to use it.
+
+    Raises:
+        TrackingError: how it becomes a database.
+    """
+    if urlsplit(uri).scheme not in ("", "file") or MLFLOW_ALLOW_FILE_STORE.get():
+        return
+    folder = quote(local_file_uri_to_path(uri))
+    raise TrackingError(
+        f"runs must lie in a database or on a server, got the folder of files {folder}: "
+        f"`mlflow migrate-filestore --source {folder} --target sqlite:///mlflow.db` makes a "
+        "database of it, and MLFLOW_TRACKING_URI=sqlite:///mlflow.db names that"
+    )
 
 
 def _first_cause(error: BaseException) -> BaseException:
