@@ -35,7 +35,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 BLUE, GREY = "#0072b2", "#6e6e6e"
 BASELINE_STYLES = ("--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
 
-SETTINGS = {"svg.hashsalt": "looped", "font.sans-serif": ["DejaVu Sans"]}
+SETTINGS: Any = {"svg.hashsalt": "looped", "font.sans-serif": ["DejaVu Sans"]}
 """Beside matplotlib's own defaults; the font is the one that comes with it."""
 
 Arguments = ParamSpec("Arguments")

@@ -172,3 +172,5 @@ class Variable:
     RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
     TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
     """In seconds, of one call to a server."""
+    FILES = "MLFLOW_ALLOW_FILE_STORE"
+    """Whether runs may be kept as files, which MLflow has given up."""

@@ -14,14 +14,13 @@ from contextlib import contextmanager
 from shlex import quote
 from typing import NamedTuple
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import mlflow
-from mlflow.environment_variables import MLFLOW_ALLOW_FILE_STORE
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.tracking.fluent import set_experiment
 from mlflow.utils.credentials import get_default_host_creds
-from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.rest_utils import http_request
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -147,9 +146,12 @@ def _require_no_files(uri: str) -> None:
     Raises:
         TrackingError: how it becomes a database.
     """
-    if urlsplit(uri).scheme not in ("", "file") or MLFLOW_ALLOW_FILE_STORE.get():
+    if urlsplit(uri).scheme not in ("", "file") or os.environ.get(Variable.FILES, "").lower() in (
+        "true",
+        "1",
+    ):
         return
-    folder = quote(local_file_uri_to_path(uri))
+    folder = quote(url2pathname(urlsplit(uri).path))
     raise TrackingError(
         f"runs must lie in a database or on a server, got the folder of files {folder}: "
         f"`mlflow migrate-filestore --source {folder} --target sqlite:///mlflow.db` makes a "
@@ -183,8 +185,8 @@ def _ask(uri: str) -> None:
         for name, value in _PATIENCE.items():
             os.environ.setdefault(name, value)
         # as MLflow will ask: with its certificates, tokens and proxies
-        credentials = get_default_host_creds(uri)
-        answer = http_request(
+        credentials = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
+        answer = http_request(  # type: ignore[no-untyped-call]
             credentials, "/health", "GET",
             max_retries=0, timeout=ANSWER_SECONDS, raise_on_status=False,
         )  # fmt: skip

@@ -102,8 +102,8 @@ def test_a_style_within_a_style_stays(tmp_path):
     assert mpl.rcParams["lines.linewidth"] != 7
 
 
-@pytest.mark.parametrize("backend", ["module://not_installed.backend_inline", "nonsense", "svg"])
-def test_a_backend_of_a_notebook_does_not_keep_figures_from_being_drawn(backend):
+def test_a_backend_of_a_notebook_does_not_keep_figures_from_being_drawn():
+    backend = "module://not_installed.backend_inline"
     process = subprocess.run(
         [sys.executable, "-c", "import looped.drawing, os; print(os.environ['MPLBACKEND'])"],
         env={**os.environ, "MPLBACKEND": backend, "PYTHONPATH": str(Path(__file__).parents[2])},
