@@ -34,6 +34,8 @@ from looped.tracking.runs import mark_dead_runs
 ANSWER_SECONDS = 4.0
 _PATIENCE = {Variable.RETRIES: "2", Variable.TIMEOUT: "20"}
 """With a server, unless the user has set them: MLflow itself would try each call for minutes."""
+_DATABRICKS = ("databricks", "databricks-uc", "uc")
+"""Words that MLflow takes for addresses."""
 
 logger = logging.getLogger("looped")
 
@@ -146,10 +148,8 @@ def _require_no_files(uri: str) -> None:
     Raises:
         TrackingError: how it becomes a database.
     """
-    if urlsplit(uri).scheme not in ("", "file") or os.environ.get(Variable.FILES, "").lower() in (
-        "true",
-        "1",
-    ):
+    is_allowed = os.environ.get(Variable.FILES, "").lower() in ("true", "1")
+    if is_allowed or urlsplit(uri).scheme not in ("", "file") or uri in _DATABRICKS:
         return
     folder = quote(url2pathname(urlsplit(uri).path))
     raise TrackingError(
