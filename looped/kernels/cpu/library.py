@@ -61,8 +61,8 @@ def load() -> ctypes.CDLL:
     compiler = _compiler()
     if compiler is None:
         wish = os.environ.get("CXX")
-        wanted = f"CXX must be one, got {wish}" if wish else f"none of {', '.join(COMPILERS)}"
-        raise KernelError(f"no C++ compiler ({wanted})")
+        rule = f"CXX must be one, got {wish}" if wish else f"none of {', '.join(COMPILERS)}"
+        raise KernelError(f"no C++ compiler ({rule})")
     try:
         with _opened(_folder()) as folder:
             return _load_whole(folder, _stem(compiler)) or _build(folder, compiler)
