@@ -40,14 +40,14 @@ class Code(NamedTuple):
     commit: str
     sources: str = UNKNOWN
 
-    def is_surely(self, other: "Code") -> bool:
+    def is_surely(self, code: "Code") -> bool:
         """Tell whether both are the same code for sure, which an unknown commit never is.
 
         Where both have a digest of the sources, edits that are not committed count as well.
         """
-        if UNKNOWN in (self.commit, other.commit) or self.commit != other.commit:
+        if UNKNOWN in (self.commit, code.commit) or self.commit != code.commit:
             return False
-        return UNKNOWN in (self.sources, other.sources) or self.sources == other.sources
+        return UNKNOWN in (self.sources, code.sources) or self.sources == code.sources
 
 
 @dataclass(frozen=True)

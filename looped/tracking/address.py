@@ -57,8 +57,8 @@ def remove_stray_folders(uri: str) -> None:
     """
     if database_of(uri) is None:
         return
-    written = Path(uri.partition(":///")[2].partition("?")[0])
-    for folder in written.parents:
+    encoded_path = Path(uri.partition(":///")[2].partition("?")[0])
+    for folder in encoded_path.parents:
         if unquote(str(folder)) == str(folder):
             return  # this one, and all above it, are as they are written
         with suppress(OSError):  # it holds something, or was never made

@@ -193,10 +193,10 @@ def test_a_short_training_does_not_wait_for_the_compiler(tmp_path, monkeypatch):
 
 def test_a_training_that_asks_for_them_waits_however_short_it_is(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    asked = []
-    monkeypatch.setattr(library, "load", lambda: asked.append("load"))
+    calls = []
+    monkeypatch.setattr(library, "load", lambda: calls.append("load"))
     assert resolve.resolve(replace(TINY, kernels="fused")).kernels == "fused"
-    assert asked == ["load"]
+    assert calls == ["load"]
 
 
 @pytest.mark.parametrize(

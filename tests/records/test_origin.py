@@ -76,7 +76,7 @@ def test_the_digest_of_the_sources_follows_names_and_contents_alone(tmp_path, mo
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "is_same"),
+    ("code", "earlier_code", "is_same"),
     [
         (("abc", "1"), ("abc", "1"), True),
         (("abc", "1"), ("abc", "2"), False),  # edited since
@@ -86,9 +86,9 @@ def test_the_digest_of_the_sources_follows_names_and_contents_alone(tmp_path, mo
         (("unknown", "1"), ("abc", "1"), False),
     ],
 )
-def test_code_that_is_not_known_is_never_the_same(one, other, is_same):
-    assert Code(*one).is_surely(Code(*other)) is is_same
-    assert Code(*other).is_surely(Code(*one)) is is_same
+def test_code_that_is_not_known_is_never_the_same(code, earlier_code, is_same):
+    assert Code(*code).is_surely(Code(*earlier_code)) is is_same
+    assert Code(*earlier_code).is_surely(Code(*code)) is is_same
 
 
 def test_without_git_the_commit_is_unknown(monkeypatch, tmp_path):

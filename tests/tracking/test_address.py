@@ -28,12 +28,12 @@ def test_a_path_is_the_one_that_sqlalchemy_opens_whatever_it_holds(path):
 def test_no_password_is_shown(password):
     password = f"kept{password}secret"
     for scheme in ("http", "postgresql", "mysql+pymysql", "mssql"):
-        shown = without_passwords(f"got '{scheme}://me:{password}@10.0.0.2:5000/x', away")
-        assert shown == f"got '{scheme}://me:...@10.0.0.2:5000/x', away"
+        line = without_passwords(f"got '{scheme}://me:{password}@10.0.0.2:5000/x', away")
+        assert line == f"got '{scheme}://me:...@10.0.0.2:5000/x', away"
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "line"),
     [
         ("http://127.0.0.1:5000/a@b", "http://127.0.0.1:5000/a@b"),
         ("sqlite:////home/me@work/mlflow.db", "sqlite:////home/me@work/mlflow.db"),
@@ -43,8 +43,8 @@ def test_no_password_is_shown(password):
         ("http://a:b@h and http://c:d@i", "http://a:...@h and http://c:...@i"),
     ],
 )  # fmt: skip
-def test_what_is_no_password_is_shown(text, shown):
-    assert without_passwords(text) == shown
+def test_what_is_no_password_is_shown(text, line):
+    assert without_passwords(text) == line
 
 
 @pytest.mark.parametrize("mark", "#/?@[]")

@@ -156,10 +156,10 @@ def test_where_to_look_shows_no_password(monkeypatch):
 
     tracker = object.__new__(Tracker)
     tracker.experiment_id, tracker.run_id = "1", "abc"
-    for address, shown in [
+    for address, end in [
         ("http://me:s3cret@host:5000/", "http://me:...@host:5000/#/experiments/1/runs/abc"),
         ("postgresql://me:s3cret@host/db", "--backend-store-uri postgresql://me:...@host/db`"),
         ("sqlite:////a%20b/mlflow.db?timeout=60", "'sqlite:////a%20b/mlflow.db?timeout=60'`"),
     ]:
         monkeypatch.setattr(mlflow, "get_tracking_uri", lambda address=address: address)
-        assert shown in tracker.where_to_look
+        assert end in tracker.where_to_look
