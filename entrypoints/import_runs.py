@@ -30,9 +30,7 @@ def main() -> int:
     if not folders:
         return arguments.complain("import_runs", f"path must hold runs, got {options.path}")
     if not any(os.access(folder, os.W_OK) for folder in folders):
-        rule = (
-            "path must hold runs whose folders can be written in, which keep what MLflow was told"
-        )
+        rule = "path must be where this process can write, to keep there what MLflow was told"
         remedy = f"`cp -r {quote(options.path)} copy` makes such a folder"
         return arguments.complain("import_runs", f"{rule}, got {options.path}; {remedy}")
     # MLflow takes seconds to load: only once there is something to tell
