@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from entrypoints import arguments, outcome
+from entrypoints import arguments, outcome, terminal
 from entrypoints.benchmarks.options import BenchmarkOptions
 from looped.names import Variable
 from looped.rules import require
@@ -96,4 +96,4 @@ def module_of(part: str) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

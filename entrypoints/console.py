@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 
-from entrypoints import arguments
+from entrypoints import arguments, terminal
 from entrypoints.usage import CONSOLE
 from looped import __version__
 
@@ -38,7 +38,7 @@ def main() -> int:
         print(f"looped: {rule}, got {name}{hint}", file=sys.stderr)
         return 2
     sys.argv = [f"looped {name}", *words[1:]]
-    return int(importlib.import_module(f"entrypoints.{module}").main())
+    return int(terminal.run(importlib.import_module(f"entrypoints.{module}").main))
 
 
 def _summary() -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrypoints import arguments, outcome
+from entrypoints import arguments, outcome, terminal
 from looped.grid.stopping import StopRequest
 from looped.names import Metric, Tag
 from looped.rules import require, require_whole, setting
@@ -198,4 +198,4 @@ def _say(summary: dict[str, float], b: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

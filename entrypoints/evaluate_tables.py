@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrypoints import arguments, outcome
+from entrypoints import arguments, outcome, terminal
 from looped.names import Metric
 from looped.rules import require, require_whole, setting
 
@@ -135,4 +135,4 @@ def _log(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrypoints import arguments, outcome
+from entrypoints import arguments, outcome, terminal
 from looped.grid.options import require_path
 from looped.names import Tag
 from looped.rules import check_choices, require_whole, setting
@@ -195,4 +195,4 @@ def _log(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

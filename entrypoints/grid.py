@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from entrypoints import arguments, outcome
+from entrypoints import arguments, outcome, terminal
 from looped.grid.lists import Lists, cross
 from looped.grid.options import GridOptions, RunOptions
 from looped.grid.stopping import StopRequest
@@ -123,4 +123,4 @@ def _written(values: tuple[object, ...]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

@@ -1,11 +1,13 @@
 """Tell MLflow of runs that it missed: trained offline, or while its server was away."""
 
 import logging
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
-from entrypoints import arguments, outcome
+from entrypoints import arguments, outcome, terminal
 from looped.rules import setting
 
 
@@ -28,6 +30,10 @@ def main(result: outcome.Outcome) -> int:
     folders = [path] if is_one else [journal.parent for journal in journals]
     if not folders:
         return arguments.complain("import_runs", f"path must hold runs, got {options.path}")
+    if not any(os.access(folder, os.W_OK) for folder in folders):
+        rule = "path must be where this process can write, to keep there what MLflow was told"
+        remedy = f"`cp -r {quote(options.path)} copy` makes such a folder"
+        return arguments.complain("import_runs", f"{rule}, got {options.path}; {remedy}")
     # MLflow takes seconds to load: only once there is something to tell
     from looped.grid.parent_run import end_parents, open_parents
     from looped.records.damage import one_line
@@ -77,4 +83,4 @@ def main(result: outcome.Outcome) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from entrypoints import arguments, outcome
+from entrypoints import arguments, outcome, terminal
 from looped.rules import require, require_whole, setting
 
 REGISTERED = ("models:/", "runs:/")
@@ -111,4 +111,4 @@ def say(options: PredictOptions, row: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

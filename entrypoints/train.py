@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from entrypoints import arguments, outcome
+from entrypoints import arguments, outcome, terminal
 from looped.config import TrainConfig
 from looped.grid.options import RunOptions
 from looped.grid.stopping import StopRequest
@@ -83,4 +83,4 @@ def _tell_place(result: outcome.Outcome, run_id: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

@@ -35,6 +35,8 @@ class Tag:
     """Of a grid: digests of the rules that its runs will be judged by, from before its first."""
     COMMIT = "git.commit"
     DIRTY = "git.dirty"
+    SOURCES = "looped.sources"
+    """Digest of the package's own sources: what was trained with, committed or not."""
 
     PLATEAU = "plateau"
     DIVERGED = "diverged"
@@ -199,3 +201,5 @@ class Variable:
     RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
     TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
     """In seconds, of one call to a server."""
+    FILES = "MLFLOW_ALLOW_FILE_STORE"
+    """Whether runs may be kept as files, which MLflow has given up."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import field, fields
 from typing import Any
@@ -14,6 +15,26 @@ with the sizes of a model where Python counts."""
 LONGEST_WORD = 400
 """Characters of a word, such as a path, that a message still holds whole."""
 
+PASSWORD = re.compile(r"(?P<user>\w[\w+.-]*://[^\s/?#:@]*:)(?!\d+(?:[/?#'\"\s]|$))(?P<secret>\S*)@")
+"""Of an address, up to its last @; the number behind a colon is a port."""
+
+_TOKEN = re.compile(r"(https?://)[^\s/?#:@]+@|([?&](?:password|passwd|pwd|token)=)[^&\s'\"]+")
+
+
+def without_passwords(text: str) -> str:
+    """Leave out the passwords of all addresses in a text, whatever characters they hold.
+
+    Example:
+        >>> from looped.rules import without_passwords
+        >>> without_passwords("postgresql://me:p#@ss@10.0.0.2:5432/looped is away")
+        'postgresql://me:...@10.0.0.2:5432/looped is away'
+    """
+
+    def masked(token: re.Match[str]) -> str:
+        return f"{token[1]}...@" if token[1] else f"{token[2]}..."
+
+    return _TOKEN.sub(masked, PASSWORD.sub(r"\g<user>...@", text))
+
 
 def require(holds: bool, rule: str, came: object) -> None:
     """Raise ValueError unless the rule holds: state it, then what came."""
@@ -22,12 +43,12 @@ def require(holds: bool, rule: str, came: object) -> None:
 
 
 def one_line(text: object) -> str:
-    """Write something as one line: line breaks and the like as escapes, long words cut short."""
+    """Write something as one line: line breaks as escapes, long words cut, passwords left out."""
     try:
         characters = str(text)
     except ValueError:  # Python refuses to write whole numbers of thousands of digits
         return "a number of thousands of digits"
-    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in characters)
+    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in without_passwords(characters))
     return " ".join(_short(word) for word in plain.split(" "))
 
 

@@ -7,9 +7,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.answers import loop_curves
-from looped.drawing import COLOURS, MARKERS
+from looped.drawing import COLOURS, MARKERS, styled
 
 
+@styled
 def costs(table: pd.DataFrame, length: str) -> Figure:
     """Draw what the law predicts against what it costs.
 
@@ -42,6 +43,7 @@ def costs(table: pd.DataFrame, length: str) -> Figure:
     return figure
 
 
+@styled
 def loop_curves_by_size(
     curves: Mapping[tuple[str, int], Sequence[float]], fitted_curves: pd.DataFrame
 ) -> Figure:

@@ -2,17 +2,16 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from looped import drawing
 from looped.drawing import COLOURS, MARKERS
 
 STYLE = Path(__file__).with_name("style.mplstyle")
@@ -32,18 +31,12 @@ Arguments = ParamSpec("Arguments")
 
 def style() -> AbstractContextManager[None]:
     """Draw, and save, in the report's style."""
-    return mpl.rc_context(fname=STYLE)
+    return drawing.style(STYLE)
 
 
 def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
     """Make a function draw in the report's style."""
-
-    @wraps(draw)
-    def draw_in_style(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
-        with style():
-            return draw(*args, **kwargs)
-
-    return draw_in_style
+    return drawing.styled(draw, STYLE)
 
 
 def marks(values: Iterable[Any]) -> dict[Any, dict[str, Any]]:

@@ -9,11 +9,12 @@ from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from analysis.scaling import choice
 from analysis.scaling.fit import FitStatus, ScalingFit
-from looped.drawing import COLOURS, GREY, MARKERS
+from looped.drawing import COLOURS, GREY, MARKERS, styled
 
 BAND = "runs; line: law, band: 95 % for the mean over seeds"
 
 
+@styled
 def law(fit: ScalingFit, bayes: float | None = None) -> Figure:
     """Draw the law over the runs with its 95 % band, which is for the mean over seeds.
 
@@ -74,6 +75,7 @@ def _title(fit: ScalingFit) -> str:
     return f"average of {n_forms} forms; first: {form}" if n_forms > 1 else form
 
 
+@styled
 def residuals(fit: ScalingFit) -> Figure:
     """Draw what each run is above the law, beside how runs scatter.
 
@@ -102,6 +104,7 @@ def residuals(fit: ScalingFit) -> Figure:
     return figure
 
 
+@styled
 def held_out(fit: ScalingFit) -> Figure:
     """Draw what the law says of cells that it was not fitted to against what was measured.
 
@@ -146,6 +149,7 @@ def held_out(fit: ScalingFit) -> Figure:
     return figure
 
 
+@styled
 def forms(fit: ScalingFit) -> Figure:
     """Draw the forms' criteria side by side.
 

@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from entrypoints.benchmarks.growth import upper_half
 from entrypoints.benchmarks.results import Results, preface
-from looped.drawing import BLUE, GREY
+from looped.drawing import BLUE, GREY, styled
 
 LABELS = {
     "b": "b, loops",
@@ -24,6 +24,7 @@ UNITS = {"ms": "time", "mib": "memory"}
 COLUMNS = 3
 
 
+@styled
 def draw(results: Results, path: Path) -> None:
     """Draw the part ``scaling`` of a benchmark.
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from looped.drawing import styled
 from looped.names import Metric
 from looped.records.journal import history, read
 
 
+@styled
 def main() -> None:
     """Draw the curves that the command line names."""
     picture, *labelled = sys.argv[1:]

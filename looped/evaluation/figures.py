@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from looped.drawing import BASELINE_STYLES, BLUE, GREY
+from looped.drawing import BASELINE_STYLES, BLUE, GREY, styled
 
 
+@styled
 def extrapolation(
     title: str,
     b: int,
@@ -60,6 +61,7 @@ def extrapolation(
     return figure
 
 
+@styled
 def tables(
     b: int, curves: Mapping[str, Sequence[float]], level: Mapping[str, Mapping[str, float]]
 ) -> Figure:

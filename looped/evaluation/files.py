@@ -1,16 +1,19 @@
 """A model's evaluation beside its baselines, as files: tables and a figure."""
 
 import csv
+import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from looped.config import TaskConfig
-from looped.drawing import save
-from looped.evaluation import figures
 from looped.evaluation.baseline_scores import Scores, score_baselines
+from looped.records.damage import one_line
 from looped.records.record_rules import STATE_CHANGE
+
+logger = logging.getLogger("looped")
 
 
 def compare(
@@ -60,8 +63,23 @@ def _write(folder: Path, name: str, b: int, record: Mapping[str, Any], scores: S
     header = ["baseline", "nmse", "nmse_se", f"model_nmse_after_{b}_loops", "model_over_baseline"]
     write_csv(folder / "baselines.csv", header, baseline_rows)
 
+    _draw(folder / "extrapolation", name, b, record, scores)
+
+
+def _draw(path: Path, name: str, b: int, record: Mapping[str, Any], scores: Scores) -> None:
+    """Draw the evaluation; a training does not fail for a picture that cannot be drawn."""
     title = f"{name}, {record['n_prompts']:,} held-out prompts"
-    save(figures.extrapolation(title, b, record["loops"], scores), folder / "extrapolation")
+    try:
+        from looped.drawing import save
+        from looped.evaluation import figures
+
+        save(figures.extrapolation(title, b, record["loops"], scores), path)
+    except Exception as error:
+        reason = one_line(error)
+        for suffix in (".svg", ".png"):  # half of one is no picture
+            with suppress(OSError):
+                path.with_suffix(suffix).unlink()
+        logger.warning("%s: its figure could not be drawn, the numbers are kept: %s", name, reason)
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

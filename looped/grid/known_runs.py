@@ -22,6 +22,7 @@ from looped.grid.standing import (
 )
 from looped.names import Kind, Metric, Tag
 from looped.records.files import write_atomically
+from looped.records.origin import UNKNOWN, Code
 from looped.rules import digest
 from looped.tracking.runs import list_trainings, of_kind
 from looped.tracking.store import Store
@@ -68,7 +69,7 @@ def finished_runs(store: Store, index: Path) -> dict[str, list[Standing]]:
 
 
 def standings_in_store(
-    store: Store, configs: Iterable[TrainConfig], root: Path, commit: str | None = None
+    store: Store, configs: Iterable[TrainConfig], root: Path, code: Code | None = None
 ) -> dict[str, Standing]:
     """Say how far each training is, by identity.
 
@@ -76,7 +77,7 @@ def standings_in_store(
         store: where to look.
         configs: resolved.
         root: folder of all runs, which may hold checkpoints.
-        commit: count as done only what this commit trained; None counts all.
+        code: count as done only what surely this code trained; None counts all.
     """
     finished = finished_runs(store, root)
     newest: dict[str, Run] = {}
@@ -86,7 +87,7 @@ def standings_in_store(
             before = newest.get(identity)
             if before is None or before.info.start_time < run.info.start_time:
                 newest[identity] = run
-    return {config.identity: _choose(config, root, finished, newest, commit) for config in configs}
+    return {config.identity: _choose(config, root, finished, newest, code) for config in configs}
 
 
 @dataclass(frozen=True)
@@ -188,10 +189,10 @@ def _choose(
     root: Path,
     finished: Mapping[str, list[Standing]],
     newest: Mapping[str, Run],
-    commit: str | None,
+    code: Code | None,
 ) -> Standing:
     for standing in finished.get(config.identity, []):
-        if commit in (None, standing.commit):
+        if code is None or code.is_surely(Code(standing.commit, standing.sources)):
             return standing
     on_disk = standing_on_disk(root, config)
     if on_disk.state == DONE_BEFORE:  # but not known to this store: it needs to be told
@@ -210,4 +211,5 @@ def _standing(state: str, run: Run) -> Standing:
         nmse=run.data.metrics.get(Metric.NMSE),
         reason=tags.get(Tag.REASON, ""),
         commit=tags.get(Tag.COMMIT, ""),
+        sources=tags.get(Tag.SOURCES, UNKNOWN),
     )

@@ -60,6 +60,7 @@ class Entry:
     nmse: float | None = None
     reason: str = ""
     commit: str = ""
+    sources: str = ""
     begun_at: float | None = None
     seconds: float | None = None
 

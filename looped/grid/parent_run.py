@@ -34,7 +34,7 @@ from looped.tracking.ui.introduction import source_tags
 
 LONGEST_TAG, LONGEST_PARAM = 5_000, 6_000  # characters that MLflow keeps
 LONGEST_NAME, MOST_LISTS = 200, 100
-FROM_ORIGIN = (Tag.COMMIT, Tag.DIRTY, Tag.HOST, Tag.CLAIM_RULES)
+FROM_ORIGIN = (Tag.COMMIT, Tag.DIRTY, Tag.SOURCES, Tag.HOST, Tag.CLAIM_RULES)
 """Tags that the folder of a grid may set; it may come from anybody."""
 
 logger = logging.getLogger("looped")

@@ -230,5 +230,5 @@ class _OpenTraining:
 
 def is_fresh(resume: str, before: Origin | None, now: Origin) -> bool:
     """Tell whether a training begins anew, by the ``resume`` setting and who left what is there."""
-    is_foreign = before is not None and before.commit != now.commit
+    is_foreign = before is not None and not now.code.is_surely(before.code)
     return resume == "never" or (resume == "same_code" and is_foreign)

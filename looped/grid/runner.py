@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from looped.config import TrainConfig
 from looped.grid.balance import Balance, balance_with_journals, balance_with_store
@@ -233,9 +232,9 @@ class GridRunner:
         from looped.grid.known_runs import standings_in_store
         from looped.tracking.store import reachable
 
-        commit = self.origin.commit if self.run_options.resume == "same_code" else None
+        code = self.origin.code if self.run_options.resume == "same_code" else None
         with reachable():
-            return standings_in_store(self.store, self.configs, self.root, commit)
+            return standings_in_store(self.store, self.configs, self.root, code)
 
     def _train(self, desk: NewsDesk, n_threads: int) -> None:
         if not self.to_train:
@@ -307,7 +306,7 @@ def _open_store(engine: str) -> "Store":
 
     store = open_store()
     uri = store.client.tracking_uri
-    is_local = urlsplit(uri).scheme in ("sqlite", "file", "")
+    is_local = uri.partition(":")[0].partition("+")[0] in ("sqlite", "file") or ":" not in uri
     rule = "engine=ray must log to a server that every node reaches (MLFLOW_TRACKING_URI)"
     require(engine != "ray" or not is_local, rule, uri)
     return store

@@ -9,6 +9,7 @@ from looped.config import TrainConfig
 from looped.names import Metric
 from looped.records.folder import run_path
 from looped.records.journal import last_record
+from looped.records.origin import UNKNOWN
 
 TO_DO, TO_GO_ON = "to do", "to go on"
 DONE_BEFORE, FAILED_BEFORE = "done", "failed before"
@@ -27,6 +28,7 @@ class Standing:
         nmse: held-out error, where there is one.
         reason: why it ended.
         commit: of the code that trained it.
+        sources: digest of that code, where it is known.
         step: of its last checkpoint.
     """
 
@@ -35,6 +37,7 @@ class Standing:
     nmse: float | None = None
     reason: str = ""
     commit: str = ""
+    sources: str = UNKNOWN
     step: int = 0
 
 

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from looped.rules import without_passwords
+
 MOST_BYTES = 2**20
 """Of a small file: configuration, origin, what was told."""
 
@@ -36,7 +38,7 @@ def one_line(reason: Exception | str) -> str:
     """Say a reason, whoever gave it, in one line of characters that a terminal can show."""
     text = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)
     words = "".join(letter if letter.isprintable() else " " for letter in text).split()
-    line = " ".join(words) or repr(reason)
+    line = without_passwords(" ".join(words) or repr(reason))
     return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}..."
 
 

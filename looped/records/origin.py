@@ -1,21 +1,53 @@
 """Where a run comes from: the code, the machine and the grid, kept beside its journal."""
 
+import hashlib
 import json
 import logging
+import os
 import re
 import socket
 import subprocess
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from looped.names import Tag
 from looped.records.damage import DamagedFileError, read_object, writing
 from looped.records.files import write_atomically
 
 UNKNOWN = "unknown"
+SOURCES = (".py", ".cpp", ".h")
+ELSEWHERE = (
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR"),
+    *("GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE", "GIT_PREFIX"),
+)
+"""Variables by which git is pointed at a repository, as within its hooks."""
+
 _WORD = re.compile(r"[\w.:-]{1,255}")
 
 logger = logging.getLogger("looped")
+
+
+class Code(NamedTuple):
+    """Which code ran, as far as is known.
+
+    Attributes:
+        commit: of its repository, or ``unknown``.
+        sources: digest of the package's own sources, or ``unknown``.
+    """
+
+    commit: str
+    sources: str = UNKNOWN
+
+    def is_surely(self, code: "Code") -> bool:
+        """Tell whether both are the same code for sure, which an unknown commit never is.
+
+        Where both have a digest of the sources, edits that are not committed count as well.
+        """
+        if UNKNOWN in (self.commit, code.commit) or self.commit != code.commit:
+            return False
+        return UNKNOWN in (self.sources, code.sources) or self.sources == code.sources
 
 
 @dataclass(frozen=True)
@@ -27,17 +59,24 @@ class Origin:
         is_dirty: whether uncommitted changes lay on it; None if unknown.
         host: name of the machine.
         grid: identity of the grid that the run is one of, or None.
+        sources: digest of the package's own sources; ``unknown`` in older folders.
     """
 
     commit: str
     is_dirty: bool | None
     host: str
     grid: str | None = None
+    sources: str = UNKNOWN
 
     @classmethod
     def here(cls, grid: str | None = None) -> "Origin":
         """Describe this process."""
-        return cls(*git_state(), socket.gethostname(), grid)
+        return cls(*git_state(), socket.gethostname(), grid, sources_digest())
+
+    @property
+    def code(self) -> "Code":
+        """The code that ran."""
+        return Code(self.commit, self.sources)
 
     @classmethod
     def read(cls, folder: Path) -> "Origin | None":
@@ -51,7 +90,8 @@ class Origin:
                 origin = cls(**content)
             except TypeError as error:
                 raise DamagedFileError(path, error) from error
-            words = [origin.commit, origin.host, UNKNOWN if origin.grid is None else origin.grid]
+            grid = UNKNOWN if origin.grid is None else origin.grid
+            words = [origin.commit, origin.host, origin.sources, grid]
             if not all(isinstance(word, str) and _WORD.fullmatch(word) for word in words) or (
                 origin.is_dirty not in (None, True, False)
             ):
@@ -78,20 +118,51 @@ class Origin:
             Tag.DIRTY: str(self.is_dirty).lower(),
             Tag.HOST: self.host,
         }
+        if self.sources != UNKNOWN:
+            tags[Tag.SOURCES] = self.sources
         return tags if self.grid is None else {**tags, Tag.GRID: self.grid}
 
 
 def git_state() -> tuple[str, bool | None]:
-    """Return the commit of the code and whether uncommitted changes lie on it."""
-    here = Path(__file__).parent
+    """Return the commit of the code and whether uncommitted changes lie on it.
+
+    Only a repository that begins where the project does is the code's own: a project that was
+    unpacked inside another repository is of no commit.
+    """
+    root = Path(__file__).resolve().parents[2]
+    environment = {name: text for name, text in os.environ.items() if name not in ELSEWHERE}
 
     def ask(*words: str) -> str:
         answer = subprocess.run(
-            ["git", "-C", str(here), *words], capture_output=True, text=True, check=True
-        )
-        return answer.stdout.strip()
+            ["git", "-C", str(root), *words],
+            capture_output=True, text=True, errors="surrogateescape", check=True, env=environment,
+        )  # fmt: skip
+        return answer.stdout.removesuffix("\n")
 
     try:
+        if Path(ask("rev-parse", "--show-toplevel")).resolve() != root:
+            return UNKNOWN, None
         return ask("rev-parse", "HEAD"), bool(ask("status", "--porcelain"))
     except (OSError, subprocess.CalledProcessError):
         return UNKNOWN, None
+
+
+@cache
+def sources_digest() -> str:
+    """Name the content of the package's own sources, whatever git says of them.
+
+    Returns:
+        Sixteen hexadecimal digits, or ``unknown`` where the sources cannot be read.
+    """
+    package = Path(__file__).resolve().parents[1]
+    content = hashlib.sha256()
+    try:
+        for path in sorted(package.rglob("*")):
+            if path.suffix in SOURCES:
+                name = path.relative_to(package).as_posix()
+                content.update(
+                    f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode()
+                )
+    except OSError:
+        return UNKNOWN
+    return content.hexdigest()[:16]

@@ -19,6 +19,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from glob import escape
 from pathlib import Path
+from urllib.parse import unquote
+
+from looped.tracking.address import address_of, database_of, remove_stray_folders
+
+__all__ = ["StoreError", "database_of", "prepare", "spell_artifact_roots", "wait_for_writer"]
 
 LOCKED_SECONDS = 120.0
 """For which another process may write to the database before a command gives up."""
@@ -38,14 +43,6 @@ logger = logging.getLogger("looped")
 
 class StoreError(RuntimeError):
     """The embedded database cannot be used, or made."""
-
-
-def database_of(uri: str) -> Path | None:
-    """Return the file of an embedded database; None for other stores, or one in memory."""
-    scheme, separator, rest = uri.partition(":///")
-    path = rest.partition("?")[0]
-    is_file = scheme.partition("+")[0] == "sqlite" and separator and path not in ("", ":memory:")
-    return Path(path) if is_file else None
 
 
 def prepare(database: Path) -> None:
@@ -118,6 +115,21 @@ def wait_for_writer(database: Path) -> None:
             is_said = True
 
 
+def spell_artifact_roots(database: Path) -> None:
+    """Write the artifact roots that hold a % as addresses of files.
+
+    MLflow writes them as paths and reads them decoded: what belongs in ``a%20b`` would lie in
+    ``a b``. A root that things already lie in stays.
+    """
+    with closing(_connect(database, LOCKED_SECONDS)) as connection:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            query = f"SELECT DISTINCT {column} FROM {table} WHERE {column} LIKE '/%[%%' ESCAPE '['"
+            for (root,) in connection.execute(query).fetchall():
+                if unquote(root) != root and not Path(unquote(root)).exists():
+                    change = f"UPDATE {table} SET {column} = ? WHERE {column} = ?"
+                    connection.execute(change, (Path(root).as_uri(), root))
+
+
 def _connect(database: Path, patience: float = 1.0) -> sqlite3.Connection:
     uri = f"{database.absolute().as_uri()}?mode=rw"  # nothing is made
     return sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None)
@@ -154,10 +166,11 @@ def _make(database: Path) -> None:
         with suppress(OSError):  # of processes that were killed: the lock is ours
             leftover.unlink()
     temporary = database.with_name(f"{database.name}.{secrets.token_hex(8)}.tmp")
-    uri = f"sqlite:///{temporary.absolute()}"
+    uri = address_of(temporary)
     maker = subprocess.run(
         [sys.executable, "-c", _MAKE, uri], capture_output=True, text=True, check=False
     )
+    remove_stray_folders(uri)
     try:
         if maker.returncode != 0:
             raise StoreError(f"{database} must be made: {_reason(maker.stderr)}")

@@ -16,10 +16,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from looped.names import Kind, Variable
+from looped.rules import without_passwords
 from looped.tracking.embedded import database_of
 from looped.tracking.presence import launched_run
 from looped.tracking.runs import end_run, mark_dead_runs, of_kind
-from looped.tracking.store import Store, open_store, public, reachable
+from looped.tracking.store import Store, open_store, reachable
 
 DEFAULT_ID = "0"
 """Of the experiment that MLflow works in where none is named."""
@@ -78,7 +79,7 @@ def open_by_reference() -> Store:
 
 def store_name() -> str:
     """Return the URI of the store that MLflow is set to, without a password."""
-    return public(str(mlflow.get_tracking_uri()))
+    return without_passwords(str(mlflow.get_tracking_uri()))
 
 
 def said_close(came: str, names: Sequence[str]) -> str:
@@ -114,7 +115,7 @@ def _require_store() -> None:
     close_name = said_close(path.name, other_names)
     advice = "" if close_name else "; train first, or set MLFLOW_TRACKING_URI to the store"
     raise ValueError(
-        f"the store must be there to be read from, got {public(uri)}, which is no file"
+        f"the store must be there to be read from, got {without_passwords(uri)}, which is no file"
         f"{close_name}{advice}"
     )
 

@@ -23,6 +23,7 @@ from looped.records.model_files import (
     load_model,
     require_choice,
 )
+from looped.rules import without_passwords
 from looped.task_kinds import TASK_KINDS
 from looped.tracking.packaging import INSIDE, quietly, save_for_serving
 from looped.tracking.presence import one_at_a_time
@@ -123,8 +124,8 @@ def run_of(client: MlflowClient, reference: str) -> str:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
         raise UnknownModelError(
-            f"a {'model' if name else 'run'} must be one that {client.tracking_uri} holds, "
-            f"got {reference}"
+            f"a {'model' if name else 'run'} must be one that "
+            f"{without_passwords(client.tracking_uri)} holds, got {reference}"
         ) from error
 
 

@@ -1,5 +1,6 @@
 """The way to the MLflow store: asked quickly whether it is there, made ready for many at once."""
 
+import atexit
 import http.client
 import logging
 import os
@@ -8,27 +9,33 @@ import re
 import socket
 import sys
 import threading
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from shlex import quote
 from typing import NamedTuple
-from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.tracking.fluent import set_experiment
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
+from sqlalchemy.exc import SQLAlchemyError
 
 from looped.names import Variable
 from looped.records.journal import TrackingError
+from looped.rules import without_passwords
 from looped.tracking import embedded, presence
+from looped.tracking.address import database_of, peer_of, remove_stray_folders
 from looped.tracking.runs import mark_dead_runs
 
 ANSWER_SECONDS = 4.0
-_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _PATIENCE = {Variable.RETRIES: "2", Variable.TIMEOUT: "20"}
 """With a server, unless the user has set them: MLflow itself would try each call for minutes."""
+_DATABRICKS = ("databricks", "databricks-uc", "uc")
+"""Words that MLflow takes for addresses."""
 
 FindExperiment = Callable[[MlflowClient], str]
 
@@ -74,14 +81,20 @@ def open_store(find_experiment: FindExperiment | None = None) -> Store:
     """
     uri = str(mlflow.get_tracking_uri())
     _keep_quiet()
+    _require_no_files(uri)
     require_answer(uri)
     try:
-        database = embedded.database_of(uri)
+        database = database_of(uri)
         if database is not None:
             embedded.prepare(database)
         client = MlflowClient()
         experiment_id = (find_experiment or current_experiment)(client)
-    except (OSError, MlflowException, embedded.StoreError) as error:
+        if database is not None and "%" in uri:
+            atexit.register(remove_stray_folders, uri)
+            embedded.spell_artifact_roots(database)
+    except ImportError as error:  # SQLAlchemy loads it when it is first needed
+        raise _absence(uri, f"the database's driver must be installed, got {error}") from error
+    except (OSError, MlflowException, SQLAlchemyError, embedded.StoreError) as error:
         raise _absence(uri, reason_of(error)) from error
     try:
         presence.claim_launched_run(client)
@@ -118,8 +131,9 @@ def require_answer(uri: str, purpose: str = "", consequence: str = "") -> None:
     def ask() -> None:
         try:
             _ask(uri)
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            answers.put(reason_of(error) or repr(error))
+        except (OSError, ValueError, MlflowException) as error:
+            cause = _first_cause(error)
+            answers.put(reason_of(cause) or repr(cause))
         else:
             answers.put("")
 
@@ -133,33 +147,59 @@ def require_answer(uri: str, purpose: str = "", consequence: str = "") -> None:
         raise _absence(uri, reason, purpose, consequence)
 
 
+def _require_no_files(uri: str) -> None:
+    """Refuse the folder of files that older MLflow kept runs in, unless MLflow is told to use it.
+
+    Raises:
+        TrackingError: how it becomes a database.
+    """
+    is_allowed = os.environ.get(Variable.FILES, "").lower() in ("true", "1")
+    if is_allowed or urlsplit(uri).scheme not in ("", "file") or uri in _DATABRICKS:
+        return
+    folder = quote(url2pathname(urlsplit(uri).path))
+    raise TrackingError(
+        f"runs must lie in a database or on a server, got the folder of files {folder}: "
+        f"`mlflow migrate-filestore --source {folder} --target sqlite:///mlflow.db` makes a "
+        "database of it, and MLFLOW_TRACKING_URI=sqlite:///mlflow.db names that"
+    )
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """Find what was raised first: MLflow and its libraries each wrap it in a longer sentence."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return error
+
+
 def reason_of(error: BaseException) -> str:
     """Say what came in a line, without the statement that a database was given."""
     text = re.split(r"\[SQL: |\(Background on this error|\[parameters: ", str(error))[0]
-    return " ".join(text.split())
+    return without_passwords(" ".join(text.split()))
 
 
 def _absence(uri: str, reason: str, purpose: str = "", consequence: str = "") -> TrackingError:
     further = f"; {consequence}" if consequence else ""
-    return TrackingError(f"MLflow must be reachable{purpose}, got {public(uri)}: {reason}{further}")
+    return TrackingError(
+        f"MLflow must be reachable{purpose}, got {without_passwords(uri)}: {reason}{further}"
+    )
 
 
 def _ask(uri: str) -> None:
-    parts = urlsplit(uri)
-    if parts.scheme in ("http", "https"):
+    peer = peer_of(uri)
+    if urlsplit(uri).scheme in ("http", "https"):
         for name, value in _PATIENCE.items():
             os.environ.setdefault(name, value)
-        try:
-            url = f"{uri.rstrip('/')}/health"
-            urllib.request.urlopen(url, timeout=ANSWER_SECONDS).close()
-        except HTTPError as error:
-            # what is wrong with the question, a missing password say, is MLflow's to handle
-            if error.code >= http.client.INTERNAL_SERVER_ERROR:
-                raise
-    elif parts.hostname is not None:
-        port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
-        if port is not None:
-            socket.create_connection((parts.hostname, port), ANSWER_SECONDS).close()
+        # as MLflow will ask: with its certificates, tokens and proxies
+        credentials = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
+        answer = http_request(  # type: ignore[no-untyped-call]
+            credentials, "/health", "GET",
+            max_retries=0, timeout=ANSWER_SECONDS, raise_on_status=False,
+        )  # fmt: skip
+        # what is wrong with the question, a missing password say, is MLflow's to handle
+        if answer.status_code >= http.client.INTERNAL_SERVER_ERROR:
+            raise OSError(f"HTTP Error {answer.status_code}: {answer.reason}")
+    elif peer is not None:
+        socket.create_connection(peer, ANSWER_SECONDS).close()
 
 
 def _keep_quiet() -> None:
@@ -168,17 +208,11 @@ def _keep_quiet() -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
-def public(uri: str) -> str:
-    """Leave a password out."""
-    parts = urlsplit(uri)
-    return uri.replace(f":{parts.password}@", ":...@") if parts.password else uri
-
-
 def main() -> int:
     """Make the embedded database, before ``mlflow run`` or the UI would; return the exit code."""
     logging.basicConfig(format="%(message)s")
     uri = sys.argv[1] if len(sys.argv) > 1 else str(mlflow.get_tracking_uri())
-    database = embedded.database_of(uri)
+    database = database_of(uri)
     try:
         if database is not None:
             embedded.prepare(database)

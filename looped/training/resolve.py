@@ -37,13 +37,25 @@ def _resolve(config: TrainConfig, work: int) -> TrainConfig:
     on_device = config.resolved(device, precision)
     if config.kernels == "off":
         return on_device
-    serve = kernels_serve(on_device, work)
-    if config.kernels == "fused" and not serve:
+    if config.kernels == "fused":
+        _require_kernels(on_device)
+        return on_device
+    return replace(on_device, kernels="fused" if kernels_serve(on_device, work) else "off")
+
+
+def _require_kernels(config: TrainConfig) -> None:
+    """Raise ValueError, with the reason, where no fused kernels serve a training on its device."""
+    if (config.device, config.precision) == ("cpu", "fp32"):
+        try:
+            library.load()
+        except library.KernelError as error:
+            raise ValueError(f"kernels must be auto or off here, got fused: {error}") from None
+    elif not kernels_serve(config):
         raise ValueError(
             "kernels must be auto or off where no fused ones serve (bf16 and Triton on a GPU, "
-            f"fp32 and a C++ compiler on a CPU), got fused with {precision} on {device}"
+            "fp32 and a C++ compiler on a CPU), "
+            f"got fused with {config.precision} on {config.device}"
         )
-    return replace(on_device, kernels="fused" if serve else "off")
 
 
 def kernels_serve(config: TrainConfig, work: int = 0) -> bool:

@@ -1,7 +1,13 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
 import pytest
 
-from looped.drawing import save
-from looped.evaluation import figures
+from looped.drawing import save, style
+from looped.evaluation import figures, files
 
 LOOPS = {
     "nmse": [0.5, 0.1, 0.2],
@@ -63,3 +69,62 @@ def test_the_same_numbers_give_the_same_files(tmp_path):
     for suffix in ("svg", "png"):
         first, second = ((tmp_path / f"{n}.{suffix}").read_bytes() for n in ("first", "second"))
         assert first == second
+
+
+USERS = {
+    "text.usetex": True,
+    "font.family": ["serif"],
+    "font.sans-serif": ["Comic Sans MS", "DejaVu Sans Mono"],
+    "svg.fonttype": "none",
+    "axes.facecolor": "red",
+    "savefig.dpi": 30,
+    "lines.linewidth": 9,
+}
+
+
+def test_the_users_settings_change_no_byte_and_stay_as_they_are(tmp_path):
+    save(figures.extrapolation("tiny", 2, LOOPS, BASELINES), tmp_path / "plain")
+    with mpl.rc_context(USERS):
+        save(figures.extrapolation("tiny", 2, LOOPS, BASELINES), tmp_path / "users")
+        assert {name: mpl.rcParams[name] for name in USERS} == USERS
+    for suffix in ("svg", "png"):
+        plain, users = ((tmp_path / f"{n}.{suffix}").read_bytes() for n in ("plain", "users"))
+        assert plain == users
+
+
+def test_a_style_within_a_style_stays(tmp_path):
+    file = tmp_path / "a.mplstyle"
+    file.write_text("lines.linewidth: 7")
+    with style(file):
+        with style():
+            assert mpl.rcParams["lines.linewidth"] == 7
+        assert mpl.rcParams["lines.linewidth"] == 7
+    assert mpl.rcParams["lines.linewidth"] != 7
+
+
+def test_a_backend_of_a_notebook_does_not_keep_figures_from_being_drawn():
+    backend = "module://not_installed.backend_inline"
+    process = subprocess.run(
+        [sys.executable, "-c", "import looped.drawing, os; print(os.environ['MPLBACKEND'])"],
+        env={**os.environ, "MPLBACKEND": backend, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert process.stdout == f"{backend}\n"
+
+
+def test_a_figure_that_cannot_be_drawn_costs_a_line_and_no_number(tmp_path, monkeypatch, caplog):
+    def half_drawn(figure, path):
+        path.with_suffix(".svg").write_text("<svg")
+        raise RuntimeError("latex\ncould not be found")
+
+    monkeypatch.setattr("looped.drawing.save", half_drawn)
+    record = {"loops": LOOPS, "examples": [], "n_prompts": 64}
+    scores = {name: {**score, "nmse_se": score["nmse"]} for name, score in BASELINES.items()}
+    files._write(tmp_path, "tiny-b2-s1", 2, record, scores)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["baselines.csv", "loops.csv"]
+    (line,) = caplog.messages
+    assert line == (
+        "tiny-b2-s1: its figure could not be drawn, the numbers are kept: latex could not be found"
+    )

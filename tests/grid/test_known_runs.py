@@ -11,6 +11,7 @@ from looped.config import TrainConfig
 from looped.grid import known_runs
 from looped.grid.known_runs import finished_runs, standings_in_store
 from looped.names import Kind, Metric, Tag
+from looped.records.origin import Code
 from looped.tracking.store import Store
 
 CONFIGS = [replace(TrainConfig(), seed=seed).resolved("cpu", "fp32") for seed in range(4)]
@@ -31,8 +32,8 @@ class Trainings:
         self.client.set_terminated(run_id, status, end_time)
         return run_id
 
-    def standing(self, config, commit=None):
-        return standings_in_store(self.store, CONFIGS, self.root, commit)[config.identity]
+    def standing(self, config, code=None):
+        return standings_in_store(self.store, CONFIGS, self.root, code)[config.identity]
 
     def ids(self, config):
         finished = finished_runs(self.store, self.root)
@@ -60,8 +61,14 @@ def test_the_newest_word_on_a_training_stands(trainings):
 def test_another_commits_run_counts_unless_asked(trainings):
     trainings.log(FIRST, "FINISHED", commit="abc")
     assert trainings.standing(FIRST).state == "done"
-    assert trainings.standing(FIRST, "abc").state == "done"
-    assert trainings.standing(FIRST, "def").state == "to do"
+    assert trainings.standing(FIRST, Code("abc")).state == "done"
+    assert trainings.standing(FIRST, Code("def")).state == "to do"
+    trainings.log(SECOND, "FINISHED", commit="unknown")
+    assert trainings.standing(SECOND, Code("unknown", "1")).state == "to do"
+    edited = trainings.log(THIRD, "FINISHED", commit="abc")
+    trainings.client.set_tag(edited, Tag.SOURCES, "1")
+    assert trainings.standing(THIRD, Code("abc", "1")).state == "done"
+    assert trainings.standing(THIRD, Code("abc", "2")).state == "to do"
 
 
 def test_what_is_kept_from_earlier_follows_the_store(trainings, store):

@@ -56,14 +56,16 @@ def test_a_training_that_fails_or_is_refused_takes_no_other_along(tmp_path, caps
 
 
 def test_same_code_goes_on_and_other_code_begins_anew(tmp_path, monkeypatch):
+    here = replace(Origin.here(), commit="this")  # the tests may lie outside any repository
+    monkeypatch.setattr(run_trainings.Origin, "here", lambda grid=None: here)
     run(tmp_path, TINY, resume="same_code")
     run(tmp_path, TINY, resume="same_code")
     assert starts(tmp_path) == [0, 23]
-    elsewhere = replace(Origin.here(), commit="another")
+    elsewhere = replace(here, commit="another")
     monkeypatch.setattr(run_trainings.Origin, "here", lambda grid=None: elsewhere)
     run(tmp_path, TINY)
     assert starts(tmp_path) == [0, 23, 23]
-    monkeypatch.undo()
+    monkeypatch.setattr(run_trainings.Origin, "here", lambda grid=None: here)
     run(tmp_path, TINY, resume="same_code")
     assert starts(tmp_path) == [0]
     assert run_path(tmp_path, TINY).with_name(run_path(tmp_path, TINY).name + ".1").exists()
@@ -72,11 +74,15 @@ def test_same_code_goes_on_and_other_code_begins_anew(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("resume", "before", "fresh"),
     [("auto", "other", False), ("never", "same", True), ("same_code", "same", False),
-     ("same_code", "other", True), ("same_code", None, False)],
+     ("same_code", "other", True), ("same_code", None, False), ("same_code", "unknown", True)],
 )  # fmt: skip
 def test_who_begins_anew(resume, before, fresh):
     left_by = None if before is None else Origin(before, False, "host")
     assert is_fresh(resume, left_by, Origin("same", False, "host")) is fresh
+    unknown = Origin("unknown", None, "host")
+    assert is_fresh(resume, left_by, unknown) is (
+        resume == "never" or (resume == "same_code" and before is not None)
+    )
 
 
 def test_an_interrupt_leaves_no_training_without_an_end(tmp_path, monkeypatch):

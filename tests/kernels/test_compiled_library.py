@@ -194,6 +194,28 @@ library.Path.home = home
     assert_plain(load("", homeless), "Could not determine home directory.")
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may mount")
+@pytest.mark.parametrize(
+    ("options", "cause"), [("ro", "Read-only file system"), ("noexec", "must be allowed to run")]
+)
+def test_a_home_that_holds_no_programs_leaves_the_plain_path(tmp_path, options, cause):
+    mount = ["mount", "-t", "tmpfs", "-o", f"size=9m,{options}", "tmpfs", str(tmp_path)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("mounting is not allowed here")
+    try:
+        assert_plain(load(tmp_path), cause)
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
+def test_a_compiler_behind_a_cache_of_compilers(tmp_path, quick_compiler, monkeypatch):
+    cache = tmp_path / "ccache"
+    cache.write_text('#!/bin/sh\nexec "$@"\n')
+    cache.chmod(0o700)
+    monkeypatch.setenv("CXX", f"'{cache}' '{quick_compiler}'")
+    assert load(tmp_path) == ["serves"]
+
+
 def test_several_processes_build_at_once(tmp_path):
     processes = [start(tmp_path) for _ in range(6)]
     assert [process.communicate(timeout=300)[0] for process in processes] == ["serves\n"] * 6
@@ -204,7 +226,7 @@ def test_several_processes_build_at_once(tmp_path):
 def test_one_that_was_built_meanwhile_stays(cache, quick_compiler, monkeypatch):
     """Compilers may differ from run to run: a neighbour's whole library is not removed."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
-    compiler = str(quick_compiler)
+    compiler = (str(quick_compiler),)
     stem = library._stem(compiler)
     neighbour = only_file(cache)
     grown = neighbour.read_bytes() + b"\0"

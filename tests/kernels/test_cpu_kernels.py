@@ -169,7 +169,7 @@ def test_checkpointing_keeps_the_root_of_the_loops(monkeypatch):
 
 @pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])
 def test_without_a_compiler_training_goes_on_plainly(compiler, tmp_path, monkeypatch, caplog):
-    for cached in (library.library, library._compiler, library._stem):
+    for cached in (library.library, library.load, library._compiler, library._stem):
         monkeypatch.setattr(library, cached.__name__, cached.__wrapped__)
     monkeypatch.setenv("CXX", compiler)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -178,7 +178,9 @@ def test_without_a_compiler_training_goes_on_plainly(compiler, tmp_path, monkeyp
     assert len(caplog.messages) == 1
     assert "fused kernels for the CPU are off" in caplog.text
     assert resolve.resolve(TINY).kernels == "off"
-    with pytest.raises(ValueError, match=r"kernels must be auto or off .* got fused"):
+    with pytest.raises(
+        ValueError, match=rf"kernels must be auto or off .* got fused: .*{compiler}"
+    ):
         resolve.resolve(replace(TINY, kernels="fused"))
 
 
@@ -187,6 +189,23 @@ def test_a_short_training_does_not_wait_for_the_compiler(tmp_path, monkeypatch):
     monkeypatch.setattr(library, "_build", lambda *_: pytest.fail("it was compiled"))
     monkeypatch.setattr(library, "library", library.library.__wrapped__)
     assert resolve.resolve(TINY).kernels == "off"
+
+
+def test_a_training_that_asks_for_them_waits_however_short_it_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    calls = []
+    monkeypatch.setattr(library, "load", lambda: calls.append("load"))
+    assert resolve.resolve(replace(TINY, kernels="fused")).kernels == "fused"
+    assert calls == ["load"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [("sh -c", ("sh", "-c")), ("'sh'", ("sh",)), ("no-such-cache c++", None), ("'sh", None)],
+)
+def test_the_compiler_may_be_several_words(wish, words, monkeypatch):
+    monkeypatch.setenv("CXX", wish)
+    assert library._compiler.__wrapped__() == words
 
 
 def test_the_trainings_of_a_grid_earn_the_compiler_together(monkeypatch):

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from looped.records import origin
-from looped.records.origin import Origin
+from looped.records.origin import Code, Origin
 
 
 def git(folder, *words):
@@ -16,8 +16,8 @@ def git(folder, *words):
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_git_state_names_the_commit_and_whether_changes_lie_on_it(tmp_path, monkeypatch):
-    code = tmp_path / "looped" / "origin.py"
-    code.parent.mkdir()
+    code = tmp_path / "looped" / "records" / "origin.py"
+    code.parent.mkdir(parents=True)
     code.write_text("")
     monkeypatch.setattr(origin, "__file__", str(code))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
@@ -30,6 +30,65 @@ def test_git_state_names_the_commit_and_whether_changes_lie_on_it(tmp_path, monk
     assert origin.git_state() == (commit, False)
     code.write_text("changed")
     assert origin.git_state() == (commit, True)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    git(elsewhere, "init", "--quiet")
+    monkeypatch.setenv("GIT_DIR", str(elsewhere / ".git"))  # as within a hook of git's
+    monkeypatch.setenv("GIT_WORK_TREE", str(elsewhere))
+    assert origin.git_state() == (commit, True)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_a_repository_around_the_project_is_not_its_own(tmp_path, monkeypatch):
+    code = tmp_path / "unpacked" / "looped" / "records" / "origin.py"
+    code.parent.mkdir(parents=True)
+    code.write_text("")
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "--message", "another project")
+    monkeypatch.setattr(origin, "__file__", str(code))
+    assert origin.git_state() == ("unknown", None)
+
+
+def test_the_digest_of_the_sources_follows_names_and_contents_alone(tmp_path, monkeypatch):
+    package = tmp_path / "looped"
+    (package / "records").mkdir(parents=True)
+    monkeypatch.setattr(origin, "__file__", str(package / "records" / "origin.py"))
+    digests = []
+
+    def look():
+        origin.sources_digest.cache_clear()
+        digests.append(origin.sources_digest())
+
+    (package / "model.py").write_text("z = 1")
+    look()
+    (package / "notes.txt").write_text("no source")
+    (package / "__pycache__").mkdir()
+    (package / "__pycache__" / "model.pyc").write_bytes(b"x")
+    look()
+    (package / "model.py").write_text("z = 2")
+    look()
+    (package / "model.py").rename(package / "models.py")
+    look()
+    origin.sources_digest.cache_clear()
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3
+
+
+@pytest.mark.parametrize(
+    ("code", "earlier_code", "is_same"),
+    [
+        (("abc", "1"), ("abc", "1"), True),
+        (("abc", "1"), ("abc", "2"), False),  # edited since
+        (("abc", "1"), ("abd", "1"), False),
+        (("abc", "1"), ("abc", "unknown"), True),  # of before digests were kept
+        (("unknown", "1"), ("unknown", "1"), False),
+        (("unknown", "1"), ("abc", "1"), False),
+    ],
+)
+def test_code_that_is_not_known_is_never_the_same(code, earlier_code, is_same):
+    assert Code(*code).is_surely(Code(*earlier_code)) is is_same
+    assert Code(*earlier_code).is_surely(Code(*code)) is is_same
 
 
 def test_without_git_the_commit_is_unknown(monkeypatch, tmp_path):
@@ -46,6 +105,7 @@ def test_an_origin_is_kept_in_its_folder_and_given_as_tags(tmp_path):
         "git.commit": "abc", "git.dirty": "true", "looped.host": "here", "grid": "grid-1"
     }  # fmt: skip
     assert Origin.here().tags["looped.host"] == socket.gethostname()
+    assert Origin.here().tags["looped.sources"] == origin.sources_digest()
     assert "grid" not in Origin.here().tags
 
 

@@ -15,7 +15,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from looped.records.journal import TrackingError
-from looped.tracking import embedded, store
+from looped.tracking import address, embedded, store
 
 ROOT = Path(__file__).parents[2]
 OPEN = "from looped.tracking.store import open_store; open_store()"
@@ -217,3 +217,40 @@ def test_make_prepares_the_database_that_the_ui_opens(tmp_path, monkeypatch):
     for line in makefile.splitlines():
         if line.startswith(("train:", "grid:", "study:")):
             assert line.split()[1] == "store"
+
+
+def test_a_store_in_an_odd_place_keeps_everything_there(empty_database, tmp_path, monkeypatch):
+    folder = tmp_path / "a b%20é"
+    folder.mkdir()
+    database = folder / "mlflow.db"
+    shutil.copy(empty_database, database)
+    root = str(folder / "mlruns")  # as MLflow writes it when it makes a database there
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE experiments SET artifact_location = ?", (f"{root}/0",))
+    uri = f"{address.address_of(database)}?timeout=60"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    client = MlflowClient(uri)
+    launched = client.create_run("0").info.run_id  # by ``mlflow run``, before any of our commands
+    opened = store.open_store()
+    address.remove_stray_folders(uri)  # which every command does when it ends
+    later = opened.client.create_run("0").info.run_id
+    for run_id in (launched, later):
+        client.log_text(run_id, "text", "note.txt")
+        path = folder / "mlruns" / "0" / run_id / "artifacts" / "note.txt"
+        assert path.read_text() == "text"
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+def test_artifact_roots_in_which_things_lie_already_stay(empty_database, tmp_path):
+    database = tmp_path / "mlflow.db"
+    shutil.copy(empty_database, database)
+    (tmp_path / "a b").mkdir()
+    for root in (f"{tmp_path}/a%20b", f"{tmp_path}/100%", "s3://bucket/a%20b"):
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("UPDATE experiments SET artifact_location = ?", (root,))
+        embedded.spell_artifact_roots(database)
+        with closing(sqlite3.connect(database)) as connection:
+            query = "SELECT artifact_location FROM experiments"
+            assert connection.execute(query).fetchone() == (root,)

@@ -11,6 +11,7 @@ import logging
 import os
 import platform
 import secrets
+import shlex
 import shutil
 import stat
 import subprocess
@@ -31,6 +32,10 @@ WORTH_COMPILING = 200_000_000_000
 """FLOPs of a task that earn back the two seconds of compiling, which come once a machine."""
 
 
+class KernelError(RuntimeError):
+    """Why the kernels cannot be had on this machine."""
+
+
 def serves(flops: int) -> bool:
     """Tell whether to use the kernels for so much work: if they lie compiled, or it pays to."""
     return (flops >= WORTH_COMPILING or _is_built()) and library() is not None
@@ -39,28 +44,44 @@ def serves(flops: int) -> bool:
 @cache
 def library() -> ctypes.CDLL | None:
     """Load the kernels, compiled if need be; None, with one warning, where that cannot be."""
+    try:
+        return load()
+    except KernelError as error:
+        logging.getLogger("looped").warning("fused kernels for the CPU are off: %s", error)
+    return None
+
+
+@cache
+def load() -> ctypes.CDLL:
+    """Load the kernels, compiled if need be.
+
+    Raises:
+        KernelError: why that cannot be.
+    """
     compiler = _compiler()
     if compiler is None:
-        _warn(f"no C++ compiler ({', '.join(COMPILERS)})")
-        return None
+        wish = os.environ.get("CXX")
+        rule = f"CXX must be one, got {wish}" if wish else f"none of {', '.join(COMPILERS)}"
+        raise KernelError(f"no C++ compiler ({rule})")
     try:
         with _opened(_folder()) as folder:
             return _load_whole(folder, _stem(compiler)) or _build(folder, compiler)
     except subprocess.CalledProcessError as error:
-        _warn(f"{compiler} failed: {(error.stderr.strip().splitlines() or ['without a word'])[0]}")
+        words = (error.stderr.strip().splitlines() or ["without a word"])[0]
+        raise KernelError(f"{' '.join(compiler)} failed: {words}") from error
     except (OSError, RuntimeError) as error:  # RuntimeError: the user has no home
-        _warn(str(error))
-    return None
-
-
-def _warn(reason: str) -> None:
-    logging.getLogger("looped").warning("fused kernels for the CPU are off: %s", reason)
+        raise KernelError(str(error)) from error
 
 
 @cache
-def _compiler() -> str | None:
+def _compiler() -> tuple[str, ...] | None:
+    """Find the compiler: its words, as CXX may hold several, ``ccache g++``."""
     wish = os.environ.get("CXX")
-    return next((c for c in ([wish] if wish else COMPILERS) if shutil.which(c)), None)
+    try:
+        choices = [tuple(shlex.split(wish))] if wish else [(name,) for name in COMPILERS]
+    except ValueError:  # a quote that does not end
+        return None
+    return next((words for words in choices if words and shutil.which(words[0])), None)
 
 
 def _is_built() -> bool:
@@ -80,10 +101,10 @@ def _folder() -> Path:
 
 
 @cache
-def _stem(compiler: str) -> str:
+def _stem(compiler: tuple[str, ...]) -> str:
     """How the library's name begins: named after all that decides what it holds."""
     version = subprocess.run(
-        [compiler, "--version"], capture_output=True, text=True, errors="replace", check=False
+        [*compiler, "--version"], capture_output=True, text=True, errors="replace", check=False
     )
     parts = [
         *(source.read_text("utf-8") for source in SOURCES),
@@ -140,8 +161,16 @@ def _load_whole(folder: int, stem: str) -> ctypes.CDLL | None:
     for name in _libraries(folder, stem):
         with _whole_file(folder, name) as file:
             if file is not None:
-                return ctypes.CDLL(_path_of(file, name))
+                return _loaded(_path_of(file, name))
     return None
+
+
+def _loaded(path: str) -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL(path)
+    except OSError as error:  # mounted noexec, say
+        reason = str(error).removeprefix(f"{path}: ")
+        raise OSError(f"programs must be allowed to run from {_folder()}: {reason}") from error
 
 
 def _libraries(folder: int, stem: str) -> list[str]:
@@ -180,12 +209,12 @@ def _path_of(file: int, name: str) -> str:
     return path if os.path.exists(path) else str(_folder() / name)
 
 
-def _build(folder: int, compiler: str) -> ctypes.CDLL:
+def _build(folder: int, compiler: tuple[str, ...]) -> ctypes.CDLL:
     """Compile elsewhere and move there when whole; what is not whole there is removed."""
     stem = _stem(compiler)
     with tempfile.TemporaryDirectory() as aside:
         target = Path(aside) / "chain.so"
-        command = [compiler, *FLAGS, *_target(), *LIBRARY, "-o", str(target), str(SOURCES[0])]
+        command = [*compiler, *FLAGS, *_target(), *LIBRARY, "-o", str(target), str(SOURCES[0])]
         subprocess.run(command, capture_output=True, text=True, errors="replace", check=True)
         content = target.read_bytes()
     name = _name(stem, content)

@@ -6,6 +6,7 @@ says ``workflowType=machine_learning``.
 
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote as shell
 from urllib.parse import quote, urlencode, urlsplit
 
 import mlflow
@@ -13,6 +14,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
 
+from looped.rules import without_passwords
 from looped.tracking.store import Store
 from looped.tracking.ui.views import CELLS, TRAININGS, View
 
@@ -115,12 +117,9 @@ def written(links: Mapping[str, str]) -> str:
     Args:
         links: by what each leads to.
     """
-    uri = str(mlflow.get_tracking_uri())
-    parts = urlsplit(uri)
-    if parts.password:
-        uri = uri.replace(f":{parts.password}@", ":...@")
-    is_served = parts.scheme in ("http", "https")
-    start = "" if is_served else f", once `mlflow ui --backend-store-uri {uri}` runs"
+    uri = without_passwords(str(mlflow.get_tracking_uri()))
+    is_served = uri.startswith(("http:", "https:"))
+    start = "" if is_served else f", once `mlflow ui --backend-store-uri {shell(uri)}` runs"
     return "\n".join([f"look at it{start}:", *(f"  {name}: {to}" for name, to in links.items())])
 
 
