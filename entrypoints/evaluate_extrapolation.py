@@ -120,9 +120,9 @@ def _evaluate(
 ) -> str:
     """Evaluate one training run's model, log it to that run, and say in a line what came."""
     from looped import tasks
-    from looped.config import TaskConfig
     from looped.evaluation import files
     from looped.evaluation.held_out import evaluate
+    from looped.task_kinds import TaskConfig
     from looped.tracking import registry
     from looped.tracking.metrics import baselines_lock, log_baselines, log_evaluation
 

@@ -9,7 +9,7 @@ from mlflow.tracking import MlflowClient
 
 from analysis.runs.expressivity import EXACT_BELOW
 from analysis.runs.logged_run import CURVES, LoggedRun
-from looped.config import TrainConfig
+from looped.config import BEFORE_SETTINGS, TrainConfig
 from looped.names import Kind, Metric, Param, Tag, Weights
 from looped.tracking.runs import find_run, list_runs, list_trainings, of_kind
 from looped.training.convergence import conclude_curve
@@ -128,7 +128,7 @@ def _judged(client: MlflowClient, run: Run) -> Mapping[str, str]:
 def _config(params: Mapping[str, str]) -> TrainConfig:
     """Read what was trained from the parameters ``resolved.*``; older runs may lack some."""
     default = asdict(TrainConfig())
-    values: dict[str, Any] = {"average": "off"}  # there was none before there was the setting
+    values = dict(BEFORE_SETTINGS)
     for setting in fields(TrainConfig):
         text = params.get(Param.RESOLVED + setting.name)
         if text is not None:

@@ -6,11 +6,11 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from looped.config import TaskConfig
 from looped.drawing import save
 from looped.evaluation import figures
 from looped.evaluation.baseline_scores import Scores, score_baselines
 from looped.records.record_rules import STATE_CHANGE
+from looped.task_kinds import TaskConfig
 
 
 def compare(

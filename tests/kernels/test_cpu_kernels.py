@@ -12,13 +12,13 @@ from small_trainings import TINY, train_in
 from strategies import model_configs
 
 from looped import tasks
-from looped.config import TaskConfig
 from looped.evaluation.held_out import evaluate
 from looped.grid.engines.local_engine import LocalEngine
 from looped.grid.options import GridOptions
 from looped.kernels.cpu import library
 from looped.model import LoopedTransformer
 from looped.sizes import SIZES, Size
+from looped.task_kinds import TaskConfig
 from looped.training import loop, resolve
 from looped.training.stacked_model import StackedModel
 
