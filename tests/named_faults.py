@@ -88,8 +88,8 @@ FAULTS = [
     Fault(
         "the window of replicas is off by one",
         "looped/training/stacked_model.py",
-        "            first.b - first.window,\n",
-        "            max(first.b - first.window - 1, 0),\n",
+        "if loop <= loops.of_each[0] - loops.windows.loss:",
+        "if loop < loops.of_each[0] - loops.windows.loss:",
         "tests/training/test_stacked_model.py",
     ),
     Fault(

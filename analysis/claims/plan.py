@@ -41,6 +41,9 @@ from analysis.claims.power import (
 from analysis.runs.logged_run import LoggedRun
 from looped.config import TrainConfig
 
+Variant = tuple[int, str, str]
+"""What studies vary: steps, draw, and the policy in words."""
+
 MOST_DRAWS = 2000
 """Runs drawn from a pilot for one task, about."""
 
@@ -58,12 +61,12 @@ class Pilot:
     source: str
 
     @cached_property
-    def by_cell(self) -> dict[tuple[str, int, int, str], dict[int, LoggedRun]]:
-        """The runs of one recipe, but for steps and draw, by size, b, steps and draw, and seed."""
-        cells: dict[tuple[str, int, int, str], dict[int, LoggedRun]] = {}
+    def by_cell(self) -> dict[tuple[str, int, *Variant], dict[int, LoggedRun]]:
+        """The runs of one recipe, but for steps and draw, by size, b, variant and seed."""
+        cells: dict[tuple[str, int, *Variant], dict[int, LoggedRun]] = {}
         for run in comparable(self.runs, ("steps", "b_draw"))[0].runs:
             config = run.config
-            key = config.size, config.b, config.steps, config.b_draw
+            key = config.size, config.b, *_variant(config)
             cells.setdefault(key, {})[config.seed] = run
         return cells
 
@@ -284,8 +287,8 @@ class _PlannedStudy:
         return self.pilot.by_cell[nearest], bool(keys) and nearest[1] == config.b
 
 
-def _variant(config: TrainConfig) -> tuple[int, str]:
-    return config.steps, config.b_draw
+def _variant(config: TrainConfig) -> Variant:
+    return config.steps, config.b_draw, repr(sorted(config.policy.items()))
 
 
 def _like(part: BySeed, n_seeds: int) -> BySeed:
