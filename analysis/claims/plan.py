@@ -38,6 +38,7 @@ from analysis.claims.power import (
     outlook_of,
     points_for,
 )
+from analysis.claims.treatments import TREATMENTS
 from analysis.runs.logged_run import LoggedRun
 from looped.config import TrainConfig
 
@@ -103,6 +104,8 @@ def plan_reading(configs: Sequence[TrainConfig], n_loops: int, pilot: Pilot) -> 
         return "claims: which can be decided is not known without two finished seeds of a size"
     study = _PlannedStudy(configs, n_loops, pilot)
     prospects = {claim.slug: study.prospect(claim) for claim in (*CLAIMS, *HYPOTHESES)}
+    of_treatments = {claim.slug: study.prospect(claim) for claim in TREATMENTS}
+    prospects |= {slug: each for slug, each in of_treatments.items() if each.is_measured}
     header = f"claims, with {study.n_seeds} seeds a cell, told from {pilot.account}"
     lines = [f"{header}{_difference(pilot, configs)}:"]
     if unknown_sizes:
@@ -155,7 +158,7 @@ class _PlannedStudy:
         drawn_runs = list(self._draw(np.random.default_rng(0)))
         self.comparables = {
             varies: comparable_of_distinct(drawn_runs, varies)[0]
-            for varies in {claim.varies for claim in (*CLAIMS, *HYPOTHESES)}
+            for varies in {claim.varies for claim in (*CLAIMS, *HYPOTHESES, *TREATMENTS)}
         }
 
     def prospect(self, claim: Claim) -> Prospect:

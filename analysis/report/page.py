@@ -89,12 +89,14 @@ def _section(section: Section, pictures: Mapping[str, bytes]) -> list[str]:
         f'<h2 id="{slug}">Task: {escape(section.subject.task)}</h2>',
         f"<p>{escape(section.subject.account)}</p>",
         "<h3>Claims</h3>",
-        f"<p>{escape(family_reading([*section.findings, *section.hypotheses]))}</p>",
+        f"<p>{escape(family_reading([f for kind in section.kinds.values() for f in kind]))}</p>",
         _details("how verdicts are made, and what they need", f"<p>{escape(INTERVALS)}</p>"),
         _findings(section.findings),
         "<h3>Hypotheses</h3>",
         f"<p>{escape(joint_reading(section.hypotheses))}</p>",
         _details("each at equal steps and equal FLOPs", _findings(section.hypotheses)),
+        *(["<h3>Ways of training</h3>"] if section.treatments else []),
+        *([_findings(section.treatments)] if section.treatments else []),
         *(
             f'<h3 id="{slug}-{exhibit.name}">{escape(exhibit.title)}</h3>\n'
             + _exhibit(exhibit, f"{slug}/{exhibit.name}", pictures[f"{slug}/{exhibit.name}"])
