@@ -194,6 +194,13 @@ class TrainConfig:
         }
         return replace(self, **settings, loop_window=None)
 
+    def follows(self, policy: Mapping[str, Any]) -> bool:
+        """Tell whether (part of) a policy would train the very same model."""
+        try:
+            return self.under(policy).identity == self.identity
+        except ValueError:  # it has none: no untied model has its b drawn
+            return False
+
     def loops_of_step(self, step: int) -> int | tuple[int, ...]:
         """Say how many loops a step (from 0 on) runs, or each of its prompts where those draw."""
         if self.draws_by_prompt:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import looped_predictions
 from small_trainings import TINY, Witness, same_weights, train_in
@@ -21,6 +21,7 @@ from looped.training import loop
 UNTIED = replace(TINY, b=3, tied=False)
 
 
+@settings(max_examples=25)
 @given(model_configs(), st.sampled_from(INITS), st.integers(2, 4), seeds)
 def test_it_starts_with_the_looped_models_weights_and_has_others_besides(config, init, b, seed):
     looped, untied = (
@@ -39,6 +40,7 @@ def test_it_starts_with_the_looped_models_weights_and_has_others_besides(config,
     assert not torch.equal(first, second)
 
 
+@settings(max_examples=10)  # PyTorch's own layers are slow
 @given(model_configs(), st.integers(2, 3), seeds)
 def test_it_predicts_as_its_plain_twin_and_has_no_loops_beyond(config, b, seed):
     torch.manual_seed(seed)

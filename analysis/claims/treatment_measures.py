@@ -17,7 +17,7 @@ OfCells = Callable[[Cells, str, int], BySeed]
 
 def under(cells: Cells, **policy: Any) -> Cells:
     """Return the runs that would be the same training under a policy."""
-    return cells.where(lambda run: run.config.under(policy).identity == run.config.identity)
+    return cells.where(lambda run: run.config.follows(policy))
 
 
 def _change(before: Cells, after: Cells, number: OfCells) -> BySeed:

@@ -34,11 +34,7 @@ def by_recipe(
         }
         for other_group, other_runs in runs_of_group.items():
             if other_group != group and other_group[0] == group[0]:
-                groups[group] += [
-                    run
-                    for run in other_runs
-                    if run.config.under(policy).identity == run.config.identity
-                ]
+                groups[group] += [run for run in other_runs if run.config.follows(policy)]
     return groups
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.runs.logged_run import LoggedRun
@@ -46,6 +46,7 @@ def test_an_untied_recipe_has_the_looped_model_of_one_loop():
     assert len(together) == 4
 
 
+@settings(max_examples=30)
 @given(
     st.lists(
         st.fixed_dictionaries(

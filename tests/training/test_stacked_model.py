@@ -46,7 +46,7 @@ def programs(draw, kernels):
 
 
 @pytest.mark.parametrize("kernels", ["off", "auto"])
-@settings(max_examples=20)
+@settings(max_examples=15)
 @given(data=st.data(), step=steps)
 def test_it_has_the_losses_and_gradients_of_each_model_alone(kernels, data, step):
     configs = data.draw(programs(kernels))
