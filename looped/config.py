@@ -195,11 +195,14 @@ class TrainConfig:
         return replace(self, **settings, loop_window=None)
 
     def follows(self, policy: Mapping[str, Any]) -> bool:
-        """Tell whether (part of) a policy would train the very same model."""
-        try:
-            return self.under(policy).identity == self.identity
-        except ValueError:  # it has none: no untied model has its b drawn
-            return False
+        """Tell whether ``under`` (part of) a policy this would be the very same training."""
+        words = {**self.policy, **policy}
+        asked = (words["loss_window"], words["grad_window"])
+        windows = tuple(self._loops_in(None if word == ALL else word) for word in asked)
+        is_alike = self.b == 1 or words["tied"] == self.policy["tied"]
+        is_fixed = self.b == 1 or self.b_draw == "fixed"
+        is_alike &= is_fixed or words["b_draw_unit"] == self.policy["b_draw_unit"]
+        return is_alike and windows == self.windows
 
     def loops_of_step(self, step: int) -> int | tuple[int, ...]:
         """Say how many loops a step (from 0 on) runs, or each of its prompts where those draw."""

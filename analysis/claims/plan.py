@@ -104,7 +104,7 @@ def plan_reading(configs: Sequence[TrainConfig], n_loops: int, pilot: Pilot) -> 
         return "claims: which can be decided is not known without two finished seeds of a size"
     study = _PlannedStudy(configs, n_loops, pilot)
     prospects = {claim.slug: study.prospect(claim) for claim in (*CLAIMS, *HYPOTHESES)}
-    of_treatments = {claim.slug: study.prospect(claim) for claim in TREATMENTS}
+    of_treatments = {claim.slug: study.prospect(claim) for claim in study.treatments}
     prospects |= {slug: each for slug, each in of_treatments.items() if each.is_measured}
     header = f"claims, with {study.n_seeds} seeds a cell, told from {pilot.account}"
     lines = [f"{header}{_difference(pilot, configs)}:"]
@@ -155,10 +155,12 @@ class _PlannedStudy:
         self.cells = list({replace(config, seed=0): config for config in configs}.values())
         self.base = min(map(_variant, self.cells), key=lambda variant: (variant[0], variant[1:]))
         self.borrowed: set[str] = set()
+        policies = {repr(config.policy) for config in configs}
+        self.treatments = TREATMENTS if len(policies) > 1 else ()
         drawn_runs = list(self._draw(np.random.default_rng(0)))
         self.comparables = {
             varies: comparable_of_distinct(drawn_runs, varies)[0]
-            for varies in {claim.varies for claim in (*CLAIMS, *HYPOTHESES, *TREATMENTS)}
+            for varies in {claim.varies for claim in (*CLAIMS, *HYPOTHESES, *self.treatments)}
         }
 
     def prospect(self, claim: Claim) -> Prospect:
