@@ -309,6 +309,9 @@ def test_a_window_that_takes_in_all_loops_is_the_default_s_training(b, window, d
     assert (former.identity == config.identity) == (longest(distribution, b) <= 15)
     assert former.recipe_identity == replace(config, b=1).recipe_identity
     assert config.under(former.policy).identity == former.identity
+    assert config.follows(former.policy) == (former.identity == config.identity)
+    assert config.follows({"tied": False}) == (b == 1)
+    assert config.follows({"b_draw_unit": "prompt"}) == (b == 1 or distribution == "fixed")
     assert former.under(config.policy).identity == config.identity
     resolved = windowed.resolved("cpu", "fp32")
     assert resolved.windows == windowed.windows
