@@ -43,16 +43,16 @@ def _line(row: dict[str, object]) -> str:
     phi = row["phi_bound"] or _interval(row, "phi")
     return (
         f"{row['size']} at b = {row['b']} ({weights}): untied over looped at equal loops "
-        f"{_interval(row, 'equal_loops')} bits; looped over untied at equal weights "
-        f"{_interval(row, 'equal_weights')} bits; phi {phi}."
+        f"{_interval(row, 'equal_loops', ' bits')}; looped over untied at equal weights "
+        f"{_interval(row, 'equal_weights', ' bits')}; phi {phi}."
     )
 
 
-def _interval(row: dict[str, object], name: str) -> str:
+def _interval(row: dict[str, object], name: str, unit: str = "") -> str:
     value, low, high = (float(str(row[name + end])) for end in ("", "_low", "_high"))
     if math.isnan(value):
         return "not measured"
-    return f"{value:.3g}" + ("" if math.isnan(low) else f" [{low:.3g}, {high:.3g}]")
+    return f"{value:.3g}{'' if math.isnan(low) else f' [{low:.3g}, {high:.3g}]'}{unit}"
 
 
 def _fitted(subject: Subject) -> str:

@@ -140,6 +140,7 @@ def _read(path: Path, most_bytes: int) -> bytes:
 def _shape(architecture: Mapping[str, Any]) -> ModelConfig:
     """Read an architecture, and hold it to the limits before anything is made of it."""
     config = ModelConfig(**{**architecture, "size": Size(**architecture["size"])})
+    limits.LAYERS.check("n_layer", config.size.n_layer)
     limits.LAYERS.check("n_layer times n_stacks", config.n_stacks * config.size.n_layer)
     limits.TOKENS.check("the tokens of a prompt", config.n_tokens)
     limits.PARAMETERS.check("the number of weights", config.n_params())
