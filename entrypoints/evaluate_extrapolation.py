@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from entrypoints import arguments, outcome, terminal
 from looped.grid.stopping import StopRequest
-from looped.names import Metric, Tag
+from looped.names import Metric, Param, Tag
 from looped.rules import require, require_whole, setting
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
     from looped.evaluation.held_out import Evaluation
@@ -124,13 +125,16 @@ def _unevaluated(store: "Store", options: EvaluateOptions) -> list[str]:
     """Find the finished trainings that nobody evaluated so far or on so many prompts."""
     from looped.tracking.runs import list_trainings
 
-    def is_evaluated(tags: dict[str, str]) -> bool:
+    def is_evaluated(run: "Run") -> bool:
+        tags, params = run.data.tags, run.data.params
         b_max, n_prompts = (int(tags.get(tag, 0)) for tag in (Tag.EVALUATED_TO, Tag.EVALUATED_ON))
-        return b_max >= options.b_max and n_prompts >= options.n_prompts
+        b = int(params.get(Param.RESOLVED + "b", 1))
+        is_untied = b > 1 and params.get(Param.RESOLVED + "tied") == "False"
+        return b_max >= (b if is_untied else options.b_max) and n_prompts >= options.n_prompts
 
     runs = list(list_trainings(*store))
     require(bool(runs), "the experiment must hold finished trainings", "none")
-    return [run.info.run_id for run in runs if not is_evaluated(run.data.tags)]
+    return [run.info.run_id for run in runs if not is_evaluated(run)]
 
 
 def _evaluate(
@@ -138,10 +142,10 @@ def _evaluate(
 ) -> tuple[str, dict[str, float]]:
     """Evaluate one training run's model, log it to that run; say in a line, and give, what came."""
     from looped import tasks
-    from looped.config import TaskConfig
     from looped.evaluation import files
     from looped.evaluation.held_out import by_prompt, evaluate
     from looped.records.record_rules import KEPT_PROMPTS
+    from looped.task_kinds import TaskConfig
     from looped.tracking import registry
     from looped.tracking.metrics import baselines_lock, log_baselines, log_evaluation
 
@@ -150,12 +154,13 @@ def _evaluate(
     name = str(run.info.run_name)
     task, b = TaskConfig(**facts["task"]), int(facts["b"])
     n_examples = model.config.n_points - 1
+    n_loops = options.b_max if model.config.n_stacks == 1 else b
 
     def evaluation_of(model: "LoopedTransformer") -> "Evaluation":
         return evaluate(
             model,
             tasks.from_config(task),
-            options.b_max,
+            n_loops,
             options.n_prompts,
             lambda prompts_done: show(name, prompts_done),
         )
@@ -185,7 +190,8 @@ def _evaluate(
         client.log_artifacts(run_id, str(folder / "evaluation"), "evaluation")
         log_baselines(client, run.info.experiment_id, task, n_examples, record, scores, root)
     summary = record["summary"]
-    line = f"{name}: {_say(summary, b)} ({options.n_prompts:,} prompts; run {run_id})"
+    ends = "" if model.config.n_stacks == 1 else "; untied, it has no loops beyond"
+    line = f"{name}: {_say(summary, b)}{ends} ({options.n_prompts:,} prompts; run {run_id})"
     return line, summary
 
 

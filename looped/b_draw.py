@@ -1,9 +1,10 @@
 """The loop count of a training step: always b, or drawn anew from a distribution around b.
 
-A draw is a pure function of (distribution, b, step): no state is kept, so a resumed training
-draws what it would have drawn. The seed has no part in it: replicas of several seeds run one loop
-count a step, and stay one program. The step alone decides the quantile that is read off, so that
-trainings at several b have their long and their short steps together.
+A draw is a pure function of (distribution, b, step), and of the prompt's place in the step where
+every prompt draws its own: no state is kept, so a resumed training draws what it would have drawn.
+The seed has no part in it: replicas of several seeds run one loop count a step, and stay one
+program. The step alone decides the quantile that is read off, so that trainings at several b have
+their long and their short steps together.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from itertools import accumulate
 from types import MappingProxyType
 
 DISTRIBUTIONS = ("fixed", "uniform", "poisson_lognormal")
+UNITS = ("step", "prompt")
 SIGMA = 0.5
 MOST = 4
 """A Poisson-lognormal draw is at most so many times b."""
@@ -54,10 +56,16 @@ def distribution(name: str, b: int) -> Mapping[int, float]:
     return MappingProxyType({n: value / total for n, value in enumerate(densities, start=1)})
 
 
-def draw(name: str, b: int, step: int) -> int:
-    """Draw the loop count of one step; see ``distribution``."""
+def longest(name: str, b: int) -> int:
+    """Return the most loops that a step can have; see ``distribution``."""
+    return b if b == 1 else {"fixed": b, "uniform": 2 * b - 1}.get(name, MOST * b)
+
+
+def draw(name: str, b: int, step: int, prompt: int | None = None) -> int:
+    """Draw the loop count of a step, or of one of its prompts; see ``distribution``."""
     counts, ends = _quantiles(name, b)
-    word = hashlib.blake2b(b"b_draw %d" % step, digest_size=8).digest()
+    key = b"b_draw %d" % step if prompt is None else b"b_draw %d %d" % (step, prompt)
+    word = hashlib.blake2b(key, digest_size=8).digest()
     quantile = (int.from_bytes(word, "big") >> 11) / 2**53  # in [0, 1), as a float holds it
     return counts[min(bisect_right(ends, quantile), len(counts) - 1)]
 

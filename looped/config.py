@@ -4,104 +4,33 @@ Symbols: ``b`` is the trained loop count and ``loop_window`` is T of Yang et al.
 (arXiv:2311.12424); ``n_examples`` is the N in-context examples of a prompt.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from math import ceil
 from typing import Any
 
 from looped import b_draw
+from looped.b_draw import UNITS
 from looped.rules import (
     check_choices,
     digest,
     require,
-    require_one_of,
     require_positive,
     require_whole,
     setting,
 )
 from looped.sizes import PROMPTS, SIZES, ModelConfig
-from looped.task_kinds import TASK_KINDS, TaskKind, task_setting
+from looped.task_kinds import TASK_KINDS, TaskConfig, task_setting
+from looped.windows import ALL, FORMER_WINDOW, Window, Windows, check_window, recipe_of
 
 INITS = ("lecun", "gpt2", "pytorch")
 PRECISIONS = ("auto", "fp32", "bf16")
 DEVICES = ("auto", "cpu", "cuda")
 KERNELS = ("auto", "fused", "off")
 AVERAGES = ("tail", "off")
-DEFAULT_LOOP_WINDOW = 15
-
-
-@dataclass(frozen=True, init=False)
-class TaskConfig:
-    """A function class and its settings, which are read like attributes: ``task.noise_std``.
-
-    Args:
-        name: one of ``TASK_KINDS``.
-        n_dims: length of an x.
-        settings: a value for each setting of that task, and for no other.
-
-    Raises:
-        ValueError: a rule is broken.
-
-    Example:
-        >>> TaskConfig("sparse_linear", 5, sparsity=2).sparsity
-        2
-    """
-
-    name: str
-    n_dims: int
-    settings: tuple[tuple[str, Any], ...]
-
-    def __init__(self, name: str, n_dims: int, **settings: Any) -> None:
-        require_one_of("task", name, tuple(TASK_KINDS))
-        require_whole("n_dims", n_dims, 1)
-        kind = TASK_KINDS[name]
-        for unknown in settings.keys() - set(kind.setting_names):
-            require(settings[unknown] is None, f"task {name} has no {unknown}", settings[unknown])
-        for declared in kind.settings:
-            declared.check(declared.name, settings.get(declared.name), n_dims)
-        object.__setattr__(self, "name", name)
-        object.__setattr__(self, "n_dims", n_dims)
-        pairs = tuple((setting, settings[setting]) for setting in kind.setting_names)
-        object.__setattr__(self, "settings", pairs)
-
-    def __getattr__(self, name: str) -> Any:
-        for setting_name, value in self.__dict__.get("settings", ()):
-            if setting_name == name:
-                return value
-        raise AttributeError(f"{type(self).__name__} has no {name}")
-
-    @property
-    def kind(self) -> TaskKind:
-        """What the task is, whatever its settings."""
-        return TASK_KINDS[self.name]
-
-    @property
-    def title(self) -> str:
-        """The task in words: ``noisy linear regression (noise_std 0.25)``."""
-        return self.kind.title.format(**dict(self.settings))
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """The task's name and those settings that it has."""
-        return {"name": self.name, "n_dims": self.n_dims, **dict(self.settings)}
-
-    def baselines_identity(self, n_examples: int, n_loops: int, n_prompts: int) -> str:
-        """Name what decides the scores of the task's baselines on the held-out prompts.
-
-        Args:
-            n_examples: in-context examples N.
-            n_loops: steps of gradient descent.
-            n_prompts: the first so many prompts of the held-out stream.
-        """
-        counts = {"n_examples": n_examples, "n_loops": n_loops, "n_prompts": n_prompts}
-        return digest({"task": self.content, **counts})
-
-    def prompts_identity(self, n_examples: int) -> str:
-        """Name what decides the stream of held-out prompts, the same for every model.
-
-        Args:
-            n_examples: in-context examples N.
-        """
-        return digest({"task": self.content, "n_examples": n_examples})
+BEFORE_SETTINGS: Mapping[str, Any] = {"average": "off", "loop_window": FORMER_WINDOW}
+"""What trainings did whose records are older than the setting, where that is not the default."""
 
 
 @dataclass(frozen=True)
@@ -115,11 +44,11 @@ class TrainConfig:
 
     Example:
         >>> config = TrainConfig(size="small", b=10, seed=451)
-        >>> config.name, config.rate, config.window
-        ('small-b10-s451', 0.0005, 10)
-        >>> TrainConfig(b=3, loop_window=5)
+        >>> config.name, config.rate, config.windows
+        ('small-b10-s451', 0.0005, Windows(loss=10, grad=10))
+        >>> TrainConfig(b=3, loop_window=0)
         Traceback (most recent call last):
-        ValueError: loop_window must lie in [1, b=3], got 5
+        ValueError: loop_window must be a whole number of at least 1, got 0
     """
 
     size: str = setting("tiny", "weight class", tuple(SIZES))
@@ -143,7 +72,17 @@ class TrainConfig:
     b_draw: str = setting(
         "fixed", "b of each step: fixed, or drawn anew with mean b", b_draw.DISTRIBUTIONS
     )
-    loop_window: int | None = setting(None, "last loops that the loss sees; auto: 15 or all")
+    b_draw_unit: str = setting(
+        "step", "what draws a b of its own: a step, or every prompt of it", UNITS
+    )
+    tied: bool = setting(True, "false: a stack of its own for each of the b loops")
+    loop_window: int | None = setting(None, "loss_window and grad_window in one; auto: all loops")
+    loss_window: float | None = setting(
+        None, "last loops that the loss sees, below 1 a share of b; auto: loop_window"
+    )
+    grad_window: float | None = setting(
+        None, "loops that a gradient goes back through, as loss_window; auto: loop_window"
+    )
     init: str = setting("lecun", "initial weights", INITS)
     precision: str = setting("auto", "auto: bf16 on a GPU, fp32 elsewhere", PRECISIONS)
     device: str = setting("auto", "auto: a GPU where there is one", DEVICES)
@@ -174,9 +113,10 @@ class TrainConfig:
             require(self.b <= b_draw.LARGEST, f"a drawn b must be at most {b_draw.LARGEST}", self.b)
         if self.loop_window is not None:
             require_whole("loop_window", self.loop_window, 1)
-        if self.loop_window is not None and self.b_draw == "fixed":
-            rule = f"loop_window must lie in [1, b={self.b}]"
-            require(self.loop_window <= self.b, rule, self.loop_window)
+        check_window("loss_window", self.loss_window)
+        check_window("grad_window", self.grad_window)
+        rule = "an untied model has a stack for each of its b loops, so b_draw must be fixed"
+        require(self.tied or self.b_draw == "fixed", rule, self.b_draw)
         # Building them checks what they check.
         self.task_config, self.model_config  # noqa: B018
 
@@ -188,21 +128,92 @@ class TrainConfig:
         return self.learning_rate
 
     @property
-    def window(self) -> int:
-        """T: the last loops, which the loss and the gradient see.
+    def windows(self) -> Windows:
+        """The last loops that the loss sees, and how many a gradient goes back through.
 
-        A step whose drawn loops are fewer sees them all, so T has nothing to do with b there.
+        A step whose drawn loops are fewer sees them all.
         """
-        return self._default_window if self.loop_window is None else self.loop_window
+        return Windows(*(self._loops_in(window) for window in self._asked_windows))
 
     @property
-    def _default_window(self) -> int:
-        is_fixed = self.b_draw == "fixed"
-        return min(DEFAULT_LOOP_WINDOW, self.b) if is_fixed else DEFAULT_LOOP_WINDOW
+    def _asked_windows(self) -> tuple[Window | None, Window | None]:
+        both, loss, grad = self.loop_window, self.loss_window, self.grad_window
+        return both if loss is None else loss, both if grad is None else grad
 
-    def loops_of_step(self, step: int) -> int:
-        """Say how many loops a step runs, counting steps from 0."""
+    def _loops_in(self, window: Window | None) -> int:
+        if window is None:
+            return self._all_loops
+        n_loops = ceil(window * self.b) if window < 1 else int(window)
+        return min(n_loops, self.b) if self.b_draw == "fixed" else n_loops
+
+    @property
+    def _all_loops(self) -> int:
+        """All loops that a step can have, or 15: identities once named that where b was drawn."""
+        return self.b if self.b_draw == "fixed" else max(FORMER_WINDOW, self._longest)
+
+    @property
+    def _longest(self) -> int:
+        return b_draw.longest(self.b_draw, self.b)
+
+    def _window_word(self, window: Window | None) -> Window | str:
+        """Return a window as it was asked for, or that it takes in all."""
+        n_loops = self._loops_in(window)
+        if n_loops >= self._all_loops:
+            return ALL
+        return n_loops if window is None or window >= 1 else window
+
+    @property
+    def draws_by_prompt(self) -> bool:
+        """Whether the prompts of a step run loop counts of their own."""
+        return self.b_draw_unit == "prompt" and self.b_draw != "fixed" and self.b > 1
+
+    @property
+    def is_untied(self) -> bool:
+        """Whether there is more than one stack."""
+        return not self.tied and self.b > 1
+
+    @property
+    def policy(self) -> Mapping[str, Any]:
+        """Settings that decide nothing in some trainings, which so belong to several recipes.
+
+        A window of 15 is the same as all loops at b = 10; at b = 1 an untied model has one stack.
+        """
+        windows = zip(("loss_window", "grad_window"), self._asked_windows, strict=True)
+        words = {name: self._window_word(window) for name, window in windows}
+        return words | {
+            "tied": not self.is_untied,
+            "b_draw_unit": "prompt" if self.draws_by_prompt else "step",
+        }
+
+    def under(self, policy: Mapping[str, Any]) -> "TrainConfig":
+        """Return this configuration with (part of) another's ``policy`` in place of its own."""
+        words = {**self.policy, **policy}
+        settings: dict[str, Any] = {
+            name: None if word == ALL else float(word) if "window" in name else word
+            for name, word in words.items()
+        }
+        return replace(self, **settings, loop_window=None)
+
+    def follows(self, policy: Mapping[str, Any]) -> bool:
+        """Tell whether ``under`` (part of) a policy this would be the very same training."""
+        words = {**self.policy, **policy}
+        asked = (words["loss_window"], words["grad_window"])
+        windows = tuple(self._loops_in(None if word == ALL else word) for word in asked)
+        is_alike = self.b == 1 or words["tied"] == self.policy["tied"]
+        is_fixed = self.b == 1 or self.b_draw == "fixed"
+        is_alike &= is_fixed or words["b_draw_unit"] == self.policy["b_draw_unit"]
+        return is_alike and windows == self.windows
+
+    def loops_of_step(self, step: int) -> int | tuple[int, ...]:
+        """Say how many loops a step (from 0 on) runs, or each of its prompts where those draw."""
+        if self.draws_by_prompt:
+            prompts = range(self.batch_size)
+            return tuple(b_draw.draw(self.b_draw, self.b, step, prompt) for prompt in prompts)
         return b_draw.draw(self.b_draw, self.b, step)
+
+    def loops_up_to(self, b_max: int) -> int:
+        """Say how far to evaluate where ``b_max`` loops are asked for: an untied model has b."""
+        return self.b if self.is_untied else max(self.b, b_max)
 
     @property
     def task_config(self) -> TaskConfig:
@@ -213,12 +224,16 @@ class TrainConfig:
     @property
     def model_config(self) -> ModelConfig:
         """The model's shape."""
-        return ModelConfig(SIZES[self.size], self.n_dims, self.n_examples + 1, self.prompt)
+        n_stacks = self.b if self.is_untied else 1
+        return ModelConfig(
+            SIZES[self.size], self.n_dims, self.n_examples + 1, self.prompt, n_stacks
+        )
 
     @property
     def name(self) -> str:
         """A readable name: ``small-b10-s42``, and the task, prompt or draw that is no default."""
-        words = (self.task, self.prompt, self.b_draw)
+        words = [self.task, self.prompt, self.b_draw]
+        words += ["by_prompt"] * self.draws_by_prompt + ["untied"] * self.is_untied
         further = [word for word in words if word not in ("linear", "joint", "fixed")]
         return "-".join([self.size, f"b{self.b}", f"s{self.seed}", *further])
 
@@ -228,17 +243,30 @@ class TrainConfig:
         distribution = b_draw.distribution(self.b_draw, self.b)
         return round(sum(share * self.flops_of(n_loops) for n_loops, share in distribution.items()))
 
+    def flops_of_step(self, step: int) -> int:
+        """FLOPs of the matrix products of one gradient step with the loops that it runs."""
+        loops = self.loops_of_step(step)
+        if isinstance(loops, int):
+            return self.flops_of(loops)
+        return sum(map(self.flops_of, loops)) // self.batch_size
+
     def flops_of(self, n_loops: int) -> int:
         """FLOPs of the matrix products of a gradient step of so many loops."""
-        window = min(n_loops, self.window)
-        return self.batch_size * self.model_config.train_flops(n_loops, window)
+        return self.batch_size * self.model_config.train_flops(n_loops, self.windows)
 
     def resolved(self, device: str, precision: str) -> "TrainConfig":
         """Return this configuration with nothing left automatic."""
+        loss, grad = (
+            n_loops if window is None or window >= 1 else window
+            for window, n_loops in zip(self._asked_windows, self.windows, strict=True)
+        )
+        is_one = loss == grad and loss >= 1
         return replace(
             self,
             learning_rate=self.rate,
-            loop_window=self.window,
+            loop_window=int(loss) if is_one else None,
+            loss_window=None if is_one else float(loss),
+            grad_window=None if is_one else float(grad),
             device=device,
             precision=precision,
         )
@@ -251,18 +279,22 @@ class TrainConfig:
         study share one recipe. What is the same in all runs made before it could be chosen is
         named only where it is not so: those runs keep their recipes.
         """
+        loss, grad = (self.policy[name] for name in ("loss_window", "grad_window"))
+        return self.base_recipe | self._unusual | recipe_of(loss, grad, self._longest)
+
+    @property
+    def base_recipe(self) -> dict[str, Any]:
+        """The part of the recipe that is no ``policy``."""
         is_size_rate = self.rate == SIZES[self.size].learning_rate
-        is_default_window = self.window == self._default_window
-        b_draw = {} if self.b_draw == "fixed" else {"b_draw": self.b_draw}
         names = "prompt n_examples steps batch_size beta1 beta2 warmup grad_clip init precision"
-        return (
-            {name: getattr(self, name) for name in names.split()}
-            | b_draw
-            | {
-                "learning_rate": None if is_size_rate else self.rate,
-                "loop_window": None if is_default_window else self.window,
-            }
-        )
+        settings = {name: getattr(self, name) for name in names.split()}
+        b_draw = {} if self.b_draw == "fixed" else {"b_draw": self.b_draw}
+        return settings | b_draw | {"learning_rate": None if is_size_rate else self.rate}
+
+    @property
+    def _unusual(self) -> dict[str, Any]:
+        unit = {"b_draw_unit": "prompt"} if self.draws_by_prompt else {}
+        return unit | ({"tied": False} if self.is_untied else {})
 
     @property
     def recipe_identity(self) -> str:
@@ -279,5 +311,8 @@ class TrainConfig:
         size = asdict(SIZES[self.size])
         del size["learning_rate"]  # the rate in use is in the recipe or the size's own
         place = {"size": size, "b": self.b, "seed": self.seed, "task": self.task_config.content}
-        rates = {"learning_rate": self.rate, "loop_window": self.window}
-        return digest({**self.recipe, **rates, **place})
+        loss, grad = self.windows
+        apart = {"loop_window": None, "loss_window": loss, "grad_window": grad}
+        windows = {"loop_window": loss} if loss == grad else apart
+        rate = {"learning_rate": self.rate}
+        return digest(self.base_recipe | self._unusual | windows | rate | place)

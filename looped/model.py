@@ -50,6 +50,15 @@ class Block(nn.Module):
         return heads.transpose(1, 2).flatten(-2)
 
 
+class Stack(nn.Module):
+    """A stack of its own for one loop of an untied model: blocks and final norm."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(size) for _ in range(size.n_layer))
+        self.final_norm = nn.LayerNorm(size.n_embd)
+
+
 class LoopedTransformer(nn.Module):
     """A model that learns functions in context, in as many loops as the call asks for.
 
@@ -62,6 +71,9 @@ class LoopedTransformer(nn.Module):
             ``pytorch`` (what PyTorch gives its modules). The first two scale the projections
             into the residual stream by 1/sqrt(2 n_layer) and start biases at 0. Drawn from
             PyTorch's global generator, like any module's weights.
+        n_stacks: 1 for a looped model. With more it is the untied twin, whose loop t applies the
+            t-th stack (blocks and final norm) and which has no loops beyond the last; embedding,
+            positions and read-out are one. Its first stack starts as the looped model does.
 
     Raises:
         ValueError: a setting breaks its rule.
@@ -78,19 +90,32 @@ class LoopedTransformer(nn.Module):
     """
 
     def __init__(
-        self, size: Size, n_dims: int, n_points: int, prompt: str = "joint", init: str = "lecun"
+        self,
+        size: Size,
+        n_dims: int,
+        n_points: int,
+        prompt: str = "joint",
+        init: str = "lecun",
+        n_stacks: int = 1,
     ) -> None:
         super().__init__()
         if init not in INITS:
             raise ValueError(f"init must be one of {', '.join(INITS)}, got {init}")
-        self.config = config = ModelConfig(size, n_dims, n_points, prompt)
+        self.config = config = ModelConfig(size, n_dims, n_points, prompt, n_stacks)
         self.read_in = nn.Linear(config.n_features, size.n_embd)
         self.positions = nn.Embedding(config.n_tokens, size.n_embd)
         self.blocks = nn.ModuleList(Block(size) for _ in range(size.n_layer))
         self.final_norm = nn.LayerNorm(size.n_embd)
         self.read_out = nn.Linear(size.n_embd, 1)
         if init != "pytorch":
-            self._initialise(init)
+            self._initialise(self, init)
+            # A position embedding is a linear map of a one-hot position: its fan_in is n_tokens.
+            std = config.n_tokens**-0.5 if init == "lecun" else 0.02
+            nn.init.normal_(self.positions.weight, std=std)
+        # drawn after all that a looped model has, which therefore starts the same
+        self.later_stacks = nn.ModuleList(Stack(size) for _ in range(n_stacks - 1))
+        if init != "pytorch":
+            self._initialise(self.later_stacks, init)
 
     @classmethod
     def from_config(cls, config: ModelConfig, init: str = "lecun") -> "LoopedTransformer":
@@ -102,7 +127,8 @@ class LoopedTransformer(nn.Module):
             >>> LoopedTransformer.from_config(config).config == config
             True
         """
-        return cls(config.size, config.n_dims, config.n_points, config.prompt, init)
+        shape = config.size, config.n_dims, config.n_points, config.prompt
+        return cls(*shape, init, config.n_stacks)
 
     @classmethod
     def from_run(cls, run_id: str) -> "LoopedTransformer":
@@ -112,17 +138,14 @@ class LoopedTransformer(nn.Module):
         model: LoopedTransformer = import_module("looped").load(run_id)
         return model
 
-    def _initialise(self, init: str) -> None:
+    def _initialise(self, part: nn.Module, init: str) -> None:
         residual_scale = 1 / math.sqrt(2 * self.config.size.n_layer)
-        for name, module in self.named_modules():
+        for name, module in part.named_modules():
             if isinstance(module, nn.Linear):
                 std = module.in_features**-0.5 if init == "lecun" else 0.02
                 is_residual = name.endswith(("attention_out", "mlp_out"))
                 nn.init.normal_(module.weight, std=std * (residual_scale if is_residual else 1))
                 nn.init.zeros_(module.bias)
-        # A position embedding is a linear map of a one-hot position: its fan_in is n_tokens.
-        std = self.config.n_tokens**-0.5 if init == "lecun" else 0.02
-        nn.init.normal_(self.positions.weight, std=std)
 
     def forward(
         self,
@@ -146,8 +169,8 @@ class LoopedTransformer(nn.Module):
             x_1..x_j and y_1..y_{j-1} of prompt i.
 
         Raises:
-            ValueError: ``n_loops`` or ``grad_loops`` is out of range, or the prompt's shape is
-                not the model's.
+            ValueError: ``n_loops`` or ``grad_loops`` is out of range (an untied model has as many
+                loops as stacks), or the prompt's shape is not the model's.
 
         Example:
             >>> from looped import SIZES, LoopedTransformer, make_task
@@ -164,11 +187,11 @@ class LoopedTransformer(nn.Module):
         p = self.embed(xs, ys)
         z = torch.zeros_like(p)
         with torch.no_grad():
-            for _ in range(n_loops - grad_loops):
-                z = self.loop(z, p)
+            for number in range(1, n_loops - grad_loops + 1):
+                z = self.loop(z, p, number)
         predictions = []
-        for _ in range(grad_loops):
-            z = self.loop(z, p)
+        for number in range(n_loops - grad_loops + 1, n_loops + 1):
+            z = self.loop(z, p, number)
             predictions.append(self.predict(z))
         return torch.stack(predictions)
 
@@ -189,13 +212,31 @@ class LoopedTransformer(nn.Module):
         return self.read_in(prompt_tokens(self.config, xs, ys))  # type: ignore[no-any-return]
 
     def loop(
-        self, z: Float[Tensor, "batch token embd"], p: Float[Tensor, "batch token embd"]
+        self,
+        z: Float[Tensor, "batch token embd"],
+        p: Float[Tensor, "batch token embd"],
+        number: int = 1,
     ) -> Float[Tensor, "batch token embd"]:
-        """Apply the stack once: f(z + p)."""
+        """Apply the stack once: f(z + p).
+
+        Args:
+            z: the state.
+            p: the embedded prompts.
+            number: of the loop, from 1 on, which tells an untied model's stacks apart.
+
+        Raises:
+            ValueError: an untied model has no such loop.
+        """
+        n_stacks = self.config.n_stacks
+        if n_stacks > 1 and number > n_stacks:
+            rule = f"an untied model has its {n_stacks} loops and none beyond"
+            raise ValueError(f"{rule}, got loop {number}")
+        is_first = n_stacks == 1 or number == 1
+        stack = self if is_first else self.later_stacks[number - 2]
         z = z + p + self.positions.weight[: p.shape[1]]
-        for block in self.blocks:
+        for block in stack.blocks:  # type: ignore[union-attr]
             z = block(z)
-        return self.final_norm(z)  # type: ignore[no-any-return]
+        return stack.final_norm(z)  # type: ignore[no-any-return,operator]
 
     def predict(self, z: Float[Tensor, "batch token embd"]) -> Float[Tensor, "batch query"]:
         """Read the predictions out of the state at the queries' tokens."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from looped.rules import require, require_one_of, require_positive, require_whole
+from looped.windows import Windows
 
 PROMPTS = ("joint", "interleaved")
 
@@ -74,6 +75,8 @@ class ModelConfig:
         n_points: points of a prompt, N + 1: the in-context examples and the query.
         prompt: ``joint`` (a token holds x_i and y_i, the last one the query) or
             ``interleaved`` (x_1, y_1, x_2, ...; every point is a query).
+        n_stacks: 1 where all loops share their weights; otherwise loop t has the t-th stack, and
+            there are no loops beyond the last.
 
     Example:
         >>> shape = ModelConfig(SIZES["tiny"], n_dims=5, n_points=64)
@@ -85,8 +88,10 @@ class ModelConfig:
     n_dims: int
     n_points: int
     prompt: str = "joint"
+    n_stacks: int = 1
 
     def __post_init__(self) -> None:
+        require_whole("n_stacks", self.n_stacks, 1)
         require_whole("n_dims", self.n_dims, 1)
         require_whole("n_points", self.n_points, 2)
         require_one_of("prompt", self.prompt, PROMPTS)
@@ -114,22 +119,25 @@ class ModelConfig:
         block = attention + mlp + 4 * width
         read_in, read_out, final_norm = (self.n_features + 1) * width, width + 1, 2 * width
         positions = self.n_tokens * width if position_embedding else 0
-        return self.size.n_layer * block + read_in + read_out + final_norm + positions
+        stack = self.size.n_layer * block + final_norm
+        return self.n_stacks * stack + read_in + read_out + positions
 
     def forward_flops(self, n_loops: int) -> int:
         """FLOPs of the matrix products that run one prompt through ``n_loops`` loops."""
         read_in, loop, read_out = self._flops()
         return read_in + n_loops * (loop + read_out)
 
-    def train_flops(self, b: int, loop_window: int) -> int:
+    def train_flops(self, b: int, windows: Windows) -> int:
         """FLOPs of the matrix products of one prompt's part of a gradient step.
 
-        Loops before the window run forward only and predict nothing; a loop inside it costs
-        its forward pass and twice that backward. The prompt itself needs no gradient, so the
-        read-in is paid twice, not three times.
+        Loops without a gradient run forward only; one that has it costs its forward pass and
+        twice that backward, and so does a read-out, which only loops that the loss sees need. The
+        prompt itself needs no gradient, so the read-in is paid twice, not three times.
         """
         read_in, loop, read_out = self._flops()
-        return 2 * read_in + (b - loop_window) * loop + 3 * loop_window * (loop + read_out)
+        tracked = windows.tracked(b)
+        loops = (b - tracked) * loop + 3 * tracked * loop
+        return 2 * read_in + loops + 3 * min(windows.loss, b) * read_out
 
     def _flops(self) -> tuple[int, int, int]:
         tokens, width, hidden = self.n_tokens, self.size.n_embd, self.size.n_mlp

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from looped.rules import require, require_positive, require_whole, setting
+from looped.rules import (
+    digest,
+    require,
+    require_one_of,
+    require_positive,
+    require_whole,
+    setting,
+)
 
 Check = Callable[[str, Any, int], None]
 """Raises ValueError unless a setting, by name, keeps its rule for so many dimensions."""
@@ -153,3 +160,78 @@ TASK_SETTINGS: Mapping[str, TaskSetting] = MappingProxyType(
 def task_setting(name: str) -> Any:
     """Declare the field of a dataclass that holds a task's setting; see ``rules.setting``."""
     return setting(TASK_SETTINGS[name].default, TASK_SETTINGS[name].help)
+
+
+@dataclass(frozen=True, init=False)
+class TaskConfig:
+    """A function class and its settings, which are read like attributes: ``task.noise_std``.
+
+    Args:
+        name: one of ``TASK_KINDS``.
+        n_dims: length of an x.
+        settings: a value for each setting of that task, and for no other.
+
+    Raises:
+        ValueError: a rule is broken.
+
+    Example:
+        >>> TaskConfig("sparse_linear", 5, sparsity=2).sparsity
+        2
+    """
+
+    name: str
+    n_dims: int
+    settings: tuple[tuple[str, Any], ...]
+
+    def __init__(self, name: str, n_dims: int, **settings: Any) -> None:
+        require_one_of("task", name, tuple(TASK_KINDS))
+        require_whole("n_dims", n_dims, 1)
+        kind = TASK_KINDS[name]
+        for unknown in settings.keys() - set(kind.setting_names):
+            require(settings[unknown] is None, f"task {name} has no {unknown}", settings[unknown])
+        for declared in kind.settings:
+            declared.check(declared.name, settings.get(declared.name), n_dims)
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "n_dims", n_dims)
+        pairs = tuple((setting, settings[setting]) for setting in kind.setting_names)
+        object.__setattr__(self, "settings", pairs)
+
+    def __getattr__(self, name: str) -> Any:
+        for setting_name, value in self.__dict__.get("settings", ()):
+            if setting_name == name:
+                return value
+        raise AttributeError(f"{type(self).__name__} has no {name}")
+
+    @property
+    def kind(self) -> TaskKind:
+        """What the task is, whatever its settings."""
+        return TASK_KINDS[self.name]
+
+    @property
+    def title(self) -> str:
+        """The task in words: ``noisy linear regression (noise_std 0.25)``."""
+        return self.kind.title.format(**dict(self.settings))
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The task's name and those settings that it has."""
+        return {"name": self.name, "n_dims": self.n_dims, **dict(self.settings)}
+
+    def baselines_identity(self, n_examples: int, n_loops: int, n_prompts: int) -> str:
+        """Name what decides the scores of the task's baselines on the held-out prompts.
+
+        Args:
+            n_examples: in-context examples N.
+            n_loops: steps of gradient descent.
+            n_prompts: the first so many prompts of the held-out stream.
+        """
+        counts = {"n_examples": n_examples, "n_loops": n_loops, "n_prompts": n_prompts}
+        return digest({"task": self.content, **counts})
+
+    def prompts_identity(self, n_examples: int) -> str:
+        """Name what decides the stream of held-out prompts, the same for every model.
+
+        Args:
+            n_examples: in-context examples N.
+        """
+        return digest({"task": self.content, "n_examples": n_examples})

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from looped.config import TaskConfig
+from looped.task_kinds import TaskConfig
 
 HELD_OUT_SEED = 0
 

@@ -36,17 +36,18 @@ FAULTS = [
     Fault(
         "the stack is untied: other weights in every second loop",
         "looped/model.py",
-        "        for block in self.blocks:\n            z = block(z)\n",
+        "        for block in stack.blocks:  # type: ignore[union-attr]\n"
+        "            z = block(z)\n",
         "        self._turn = 1 - getattr(self, '_turn', 1)\n"
-        "        for block in self.blocks:\n"
+        "        for block in stack.blocks:\n"
         "            z = block(z) if self._turn == 0 else z + 1.001 * (block(z) - z)\n",
         "tests/test_model.py",
     ),
     Fault(
         "the stack is untied: each loop has a copy of the weights",
         "looped/model.py",
-        "        for block in self.blocks:\n",
-        "        import copy\n        for block in copy.deepcopy(self.blocks):\n",
+        "        for block in stack.blocks:",
+        "        import copy\n        for block in copy.deepcopy(stack.blocks):",
         "tests/test_model.py",
     ),
     Fault(
@@ -67,37 +68,44 @@ FAULTS = [
     Fault(
         "the injection of replicas is dropped",
         "looped/training/stacked_model.py",
-        "z[:running] + p[:running])",
-        "p[:running] if loop == 1 else z[:running])",
+        "z + p[:running, :joined], at)",
+        "p[:running, :joined] if loop == 1 else z, at)",
         "tests/training/test_stacked_model.py",
     ),
     Fault(
         "the window is off by one: one loop fewer without gradient",
         "looped/model.py",
-        "for _ in range(n_loops - grad_loops):",
-        "for _ in range(n_loops - grad_loops - 1):",
+        "in range(1, n_loops - grad_loops + 1):",
+        "in range(1, n_loops - grad_loops):",
         "tests/test_model.py",
     ),
     Fault(
         "the window is off by one: one loop too few is seen",
         "looped/model.py",
-        "for _ in range(grad_loops):",
-        "for _ in range(grad_loops - 1):",
+        "in range(n_loops - grad_loops + 1, n_loops + 1):",
+        "in range(n_loops - grad_loops + 2, n_loops + 1):",
         "tests/test_model.py",
     ),
     Fault(
         "the window of replicas is off by one",
         "looped/training/stacked_model.py",
-        "            first.b - first.window,\n",
-        "            max(first.b - first.window - 1, 0),\n",
+        "if loop <= loops.of_each[0] - loops.windows.loss:",
+        "if loop < loops.of_each[0] - loops.windows.loss:",
         "tests/training/test_stacked_model.py",
     ),
     Fault(
         "the window of a drawn b is off by one",
         "looped/training/stacked_model.py",
-        "drawn_loops - window, window)",
-        "max(drawn_loops - window - 1, 0), window)",
+        "self.seen.clamp(max=drawn_loops)",
+        "self.seen.clamp(max=drawn_loops + 1)",
         "tests/training/test_stacked_model.py tests/training/test_loop.py",
+    ),
+    Fault(
+        "the gradient is cut one loop too late",
+        "looped/windows.py",
+        "(n_loops - loop + 1) % self.grad == 0",
+        "(n_loops - loop) % self.grad == 0",
+        "tests/training/test_stacked_model.py",
     ),
     Fault(
         "the standard error over prompts is without the root",

@@ -55,24 +55,42 @@ def encoder_layer(block, size):
     return lambda z, mask: functional_call(layer, weights, (z, mask))
 
 
-def looped_predictions(model, xs, ys, n_loops, window):
-    """Predictions after each of the last ``window`` loops, as a list."""
+def looped_predictions(model, xs, ys, n_loops, loss_window, grad_window=None):
+    """Predictions after each of the last loops that the loss sees, as a list.
+
+    Loop after loop of one batch; an untied model's stacks are taken in turn.
+    """
     config = model.config
-    layers = [encoder_layer(block, config.size) for block in model.blocks]
+    stacks = [model, *model.later_stacks]
     p = model.read_in(tokens(config, xs, ys))
     mask = nn.Transformer.generate_square_subsequent_mask(p.shape[1], dtype=p.dtype)
     queries = [p.shape[1] - 1] if config.prompt == "joint" else range(0, p.shape[1], 2)
     z = torch.zeros_like(p)
     predictions = []
     for loop in range(n_loops):
-        if loop == n_loops - window:
+        stack = stacks[min(loop, len(stacks) - 1)]
+        if (n_loops - loop) % (grad_window or loss_window) == 0:
             z = z.detach()
         z = z + p + model.positions(torch.arange(p.shape[1]))
-        for layer in layers:
-            z = layer(z, mask)
-        z = model.final_norm(z)
+        for block in stack.blocks:
+            z = encoder_layer(block, config.size)(z, mask)
+        z = stack.final_norm(z)
         predictions.append(torch.cat([model.read_out(z[:, query]) for query in queries], dim=1))
-    return predictions[n_loops - window :]
+    return predictions[n_loops - loss_window :]
+
+
+def step_error(model, xs, ys, loops, loss_window, grad_window):
+    """A step's loss and its error at the query after the last loop, prompt after prompt."""
+    targets = ys[:, -model.config.n_queries :]
+    losses, last_errors = [], []
+    for prompt, n_loops in enumerate(loops):
+        one = slice(prompt, prompt + 1)
+        seen = min(loss_window, n_loops)
+        predictions = looped_predictions(model, xs[one], ys[one], n_loops, seen, grad_window)
+        errors = torch.stack([(each - targets[one]) ** 2 for each in predictions])
+        losses.append(errors.mean())
+        last_errors.append(errors[-1, 0, -1])
+    return torch.stack(losses).mean(), torch.stack(last_errors).mean().detach()
 
 
 def linear(weights, x):

@@ -1,10 +1,9 @@
 import torch
 from hypothesis import strategies as st
 
-from looped.config import TaskConfig
 from looped.model import LoopedTransformer
 from looped.sizes import PROMPTS, ModelConfig, Size
-from looped.task_kinds import TASK_KINDS
+from looped.task_kinds import TASK_KINDS, TaskConfig
 
 seeds = st.integers(0, 2**31 - 1)
 steps = st.integers(0, 2**32 - 1)

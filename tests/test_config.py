@@ -1,3 +1,4 @@
+import math
 from dataclasses import asdict, fields, replace
 
 import pytest
@@ -9,14 +10,16 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from looped import rules
-from looped.b_draw import DISTRIBUTIONS
-from looped.config import TaskConfig, TrainConfig
+from looped.b_draw import DISTRIBUTIONS, longest
+from looped.config import TrainConfig
 from looped.model import LoopedTransformer
 from looped.sizes import PROMPTS, SIZES, ModelConfig, Size
-from looped.task_kinds import TASK_KINDS
+from looped.task_kinds import TASK_KINDS, TaskConfig
+from looped.windows import Windows
 
 RECORDS = {"device": "cpu", "log_every": 7, "checkpoint_seconds": 3.0}
 RECORDS |= {"kernels": "off", "checkpoint_loops": True, "average": "off"}
+RECORDS |= {"b_draw_unit": "prompt"}  # where b is fixed it decides nothing
 CELL = {"size": "small", "b": 4, "seed": 43, "task": "decision_tree", "n_dims": 6}
 OPTIONS = {"noise_std": 0.5, "sparsity": 2, "tree_depth": 3, "n_hidden": 7}
 RECIPE = {
@@ -25,12 +28,15 @@ RECIPE = {
     "steps": 7000,
     "batch_size": 32,
     "b_draw": "uniform",
+    "tied": False,
     "learning_rate": 0.01,
     "beta1": 0.8,
     "beta2": 0.99,
     "warmup": 0,
     "grad_clip": 2.0,
     "loop_window": 3,
+    "loss_window": 0.5,
+    "grad_window": 2.0,
     "init": "gpt2",
     "precision": "bf16",
 }
@@ -56,7 +62,7 @@ def test_sizes_are_the_studys_and_those_between_and_around_them(name, row, about
 def test_defaults_are_the_studys():
     config = TrainConfig()
     assert (config.batch_size, config.steps, config.n_examples) == (64, 7500, 63)
-    assert {b: replace(config, b=b).window for b in (1, 15, 16)} == {1: 1, 15: 15, 16: 15}
+    assert {b: replace(config, b=b).windows for b in (1, 16)} == {1: (1, 1), 16: (16, 16)}
     assert {name: TrainConfig(size=name).rate for name in SIZES} == {
         name: size.learning_rate for name, size in SIZES.items()
     }
@@ -98,13 +104,13 @@ def test_flops_are_those_of_the_real_products(config, batch, loops):
         with FlopCounterMode(display=False) as train:
             model(*prompt, b, window).square().mean().backward()
     assert forward.get_total_flops() == batch * config.forward_flops(b)
-    assert train.get_total_flops() == batch * config.train_flops(b, window)
+    assert train.get_total_flops() == batch * config.train_flops(b, Windows(window, window))
 
 
 @given(st.integers(1, 20), st.integers(1, 100))
 def test_a_step_costs_a_whole_batch(b, batch_size):
     config = TrainConfig(b=b, batch_size=batch_size)
-    assert config.step_flops == batch_size * config.model_config.train_flops(b, config.window)
+    assert config.step_flops == batch_size * config.model_config.train_flops(b, Windows(b, b))
 
 
 WHOLE = "must be a whole number of at least"
@@ -122,7 +128,11 @@ INVALID = [
       for came in (0.0, -1.0, float("inf"), float("nan"))),
     ("checkpoint_seconds", -1.0, "checkpoint_seconds must be at least 0"),
     *(("loop_window", came, f"loop_window {WHOLE} 1") for came in (0, -1, 2.0, True)),
-    ("loop_window", 6, "loop_window must lie in [1, b=5]"),
+    *((name, came, f"{name} {WHOLE} 1") for name in ("loss_window", "grad_window")
+      for came in (0, -1)),
+    *((name, came, f"{name} {WHOLE} 1, or a share of b between 0 and 1")
+      for name in ("loss_window", "grad_window") for came in (0.0, -0.5, 2.5)),
+    ("b_draw_unit", "seed", "b_draw_unit must be one of step, prompt"),
     ("size", "huge", f"size must be one of {', '.join(SIZES)}"),
     ("task", "quadratic", f"task must be one of {', '.join(TASK_KINDS)}"),
     ("prompt", "split", "prompt must be one of joint, interleaved"),
@@ -228,7 +238,7 @@ def test_whole_numbers_name_the_same_experiment_as_their_floats():
 @given(st.sampled_from(sorted(SIZES)), st.integers(1, 40))
 def test_defaults_made_explicit_change_nothing(size, b):
     config = TrainConfig(size=size, b=b)
-    rate, window = SIZES[size].learning_rate, min(15, b)
+    rate, window = SIZES[size].learning_rate, b
     explicit = replace(config, learning_rate=rate, loop_window=window)
     assert (explicit.identity, explicit.recipe) == (config.identity, config.recipe)
     assert config.resolved("cpu", "auto") == replace(explicit, device="cpu")
@@ -259,7 +269,8 @@ def test_a_run_is_named_after_its_cell_and_what_is_no_default(changes, name):
         ({}, "6f9c975ad8d1", "e02e72e48b4b", "1501ab72f6cf", "577c982c7fb0"),
         ({"size": "small", "b": 10, "seed": 451},
          "164dec22cbf8", "e02e72e48b4b", "1e5be4fc3a95", "577c982c7fb0"),
-        ({"size": "medium", "b": 20, "task": "decision_tree", "prompt": "interleaved"},
+        ({"size": "medium", "b": 20, "task": "decision_tree", "prompt": "interleaved",
+          "loop_window": 15},
          "36fed53983fe", "818d10b3557c", "79ce6bcb7747", "4afd479b4a1a"),
         ({"b": 5, "loop_window": 2, "learning_rate": 0.003, "n_dims": 2},
          "3471fe93ce93", "4aabc4dca812", "73cb5f971bd9", "0677003adc4c"),
@@ -277,7 +288,7 @@ def test_what_runs_were_once_logged_under_stays(
 @given(st.integers(1, 40), st.integers(1, 20) | st.none(), st.sampled_from(DISTRIBUTIONS[1:]))
 def test_a_drawn_b_has_a_window_recipe_and_name_of_its_own(b, window, distribution):
     config = TrainConfig(b=b, b_draw=distribution, loop_window=window)
-    assert config.window == (window or 15)
+    assert config.windows.loss >= (window or longest(distribution, b))
     fixed = replace(config, b_draw="fixed", loop_window=None)
     assert config.name == f"{fixed.name}-{distribution}"
     assert "b_draw" not in fixed.recipe
@@ -288,17 +299,64 @@ def test_a_drawn_b_has_a_window_recipe_and_name_of_its_own(b, window, distributi
     )
     for name in ("identity", "recipe_identity"):
         assert getattr(config, name) not in [getattr(variant, name) for variant in variants]
-    explicit = replace(config, loop_window=config.window)
+    explicit = replace(config, loop_window=config.windows.loss)
     assert (explicit.identity, explicit.recipe) == (config.identity, config.recipe)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from(DISTRIBUTIONS))
+def test_a_window_that_takes_in_all_loops_is_the_default_s_training(b, window, distribution):
+    config = TrainConfig(b=b, b_draw=distribution)
+    windowed = replace(config, loop_window=window)
+    if distribution == "fixed":
+        assert (windowed.identity == config.identity) == (window >= b)
+    former = replace(config, loop_window=15)
+    assert (former.identity == config.identity) == (longest(distribution, b) <= 15)
+    assert former.recipe_identity == replace(config, b=1).recipe_identity
+    assert config.under(former.policy).identity == former.identity
+    assert config.follows(former.policy) == (former.identity == config.identity)
+    assert config.follows({"tied": False}) == (b == 1)
+    assert config.follows({"b_draw_unit": "prompt"}) == (b == 1 or distribution == "fixed")
+    assert former.under(config.policy).identity == config.identity
+    resolved = windowed.resolved("cpu", "fp32")
+    assert resolved.windows == windowed.windows
+    assert resolved.recipe == replace(windowed, precision="fp32").recipe
+
+
+@given(
+    st.integers(1, 12), st.sampled_from([0.25, 0.5, 1.0, 4.0]), st.sampled_from([0.5, 3.0, None])
+)
+def test_windows_may_be_set_apart_and_as_shares_of_b(b, loss, grad):
+    config = TrainConfig(b=b, loss_window=loss, grad_window=grad)
+    loops = {
+        name: b if window is None else min(b, math.ceil(window * b if window < 1 else window))
+        for name, window in (("loss", loss), ("grad", grad))
+    }
+    assert config.windows._asdict() == loops
+    resolved = config.resolved("cpu", "fp32")
+    assert resolved.identity == replace(config, precision="fp32").identity
+    assert resolved.recipe == replace(config, precision="fp32").recipe
+    if loops["loss"] == loops["grad"]:
+        assert config.identity == TrainConfig(b=b, loop_window=loops["loss"]).identity
+
+
+def test_what_decides_nothing_gives_no_identity_of_its_own():
+    for config in (TrainConfig(b=1), TrainConfig(b=3)):
+        assert replace(config, b_draw_unit="prompt").identity == config.identity
+    assert TrainConfig(b=1, tied=False).identity == TrainConfig(b=1).identity
+    assert TrainConfig(b=2, tied=False).identity != TrainConfig(b=2).identity
+    drawn = TrainConfig(b=2, b_draw="uniform")
+    by_prompt = replace(drawn, b_draw_unit="prompt")
+    assert by_prompt.identity != drawn.identity
+    assert len(set(by_prompt.loops_of_step(0))) > 1
+    assert by_prompt.name == "tiny-b2-s42-uniform-by_prompt"
+    with pytest.raises(ValueError, match="so b_draw must be fixed, got uniform"):
+        replace(drawn, tied=False)
 
 
 @given(st.integers(1, 9), st.integers(1, 12), st.integers(1, 9))
 def test_a_step_of_a_drawn_b_costs_the_mean_over_its_draws(b, window, batch_size):
     config = TrainConfig(b=b, b_draw="uniform", loop_window=window, batch_size=batch_size)
-    each = [
-        replace(config, b=n_loops, b_draw="fixed", loop_window=min(window, n_loops)).step_flops
-        for n_loops in range(1, 2 * b)
-    ]
+    each = [replace(config, b=n_loops, b_draw="fixed").step_flops for n_loops in range(1, 2 * b)]
     assert config.step_flops == pytest.approx(sum(each) / len(each), abs=batch_size)
     assert isinstance(config.step_flops, int)
 

@@ -5,9 +5,9 @@ from dataclasses import fields
 import pytest
 
 from looped import make_task
-from looped.config import TaskConfig, TrainConfig
+from looped.config import TrainConfig
 from looped.evaluation.baselines import BASELINES, baselines_for
-from looped.task_kinds import TASK_KINDS, TASK_SETTINGS
+from looped.task_kinds import TASK_KINDS, TASK_SETTINGS, TaskConfig
 from looped.tasks import TASKS
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from reference import standard_errors_off
 from strategies import seeds, steps, task_configs
 
-from looped.config import TaskConfig
+from looped.task_kinds import TaskConfig
 from looped.tasks import TASKS, Draws, from_config, make_task
 
 CHANCE = 5.0

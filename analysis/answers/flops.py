@@ -26,7 +26,7 @@ def flops_of(config: TrainConfig, kind: str, b: int) -> float:
         >>> flops_of(config, "train", 5) / flops_of(config, "train", 1) < 5
         True
     """
-    training = replace(config, b=b, loop_window=None)
+    training = replace(config.under({}), b=b)
     if kind == "infer":
         return float(training.model_config.forward_flops(b))
     return float(training.steps * training.step_flops)

@@ -1,7 +1,7 @@
 """How a claim about a study becomes a finding: an estimate, an interval over seeds, a verdict."""
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -22,6 +22,7 @@ from analysis.claims.cells import Cells
 from analysis.claims.claim import Claim, Premise, Verdict
 from analysis.claims.power import Outlook, outlook_of
 from analysis.runs.logged_run import LoggedRun
+from analysis.runs.recipes import Group, by_recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,13 +91,11 @@ def comparable_of_distinct(
     runs: Sequence[LoggedRun], varies: tuple[str, ...]
 ) -> tuple[Cells, list[str]]:
     """Do the same for runs of which no two have one configuration."""
-    groups: dict[Hashable, list[LoggedRun]] = {}
-    for run in runs:
-        groups.setdefault(_recipe_but_for(run, varies), []).append(run)
+    groups = by_recipe(runs, varies)
     if not groups:
         return Cells.of([]), []
 
-    def merit(recipe: Hashable) -> tuple[int, int, str]:
+    def merit(recipe: Group) -> tuple[int, int, str]:
         usable_runs = [run for run in groups[recipe] if _is_usable(run)]
         return len({_values(run, varies) for run in usable_runs}), len(usable_runs), repr(recipe)
 
@@ -108,7 +107,7 @@ def comparable_of_distinct(
         "plateaued left out": n_plateaued,
         "diverged left out": n_diverged,
         "not evaluated": len(group) - n_plateaued - n_diverged - len(usable_runs),
-        "of other recipes left out": sum(map(len, groups.values())) - len(group),
+        "of other recipes left out": len(runs) - len(group),
     }
     return Cells.of(usable_runs), [f"{count} {what}" for what, count in counts.items() if count]
 
@@ -221,13 +220,9 @@ def _is_usable(run: LoggedRun) -> bool:
     return bool(run.loops) and run.is_evaluated and run.has_learned
 
 
-def _recipe_but_for(run: LoggedRun, varies: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    recipe = run.config.recipe
-    return tuple((name, repr(recipe[name])) for name in sorted(recipe) if name not in varies)
-
-
 def _values(run: LoggedRun, varies: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(repr(getattr(run.config, name)) for name in varies)
+    settings = {**run.config.recipe, **run.config.policy}
+    return tuple(repr(settings.get(name, getattr(run.config, name))) for name in varies)
 
 
 def _numbers(part: BySeed, in_unit: Callable[[float], float]) -> str:

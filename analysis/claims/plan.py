@@ -38,8 +38,12 @@ from analysis.claims.power import (
     outlook_of,
     points_for,
 )
+from analysis.claims.treatments import TREATMENTS
 from analysis.runs.logged_run import LoggedRun
 from looped.config import TrainConfig
+
+Variant = tuple[int, str, str]
+"""What studies vary: steps, draw, and the policy in words."""
 
 MOST_DRAWS = 2000
 """Runs drawn from a pilot for one task, about."""
@@ -58,12 +62,12 @@ class Pilot:
     source: str
 
     @cached_property
-    def by_cell(self) -> dict[tuple[str, int, int, str], dict[int, LoggedRun]]:
-        """The runs of one recipe, but for steps and draw, by size, b, steps and draw, and seed."""
-        cells: dict[tuple[str, int, int, str], dict[int, LoggedRun]] = {}
+    def by_cell(self) -> dict[tuple[str, int, *Variant], dict[int, LoggedRun]]:
+        """The runs of one recipe, but for steps and draw, by size, b, variant and seed."""
+        cells: dict[tuple[str, int, *Variant], dict[int, LoggedRun]] = {}
         for run in comparable(self.runs, ("steps", "b_draw"))[0].runs:
             config = run.config
-            key = config.size, config.b, config.steps, config.b_draw
+            key = config.size, config.b, *_variant(config)
             cells.setdefault(key, {})[config.seed] = run
         return cells
 
@@ -100,6 +104,8 @@ def plan_reading(configs: Sequence[TrainConfig], n_loops: int, pilot: Pilot) -> 
         return "claims: which can be decided is not known without two finished seeds of a size"
     study = _PlannedStudy(configs, n_loops, pilot)
     prospects = {claim.slug: study.prospect(claim) for claim in (*CLAIMS, *HYPOTHESES)}
+    of_treatments = {claim.slug: study.prospect(claim) for claim in study.treatments}
+    prospects |= {slug: each for slug, each in of_treatments.items() if each.is_measured}
     header = f"claims, with {study.n_seeds} seeds a cell, told from {pilot.account}"
     lines = [f"{header}{_difference(pilot, configs)}:"]
     if unknown_sizes:
@@ -149,10 +155,12 @@ class _PlannedStudy:
         self.cells = list({replace(config, seed=0): config for config in configs}.values())
         self.base = min(map(_variant, self.cells), key=lambda variant: (variant[0], variant[1:]))
         self.borrowed: set[str] = set()
+        policies = {repr(config.policy) for config in configs}
+        self.treatments = TREATMENTS if len(policies) > 1 else ()
         drawn_runs = list(self._draw(np.random.default_rng(0)))
         self.comparables = {
             varies: comparable_of_distinct(drawn_runs, varies)[0]
-            for varies in {claim.varies for claim in (*CLAIMS, *HYPOTHESES)}
+            for varies in {claim.varies for claim in (*CLAIMS, *HYPOTHESES, *self.treatments)}
         }
 
     def prospect(self, claim: Claim) -> Prospect:
@@ -284,8 +292,8 @@ class _PlannedStudy:
         return self.pilot.by_cell[nearest], bool(keys) and nearest[1] == config.b
 
 
-def _variant(config: TrainConfig) -> tuple[int, str]:
-    return config.steps, config.b_draw
+def _variant(config: TrainConfig) -> Variant:
+    return config.steps, config.b_draw, repr(sorted(config.policy.items()))
 
 
 def _like(part: BySeed, n_seeds: int) -> BySeed:

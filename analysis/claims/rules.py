@@ -14,16 +14,18 @@ from analysis.claims.by_seed import LEVEL, NOTABLE_BITS
 from analysis.claims.claim import Claim, Premise
 from analysis.claims.claims import CLAIMS
 from analysis.claims.hypotheses import HYPOTHESES
+from analysis.claims.treatments import TREATMENTS
 from looped.rules import digest
 
 _CODE = (
     *("by_seed", "cells", "claim", "claim_measures", "claims"),
     *("findings", "hypotheses", "hypothesis_measures", "measured", "scope"),
+    *("treatments", "treatment_measures"),
 )
 """The modules of this package that runs become verdicts by."""
 
 
-def rules_digests(claims: Sequence[Claim] = (*CLAIMS, *HYPOTHESES)) -> str:
+def rules_digests(claims: Sequence[Claim] = (*CLAIMS, *HYPOTHESES, *TREATMENTS)) -> str:
     """Return a digest of the claims' words and thresholds and one of the code that measures them.
 
     Comments and blank lines of the code do not count.

@@ -1,12 +1,13 @@
 """The whole report: a section per task, and what goes across them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from analysis.claims.claims import Finding, Verdict, findings_table, judge
 from analysis.claims.hypotheses import HYPOTHESES
+from analysis.claims.treatments import judge_treatments
 from analysis.report import (
     across_tasks,
     cost,
@@ -16,6 +17,8 @@ from analysis.report import (
     loss,
     pareto,
     performance,
+    recipes,
+    tying,
 )
 from analysis.report.exhibit import Exhibit
 from analysis.report.headline import Headline, headline
@@ -32,6 +35,7 @@ class Section:
         exhibits: figures and tables, the first of them the one that shows the answer.
         findings: verdicts on the study's claims, from the runs of the section.
         hypotheses: verdicts on its hypotheses, from all runs of the task: they compare recipes.
+        treatments: verdicts on ways of training, as far as runs differ in them.
     """
 
     subject: Subject
@@ -39,6 +43,14 @@ class Section:
     exhibits: Sequence[Exhibit]
     findings: Sequence[Finding]
     hypotheses: Sequence[Finding]
+    treatments: Sequence[Finding] = ()
+
+    @property
+    def kinds(self) -> Mapping[str, Sequence[Finding]]:
+        """All verdicts by kind."""
+        return {
+            "claim": self.findings, "hypothesis": self.hypotheses, "treatment": self.treatments
+        }  # fmt: skip
 
     @property
     def lacks(self) -> list[str]:
@@ -90,7 +102,8 @@ class Report:
         tables = [
             findings_table(findings).assign(task=section.subject.task, kind=kind)
             for section in self.sections
-            for kind, findings in (("claim", section.findings), ("hypothesis", section.hypotheses))
+            for kind, findings in section.kinds.items()
+            if findings
         ]
         table = pd.concat(tables, ignore_index=True)
         return table[["task", "kind", *table.columns.drop(["task", "kind"])]]
@@ -125,6 +138,7 @@ def make(
             exhibits=_exhibits(subject, fits[subject.task], resamples),
             findings=judge(subject.runs),
             hypotheses=judge(subject.runs_of_task, HYPOTHESES),
+            treatments=judge_treatments(subject.runs_of_task),
         )
         for subject in subjects
     ]
@@ -142,4 +156,4 @@ def _exhibits(subject: Subject, fit_or_reason: law.FitOrReason, resamples: int) 
     exhibits += [*lengths.exhibits(subject, resamples), cost.exhibit(subject)]
     if len(subject.table):
         exhibits.append(pareto.exhibit(subject))
-    return exhibits + loss.exhibits(subject)
+    return exhibits + loss.exhibits(subject) + tying.exhibits(subject) + recipes.exhibits(subject)

@@ -81,7 +81,7 @@ def _section(section: Section, pictures: Mapping[str, bytes], report: Report) ->
             for exhibit in later_exhibits
             for part in _shown(exhibit, f"{subject.slug}/{exhibit.name}", pictures, level)
         ),
-        *claims_and_hypotheses(subject.slug, section.findings, section.hypotheses, level),
+        *claims_and_hypotheses(subject.slug, section.kinds, level),
     ]
 
 

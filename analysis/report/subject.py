@@ -12,6 +12,7 @@ import pandas as pd
 from analysis.runs.accounts import convergence_account, prompts_account, weights_account
 from analysis.runs.expressivity import EXACT_BELOW, expressivity
 from analysis.runs.logged_run import LoggedRun
+from analysis.runs.recipes import by_name, by_recipe, name_of
 from analysis.runs.selection import SelectionError, tabulate_runs
 
 
@@ -116,11 +117,14 @@ def choose(
                 f"{name} must be among {_listed(values_there)}",
                 sorted(allowed_of_setting),
             )
-    recipes = _listed(run.config.recipe_identity for run in matching_runs)
-    matching_runs = [
-        run for run in matching_runs if run.config.recipe_identity.startswith(recipe or "")
-    ]
-    _require(bool(matching_runs), f"recipe must be one of {recipes}", recipe)
+    if recipe is not None:
+        groups = by_name(matching_runs)
+        recipes = ", ".join(f"{name} ({len(group)} runs)" for name, group in sorted(groups.items()))
+        wanted_runs = {
+            run.run_id for name, group in groups.items() for run in group if name.startswith(recipe)
+        }
+        matching_runs = [run for run in matching_runs if run.run_id in wanted_runs]
+        _require(bool(matching_runs), f"recipe must be one of {recipes}", recipe)
     tasks = Counter(run.task for run in matching_runs)
     tasks_to_show = Counter(run.task for run in matching_runs if not run.is_diverged)
     rule = "a report needs trainings that did not diverge"
@@ -145,24 +149,23 @@ def _subject(
     baselines: Mapping[str, Mapping[str, float]],
 ) -> Subject:
     newest_by_identity = {run.config.identity: run for run in matching_runs}
-    steady_runs = [run for run in newest_by_identity.values() if not run.is_diverged]
-    counts = Counter(run.config.recipe_identity for run in steady_runs)
-    recipe = max(counts, key=lambda name: (counts[name], name))
-    runs_of_recipe = [run for run in steady_runs if run.config.recipe_identity == recipe]
-    runs_of_recipe.sort(key=_place)
-    n_diverged = sum(
-        run.is_diverged and run.config.recipe_identity == recipe
-        for run in newest_by_identity.values()
-    )
+    groups = by_recipe(newest_by_identity.values()).values()
+    group = max(groups, key=lambda group: (len(_steady(group)), name_of(group)))
+    runs_of_recipe = sorted(_steady(group), key=_place)
+    n_diverged = len(group) - len(runs_of_recipe)
     runs_of_task = [run for run in runs if run.task == task]
     return Subject(
         task=task,
         runs=runs_of_recipe,
         runs_of_task=runs_of_task,
         baselines=_level(runs_of_recipe, baselines),
-        account=_account(runs_of_recipe, matching_runs, runs_of_task, n_diverged),
+        account=_account(group, matching_runs, runs_of_task),
         n_diverged=n_diverged,
     )
+
+
+def _steady(runs: Iterable[LoggedRun]) -> list[LoggedRun]:
+    return [run for run in runs if not run.is_diverged]
 
 
 def _place(run: LoggedRun) -> tuple[int, str, int, int]:
@@ -182,20 +185,21 @@ def _level(
 
 
 def _account(
-    runs_of_recipe: Sequence[LoggedRun],
+    group: Sequence[LoggedRun],
     matching_runs: Sequence[LoggedRun],
     runs_of_task: Sequence[LoggedRun],
-    n_diverged: int,
 ) -> str:
+    runs_of_recipe, name = _steady(group), name_of(group)
+    n_diverged = len(group) - len(runs_of_recipe)
     config = runs_of_recipe[0].config
-    runs_before_repeats = [
-        run for run in matching_runs if run.config.recipe_identity == config.recipe_identity
-    ]
-    other_recipes = Counter(run.config.recipe_identity for run in matching_runs)
-    del other_recipes[config.recipe_identity]
+    identities = {run.config.identity for run in group}
+    n_of_recipe = sum(run.config.identity in identities for run in matching_runs)
+    other_recipes = Counter(
+        run.config.recipe_identity for run in matching_runs if run.config.identity not in identities
+    )
     n_plateaued = sum(run.is_plateau for run in runs_of_recipe)
     parts = [
-        f"{len(runs_of_recipe)} runs of recipe {config.recipe_identity} ({config.prompt} prompt, "
+        f"{len(runs_of_recipe)} runs of recipe {name} ({config.prompt} prompt, "
         f"{config.n_examples} examples, {config.steps:,} steps of {config.batch_size} prompts)",
         f"{n_plateaued} plateaued, drawn apart" if n_plateaued else "none plateaued",
         f"when they ended: {convergence_account(runs_of_recipe)}",
@@ -205,7 +209,7 @@ def _account(
     exclusions = [f"{count} runs of recipe {name}" for name, count in sorted(other_recipes.items())]
     if n_diverged:
         exclusions.append(f"{n_diverged} diverged")
-    n_repeated = len(runs_before_repeats) - len(runs_of_recipe) - n_diverged
+    n_repeated = n_of_recipe - len(group)
     if n_repeated:
         exclusions.append(f"{n_repeated} repeated")
     if len(runs_of_task) > len(matching_runs):

@@ -1,6 +1,6 @@
 """Claims and hypotheses on the page: grouped by their verdict, each with its number in sight."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import pandas as pd
@@ -22,21 +22,22 @@ WHAT = "Numbers are the statistic named below them, with its 95 % interval over 
 
 
 def claims_and_hypotheses(
-    slug: str, claims: Sequence[Finding], hypotheses: Sequence[Finding], level: int
+    slug: str, kinds: Mapping[str, Sequence[Finding]], level: int
 ) -> list[str]:
     """Write a section's verdicts.
 
     Args:
         slug: of the section, for anchors.
-        claims: findings on the study's claims.
-        hypotheses: findings on its hypotheses.
+        kinds: findings on the study's claims, its hypotheses and on ways of training; see
+            ``Section.kinds``.
         level: of their headings.
     """
+    claims, hypotheses, treatments = kinds.values()
     of_hypotheses = _groups(hypotheses, level + 1)
     is_measured = any(finding.verdict is not Verdict.MISSING for finding in hypotheses)
     return [
         heading(level, "Claims", f"{slug}-claims"),
-        paragraph(f"{family_reading([*claims, *hypotheses])} {WHAT}"),
+        paragraph(f"{family_reading([*claims, *hypotheses, *treatments])} {WHAT}"),
         in_details("how verdicts are made, and what they need", paragraph(INTERVALS)),
         *_groups(claims, level + 1),
         heading(level, "Hypotheses", f"{slug}-hypotheses"),
@@ -46,6 +47,8 @@ def claims_and_hypotheses(
             if is_measured
             else [in_details("what each needs", "".join(of_hypotheses))]
         ),
+        *([heading(level, "Ways of training", f"{slug}-treatments")] if treatments else []),
+        *_groups(treatments, level + 1),
     ]
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.runs.accounts import convergence_account, weights_account
 from analysis.runs.expressivity import expressivity, standard_error
 from analysis.runs.logged_run import LoggedRun, are_on_all_prompts
+from analysis.runs.recipes import by_name, name_of
 from looped.config import TrainConfig
 from looped.names import Convergence
 
@@ -63,7 +64,7 @@ class Selection:
         if self.n_unevaluated:
             exclusions += f", {self.n_unevaluated} not evaluated (evaluate-extrapolation does it)"
         return (
-            f"{len(self.runs)} runs of {first.task}, recipe {first.config.recipe_identity}, "
+            f"{len(self.runs)} runs of {first.task}, recipe {name_of(self.runs)}, "
             f"{first.config.prompt} prompt, {prompts}; {exclusions}; "
             f"when they ended: {convergence_account(self.runs)}; {weights_account(self.runs)}"
         )
@@ -106,15 +107,16 @@ def select(
     tasks_there = _listed(run.task for run in matching_runs)
     rule = "runs of one law must share their task (choose with task)"
     _check(len({run.task for run in matching_runs}) == 1, rule, tasks_there)
-    recipe_start, runs_of_task = recipe or "", matching_runs
-    matching_runs = [
-        run for run in matching_runs if run.config.recipe_identity.startswith(recipe_start)
-    ]
-    recipes = _listed(run.config.recipe_identity for run in runs_of_task)
-    _check(bool(matching_runs), f"recipe must be one of {recipes}", recipe)
-    if len({run.config.recipe_identity for run in matching_runs}) > 1:
+    groups = by_name(matching_runs)
+    wanted_groups = {name: runs for name, runs in groups.items() if name.startswith(recipe or "")}
+    recipes = ", ".join(f"{name} ({len(runs)} runs)" for name, runs in sorted(groups.items()))
+    _check(bool(wanted_groups), f"recipe must be one of {recipes}", recipe)
+    largest_group = max(wanted_groups.values(), key=len)
+    is_sole = recipe is not None and len(wanted_groups) == 1
+    if not is_sole and len(largest_group) < len(matching_runs):
         rule = "runs of one law must share their recipe (choose with recipe)"
-        raise SelectionError(f"{rule}, got {_differences(matching_runs)}")
+        raise SelectionError(f"{rule}, got {_differences(wanted_groups)}")
+    matching_runs = largest_group
     choices: dict[str, Iterable[Any] | None] = {"size": sizes, "b": bs}
     for name, values in choices.items():
         if values is not None:
@@ -220,21 +222,19 @@ def _listed(values: Iterable[object]) -> str:
     return ", ".join(f"{value} ({count} runs)" for value, count in counts.items())
 
 
-def _differences(runs: Sequence[LoggedRun]) -> str:
+def _differences(groups: Mapping[str, Sequence[LoggedRun]]) -> str:
     """Say for each recipe what sets it apart."""
-    recipes: dict[str, dict[str, Any]] = {}
-    counts: dict[str, int] = {}
-    for run in runs:
-        name = run.config.recipe_identity
-        recipes[name] = {"b_draw": run.config.b_draw, **run.config.recipe}
-        counts[name] = counts.get(name, 0) + 1
-    table = pd.DataFrame(recipes).T.astype(object)
+    settings = {}
+    for name, runs in groups.items():
+        config = runs[0].config
+        settings[name] = {"b_draw": config.b_draw, **config.base_recipe, **config.policy}
+    table = pd.DataFrame(settings).T.astype(object)
     differing_settings = [name for name in table if len({repr(value) for value in table[name]}) > 1]
     return "; ".join(
-        f"{name} ({counts[name]} runs: "
+        f"{name} ({len(groups[name])} runs: "
         + ", ".join(f"{what}={_setting_text(table.loc[name, what])}" for what in differing_settings)
         + ")"
-        for name in sorted(recipes)
+        for name in sorted(groups)
     )
 
 

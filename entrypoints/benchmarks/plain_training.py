@@ -16,6 +16,7 @@ from looped.model import Block, LoopedTransformer, prompt_tokens
 def plain_step(model: LoopedTransformer, config: TrainConfig) -> Callable[[Tensor, Tensor], Tensor]:
     """Return a function that takes one gradient step on the prompts (xs, ys) given to it."""
     optimizer = torch.optim.Adam(model.parameters(), lr=config.rate)
+    first_seen = config.b - config.windows.loss  # the gradient's window is the same
     queries = slice(-1, None) if config.prompt == "joint" else slice(None, None, 2)
 
     def step(xs: Tensor, ys: Tensor) -> Tensor:
@@ -24,12 +25,12 @@ def plain_step(model: LoopedTransformer, config: TrainConfig) -> Callable[[Tenso
         z = torch.zeros_like(p)
         predictions = []
         for loop in range(config.b):
-            with torch.set_grad_enabled(loop >= config.b - config.window):
+            with torch.set_grad_enabled(loop >= first_seen):
                 z = z + p + positions
                 for block in model.blocks:
                     z = _block(block, z)  # type: ignore[arg-type]
                 z = model.final_norm(z)
-            if loop >= config.b - config.window:
+            if loop >= first_seen:
                 predictions.append(model.read_out(z)[:, queries, 0])
         targets = ys[:, -model.config.n_queries :]
         losses = [functional.mse_loss(prediction, targets) for prediction in predictions]

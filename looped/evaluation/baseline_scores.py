@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from looped.config import TaskConfig
 from looped.evaluation.baselines import baselines_for
 from looped.evaluation.held_out import held_out_batches
 from looped.records.files import write_atomically
+from looped.task_kinds import TaskConfig
 from looped.tasks import from_config
 
 logger = logging.getLogger("looped")

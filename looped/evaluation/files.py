@@ -8,10 +8,10 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from looped.config import TaskConfig
 from looped.evaluation.baseline_scores import Scores, score_baselines
 from looped.records.damage import one_line
 from looped.records.record_rules import STATE_CHANGE
+from looped.task_kinds import TaskConfig
 
 logger = logging.getLogger("looped")
 

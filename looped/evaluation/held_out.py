@@ -15,12 +15,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from looped.config import TaskConfig
 from looped.kernels.cpu import library
 from looped.kernels.cpu.chain import CpuChain
 from looped.model import LoopedTransformer
 from looped.names import Metric
 from looped.records.prompt_errors import PromptErrors
+from looped.task_kinds import TaskConfig
 from looped.tasks import HELD_OUT_SEED, Task
 
 PROMPTS_PER_BATCH = 256
@@ -206,7 +206,7 @@ def evaluate(
     Args:
         model: any looped transformer; ``n_loops`` need not be what it was trained at.
         task: where the prompts come from; the first ``n_prompts`` of its held-out stream.
-        n_loops: loops to run and to measure after each.
+        n_loops: loops to run and to measure after each; an untied model has as many as stacks.
         n_prompts: prompts, 2 or more.
         on_batch: told after each batch how many prompts are done; may raise to stop.
         kernels: ``off`` for PyTorch's own operations, else compiled ones where they serve.
@@ -224,7 +224,8 @@ def evaluate(
     n_done = 0
     n_draws = DRAWS_ON_GPU if device.type == "cuda" else 1
     flops = n_run * model.config.forward_flops(n_loops)
-    is_fused = kernels != "off" and device.type == "cpu" and library.serves(flops)
+    is_served = device.type == "cpu" and model.config.n_stacks == 1
+    is_fused = kernels != "off" and is_served and library.serves(flops)
     follow = _fused(model) if is_fused else partial(_plain, model)
     for prompts in held_out_batches(task, model.config.n_points, n_prompts, n_draws, first):
         xs, ys = (part.to(device) for part in prompts)
@@ -272,10 +273,10 @@ def _plain(model: LoopedTransformer, p: Tensor, n_loops: int) -> tuple[Tensor, T
     """Return predictions (loop, B, Q) and how far each loop but the first moved the state."""
     z = torch.zeros_like(p)
     predictions, changes = [], [p.new_empty(0, len(p))]
-    for loop in range(n_loops):
-        before, z = z, model.loop(z, p)
+    for number in range(1, n_loops + 1):
+        before, z = z, model.loop(z, p, number)
         predictions.append(model.predict(z))
-        if loop > 0:
+        if number > 1:
             change = (z - before).flatten(1).norm(dim=1) / before.flatten(1).norm(dim=1)
             changes.append(change.unsqueeze(0))
     return torch.stack(predictions), torch.cat(changes)

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from looped.config import TaskConfig
+from looped.task_kinds import TaskConfig
 from looped.tasks import HELD_OUT_SEED, from_config
 
 TUNING_SEED = HELD_OUT_SEED + 1

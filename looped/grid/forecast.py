@@ -19,7 +19,7 @@ from looped.training import loop
 from looped.training.outcome import affordable_prompts, final_prompts
 from looped.training.watcher import Stopped, Watcher
 
-IN_NAME = ("size", "b", "seed", "task", "prompt", "b_draw")
+IN_NAME = ("size", "b", "seed", "task", "prompt", "b_draw", "b_draw_unit", "tied")
 """What the name of a training says already."""
 
 FEWEST_SAMPLES = 3
@@ -135,7 +135,7 @@ def training_flops(
         n_prompts: held-out prompts that are run through all loops.
     """
     n_further = final_prompts(config, n_prompts) - n_prompts
-    evaluation = n_prompts * config.model_config.forward_flops(max(config.b, b_max))
+    evaluation = n_prompts * config.model_config.forward_flops(config.loops_up_to(b_max))
     evaluation += n_further * config.model_config.forward_flops(config.b)
     n_models = 2 if config.average == "tail" else 1
     return (config.steps - first_step) * config.step_flops + n_models * evaluation
@@ -153,7 +153,7 @@ class _Stopwatch(Watcher):
         if config.identity == self.group[0].identity:
             if not self.speeds:
                 self._began_at = time.monotonic()
-            flops = sum(each.flops_of(each.loops_of_step(step - 1)) for each in self.group)
+            flops = sum(each.flops_of_step(step - 1) for each in self.group)
             self.speeds.append(flops * values[Metric.STEPS_PER_S])
 
     def should_stop(self) -> bool:

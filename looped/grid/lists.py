@@ -1,7 +1,7 @@
 """Lists of settings that are crossed into trainings, and what tells one from another."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, fields, make_dataclass
+from dataclasses import field, fields, make_dataclass, replace
 from itertools import product
 from math import prod
 from types import GenericAlias
@@ -15,6 +15,10 @@ from looped.sizes import STUDY_SIZES
 
 PLURALS = {"size": "sizes", "b": "bs", "seed": "seeds"}
 """Settings whose list goes by another name; a list of any other goes by the setting's own."""
+
+WINDOWS = ("loop_window", "loss_window", "grad_window")
+POLICY = (*WINDOWS, "tied", "b_draw_unit")
+"""Settings that may decide nothing; see ``TrainConfig.policy``."""
 
 STUDY: Mapping[str, tuple[Any, ...]] = {
     "size": STUDY_SIZES,
@@ -74,7 +78,22 @@ def cross(lists: Any) -> list[TrainConfig]:
             raise ValueError(
                 f"every training must be one that train takes, got {training}: {error}"
             ) from None
-    return configs
+    return _merged(configs) if set(POLICY) & set(varying) else configs
+
+
+def _merged(configs: Sequence[TrainConfig]) -> list[TrainConfig]:
+    """Leave out what is another's training under a policy that decides nothing there.
+
+    A window of 15 is all loops at b = 10; an untied model of b = 1 has one stack, as a looped one.
+    """
+    first_of: dict[str, TrainConfig] = {}
+    merged_configs = []
+    for config in configs:
+        first = first_of.setdefault(config.identity, config)
+        own_policy = {name: getattr(config, name) for name in POLICY}
+        if first is config or first == config or replace(first, **own_policy) != config:
+            merged_configs.append(config)
+    return merged_configs
 
 
 def refuse_doubles(configs: Sequence[TrainConfig]) -> None:
@@ -107,12 +126,12 @@ def varied(configs: Sequence[TrainConfig]) -> list[str]:
     return [
         setting.name
         for setting in fields(TrainConfig)
-        if setting.name not in ("learning_rate", "loop_window", "precision", "device")
+        if setting.name not in ("learning_rate", "precision", "device", *WINDOWS)
         and len({getattr(config, setting.name) for config in configs}) > 1
     ] + [
         name
-        for name in ("learning_rate", "loop_window", "precision")
-        if len({config.recipe[name] for config in configs}) > 1
+        for name in ("learning_rate", "precision", "loss_window", "grad_window")
+        if len({{**config.base_recipe, **config.policy}[name] for config in configs}) > 1
     ]
 
 

@@ -10,7 +10,10 @@ from typing import Any
 
 from looped.b_draw import DISTRIBUTIONS
 
-STUDIES = ("full", "sizes", "more-data", "larger-b", "random-b", "quick")
+STUDIES = (
+    *("full", "sizes", "more-data", "larger-b", "random-b"),
+    *("window", "truncation", "untied", "quick"),
+)
 """``full`` adds nothing: three sizes, four b and three seeds."""
 
 _ADDED: Mapping[str, tuple[str, Callable[[Iterable[Any]], Iterable[Any]]]] = {
@@ -18,6 +21,9 @@ _ADDED: Mapping[str, tuple[str, Callable[[Iterable[Any]], Iterable[Any]]]] = {
     "more-data": ("steps", lambda steps: (factor * n for factor in (2, 4) for n in steps)),
     "larger-b": ("bs", lambda _: (20, 30, 40)),
     "random-b": ("b_draw", lambda _: DISTRIBUTIONS),
+    "window": ("loss_window", lambda _: (0.5, 1.0)),
+    "truncation": ("grad_window", lambda _: (0.5, 1.0)),
+    "untied": ("tied", lambda _: (True, False)),
 }
 """Of each study that adds to a list: which, and what it adds to the values given."""
 

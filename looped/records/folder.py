@@ -14,7 +14,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from looped.config import DEVICES, TrainConfig
+from looped.config import BEFORE_SETTINGS, DEVICES, TrainConfig
 from looped.records.checkpoint_files import newest_step
 from looped.records.damage import DamagedFileError, open_own, read_object, writing
 from looped.records.files import write_atomically
@@ -223,7 +223,7 @@ def load_config(folder: Path) -> TrainConfig:
             is_ours = isinstance(value, allowed) and len(str(value)) <= LONGEST_SETTING
             is_ours &= not (isinstance(value, bool) and types[name] is not bool)
             require(is_ours, f"{name} must be a setting of its kind", repr(value)[:80])
-        config = TrainConfig(**{"average": "off"} | values)  # none before there was the setting
+        config = TrainConfig(**BEFORE_SETTINGS | values)
         expected = run_path(folder.parent, config).name
     except (ValueError, TypeError, OverflowError) as error:
         raise DamagedFileError(path, error, REMEDY) from error

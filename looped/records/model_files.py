@@ -108,7 +108,7 @@ def load_model(
         rule = "weights=tail is for models that were trained with average=tail"
         require(False, rule, f"{folder} without them")
     try:
-        n_params, n_layer = config.n_params(), config.size.n_layer
+        n_params, n_layer = config.n_params(), config.n_stacks * config.size.n_layer
         blob = _read(path, 8 * n_params + HEADER_BYTES + n_layer * HEADER_BYTES_PER_LAYER)
         rule = f"it must hold {n_params:,} weights"
         require(len(blob) >= n_params, rule, f"{len(blob):,} bytes")
@@ -141,6 +141,7 @@ def _shape(architecture: Mapping[str, Any]) -> ModelConfig:
     """Read an architecture, and hold it to the limits before anything is made of it."""
     config = ModelConfig(**{**architecture, "size": Size(**architecture["size"])})
     limits.LAYERS.check("n_layer", config.size.n_layer)
+    limits.LAYERS.check("n_layer times n_stacks", config.n_stacks * config.size.n_layer)
     limits.TOKENS.check("the tokens of a prompt", config.n_tokens)
     limits.PARAMETERS.check("the number of weights", config.n_params())
     return config

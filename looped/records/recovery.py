@@ -15,6 +15,7 @@ from looped.names import Metric
 from looped.records.damage import DamagedFileError, parse
 from looped.records.folder import load_config, run_path
 from looped.records.journal import last_record
+from looped.windows import FORMER_WINDOW
 
 PRECISIONS = (("fp32", "cpu"), ("bf16", "cuda"), ("bf16", "cpu"), ("fp32", "cuda"))
 """With the device on which each is usual."""
@@ -44,18 +45,21 @@ def _guesses(folder: Path) -> Iterator[TrainConfig]:
     steps, rate = _of_journal(folder / "journal.jsonl")
     usual = TrainConfig()
     steps_guesses = {settings.pop("steps", usual.steps), usual.steps, steps}
-    for n_steps, learning_rate, (precision, device) in product(
-        steps_guesses - {None}, {None, rate}, PRECISIONS
+    windows = {None, FORMER_WINDOW}
+    for n_steps, learning_rate, window, (precision, device) in product(
+        steps_guesses - {None}, {None, rate}, windows, PRECISIONS
     ):
         try:
-            config = TrainConfig(**settings, steps=n_steps, learning_rate=learning_rate)
+            config = TrainConfig(
+                **settings, steps=n_steps, learning_rate=learning_rate, loop_window=window
+            )
             yield config.resolved(device, precision)
         except (ValueError, TypeError):
             continue
 
 
 def _of_name(name: str) -> dict[str, Any]:
-    """Read ``small-b10-s42[-task][-prompt][-draw]-identity``."""
+    """Read ``small-b10-s42[-task][-prompt][-draw][-by_prompt][-untied]-identity``."""
     words = name.split("-")[:-1]
     if len(words) < 3 or not (words[1][1:].isdecimal() and words[2][1:].isdecimal()):
         return {}
@@ -65,6 +69,9 @@ def _of_name(name: str) -> dict[str, Any]:
         "prompt": ("interleaved",),
         "b_draw": ("uniform", "poisson_lognormal"),
     }
+    if "by_prompt" in words:
+        settings["b_draw_unit"] = "prompt"
+    settings["tied"] = "untied" not in words
     for word in words[3:]:
         settings |= {setting: word for setting, allowed in choices.items() if word in allowed}
     return settings

@@ -6,7 +6,7 @@ from typing import Any
 
 from mlflow.tracking import MlflowClient
 
-from looped.config import TrainConfig
+from looped.config import BEFORE_SETTINGS, TrainConfig
 from looped.names import Param
 
 
@@ -21,7 +21,7 @@ def config_of(params: Mapping[str, str]) -> TrainConfig:
         'small-b10-s42'
     """
     default = asdict(TrainConfig())
-    values: dict[str, Any] = {"average": "off"}  # there was none before there was the setting
+    values = dict(BEFORE_SETTINGS)
     for setting in fields(TrainConfig):
         text = params.get(Param.RESOLVED + setting.name)
         if text is not None:

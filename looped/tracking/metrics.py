@@ -9,12 +9,12 @@ from mlflow.entities import Metric, Run, RunTag
 from mlflow.tracking import MlflowClient
 
 from looped import names
-from looped.config import TaskConfig
 from looped.evaluation.baseline_scores import Scores
 from looped.names import Kind, Tag
 from looped.records.folder import FolderLock
 from looped.records.journal import Record
 from looped.records.record_rules import KEPT_PROMPTS, STATE_CHANGE
+from looped.task_kinds import TaskConfig
 from looped.tracking.runs import end_lost_runs, list_runs, log_in_batches
 
 BASELINES = "baselines"  # folder of the lock, among those of the runs

@@ -39,12 +39,17 @@ def describe(config: TrainConfig, outcome: Record, folder: Path, origin: Origin)
     when_left = (
         "never left the plateau" if escape is None else f"left the plateau at step {escape:,}"
     )
-    how_b_comes = "" if config.b_draw == "fixed" else f" on average, drawn {config.b_draw},"
+    for_whom = " for every prompt" if config.draws_by_prompt else ""
+    drawn = f" on average, drawn {config.b_draw}{for_whom},"
+    how_b_comes = "" if config.b_draw == "fixed" else drawn
+    ties = f", a stack for each of the {config.b} loops" if config.is_untied else ""
+    loss, grad = config.windows
+    stops = "" if grad == loss else f" and gradients through {grad} at most"
     lines = [
         f"**{config.name}: {result(config, outcome)}.**",
         "",
-        f"- Model: `{config.size}`, {config.model_config.n_params():,} parameters, "
-        f"trained at b = {config.b}{how_b_comes} with loss on the last {config.window}.",
+        f"- Model: `{config.size}`, {config.model_config.n_params():,} parameters{ties}, "
+        f"trained at b = {config.b}{how_b_comes} with loss on the last {loss}{stops}.",
         f"- Task: {config.task_config.title} in {config.n_dims} dimensions, "
         f"{config.n_examples} examples, {config.prompt} prompt.",
         f"- Training: {config.steps:,} steps of {config.batch_size} prompts, seed {config.seed}, "

@@ -50,7 +50,8 @@ def registered_name(config: TrainConfig) -> str:
     """Name the registered model that a training's versions belong to.
 
     It is ``looped-<task>-<size>``, followed by those settings of the problem that are not the
-    defaults: ``looped-linear-tiny-d2-n15-interleaved``. So errors under one name compare.
+    defaults, and ``untied`` for such a model: ``looped-linear-tiny-d2-n15-interleaved``. So errors
+    under one name compare.
     """
     default = TrainConfig()
     words = ["looped", config.task, config.size]
@@ -62,6 +63,8 @@ def registered_name(config: TrainConfig) -> str:
             words.append(f"{prefix}{value:g}")
     if config.prompt != default.prompt:
         words.append(config.prompt)
+    if config.is_untied:  # b times the blocks' weights
+        words.append("untied")
     return "-".join(words)
 
 

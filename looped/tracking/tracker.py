@@ -13,12 +13,12 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from looped.config import TaskConfig
 from looped.evaluation.baseline_scores import Scores
 from looped.names import Tag
 from looped.records import journal
 from looped.records.folder import RunFolder
 from looped.records.journal import TrackingError
+from looped.task_kinds import TaskConfig
 from looped.tracking.metrics import log_baselines, metrics_of, tags_of
 from looped.tracking.runs import end_run, log_in_batches
 from looped.tracking.store import Store, reachable, reason_of, require_answer

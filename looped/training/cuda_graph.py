@@ -11,11 +11,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from looped.training.replicas import Replicas
+from looped.training.stacked_model import Drawn
 
 Prompts = tuple[Tensor, Tensor]
-Step = Callable[[Prompts, float, int | None], Float[Tensor, "replica 3"]]
-"""Takes the prompts, the learning rate and, where b is drawn, the step's loops; moves the weights
-and returns what it measured."""
+Step = Callable[[Prompts, float, Drawn], Float[Tensor, "replica 3"]]
+"""Takes the prompts, the learning rate and, where b is drawn, the loops of the step or of each
+prompt; moves the weights and returns what it measured."""
 
 WARM_UP_STEPS = 3
 
@@ -25,7 +26,7 @@ def step_of(replicas: Replicas) -> Step:
     if replicas.flat.is_cuda:
         return GraphStep(replicas)
 
-    def plain(prompts: Prompts, rate: float, drawn_loops: int | None) -> Tensor:
+    def plain(prompts: Prompts, rate: float, drawn_loops: Drawn) -> Tensor:
         replicas.set_rate(rate)
         return replicas.step(*prompts, drawn_loops)
 
@@ -34,6 +35,8 @@ def step_of(replicas: Replicas) -> Step:
 
 class GraphStep:
     """Gradient steps recorded as CUDA graphs, one for each number of loops, when first met.
+
+    Where every prompt draws its loops, hardly two steps are the same work: those run plainly.
 
     Recording runs a few steps first, as libraries choose their kernels on their first calls;
     weights and moments are put back after them. All graphs share the memory of what is computed
@@ -46,8 +49,11 @@ class GraphStep:
         self.pool = torch.cuda.graph_pool_handle()
         self.recorded: dict[int | None, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
 
-    def __call__(self, prompts: Prompts, rate: float, drawn_loops: int | None) -> Tensor:
+    def __call__(self, prompts: Prompts, rate: float, drawn_loops: Drawn) -> Tensor:
         """Take one step; see ``Step``."""
+        if isinstance(drawn_loops, tuple):
+            self.replicas.set_rate(rate)
+            return self.replicas.step(*prompts, drawn_loops)
         if self.prompts is None:
             self.prompts = (prompts[0].clone(), prompts[1].clone())
         for graphs_part, part in zip(self.prompts, prompts, strict=True):
@@ -59,9 +65,7 @@ class GraphStep:
         graph.replay()
         return measurements.clone()
 
-    def _record(
-        self, prompts: Prompts, drawn_loops: int | None
-    ) -> tuple[torch.cuda.CUDAGraph, Tensor]:
+    def _record(self, prompts: Prompts, drawn_loops: Drawn) -> tuple[torch.cuda.CUDAGraph, Tensor]:
         replicas = self.replicas
         changing = [replicas.flat.detach(), replicas.steps_done, *replicas.moments.values()]
         before = [tensor.clone() for tensor in changing]

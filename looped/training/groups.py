@@ -8,17 +8,17 @@ from looped.config import TrainConfig
 def can_share(first: TrainConfig, second: TrainConfig) -> bool:
     """Tell whether two resolved configurations may train as one program.
 
-    They must share model, task, recipe and device, and either their b and window or, where b
-    is not drawn, a loss that sees every loop of both.
+    They must share model, task, recipe and device, and either their b and windows or, where b
+    is not drawn, a loss that sees every loop of both with a gradient through all.
     """
     alike = (
-        *("model_config", "task_config", "rate", "recipe", "device", "kernels"),
+        *("model_config", "task_config", "rate", "base_recipe", "policy", "device", "kernels"),
         *("checkpoint_loops", "log_every", "average"),
     )
     if any(getattr(first, name) != getattr(second, name) for name in alike):
         return False
-    same_loops = (first.b, first.window) == (second.b, second.window)
-    see_all = first.window == first.b and second.window == second.b
+    same_loops = (first.b, first.windows) == (second.b, second.windows)
+    see_all = all(config.windows == (config.b, config.b) for config in (first, second))
     return same_loops or (first.b_draw == "fixed" and see_all)
 
 

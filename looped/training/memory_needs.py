@@ -21,8 +21,14 @@ WEIGHT_COPIES = 4
 
 def require_room(config: TrainConfig) -> None:
     """Raise ValueError if a step of a resolved training cannot fit into this machine's memory."""
-    hint = "batch_size, n_examples, n_dims, n_hidden and loop_window decide it"
+    hint = "batch_size, n_examples, n_dims, n_hidden, b and grad_window decide it"
     _require(config, config.device, step_bytes(config), f"for a step ({hint})")
+
+
+def wants_recomputation(config: TrainConfig) -> bool:
+    """Tell whether a step that keeps every loop would take more than half of the memory."""
+    there = memory_of(config.device)
+    return there is not None and step_bytes(config) > there / 2
 
 
 def require_room_to_evaluate(config: TrainConfig, b_max: int, n_prompts: int | None) -> None:
@@ -35,7 +41,7 @@ def require_room_to_evaluate(config: TrainConfig, b_max: int, n_prompts: int | N
     """
     n_prompts = n_prompts or affordable_prompts(config)
     n_further = final_prompts(config, n_prompts) - n_prompts
-    errors = (max(config.b, b_max) * n_prompts + config.b * n_further) * FLOAT
+    errors = (config.loops_up_to(b_max) * n_prompts + config.b * n_further) * FLOAT
     _require(config, "cpu", errors, "for its evaluation (b, b_max and n_prompts decide it)")
 
 
@@ -49,7 +55,7 @@ def step_bytes(config: TrainConfig) -> int:
     """
     shape, size = config.model_config, config.model_config.size
     per_prompt = shape.n_points * (shape.n_dims + 1) + _task_numbers(config)
-    n_loops = min(config.b, config.window)
+    n_loops = config.windows.tracked(config.b)
     if config.checkpoint_loops:
         n_loops = math.isqrt(n_loops - 1) + 1
     is_fused = config.kernels == "fused"

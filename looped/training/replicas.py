@@ -10,7 +10,7 @@ from torch import Tensor
 from looped.config import TrainConfig
 from looped.model import LoopedTransformer
 from looped.training.groups import can_share
-from looped.training.stacked_model import StackedModel, Weights, named_views
+from looped.training.stacked_model import Drawn, StackedModel, Weights, named_views
 from looped.training.tail_mean import TailMean
 
 TAIL = "tail"
@@ -112,14 +112,14 @@ class Replicas:
         self,
         xs: Float[Tensor, "replica batch point dim"],
         ys: Float[Tensor, "replica batch point"],
-        drawn_loops: int | None = None,
+        drawn_loops: Drawn = None,
     ) -> Float[Tensor, "replica 3"]:
         """Take one gradient step; return each replica's loss, query error and gradient norm.
 
         Args:
             xs: the prompts of each replica.
             ys: their y's.
-            drawn_loops: how many loops all replicas run; each its own b if None.
+            drawn_loops: how many loops all replicas run, or each prompt; see ``StackedModel``.
         """
         losses, query_errors = self.model.errors(xs, ys, drawn_loops)
         gradients = torch.autograd.grad(losses.sum(), list(self.model.weights.values()))

@@ -8,11 +8,14 @@ import torch
 from looped.config import TrainConfig
 from looped.kernels.cpu import library
 from looped.kernels.shape import PaddedShape
-from looped.training.memory_needs import require_room
+from looped.training.memory_needs import require_room, wants_recomputation
 
 
 def resolve(config: TrainConfig, work: int = 0) -> TrainConfig:
-    """Decide what was left automatic: device, precision, kernels, the rate and the window.
+    """Decide what was left automatic: device, precision, kernels, the rate and the windows.
+
+    Loops are computed again in the backward pass where keeping all of them would take more than
+    half of the memory, asked for or not.
 
     Args:
         config: of a training.
@@ -23,6 +26,8 @@ def resolve(config: TrainConfig, work: int = 0) -> TrainConfig:
             training cannot fit into this machine's memory.
     """
     config = _resolve(config, work)
+    if not config.checkpoint_loops and wants_recomputation(config):
+        config = replace(config, checkpoint_loops=True)
     require_room(config)
     return config
 
@@ -54,15 +59,25 @@ def _require_kernels(config: TrainConfig) -> None:
         raise ValueError(
             "kernels must be auto or off where no fused ones serve (bf16 and Triton on a GPU, "
             "fp32 and a C++ compiler on a CPU), "
-            f"got fused with {config.precision} on {config.device}"
+            f"got fused with {config.precision} on {config.device}{_unserved(config)}"
         )
+
+
+def _unserved(config: TrainConfig) -> str:
+    """Name what no kernels serve on that device, if that is why."""
+    by_prompt = config.draws_by_prompt and config.device == "cuda"
+    words = {"tied=false": config.is_untied, "b_draw_unit=prompt": by_prompt}
+    return "".join(f" and {word}, which they do not" for word, holds in words.items() if holds)
 
 
 def kernels_serve(config: TrainConfig, work: int = 0) -> bool:
     """Tell whether fused kernels serve a training whose device and precision are resolved.
 
-    On a CPU they do where they lie compiled or there is enough work to compile them first.
+    On a CPU they do where they lie compiled or there is enough work to compile them first. An
+    untied model runs plainly, and on a GPU so do steps whose prompts draw loops of their own.
     """
+    if config.is_untied or (config.device == "cuda" and config.draws_by_prompt):
+        return False
     if (config.device, config.precision) == ("cuda", "bf16"):
         has_triton = find_spec("triton") is not None
         return has_triton and PaddedShape.of(config.model_config) is not None

@@ -3,11 +3,13 @@
 Every product of ``looped.model`` becomes one batched product over the replicas. They may differ in
 seed, and in ``b`` where the loss sees every loop: they are ordered by falling ``b``, and loop t
 runs the first ones, those with b >= t. Where every step draws its loops anew they run the same
-ones. A replica never sees another's numbers, so each equals its solo training up to the rounding
-of the products.
+ones. Where every prompt draws its own, prompts are ordered by falling loops and end together: the
+longest begin, and the others join them so many loops before the end. A replica never sees another's
+numbers, so each equals its solo training up to the rounding of the products.
 
 Three ways lead to the same numbers: PyTorch's own operations, the twin of the others; fused
-Triton kernels on a GPU in bf16; compiled C++ on a CPU in float32.
+Triton kernels on a GPU in bf16; compiled C++ on a CPU in float32. Which of them serve what is in
+``resolve``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,20 +26,34 @@ from looped.kernels.cpu.chain import CpuChain
 from looped.kernels.shape import segment_loops
 from looped.model import LoopedTransformer, prompt_tokens
 from looped.sizes import ModelConfig
+from looped.windows import Windows
 
 Weights = Mapping[str, Tensor]
+Drawn = int | tuple[int, ...] | None
+"""The loops that a step has drawn, or each of its prompts; None where every training runs its b."""
 
 
 class Loops(NamedTuple):
-    """The loops of one step: of each replica, falling; those before the window; T."""
+    """The loops of one step: of each replica, falling; of each prompt, if they differ; windows."""
 
     of_each: tuple[int, ...]
-    untracked: int
-    windows: int | Float[Tensor, " replica"]
+    of_prompts: tuple[int, ...] | None
+    windows: Windows
+
+    @property
+    def untracked(self) -> int:
+        """Loops that run first, without a gradient."""
+        return self.of_each[0] - self.windows.tracked(self.of_each[0])
 
     def running(self, loop: int) -> int:
         """Count the replicas that run loop ``loop`` (from 1 on)."""
         return sum(b >= loop for b in self.of_each)
+
+    def joined(self, loop: int, batch: int) -> int:
+        """Count the prompts of a batch that run loop ``loop``, those that run the most first."""
+        if self.of_prompts is None:
+            return batch
+        return sum(n_loops > self.of_each[0] - loop for n_loops in self.of_prompts)
 
 
 class StackedModel:
@@ -57,12 +73,9 @@ class StackedModel:
     def __init__(self, models: Sequence[LoopedTransformer], configs: Sequence[TrainConfig]) -> None:
         first = configs[0]
         self.config: ModelConfig = models[0].config
-        self.window = first.window
-        self.fixed_loops = Loops(
-            tuple(config.b for config in configs),
-            first.b - first.window,
-            torch.tensor([config.window for config in configs], device=first.device),
-        )
+        self.windows = first.windows
+        self.bs = tuple(config.b for config in configs)
+        self.seen = torch.tensor([config.windows.loss for config in configs], device=first.device)
         self.dtype = torch.bfloat16 if first.precision == "bf16" else torch.float32
         self.checkpoint_loops = first.checkpoint_loops
         on_gpu, is_fused = first.device == "cuda", first.kernels == "fused"
@@ -81,33 +94,47 @@ class StackedModel:
         self,
         xs: Float[Tensor, "replica batch point dim"],
         ys: Float[Tensor, "replica batch point"],
-        drawn_loops: int | None = None,
+        drawn_loops: Drawn = None,
     ) -> tuple[Float[Tensor, " replica"], Float[Tensor, " replica"]]:
         """Return each replica's loss, and its squared error at the query after the last loop.
 
-        The loss is the squared error averaged over the last T loops, the prompts and the
-        queries (the truncated loss of Yang et al., arXiv:2311.12424).
+        The loss is the squared error averaged over the last loops that the loss window takes in,
+        the prompts and the queries (the truncated loss of Yang et al., arXiv:2311.12424).
 
         Args:
             xs: the prompts of each replica.
             ys: their y's.
-            drawn_loops: how many loops all replicas run; each its own b if None.
+            drawn_loops: how many loops all replicas run, or each prompt of theirs; each replica
+                its own b if None.
         """
-        loops = self._loops(drawn_loops)
-        targets = ys[..., -self.config.n_queries :]
+        loops, seen = self._loops(drawn_loops)
         if self.cpu_chain is not None:
-            p = self._embed(xs, ys)
-            return self.cpu_chain.errors(self.weights, p, targets, loops.of_each, loops.untracked)
+            of_prompts = drawn_loops if isinstance(drawn_loops, tuple) else None
+            targets = ys[..., -self.config.n_queries :]
+            return self.cpu_chain.errors(
+                self.weights, self._embed(xs, ys), targets, loops.of_each, self.windows, of_prompts
+            )
+        if isinstance(drawn_loops, tuple):
+            order = sorted(range(len(drawn_loops)), key=lambda prompt: -drawn_loops[prompt])
+            xs, ys = xs[:, order], ys[:, order]
+        targets = ys[..., -self.config.n_queries :]
         losses: list[Tensor] = []
         query_errors: list[Tensor] = []
         for loop, predictions in enumerate(self.predict(xs, ys, loops), loops.untracked + 1):
-            running = len(predictions)
-            errors = (predictions.float() - targets[:running]).square()  # (R, B, Q)
-            losses.append(functional.pad(errors.mean(dim=(1, 2)), (0, len(ys) - running)))
+            if loop <= loops.of_each[0] - loops.windows.loss:
+                continue
+            running, joined = predictions.shape[:2]
+            errors = (predictions.float() - targets[:running, :joined]).square()  # (R, B, Q)
+            if loops.of_prompts is None:
+                of_loop = errors.mean(dim=(1, 2))
+            else:
+                of_loop = (errors.mean(dim=2) / seen[:joined]).sum(dim=1) / len(seen)
+            losses.append(functional.pad(of_loop, (0, len(ys) - running)))
             ending = loops.of_each.count(loop)
             if ending:
                 query_errors.insert(0, errors[running - ending :, :, -1].detach().mean(dim=1))
-        return torch.stack(losses).sum(dim=0) / loops.windows, torch.cat(query_errors)
+        loss = torch.stack(losses).sum(dim=0)
+        return loss if loops.of_prompts else loss / seen, torch.cat(query_errors)
 
     def predict(
         self,
@@ -115,7 +142,7 @@ class StackedModel:
         ys: Float[Tensor, "replica batch point"],
         loops: Loops,
     ) -> Iterator[Float[Tensor, "running batch query"]]:
-        """Yield the predictions after every loop that the loss sees."""
+        """Yield the predictions after every loop that runs with a gradient."""
         p = self._embed(xs, ys)
         if self.uses_triton:
             yield from self._predict_fused(p, loops)
@@ -129,16 +156,20 @@ class StackedModel:
             """Run the loops first..end - 1; return the state and the predictions after each."""
             predictions = []
             for loop in range(first, end):
-                running = loops.running(loop)
+                running, joined = loops.running(loop), loops.joined(loop, p.shape[1])
                 running_weights = {name: values[:running] for name, values in weights.items()}
-                z = _loop(running_weights, self.config, z[:running] + p[:running])
+                z = functional.pad(z[:running], (0, 0, 0, 0, 0, joined - z.shape[1]))
+                if loops.windows.cuts_before(loop, loops.of_each[0]):
+                    z = z.detach()
+                at = _stack_of(self.config, loop)
+                z = _loop(running_weights, self.config, z + p[:running, :joined], at)
                 read = _linear(running_weights, "read_out", z).squeeze(-1)
                 predictions.append(self._at_queries(read))
             return z, predictions
 
         first, end = loops.untracked + 1, loops.of_each[0] + 1
         with torch.no_grad():
-            z, _ = stretch(torch.zeros_like(p), 1, first)
+            z, _ = stretch(torch.zeros_like(p[:, : loops.joined(1, p.shape[1])]), 1, first)
         n_loops = segment_loops(end - first) if self.checkpoint_loops else end - first
         for begin in range(first, end, n_loops):
             until = min(begin + n_loops, end)
@@ -162,18 +193,24 @@ class StackedModel:
             config=self.config,
             inject=p,
             loops=loops.of_each,
-            untracked=loops.untracked,
+            windows=self.windows,
             dtype=self.dtype,
             checkpoint_loops=self.checkpoint_loops,
         )
         for loop, read in enumerate(reads, start=loops.untracked + 1):
             yield self._at_queries(read[: loops.running(loop)])
 
-    def _loops(self, drawn_loops: int | None) -> Loops:
+    def _loops(self, drawn_loops: Drawn) -> tuple[Loops, Tensor]:
+        """Return a step's loops, and how many the loss sees of each replica's or prompt's."""
         if drawn_loops is None:
-            return self.fixed_loops
-        window = min(self.window, drawn_loops)
-        return Loops((drawn_loops,) * len(self.flat), drawn_loops - window, window)
+            return Loops(self.bs, None, self.windows), self.seen
+        if isinstance(drawn_loops, int):
+            loops = Loops((drawn_loops,) * len(self.flat), None, self.windows)
+            return loops, self.seen.clamp(max=drawn_loops)
+        of_prompts = tuple(sorted(drawn_loops, reverse=True))
+        loops = Loops((of_prompts[0],) * len(self.flat), of_prompts, self.windows)
+        seen = torch.tensor(of_prompts, device=self.flat.device)
+        return loops, seen.clamp(max=self.windows.loss)
 
     def _at_queries(self, read: Float[Tensor, "running batch token"]) -> Tensor:
         return read[..., -1:] if self.config.prompt == "joint" else read[..., ::2]
@@ -189,17 +226,22 @@ def named_views(flat: Tensor, model: LoopedTransformer) -> dict[str, Tensor]:
     return views
 
 
-def _loop(weights: Weights, config: ModelConfig, z: Tensor) -> Tensor:
+def _stack_of(config: ModelConfig, loop: int) -> str:
+    """Return what the names of the weights of loop ``loop`` begin with."""
+    return "" if config.n_stacks == 1 or loop == 1 else f"later_stacks.{loop - 2}."
+
+
+def _loop(weights: Weights, config: ModelConfig, z: Tensor, stack: str) -> Tensor:
     """Apply the stack of blocks and the final norm to z + p + positions."""
     for layer in range(config.size.n_layer):
-        at = f"blocks.{layer}."
+        at = f"{stack}blocks.{layer}."
         qkv = _linear(weights, at + "qkv", _norm(weights, at + "attention_norm", z))
         heads = _attend(qkv, config.size.n_head)
         z = z + _linear(weights, at + "attention_out", heads)
         hidden = _linear(weights, at + "mlp_in", _norm(weights, at + "mlp_norm", z))
         hidden = functional.gelu(hidden, approximate="tanh")
         z = z + _linear(weights, at + "mlp_out", hidden)
-    return _norm(weights, "final_norm", z)
+    return _norm(weights, f"{stack}final_norm", z)
 
 
 def _attend(qkv: Float[Tensor, "replica batch token qkv"], n_head: int) -> Tensor:
@@ -214,7 +256,7 @@ def _is_multiplied(name: str) -> bool:
 
     Norms, read-in and read-out stay in float32: they cost little, and prompts keep their digits.
     """
-    return name.startswith("blocks.") and "norm" not in name
+    return "blocks." in name and "norm" not in name
 
 
 def _linear(weights: Weights, name: str, x: Tensor) -> Tensor:

@@ -101,7 +101,8 @@ def result_of(
 
     Args:
         run: taken to its last step, or given up.
-        b_max: evaluate to so many loops, at least to its b; 0 keeps no curve of it.
+        b_max: evaluate to so many loops, at least to its b, which an untied model ends at; 0
+            keeps no curve of it.
         watcher: is told of each batch; may stop it.
         n_prompts: how many to evaluate on; as many as the training affords if None.
 
@@ -133,7 +134,7 @@ def _evaluate_and_keep(
             raise Stopped(f"stopped while evaluating, {prompts_done} prompts done")
 
     task = tasks.from_config(config.task_config)
-    n_loops = max(config.b, b_max)
+    n_loops = config.loops_up_to(b_max)
 
     def evaluation_of(model: LoopedTransformer) -> Evaluation:
         on_device = model.to(config.device)

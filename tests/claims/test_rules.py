@@ -8,8 +8,9 @@ from analysis.claims import rules
 from analysis.claims.claims import CLAIMS
 from analysis.claims.hypotheses import HYPOTHESES
 from analysis.claims.rules import rules_digests, rules_reading
+from analysis.claims.treatments import TREATMENTS
 
-ALL = (*CLAIMS, *HYPOTHESES)
+ALL = (*CLAIMS, *HYPOTHESES, *TREATMENTS)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,12 @@ TRAIN_REFUSALS = [
     ("b", "2.5", "argument --b: must be a whole number, got 2.5"),
     ("b_draw", "normal", "b_draw must be one of fixed, uniform, poisson_lognormal, got normal"),
     ("n_prompts", "1", "n_prompts must be a whole number of at least 2, got 1"),
-    ("loop_window", "6", "loop_window must lie in [1, b=5], got 6"),
+    (
+        "loss_window",
+        "1.5",
+        "loss_window must be a whole number of at least 1, or a share of b "
+        "between 0 and 1, got 1.5",
+    ),
     ("loop_window", "0", "loop_window must be a whole number of at least 1, got 0"),
     ("steps", "-1", "steps must be a whole number of at least 0, got -1"),
     ("n_examples", "0", "n_examples must be a whole number of at least 1, got 0"),

@@ -160,9 +160,10 @@ def test_a_dry_run_says_which_claims_it_can_decide_from_the_runs_that_there_are(
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"bs": "1,5", "loop_window": 3},
+        ({"bs": "1,5", "tied": "false", "b_draw": "uniform"},
          "grid: every training must be one that train takes, got b=1: "
-         "loop_window must lie in [1, b=1], got 3"),
+         "an untied model has a stack for each of its b loops, so b_draw must be fixed, got "
+         "uniform"),
         ({"seeds": "42,7,42.0"}, "grid: trainings must differ in what decides their outcome, "
          "got tiny-b1-s42 twice"),
         ({"replicas": "some"}, "grid: replicas must be auto, off or a whole number from 1 to "

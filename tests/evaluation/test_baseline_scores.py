@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from looped import make_task
-from looped.config import TaskConfig
 from looped.evaluation import baseline_scores
 from looped.evaluation.baselines import baselines_for
 from looped.evaluation.held_out import held_out_batches
+from looped.task_kinds import TaskConfig
 
 LINEAR = TaskConfig("noisy_linear", 2, noise_std=0.5)
 

@@ -15,10 +15,12 @@ CHANGES = {
     "size": "small", "b": 7, "b_draw": "uniform", "seed": 43, "task": "noisy_linear", "n_dims": 6,
     "prompt": "interleaved", "n_examples": 62, "steps": 7499, "batch_size": 63,
     "learning_rate": 0.002, "beta1": 0.8, "beta2": 0.99, "warmup": 499, "grad_clip": 2.0,
-    "loop_window": 5, "init": "gpt2", "precision": "bf16",
+    "loop_window": 5, "loss_window": 1.0, "grad_window": 0.5, "tied": False, "init": "gpt2",
+    "precision": "bf16",
 }  # fmt: skip
 RECORDS = {"device": "cuda", "log_every": 26, "checkpoint_seconds": 21.0}
 RECORDS |= {"kernels": "off", "checkpoint_loops": True, "average": "off"}
+RECORDS |= {"b_draw_unit": "prompt"}  # where b is fixed it decides nothing
 
 
 def parse(*words):
@@ -97,6 +99,19 @@ def test_doubles_are_refused_and_named(seeds):
         refuse_doubles(configs)
 
 
+def test_a_policy_that_decides_nothing_somewhere_doubles_nothing_there():
+    words = ("--sizes", "tiny", "--seeds", "1", "--bs", "1,10,20", "--loop_window", "auto,15")
+    trainings = parse(*words, "--tied", "true,false")
+    refuse_doubles(trainings)
+    assert sorted((c.b, c.windows.loss, c.tied) for c in trainings) == [
+        (1, 1, True), (10, 10, False), (10, 10, True),
+        (20, 15, False), (20, 15, True), (20, 20, False), (20, 20, True),
+    ]  # fmt: skip
+    assert varied(trainings) == ["b", "tied", "loss_window", "grad_window"]
+    with pytest.raises(ValueError, match="got tiny-b1-s1 twice"):
+        refuse_doubles(parse(*words[:4], "--bs", "1,1", "--tied", "true,false"))
+
+
 def test_a_double_that_is_spelled_differently_says_what_decides_nothing():
     configs = [RESOLVED, replace(RESOLVED, noise_std=0.5)]
     with pytest.raises(ValueError, match=r"noise_std=0.25 and 0.5, which decides nothing there"):
@@ -123,9 +138,9 @@ def test_a_bad_list_is_refused_in_one_line(capsys, words, says):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--bs", "5,1", "--loop_window", "auto,3"),
-         "every training must be one that train takes, got size=tiny, b=1, seed=42, loop_window=3: "
-         "loop_window must lie in [1, b=1], got 3"),
+        (("--bs", "5,1", "--loop_window", "auto,0"),
+         "every training must be one that train takes, got size=tiny, b=5, seed=42, loop_window=0: "
+         "loop_window must be a whole number of at least 1, got 0"),
         (("--sizes", "tiny,huge"), "got size=huge, b=1, seed=42: size must be one of "),
         (("--sizes", "tiny", "--bs", "2", "--seeds", "1", "--steps", "-1"),
          "got size=tiny, b=2: steps must be a whole number of at least 0, got -1"),

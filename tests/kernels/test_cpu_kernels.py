@@ -12,15 +12,16 @@ from small_trainings import TINY, train_in
 from strategies import model_configs
 
 from looped import tasks
-from looped.config import TaskConfig
 from looped.evaluation.held_out import evaluate
 from looped.grid.engines.local_engine import LocalEngine
 from looped.grid.options import GridOptions
 from looped.kernels.cpu import library
 from looped.model import LoopedTransformer
 from looped.sizes import SIZES, Size
+from looped.task_kinds import TaskConfig
 from looped.training import loop, resolve
 from looped.training.stacked_model import StackedModel
+from looped.windows import Windows
 
 pytestmark = pytest.mark.skipif(library.library() is None, reason="there is no C++ compiler")
 
@@ -92,19 +93,22 @@ def test_they_have_the_errors_and_gradients_of_their_plain_twin(size, bs, settin
     b=st.integers(1, 4),
     n_examples=st.integers(1, 33),
     prompt=st.sampled_from(["joint", "interleaved"]),
-    window=st.integers(1, 4),
+    windows=st.builds(Windows, loss=st.integers(1, 5), grad=st.integers(1, 5)),
+    others=st.none() | st.integers(1, 4),
     checkpoint_loops=st.booleans(),
 )  # fmt: skip
-def test_any_shape_is_served(size, b, n_examples, prompt, window, checkpoint_loops):
+def test_any_shape_is_served(size, b, n_examples, prompt, windows, others, checkpoint_loops):
     with pytest.MonkeyPatch.context() as patch:
         plain, compiled, xs, ys = twins(
             patch, size, [b], batch=2, n_examples=n_examples, prompt=prompt,
             checkpoint_loops=checkpoint_loops,
         )  # fmt: skip
-        plain.window = compiled.window = window
+        for model in (plain, compiled):
+            model.windows, model.seen = windows, torch.tensor([windows.loss])
         # A norm of few numbers may divide by little: both are then as far from the exact gradient.
-        # With b drawn the window is what was just set.
-        assert_equal(plain, compiled, xs, ys, drawn_loops=b, tolerance=3e-4)
+        # With b drawn, for the step or for each prompt, the windows are what was just set.
+        loops = b if others is None else (others, b)
+        assert_equal(plain, compiled, xs, ys, drawn_loops=loops, tolerance=3e-4)
 
 
 def test_threads_share_the_prompts(monkeypatch):
@@ -182,6 +186,20 @@ def test_without_a_compiler_training_goes_on_plainly(compiler, tmp_path, monkeyp
         ValueError, match=rf"kernels must be auto or off .* got fused: .*{compiler}"
     ):
         resolve.resolve(replace(TINY, kernels="fused"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"tied": False}, "got fused with fp32 on cpu and tied=false, which they do not"),
+        ({"b_draw": "uniform", "b_draw_unit": "prompt", "precision": "bf16"}, "with bf16 on cpu$"),
+    ],
+)
+def test_what_no_kernels_serve_is_refused_them_and_runs_plainly(changes, why):
+    config = replace(TINY, **changes)
+    assert resolve.resolve(config).kernels == "off"
+    with pytest.raises(ValueError, match=why):
+        resolve.resolve(replace(config, kernels="fused"))
 
 
 def test_a_short_training_does_not_wait_for_the_compiler(tmp_path, monkeypatch):

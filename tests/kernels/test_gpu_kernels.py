@@ -54,6 +54,8 @@ def programs(monkeypatch, size, bs, batch=2, dtype=torch.float32, **settings):
         (ODD, [3, 1, 1], {}),
         (ODD, [2], {"prompt": "interleaved"}),
         (ODD, [3, 3], {"loop_window": 1}),
+        (ODD, [5, 5], {"loss_window": 1.0, "grad_window": 3.0}),
+        (ODD, [5], {"loss_window": 4.0, "grad_window": 2.0}),
         (SIZES["tiny"], [7, 6], {}),  # more loops than one segment holds
         (ODD, [5, 5, 2], {"checkpoint_loops": True}),
     ],

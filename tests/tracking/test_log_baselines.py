@@ -5,9 +5,9 @@ from contextlib import closing
 
 import pytest
 
-from looped.config import TaskConfig
 from looped.evaluation import baseline_scores
 from looped.records.folder import FolderInUseError
+from looped.task_kinds import TaskConfig
 from looped.tracking import metrics
 from looped.tracking.runs import mark_dead_runs
 

@@ -23,6 +23,8 @@ BASE = resolve.resolve(replace(TINY, precision="fp32"))
         ({"seed": 7}, True),
         ({"b": 1}, True),
         ({"b": 4, "loop_window": 2}, False),
+        ({"b": 20}, True),
+        ({"tied": False}, False),
         ({"steps": 24}, False),
         ({"size": "small"}, False),
         ({"task": "noisy_linear"}, False),
@@ -41,7 +43,6 @@ def test_only_trainings_of_one_program_share_it(change, expected):
 
 @pytest.mark.parametrize("distribution", ["uniform", "poisson_lognormal"])
 def test_a_drawn_b_shares_a_program_with_its_own_b_and_distribution_alone(distribution):
-    """At b = 15 the window is b, as it is for a fixed b that may join any other."""
     base = resolve.resolve(replace(BASE, b=15, b_draw=distribution, loop_window=None))
     second_distribution = {"uniform": "poisson_lognormal", "poisson_lognormal": "uniform"}[
         distribution

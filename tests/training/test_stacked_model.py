@@ -1,8 +1,9 @@
-"""The stacked model, which trainings run, against ``LoopedTransformer.forward``, its plain twin."""
+"""The stacked model, which trainings run, against plain twins, one prompt after another."""
 
 from dataclasses import replace
 
 import pytest
+import reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,8 @@ from strategies import seeds, steps
 from looped import tasks
 from looped.training import loop, resolve
 from looped.training.stacked_model import StackedModel, named_views
+
+window = st.integers(1, 6).map(float) | st.sampled_from([0.3, 0.5]) | st.none()
 
 
 @st.composite
@@ -30,9 +33,13 @@ def programs(draw, kernels):
         bs = draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
         configs = [replace(base, b=b, seed=draw(seeds)) for b in sorted(bs, reverse=True)]
     else:
-        b = draw(st.integers(2, 5))
-        base = replace(base, b=b, loop_window=draw(st.integers(1, b)))
-        base = replace(base, b_draw=draw(st.sampled_from(("fixed", "uniform"))))
+        base = replace(base, b=draw(st.integers(2, 5)))
+        base = replace(base, loss_window=draw(window), grad_window=draw(window))
+        unit = draw(st.sampled_from(("fixed", "step", "prompt", "untied")))
+        if unit == "untied":
+            base = replace(base, tied=kernels != "off")
+        elif unit != "fixed":
+            base = replace(base, b_draw="uniform", b_draw_unit=unit)
         several_seeds = draw(st.lists(seeds, min_size=1, max_size=3))
         configs = [replace(base, seed=seed) for seed in several_seeds]
     return [resolve.resolve(config) for config in configs]
@@ -58,17 +65,19 @@ def test_it_has_the_losses_and_gradients_of_each_model_alone(kernels, data, step
     )
     gradients = torch.autograd.grad(losses.sum(), list(stacked.weights.values()))
     for row, (model, config) in enumerate(zip(models, configs, strict=True)):
-        n_loops = config.loops_of_step(step)
-        predictions = model(*prompts[row], n_loops, grad_loops=min(config.window, n_loops))
-        errors = (predictions - prompts[row][1][:, -model.config.n_queries :]).square()
-        torch.testing.assert_close(losses[row], errors.mean(), rtol=1e-4, atol=1e-6)
-        torch.testing.assert_close(
-            query_errors[row], errors[-1, :, -1].mean(), rtol=1e-4, atol=1e-6
+        drawn = config.loops_of_step(step)
+        loops = drawn if isinstance(drawn, tuple) else (drawn,) * 4
+        twin = model.double()
+        loss, query_error = reference.step_error(
+            twin, *(part.double() for part in prompts[row]), loops, *config.windows
         )
-        model_gradients = torch.autograd.grad(errors.mean(), list(model.parameters()))
-        largest = max(gradient.abs().max() for gradient in model_gradients)
-        for gradient, expected in zip(gradients, model_gradients, strict=True):
-            assert (gradient[row] - expected).abs().max() < 1e-4 * largest
+        torch.testing.assert_close(losses[row].double(), loss, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(query_errors[row].double(), query_error, rtol=1e-4, atol=1e-6)
+        twin_gradients = torch.autograd.grad(loss, list(twin.parameters()), allow_unused=True)
+        largest = max(gradient.abs().max() for gradient in twin_gradients if gradient is not None)
+        for gradient, expected in zip(gradients, twin_gradients, strict=True):
+            difference = gradient[row] - (0 if expected is None else expected)
+            assert difference.abs().max() < 1e-4 * largest
 
 
 def test_named_views_share_the_memory():

@@ -13,10 +13,12 @@
 
 extern "C" struct Shape {
   int64_t n_layer, n_head, L, e, E, D, F;
-  int64_t n_loops, untracked;    // loops in all, and those before the gradient's window
-  int64_t query_from, query_by;  // tokens that are read out
-  int64_t segment;               // loops whose activations are kept at once
-  float score_scale, loss_scale;
+  int64_t n_loops, tracked;           // of the prompt with the most: in all, and with a gradient
+  int64_t loss_window, grad_window;   // last loops that the loss sees; loops between two cuts
+  int64_t query_from, query_by;       // tokens that are read out
+  int64_t segment;                    // loops whose activations are kept at once
+  int64_t batch;                      // prompts that the loss is the mean over
+  float score_scale;
 };
 
 extern "C" struct Weights {  // float32; (layer, out, in) or (layer, out)

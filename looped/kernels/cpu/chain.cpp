@@ -19,9 +19,9 @@ struct Prompt : Blocks {
   Prompt(const Shape& s, const Weights& w, const Weights& packed, const Weights& back,
          const Weights& g, float* workspace)
       : Blocks(s, w, packed, back, g, workspace) {
-    long state = (long)L * E, tracked = s.n_loops - s.untracked;
+    long state = (long)L * E;
     xf = memory.take(s.segment * state), rf = memory.take(s.segment * L);
-    starts = memory.take(tracked * state), reads = memory.take(tracked * L);
+    starts = memory.take(s.tracked * state), reads = memory.take(s.tracked * L);
   }
 
   // One loop from u, the sum of state and prompt; its last block leaves out the tokens before cut.
@@ -74,26 +74,31 @@ struct Prompt : Blocks {
     add(L * E, dz, dinject);
   }
 
-  void step(const float* inject, const float* targets, float* errors, float* last, float* dinject) {
+  // One prompt through its n_loops loops and back; its error is summed over those that the loss
+  // sees, as is that of the last query after the last loop.
+  void step(int n_loops, const float* inject, const float* targets, float* error_sum, float* last,
+            float* dinject) {
     int n_queries = queries_of(s);
-    int tracked = s.n_loops - s.untracked;
+    int tracked = n_loops < s.tracked ? n_loops : s.tracked;
+    int seen = n_loops < s.loss_window ? n_loops : s.loss_window;
+    float scale = 1 / ((double)s.batch * n_queries * seen);
     std::memcpy(starts, inject, sizeof(float) * L * E);
-    for (int t = 0; t < s.untracked; t++) {
+    for (int t = tracked; t < n_loops; t++) {
       loop(starts, 0);
       state(0, starts);
       add(L * E, inject, starts);
     }
+    *error_sum = 0;
     for (int t = 0; t < tracked; t++) {
       int slot = t % s.segment;
       float* own = reads + t * n_queries;
       loop(starts + (long)t * L * E, slot, t + 1 == tracked ? s.query_from : 0);
       read(slot, own);
-      errors[t] = 0;
       for (int q = 0; q < n_queries; q++) {
-        float error = own[q] - targets[q];
-        errors[t] += error * error;
+        float error = t < tracked - seen ? 0 : own[q] - targets[q];
+        *error_sum += error * error;
         *last = error * error;
-        own[q] = 2 * error * s.loss_scale;
+        own[q] = 2 * error * scale;
       }
       if (t + 1 < tracked) {
         float* next = starts + (long)(t + 1) * L * E;
@@ -107,9 +112,11 @@ struct Prompt : Blocks {
       int n = tracked - start < s.segment ? tracked - start : s.segment;
       if (start + n < tracked)  // the last segment's activations are there still
         for (int t = 0; t < n; t++) loop(starts + (long)(start + t) * L * E, t);
-      for (int t = n - 1; t >= 0; t--)
-        loop_backward(t, reads + (start + t) * n_queries, dinject,
-                      start + t + 1 == tracked ? s.query_from : 0);
+      for (int t = n - 1; t >= 0; t--) {
+        int after = tracked - start - t - 1;  // loops
+        if (after % s.grad_window == 0) std::memset(dz, 0, sizeof(float) * L * E);
+        loop_backward(t, reads + (start + t) * n_queries, dinject, after == 0 ? s.query_from : 0);
+      }
     }
   }
 
@@ -175,15 +182,16 @@ void unpack_gradients(const Shape* s, const Weights* tiles, const Weights* g) {
   }
 }
 
-// Errors and gradients of prompts [from, to): errors[i, t] is squared and summed over the queries
-// after tracked loop t, last[i] that of the last query after the last loop; g, in tiles, is added to.
+// Errors and gradients of prompts [from, to), each with its own loops: errors[i] is squared and
+// summed over the queries and the loops that the loss sees, last[i] that of the last query after the
+// last loop; g, in tiles, is added to.
 void train(const Shape* s, const Weights* w, const Weights* forward, const Weights* back,
-           const Weights* g, const float* inject, const float* targets, int64_t from, int64_t to,
-           float* errors, float* last, float* dinject, float* memory) {
-  long size = s->L * s->E, tracked = s->n_loops - s->untracked, queries = queries_of(*s);
+           const Weights* g, const int64_t* loops, const float* inject, const float* targets,
+           int64_t from, int64_t to, float* errors, float* last, float* dinject, float* memory) {
+  long size = s->L * s->E, queries = queries_of(*s);
   Prompt prompt(*s, *w, *forward, *back, *g, memory);
   for (long i = from; i < to; i++)
-    prompt.step(inject + i * size, targets + i * queries, errors + i * tracked, last + i,
+    prompt.step(loops[i], inject + i * size, targets + i * queries, errors + i, last + i,
                 dinject + i * size);
 }
 

@@ -19,10 +19,12 @@ from looped.kernels.cpu import library
 from looped.kernels.folding import Folded, fold
 from looped.kernels.shape import PaddedShape, segment_loops
 from looped.sizes import ModelConfig
+from looped.windows import Windows
 
 LONGS: tuple[str, ...] = (
     *("n_layer", "n_head", "L", "e", "E", "D", "F"),
-    *("n_loops", "untracked", "query_from", "query_by", "segment"),
+    *("n_loops", "tracked", "loss_window", "grad_window"),
+    *("query_from", "query_by", "segment", "batch"),
 )
 
 
@@ -30,7 +32,6 @@ class _Shape(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in LONGS),
         ("score_scale", ctypes.c_float),
-        ("loss_scale", ctypes.c_float),
     )
 
 
@@ -62,7 +63,8 @@ class CpuChain:
         inject: Float[Tensor, "replica batch token embd"],
         targets: Float[Tensor, "replica batch query"],
         loops: Sequence[int],
-        untracked: int,
+        windows: Windows,
+        of_prompts: tuple[int, ...] | None = None,
     ) -> tuple[Float[Tensor, " replica"], Float[Tensor, " replica"]]:
         """Return each replica's loss and its squared error at the query after its last loop.
 
@@ -71,11 +73,14 @@ class CpuChain:
             inject: what every loop is given: p and the position embedding.
             targets: y of the queries.
             loops: b of each replica.
-            untracked: loops to run first, without a gradient and outside the loss.
+            windows: of the loss and the gradient.
+            of_prompts: loops of each prompt of every replica, where they are not the replica's.
         """
         folded = fold(weights, self.shape, torch.float32)
+        n_prompts = inject.shape[1]
+        each = [of_prompts or (n_loops,) * n_prompts for n_loops in loops]
         losses, query_errors = _Errors.apply(  # type: ignore[no-untyped-call]
-            self, self._padded(inject), targets.contiguous(), tuple(loops), untracked, *folded
+            self, self._padded(inject), targets.contiguous(), each, windows, *folded
         )
         return losses, query_errors
 
@@ -94,7 +99,7 @@ class CpuChain:
             n_loops: loops to run.
         """
         folded = _Pointed(fold(weights, self.shape, torch.float32))
-        shape = self._describe(n_loops, n_loops - 1, 0.0)
+        shape = self._describe(n_loops, Windows(1, 1), len(inject))
         forward, _ = self._packed(shape, folded)
         inject = self._padded(inject)
         reads = torch.empty(len(inject), n_loops, self.config.n_queries)
@@ -109,37 +114,42 @@ class CpuChain:
         return reads.transpose(0, 1).contiguous(), changes.T.contiguous()
 
     def one(
-        self, inject: Tensor, targets: Tensor, n_loops: int, untracked: int, weights: Folded
+        self,
+        inject: Tensor,
+        targets: Tensor,
+        loops: Sequence[int],
+        windows: Windows,
+        weights: Folded,
     ) -> tuple[Tensor, Tensor, Tensor, Folded]:
         """Return one replica's loss, query error, and the gradients of inject and weights."""
-        folded = _Pointed(weights)
-        n_prompts, tracked = len(inject), n_loops - untracked
-        scale = 1 / (targets.numel() * tracked)
-        shape = self._describe(n_loops, untracked, scale)
+        folded, n_prompts = _Pointed(weights), len(inject)
+        shape = self._describe(max(loops), windows, n_prompts)
+        of_prompts = torch.tensor(loops)
         forward, back = self._packed(shape, folded)
-        errors, last = torch.empty(n_prompts, tracked), torch.empty(n_prompts)
+        errors, last = torch.empty(n_prompts), torch.empty(n_prompts)
         dinject = torch.empty_like(inject)
         tiles = [part.new_zeros(_threads(), *part.shape) for part in weights]
 
         def share(first: int, end: int, thread: int, memory: Tensor) -> None:
             thread_tiles = _Pointed(Folded._make(part[thread] for part in tiles))
             self._call(
-                "train", shape, folded, forward, back, thread_tiles, inject, targets, first, end,
-                errors, last, dinject, memory,
+                "train", shape, folded, forward, back, thread_tiles, of_prompts, inject, targets,
+                first, end, errors, last, dinject, memory,
             )  # fmt: skip
 
         self._in_shares(shape, n_prompts, share)
         sums = Folded._make(part.sum(dim=0) for part in tiles)
         gradients = _Pointed(Folded._make(map(torch.clone, sums)))  # vectors are in order already
         self._call("unpack_gradients", shape, _Pointed(sums), gradients)
-        return errors.sum() * scale, last.mean(), dinject, gradients.parts
+        losses = errors / (targets.shape[1] * of_prompts.clamp(max=windows.loss))
+        return losses.mean(), last.mean(), dinject, gradients.parts
 
     def _padded(self, inject: Tensor) -> Tensor:
         wide = self.shape.padded_width - self.shape.width
         return (functional.pad(inject, (0, wide)) if wide else inject).contiguous()
 
-    def _describe(self, n_loops: int, untracked: int, loss_scale: float) -> _Shape:
-        shape, tracked = self.shape, n_loops - untracked
+    def _describe(self, n_loops: int, windows: Windows, batch: int) -> _Shape:
+        shape, tracked = self.shape, windows.tracked(n_loops)
         is_joint = self.config.prompt == "joint"
         return _Shape(
             n_layer=shape.n_layer,
@@ -150,12 +160,14 @@ class CpuChain:
             D=shape.padded_head,
             F=shape.padded_mlp,
             n_loops=n_loops,
-            untracked=untracked,
+            tracked=tracked,
+            loss_window=windows.loss,
+            grad_window=windows.grad,
             query_from=shape.tokens - 1 if is_joint else 0,
             query_by=1 if is_joint else 2,
             segment=segment_loops(tracked) if self.checkpoint_loops else tracked,
+            batch=batch,
             score_scale=(shape.width // shape.n_head) ** -0.5,
-            loss_scale=loss_scale,
         )
 
     def _packed(self, shape: _Shape, folded: "_Pointed") -> "tuple[_Pointed, _Pointed]":
@@ -222,15 +234,15 @@ class _Errors(torch.autograd.Function):
         chain: CpuChain,
         inject: Tensor,
         targets: Tensor,
-        loops: tuple[int, ...],
-        untracked: int,
+        loops: Sequence[Sequence[int]],
+        windows: Windows,
         *folded: Tensor,
     ) -> tuple[Tensor, Tensor]:
         results = [
             chain.one(
-                inject[row], targets[row], n_loops, untracked, Folded._make(p[row] for p in folded)
+                inject[row], targets[row], of_prompts, windows, Folded._make(p[row] for p in folded)
             )
-            for row, n_loops in enumerate(loops)
+            for row, of_prompts in enumerate(loops)
         ]
         losses, query_errors, dinject, gradients = zip(*results, strict=True)
         ctx.gradients = [

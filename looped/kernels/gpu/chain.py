@@ -18,6 +18,7 @@ from looped.kernels.folding import Folded, fold
 from looped.kernels.gpu.launch import Launcher, Segment, Work
 from looped.kernels.shape import PaddedShape, segment_loops
 from looped.sizes import ModelConfig
+from looped.windows import Windows
 
 SEGMENT_LOOPS = 5
 Stretch = tuple[int, int, int]
@@ -29,7 +30,7 @@ def looped_predictions(
     config: ModelConfig,
     inject: Float[Tensor, "replica batch token embd"],
     loops: tuple[int, ...],
-    untracked: int,
+    windows: Windows,
     dtype: torch.dtype,
     checkpoint_loops: bool = False,
 ) -> Float[Tensor, "loop replica batch token"]:
@@ -40,7 +41,7 @@ def looped_predictions(
         config: the model; ``PaddedShape.of`` must serve it.
         inject: what every loop is given: p and the position embedding, float32.
         loops: b of each replica, falling.
-        untracked: loops to run first, without a gradient and without reading out.
+        windows: of the loss and the gradient; loops that run without one are not read out.
         dtype: of the products' operands.
         checkpoint_loops: keep of a segment only what it begins with, and of the loops about the
             root; run the others again in the backward pass.
@@ -53,7 +54,7 @@ def looped_predictions(
     folded = fold(weights, shape, dtype)
     wide = functional.pad(inject, (0, shape.padded_width - shape.width)).contiguous()
     predictions: Tensor = _Chain.apply(  # type: ignore[no-untyped-call]
-        wide, shape, loops, untracked, checkpoint_loops, *map(_contiguous, folded)
+        wide, shape, loops, windows, checkpoint_loops, *map(_contiguous, folded)
     )
     return predictions
 
@@ -71,12 +72,13 @@ class _Chain(torch.autograd.Function):
         inject: Tensor,
         shape: PaddedShape,
         loops: tuple[int, ...],
-        untracked: int,
+        windows: Windows,
         checkpoint_loops: bool,
         *folded: Tensor,
     ) -> Tensor:
         launcher = Launcher(inject, shape, Folded._make(folded))
-        tracked = loops[0] - untracked
+        tracked = windows.tracked(loops[0])
+        untracked = loops[0] - tracked
         read = launcher.new(tracked, *inject.shape[:3]).zero_()
         most_loops = segment_loops(tracked) if checkpoint_loops else SEGMENT_LOOPS
         u = _run_untracked(launcher, inject, untracked) if untracked else inject
@@ -91,6 +93,7 @@ class _Chain(torch.autograd.Function):
             keeps_all = is_last or not checkpoint_loops
             forward_passes.append((stretch, start, segment if keeps_all else None))
         ctx.launcher, ctx.inject, ctx.untracked = launcher, inject, untracked
+        ctx.n_loops, ctx.windows = loops[0], windows
         ctx.forward_passes = forward_passes
         return read
 
@@ -113,6 +116,8 @@ class _Chain(torch.autograd.Function):
                 _run(launcher, segment, start, inject, unread, torch.empty_like(start))
             work = Work(segment, launcher)
             for at in reversed(range(segment.n_loops)):
+                if ctx.windows.cuts_before(first + at + 1, ctx.n_loops):
+                    gradient.zero_()
                 for layer in reversed(range(shape.n_layer)):
                     launcher.backward(
                         segment=segment,
