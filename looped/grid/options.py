@@ -26,7 +26,7 @@ class RunOptions:
 
     resume: str = setting(
         "auto",
-        "auto: go on from the last checkpoint; same_code: if this commit left it; "
+        "auto: resume from the last checkpoint; same_code: only if this commit wrote it; "
         "never: begin anew",
         RESUMES,
     )

@@ -26,8 +26,8 @@ def test_the_index_lists_every_page_and_every_picture_is_shown():
     docs = ROOT / "docs"
     index = set(links_of(docs / "README.md"))
     assert {page for page in docs.glob("*.md") if page.name != "README.md"} <= index
-    shown = {path for page in PAGES for path in links_of(page)}
-    assert set(docs.glob("*.png")) <= shown
+    linked_files = {path for page in PAGES for path in links_of(page)}
+    assert set(docs.glob("*.png")) <= linked_files
 
 
 def test_readme_is_a_page_that_one_reads():
