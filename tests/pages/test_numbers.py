@@ -154,9 +154,9 @@ def test_the_losses_beyond_b_are_those_of_the_journals(b):
 
 def test_the_kept_study_lists_the_errors_of_its_journals():
     text = text_of("results/h100/README.md")
-    for size, b, seed in curves("h100"):
-        row = [f"{curves('h100')[size, b, other][b - 1]:.4g}" for other in (42, 451, 1984)]
-        assert f"| {size} | {b} | {' | '.join(row)} |" in text, seed
+    for size, b in {key[:2] for key in curves("h100")}:
+        row = [f"{curves('h100')[size, b, seed][b - 1]:.4g}" for seed in (42, 451, 1984)]
+        assert f"| {size} | {b} | {' | '.join(row)} |" in text
 
 
 def table_rows(cells, is_gpu):
