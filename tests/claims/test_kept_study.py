@@ -52,5 +52,5 @@ def test_readme_tells_of_its_limits_what_is_so(findings):
     states = Counter(run.convergence for run in kept_runs())
     assert (
         f"of the {len(kept_runs())} trainings {states['learning']} were surely still learning when "
-        f"they ended, and {states['cannot tell']} cannot tell"
+        f"they ended, and of {states['cannot tell']} the curves cannot tell"
     ) in README

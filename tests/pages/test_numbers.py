@@ -27,7 +27,8 @@ NO_MEASUREMENT = (
     "read in November 2026",
     "trained on 4096 GPUs",
     "b = 1 do not stand a second loop",  # tested below
-    "of the 36 trainings 18 were surely still learning when they ended, and 17 cannot tell",
+    "of the 36 trainings 18 were surely still learning when they ended, and of 17 the "
+    "curves cannot tell",
     "half of the study's 18 claims",
 )
 """Phrases with numbers that are none of ours, or tested in tests/claims/test_kept_study.py."""
@@ -80,8 +81,8 @@ def readme_statements():
     bs = sorted({key[1] for key in curves("quick")})
     return [
         f"{finding()}:**",
-        f"by {lead()[0]} bits {lead()[1]}",
-        f"({len(trainings)} trainings on one H100, three seeds a cell",
+        f"from small's by {lead()[0]} bits {lead()[1]}",
+        f"({len(trainings)} trainings on one H100",
         f"Python {python.removeprefix('>=')} or later",
         f"trains {len(curves('quick'))} small models",
         f"sizes at b = {', '.join(map(str, bs[:-1]))} and {bs[-1]} with five seeds",
@@ -95,7 +96,7 @@ def readme_statements():
         f"took {minutes} on one H100",
         f"at b = 15 is {tiny} (tiny), {small} (small) and {medium} (medium) times",
         "one pass to 50 loops",
-        f"50 loops leave tiny with {low[0]} to {low[1]} times the error that it had at b = 5, "
+        f"50 loops leave it with {low[0]} to {low[1]} times the error that it had at b = 5, "
         f"and with {high[0]} to {high[1]} times that at b = 15",
         f"compares {len(FORMS)} forms",
         f"see the {len(trainings)} runs of the study",
