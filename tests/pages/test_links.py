@@ -8,6 +8,7 @@ import yaml
 from page_blocks import PAGES, ROOT, name_of, prose_of
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+FILE = re.compile(r"`((?:looped|analysis|entrypoints|tests|docs|results)/[\w./-]*)`")
 MOST_LINES_OF_README = 200
 
 
@@ -20,6 +21,14 @@ def links_of(page):
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_link_leads_somewhere(page):
     assert [path for path in links_of(page) if not path.exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_file_that_is_named_is_there(page):
+    names = FILE.findall(prose_of(page))
+    assert [name for name in names if not (ROOT / name).exists() and not list(
+        ROOT.glob(f"{name}.*")
+    )] == []  # fmt: skip
 
 
 def test_the_index_lists_every_page_and_every_picture_is_shown():
