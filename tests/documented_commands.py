@@ -51,6 +51,8 @@ def check(words: list[str]) -> None:
     checks = {"mlflow": _check_mlflow, "python": _check_python, "make": _check_make,
               "pytest": _check_pytest}  # fmt: skip
     if program in PROJECT.get("scripts", {}):
+        if rest[0] == "ui":  # which has no options of ours, and would open MLflow's UI
+            return
         module, function = PROJECT["scripts"][program].split(":")
         _check_ours(module, rest, function)
     elif program in checks:
