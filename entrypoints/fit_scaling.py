@@ -57,8 +57,8 @@ class FitOptions:
         "what errs by itself: each run, or a size's seed over all b; auto: seeds, if they recur",
         ("auto", "run", "seed"),
     )
-    resamples: int = setting(1000, "of the bootstrap")
-    seed: int = setting(0, "of the bootstrap")
+    resamples: int = setting(1000, "resamples of the bootstrap")
+    seed: int = setting(0, "seed of the bootstrap")
     register: bool = setting(True, "register the law")
     experiment: str | None = setting(None, arguments.EXPERIMENT_HELP)
     runs_dir: str = setting("runs", "folder whose journals MLflow should hold as runs")

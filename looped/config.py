@@ -51,8 +51,8 @@ class TrainConfig:
         ValueError: loop_window must be a whole number of at least 1, got 0
     """
 
-    size: str = setting("tiny", "weight class", tuple(SIZES))
-    b: int = setting(5, "trained loop count")
+    size: str = setting("tiny", "size of the model", tuple(SIZES))
+    b: int = setting(5, "loops to train at")
     seed: int = setting(42, "fixes the initial weights and the order of the data")
     task: str = setting("linear", "function class to learn in context", tuple(TASK_KINDS))
     n_dims: int = setting(5, "length of an x")
@@ -60,7 +60,9 @@ class TrainConfig:
     sparsity: int = task_setting("sparsity")
     tree_depth: int = task_setting("tree_depth")
     n_hidden: int = task_setting("n_hidden")
-    prompt: str = setting("joint", "how points become tokens", PROMPTS)
+    prompt: str = setting(
+        "joint", "joint: a token for each (x, y); interleaved: one for each x and y", PROMPTS
+    )
     n_examples: int = setting(63, "in-context examples N")
     steps: int = setting(7500, "gradient steps")
     batch_size: int = setting(64, "prompts per step")
@@ -86,11 +88,16 @@ class TrainConfig:
     init: str = setting("lecun", "initial weights", INITS)
     precision: str = setting("auto", "auto: bf16 on a GPU, fp32 elsewhere", PRECISIONS)
     device: str = setting("auto", "auto: a GPU where there is one", DEVICES)
-    kernels: str = setting("auto", "auto: fused where they serve; off: PyTorch's own", KERNELS)
-    checkpoint_loops: bool = setting(False, "keep about sqrt(T) loops' activations, not all T")
+    kernels: str = setting(
+        "auto", "auto: fused ones where they are faster; off: PyTorch's own", KERNELS
+    )
+    checkpoint_loops: bool = setting(
+        False,
+        "for large b: keep the activations of about sqrt(T) loops, and compute the others again",
+    )
     average: str = setting(
         "tail",
-        "weights to keep beside the last step's: tail, their mean over the last tenth",
+        "tail: keep the mean of the last tenth's weights beside the last step's; off: do not",
         AVERAGES,
     )
     log_every: int = setting(25, "steps from one sample of a curve to the next")

@@ -36,7 +36,8 @@ from watched_tests import Watch
 
 ROOT = Path(__file__).parents[1]
 COPIED = ("analysis", "entrypoints", "looped", "tests", "results", "docs", "pyproject.toml",
-          "MLproject", "README.md", "conda.yaml", "constraints.txt", "Makefile")  # fmt: skip
+          "MLproject", "README.md", "conda.yaml", "constraints.txt", "Makefile", "examples",
+          "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "LICENSE")  # fmt: skip
 PRELOADED = (
     "torch", "mlflow.tracking", "mlflow.pyfunc", "pandas", "scipy.stats", "scipy.optimize",
     "sklearn.linear_model", "matplotlib.figure", "safetensors.torch", "beartype", "yaml",

@@ -29,8 +29,8 @@ def find_pilot(
         kept_dir: folder of folders of journals, as ``results``.
 
     Returns:
-        The runs of the place that has two seeds of most of the sizes, and what that place is; of
-        the store, runs of the grid's own recipes rather than others.
+        The runs of the place that has two seeds of most of the sizes, rather of the grid's task
+        than of others, and what that place is; of the store, rather runs of the grid's own recipes.
     """
     if store:
         recipes = {config.recipe_identity for config in configs}
@@ -42,7 +42,11 @@ def find_pilot(
     for folder in sorted(path for path in kept_dir.glob("*") if path.is_dir()):
         runs = read_folder(folder)
         places.append((_of_task(runs, configs) or runs, f"{kept_dir.name}/{folder.name}"))
-    return max(places, key=lambda place: _n_known_sizes(place[0], configs))
+
+    def worth(place: tuple[list[LoggedRun], str]) -> tuple[int, bool]:
+        return _n_known_sizes(place[0], configs), place[0] == _of_task(place[0], configs)
+
+    return max(places, key=worth)
 
 
 def _in_store(

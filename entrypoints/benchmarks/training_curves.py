@@ -1,4 +1,4 @@
-"""Draw the README's training curves from journals: error at the query against steps.
+"""Draw the training curves of docs/training.md from journals: error at the query against steps.
 
 python -m entrypoints.benchmarks.training_curves docs/training-curves.png LABEL=RUN_FOLDER ...
 """

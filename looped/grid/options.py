@@ -26,7 +26,8 @@ class RunOptions:
 
     resume: str = setting(
         "auto",
-        "auto: go on from the last checkpoint; same_code: if this commit, unedited since, left it; "
+        "auto: resume from the last checkpoint; same_code: only if this commit, unedited since, "
+        "wrote it; "
         "never: begin anew",
         RESUMES,
     )

@@ -1,4 +1,4 @@
-"""The joint law of the 36 runs of ``results/h100``, as README.md states it."""
+"""The joint law of the 36 runs of ``results/h100``, as docs/the-study.md states it."""
 
 import re
 from pathlib import Path
@@ -37,8 +37,8 @@ def test_it_does_not_fit(fit):
     assert fit.fits is False
 
 
-def test_readme_states_its_numbers(fit):
-    text = " ".join((ROOT / "README.md").read_text("utf-8").split())
+def test_the_page_states_its_numbers(fit):
+    text = " ".join((ROOT / "docs/the-study.md").read_text("utf-8").split())
     row = fit.parameters.set_index("name").loc["phi"]
     phi = fit.phi_by_sizes.set_index("left_out")["phi"]
     for statement in (

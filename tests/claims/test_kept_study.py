@@ -11,7 +11,9 @@ from analysis.claims.claims import judge
 from analysis.claims.family import family_reading
 from analysis.claims.hypotheses import HYPOTHESES
 
-DOCS = " ".join((Path(__file__).parents[2] / "docs" / "claims.md").read_text().split())
+ROOT = Path(__file__).parents[2]
+DOCS = " ".join((ROOT / "docs" / "claims.md").read_text().split())
+README = " ".join((ROOT / "README.md").read_text().split())
 
 
 @pytest.fixture(scope="module")
@@ -41,3 +43,14 @@ def test_the_claims_that_five_seeds_would_decide(findings):
     assert decidable == ["plateau", "larger-extrapolates-worse"]
     outlooks = [finding.outlook for finding in findings if finding.seeds <= 5]
     assert all(outlook.startswith("the estimate points the other way") for outlook in outlooks)
+
+
+def test_readme_tells_of_its_limits_what_is_so(findings):
+    counts = Counter(finding.verdict.value for finding in findings)
+    assert 2 * counts["undecided"] == len(findings)
+    assert f"half of the study's {len(findings)} claims stay undecided" in README
+    states = Counter(run.convergence for run in kept_runs())
+    assert (
+        f"of the {len(kept_runs())} trainings {states['learning']} were surely still learning when "
+        f"they ended, and of {states['cannot tell']} the curves cannot tell"
+    ) in README

@@ -238,7 +238,7 @@ def test_the_rules_kept_before_a_training_are_those_of_its_grids_run(store, expe
 
 
 def test_the_pilot_of_a_grid_is_in_the_store_or_else_among_what_is_kept(
-    store, experiment, tmp_path
+    store, experiment, tmp_path, as_users_run_it
 ):
     def pilot(*sizes, **settings):
         configs = [TrainConfig(size=size, **settings).resolved("cpu", "fp32") for size in sizes]
@@ -251,11 +251,13 @@ def test_the_pilot_of_a_grid_is_in_the_store_or_else_among_what_is_kept(
     assert pilot("small") == ({"small"}, "the store")
     assert pilot("small", task="decision_tree") == (set(), "the store")
     kept_dir = tmp_path / "results" / "old"
-    for name in ("tiny-b1-s42-", "tiny-b1-s451-"):
-        for path in (ROOT / "results" / "h100").glob(f"{name}*"):
-            shutil.copytree(path, kept_dir / path.name)
+    for study, folder in (("h100", kept_dir), ("quick", kept_dir.with_name("other"))):
+        for name in ("tiny-b1-s42-", "tiny-b1-s451-"):
+            for path in (ROOT / "results" / study).glob(f"{name}*"):
+                shutil.copytree(path, folder / path.name)
     # two seeds of tiny, where the store has one; of another task too
     assert pilot("tiny") == pilot("tiny", task="decision_tree") == ({"tiny"}, "results/old")
+    assert pilot("tiny", n_dims=2) == ({"tiny"}, "results/other")
     assert pilot("small") == ({"small"}, "the store")
 
 
