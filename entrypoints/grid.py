@@ -37,6 +37,7 @@ def main() -> int:
     # torch and MLflow take seconds to load: only once the arguments are known to be good
     from analysis.claims.rules import rules_digests
     from looped.grid.runner import GridRunner
+    from looped.records.damage import UnwritableError
     from looped.records.folder import FolderInUseError
     from looped.records.journal import TrackingError
 
@@ -54,7 +55,7 @@ def main() -> int:
             print(runner.forecast(_claims_forecast(runner)))
             return 0
         return runner.run(stop_request)
-    except (TrackingError, FolderInUseError) as error:
+    except (TrackingError, FolderInUseError, UnwritableError) as error:
         return arguments.complain("grid", error)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 from looped.names import Tag
 from looped.records.damage import DamagedFileError, read_object, writing
 from looped.records.files import write_atomically
+from looped.records.machine import this_machine
 
 UNKNOWN = "unknown"
 _WORD = re.compile(r"[\w.:-]{1,255}")
@@ -27,23 +29,25 @@ class Origin:
         is_dirty: whether uncommitted changes lay on it; None if unknown.
         host: name of the machine.
         grid: identity of the grid that the run is one of, or None.
+        machine: which of the machines of that name; empty if unknown.
     """
 
     commit: str
     is_dirty: bool | None
     host: str
     grid: str | None = None
+    machine: str = ""
 
     @classmethod
     def here(cls, grid: str | None = None) -> "Origin":
         """Describe this process."""
-        return cls(*git_state(), socket.gethostname(), grid)
+        return cls(*git_state(), socket.gethostname(), grid, this_machine())
 
     @classmethod
     def read(cls, folder: Path) -> "Origin | None":
         """Read what ``write`` left in a folder; where that is damaged, say so: it is unknown."""
         path = folder / "origin.json"
-        if not path.exists():
+        if not os.path.exists(path):  # or in another user's folder, which cannot be looked into
             return None
         try:
             content = read_object(path)
@@ -52,6 +56,7 @@ class Origin:
             except TypeError as error:
                 raise DamagedFileError(path, error) from error
             words = [origin.commit, origin.host, UNKNOWN if origin.grid is None else origin.grid]
+            words += [origin.machine or UNKNOWN]
             if not all(isinstance(word, str) and _WORD.fullmatch(word) for word in words) or (
                 origin.is_dirty not in (None, True, False)
             ):
@@ -78,6 +83,7 @@ class Origin:
             Tag.DIRTY: str(self.is_dirty).lower(),
             Tag.HOST: self.host,
         }
+        tags |= {Tag.MACHINE: self.machine} if self.machine else {}
         return tags if self.grid is None else {**tags, Tag.GRID: self.grid}
 
 

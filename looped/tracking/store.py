@@ -23,7 +23,7 @@ from mlflow.tracking.fluent import set_experiment
 from looped.names import Variable
 from looped.records.journal import TrackingError
 from looped.tracking import embedded, presence
-from looped.tracking.runs import mark_dead_runs
+from looped.tracking.dead_runs import mark_dead_runs
 
 ANSWER_SECONDS = 4.0
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}

@@ -12,11 +12,11 @@ import pytest
 
 from looped import TrainConfig
 from looped.records.folder import FolderLock, RunFolder
-from looped.tracking import runs as mlflow_runs
+from looped.tracking import dead_runs
 from looped.tracking import tracker as trackers
+from looped.tracking.dead_runs import end_lost_runs, mark_dead_runs
 from looped.tracking.launcher import command_run
 from looped.tracking.opening import open_run
-from looped.tracking.runs import end_lost_runs, mark_dead_runs
 from looped.tracking.store import Store, open_store
 from looped.training import resolve
 
@@ -56,7 +56,7 @@ def test_a_run_that_ends_while_a_neighbour_looks_is_not_killed(store, tmp_path, 
     """The neighbour lists RUNNING runs; the run ends and leaves its folder; the neighbour acts."""
     folder = RunFolder(tmp_path / "runs", CONFIG)
     tracker = open_run(CONFIG, folder)
-    listed = mlflow_runs.list_runs
+    listed = dead_runs.list_runs
 
     def list_then_end(*arguments):
         runs = list(listed(*arguments))
@@ -65,7 +65,7 @@ def test_a_run_that_ends_while_a_neighbour_looks_is_not_killed(store, tmp_path, 
             folder.close()
         return iter(runs)
 
-    monkeypatch.setattr(mlflow_runs, "list_runs", list_then_end)
+    monkeypatch.setattr(dead_runs, "list_runs", list_then_end)
     assert mark_dead_runs(store, os.environ["MLFLOW_EXPERIMENT_ID"]) == []
     run = store.get_run(tracker.run_id)
     assert (run.info.status, run.data.tags["looped.reason"]) == ("FINISHED", "trained")
@@ -84,14 +84,14 @@ def test_a_run_is_ended_by_the_holder_of_its_folder_alone(store, experiment, dea
 def test_the_lock_is_held_while_a_run_is_ended(store, experiment, dead, monkeypatch):
     folder, _ = dead
     holds = []
-    end = mlflow_runs.end_run
+    end = dead_runs.end_run
 
     def is_free(*arguments):
-        with mlflow_runs.hold_if_free(folder.path) as is_held:
+        with dead_runs.hold_if_free(folder.path) as is_held:
             holds.append(is_held)
         end(*arguments)
 
-    monkeypatch.setattr(mlflow_runs, "end_run", is_free)
+    monkeypatch.setattr(dead_runs, "end_run", is_free)
     mark_dead_runs(store, experiment)
     assert holds == [False]
 
