@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoints import arguments
+from looped.grid.options import require_path
+from looped.grid.places import runs_folder
 from looped.grid.stopping import StopRequest
 from looped.names import Tag
 from looped.rules import require, require_whole, setting
@@ -30,11 +32,14 @@ class EvaluateOptions:
     model: str | None = setting(None, "a registered model, models:/<name>@best, in place of a run")
     b_max: int = setting(50, "loops to run")
     n_prompts: int = setting(12_800, "held-out prompts, the same for every model")
-    runs_dir: str = setting("runs", "folder that keeps the baselines' scores")
+    runs_dir: str | None = setting(
+        None, "folder that keeps the baselines' scores; auto: where train keeps runs"
+    )
 
     def __post_init__(self) -> None:
         require_whole("b_max", self.b_max, 1)
         require_whole("n_prompts", self.n_prompts, 2)
+        require_path("runs_dir", self.runs_dir)
         both = f"{self.run_id} and {self.model}"
         require(self.run_id is None or self.model is None, "give run_id or model, not both", both)
 
@@ -144,7 +149,7 @@ def _evaluate(
     tail_model = registry.load_tail(run_id)
     tail_evaluation = None if tail_model is None else evaluation_of(tail_model)
     record = evaluation_of(model).record(b, tail_evaluation)
-    root = Path(options.runs_dir)
+    root = runs_folder(options.runs_dir)
     # with trainings that end now, so that the baselines are scored and logged once
     with closing(baselines_lock(root)), tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

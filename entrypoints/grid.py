@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from entrypoints import arguments
 from looped.grid.lists import Lists, cross
 from looped.grid.options import GridOptions, RunOptions
+from looped.grid.places import where_kept
 from looped.grid.stopping import StopRequest
 from looped.grid.studies import apply_studies
 
@@ -34,6 +35,7 @@ def main() -> int:
         print(f"study {options.study}: {' '.join(changes)}", flush=True)
     stop_request = StopRequest()
     logging.basicConfig(format="%(message)s")
+    arguments.remark(where_kept(run_options.runs_dir), sys.stderr)
     # torch and MLflow take seconds to load: only once the arguments are known to be good
     from analysis.claims.rules import rules_digests
     from looped.grid.runner import GridRunner

@@ -3,9 +3,10 @@
 import logging
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from entrypoints import arguments
+from looped.grid.options import require_path
+from looped.grid.places import runs_folder
 from looped.rules import setting
 
 
@@ -13,20 +14,25 @@ from looped.rules import setting
 class ImportOptions:
     """What to tell."""
 
-    path: str = setting("runs", "a folder of runs, or one run's folder")
+    path: str | None = setting(
+        None, "a folder of runs, or one run's folder; auto: where train keeps them"
+    )
     register: bool = setting(True, "register the trained models")
+
+    def __post_init__(self) -> None:
+        require_path("path", self.path)
 
 
 def main() -> int:
     """Tell MLflow of every run of a folder; return the exit code, 1 where some were left out."""
     (options,) = arguments.parse("import_runs", __doc__, ImportOptions)
     logging.basicConfig(format="%(message)s")
-    path = Path(options.path).absolute()
+    path = runs_folder(options.path).absolute()
     is_one = (path / "journal.jsonl").exists()
     journals = sorted(path.glob("*/journal.jsonl"))
     folders = [path] if is_one else [journal.parent for journal in journals]
     if not folders:
-        return arguments.complain("import_runs", f"path must hold runs, got {options.path}")
+        return arguments.complain("import_runs", f"path must hold runs, got {options.path or path}")
     # MLflow takes seconds to load: only once there is something to tell
     from looped.grid.parent_run import end_parents, open_parents
     from looped.records.damage import one_line

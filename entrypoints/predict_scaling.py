@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from entrypoints import arguments
+from looped.grid.places import expanded
 from looped.rules import require, require_whole, setting
 
 REGISTERED = ("models:/", "runs:/")
@@ -53,7 +54,8 @@ def main() -> int:
     try:
         if options.law.startswith(REGISTERED):
             open_store()  # MLflow itself would try for minutes
-        law = mlflow.pyfunc.load_model(options.law)
+        uri = str(expanded(options.law)) if options.law.startswith("~") else options.law
+        law = mlflow.pyfunc.load_model(uri)
         (row,) = law.predict(table, params={"level": options.level}).to_dict("records")
     except (ValueError, OSError, MlflowException, TrackingError) as error:
         return arguments.complain("predict_scaling", error)

@@ -6,6 +6,7 @@ import sys
 from entrypoints import arguments
 from looped.config import TrainConfig
 from looped.grid.options import RunOptions
+from looped.grid.places import where_kept
 from looped.grid.stopping import StopRequest
 
 
@@ -14,6 +15,7 @@ def main() -> int:
     config, options = arguments.parse("train", __doc__, TrainConfig, RunOptions)
     stop_request = StopRequest()
     logging.basicConfig(format="%(message)s")
+    arguments.remark(where_kept(options.runs_dir), sys.stderr)
     # torch and MLflow take seconds to load: only once the arguments are known to be good
     from entrypoints.progress import Progress
     from looped.grid.run_trainings import run_trainings
@@ -45,7 +47,7 @@ def main() -> int:
     if is_finished and ending.where_to_look:
         print(f"look at it: {ending.where_to_look}")
     if is_finished and options.tracking == "offline":
-        print(f"tell MLflow of it: mlflow run . -e import_runs -P path={options.runs_dir}")
+        print(f"tell MLflow of it: mlflow run . -e import_runs -P path={options.runs_folder}")
     if ending.registered:
         print(f'load it: mlflow.pyfunc.load_model("{ending.registered}")')
     if ending.status == "KILLED":

@@ -28,7 +28,7 @@ MOST_NAMED = 3
 DIED = "its process died"
 ENTRY_POINTS = (
     *("train", "grid", "import_runs", "evaluate-extrapolation", "evaluate_extrapolation"),
-    *("evaluate_tables", "fit_scaling", "predict_scaling", "report", "benchmark"),
+    *("evaluate_tables", "fit_scaling", "predict_scaling", "report", "benchmark", "relocate"),
 )
 """Of this project, as ``mlflow run`` tags its runs."""
 

@@ -156,8 +156,9 @@ def _make(database: Path) -> None:
     temporary = database.with_name(f"{database.name}.{secrets.token_hex(8)}.tmp")
     uri = f"sqlite:///{temporary.absolute()}"
     maker = subprocess.run(
-        [sys.executable, "-c", _MAKE, uri], capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-c", _MAKE, uri], capture_output=True, text=True, check=False,
+        cwd=database.absolute().parent,  # beside which MLflow lets artifacts lie
+    )  # fmt: skip
     try:
         if maker.returncode != 0:
             raise StoreError(f"{database} must be made: {_reason(maker.stderr)}")
@@ -195,7 +196,8 @@ def _one_at_a_time(database: Path) -> Iterator[None]:
     except OSError as error:
         raise StoreError(f"{database} must be made: {error}") from error
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        with suppress(OSError):  # the file system locks no files: who begins alone needs none
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 

@@ -15,6 +15,7 @@ from looped.names import Kind, Param, Tag
 from looped.records import journal
 from looped.records.folder import RunFolder, lock_owner
 from looped.records.journal import TrackingError
+from looped.tracking.artifacts import require_writable
 from looped.tracking.dead_runs import DIED, end_lost_runs, is_failed_by_launcher
 from looped.tracking.launcher import begin_run
 from looped.tracking.presence import launched_run
@@ -45,6 +46,7 @@ def open_run(config: TrainConfig, folder: RunFolder, parent: str | None = None) 
     client, experiment_id = store = open_store()
     earlier_ids = {*told_of(folder.path), *_signed_untold(client, config, folder)}
     with reachable():
+        require_writable(client, experiment_id)
         is_launched = parent is None and launched_run() is not None
         kept_id = None if is_launched else _finished_untold(client, folder)
         run_id = kept_id or begin_run(

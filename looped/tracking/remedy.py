@@ -1,12 +1,15 @@
-"""What can be done about trainings that a store does not hold."""
+"""What can be done about what a store does not hold, or holds wrongly: commands to give."""
 
+import os
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from looped.tracking.store import Store
+if TYPE_CHECKING:
+    from looped.tracking.store import Store
 
 
-def import_command(store: Store, root: str | Path) -> str:
+def import_command(store: "Store", root: str | Path) -> str:
     """Write the command that tells a store of the trainings whose folders are in ``root``.
 
     Raises:
@@ -17,3 +20,9 @@ def import_command(store: Store, root: str | Path) -> str:
     if name != "Default":  # where mlflow run would tell it otherwise
         words += ["--experiment-name", name]
     return shlex.join(words)
+
+
+def relocate_command() -> str:
+    """Write the command that lets an embedded store say where its artifacts are now."""
+    command = "mlflow run . -e relocate"
+    return command if "CONDA_PREFIX" in os.environ else f"{command} --env-manager local"

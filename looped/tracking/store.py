@@ -6,6 +6,7 @@ import os
 import queue
 import re
 import socket
+import sqlite3
 import sys
 import threading
 import urllib.request
@@ -22,7 +23,7 @@ from mlflow.tracking.fluent import set_experiment
 
 from looped.names import Variable
 from looped.records.journal import TrackingError
-from looped.tracking import embedded, presence
+from looped.tracking import artifacts, embedded, presence
 from looped.tracking.dead_runs import mark_dead_runs
 
 ANSWER_SECONDS = 4.0
@@ -65,7 +66,8 @@ def open_store() -> Store:
     are ended.
 
     Raises:
-        TrackingError: the server does not answer within ``ANSWER_SECONDS``, or MLflow refuses.
+        TrackingError: the server does not answer within ``ANSWER_SECONDS``, MLflow refuses, or
+            the database was moved away from its artifacts.
     """
     uri = str(mlflow.get_tracking_uri())
     _keep_quiet()
@@ -76,7 +78,9 @@ def open_store() -> Store:
             embedded.prepare(database)
         client = MlflowClient()
         experiment_id = current_experiment(client)
-    except (OSError, MlflowException, embedded.StoreError) as error:
+        if database is not None:
+            artifacts.require_in_place(database, experiment_id)
+    except (OSError, MlflowException, sqlite3.Error, embedded.StoreError) as error:
         raise _absence(uri, reason_of(error)) from error
     try:
         presence.claim_launched_run(client)
