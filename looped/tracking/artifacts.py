@@ -37,12 +37,14 @@ class Root(NamedTuple):
         old: the same, as a path.
         new: where they are, or are to be.
         base: the part of ``old`` that the database's own folder has taken the place of.
+        is_gone: whether nothing is left of ``old``, and nothing of it was found.
     """
 
     uri: str
     old: Path
     new: Path
     base: Path
+    is_gone: bool = False
 
 
 def require_writable(client: MlflowClient, experiment_id: str) -> None:
@@ -76,10 +78,13 @@ def require_in_place(database: Path, experiment_id: str) -> None:
     with closing(_connect(database)) as connection:
         roots = list(misplaced_roots(connection, database, experiment_id))
     if roots:
-        state = "is gone" if not roots[0].old.exists() else "is another's"
+        root = roots[0]
+        came = f"{database}, which was moved or copied and says {root.old}"
+        if root.is_gone:
+            came = f"{database}, which says {root.old}, where nothing is left; bring that back, or"
         raise TrackingError(
-            f"a store's artifacts must lie where it says, got {database}, which was moved or "
-            f"copied: {roots[0].old} {state}; {relocate_command()} lets it say {roots[0].new}"
+            f"a store's artifacts must lie where it says, got {came}: {relocate_command(database)} "
+            f"lets it say {root.new}"
         )
 
 
@@ -112,7 +117,7 @@ def misplaced_roots(
         elif base is not None and _is_copy(connection, database, base / database.name):
             yield Root(uri, old, home / old.relative_to(base), base)
         elif experiment_id in (None, str(number)) and _is_gone(connection, old, number):
-            yield Root(uri, old, home / MLRUNS / str(number), base or old)
+            yield Root(uri, old, home / MLRUNS / str(number), base or old, is_gone=True)
 
 
 def relocate(database: Path) -> list[str]:

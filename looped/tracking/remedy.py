@@ -2,8 +2,11 @@
 
 import os
 import shlex
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from looped.names import Variable
 
 if TYPE_CHECKING:
     from looped.tracking.store import Store
@@ -22,7 +25,13 @@ def import_command(store: "Store", root: str | Path) -> str:
     return shlex.join(words)
 
 
-def relocate_command() -> str:
-    """Write the command that lets an embedded store say where its artifacts are now."""
-    command = "mlflow run . -e relocate"
+def relocate_command(database: Path) -> str:
+    """Write the command that lets an embedded store say where its artifacts are now.
+
+    It is given where ``mlflow run`` was, beside the database or not.
+    """
+    is_here = database.absolute().parent == Path.cwd() or Variable.RUN_ID not in os.environ
+    is_checkout = Path.cwd().is_relative_to(Path(tempfile.gettempdir()).resolve())
+    project = "." if is_here else "<the same project>" if is_checkout else shlex.quote(os.getcwd())
+    command = f"mlflow run {project} -e relocate"
     return command if "CONDA_PREFIX" in os.environ else f"{command} --env-manager local"
