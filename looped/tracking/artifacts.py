@@ -203,12 +203,12 @@ def _is_gone(connection: sqlite3.Connection, old: Path, experiment_id: int) -> b
     return has_finished and not os.path.lexists(old.parent)
 
 
-def _is_copy(connection: sqlite3.Connection, database: Path, other: Path) -> bool:
+def _is_copy(connection: sqlite3.Connection, database: Path, other_database: Path) -> bool:
     """Tell whether another database is there that was made at the same moment as this one."""
-    if not other.is_file() or _is_same(other, database):
+    if not other_database.is_file() or _is_same(other_database, database):
         return False
     query = "SELECT experiment_id, creation_time FROM experiments ORDER BY experiment_id LIMIT 1"
-    with suppress(sqlite3.Error), closing(_connect(other, "ro")) as connection_to_other:
+    with suppress(sqlite3.Error), closing(_connect(other_database, "ro")) as connection_to_other:
         first = connection_to_other.execute(query).fetchone()
         return bool(first == connection.execute(query).fetchone())
     return False

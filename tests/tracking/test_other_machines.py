@@ -105,9 +105,9 @@ def test_a_run_from_before_is_judged_by_a_folder_that_knows_it_alone(store, expe
     path, run_id = dead
     store.delete_tag(run_id, "looped.machine")
     (path / "lock").write_text("another run")
-    told = (path / "told.json").rename(path / "aside")
+    told_path = (path / "told.json").rename(path / "aside")
     assert mark_dead_runs(store, experiment) == []
-    told.rename(path / "told.json")
+    told_path.rename(path / "told.json")
     assert mark_dead_runs(store, experiment) == [run_id]
 
 
