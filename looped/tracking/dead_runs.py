@@ -25,6 +25,7 @@ from looped.tracking.told import recorded_end, told_of
 
 HOUR_MS = 3_600_000
 MOST_NAMED = 3
+NOWHERE = Path("/nowhere")
 DIED = "its process died"
 ENTRY_POINTS = (
     *("train", "grid", "import_runs", "evaluate-extrapolation", "evaluate_extrapolation"),
@@ -106,7 +107,7 @@ def end_lost_runs(client: MlflowClient, run_ids: Iterable[str], folder: Path | N
 
 def folder_of(run: Run) -> Path:
     """Return the folder whose lock the run's process holds; one that is nowhere if it has none."""
-    return Path(run.data.tags.get(Tag.FOLDER) or "/nowhere")
+    return Path(run.data.tags.get(Tag.FOLDER) or NOWHERE)
 
 
 def is_of_this_machine(run: Run) -> bool:
@@ -150,6 +151,8 @@ def _open_lock(folder: Path) -> int:
 
 def _hidden(folder: Path) -> str:
     """Say why the lock of a folder cannot be asked; empty where it can."""
+    if folder == NOWHERE:
+        return "it holds no lock"
     try:
         os.close(_open_lock(folder))
     except OSError as error:

@@ -59,10 +59,14 @@ def claim(client: MlflowClient, run_id: str) -> None:
         except OSError:
             continue
         _locks[run_id] = (place / run_id, lock)
-        folder = str((place / run_id).resolve())
-        tags = {Tag.HOST: socket.gethostname(), Tag.MACHINE: this_machine(), Tag.FOLDER: folder}
-        client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+        _introduce(client, run_id, {Tag.FOLDER: str((place / run_id).resolve())})
         return
+    _introduce(client, run_id, {})  # or an hour later it would be taken for one that never began
+
+
+def _introduce(client: MlflowClient, run_id: str, tags: dict[str, str]) -> None:
+    tags |= {Tag.HOST: socket.gethostname(), Tag.MACHINE: this_machine()}
+    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
 
 
 def release(run_id: str) -> None:

@@ -19,7 +19,7 @@ from looped.grid.options import RunOptions
 from looped.grid.run_trainings import run_trainings
 from looped.records import machine
 from looped.records.folder import FolderLock, RunFolder, UnwritableError
-from looped.tracking import artifacts, dead_runs
+from looped.tracking import artifacts, dead_runs, presence
 from looped.tracking.dead_runs import mark_dead_runs
 from looped.tracking.opening import open_run
 from looped.tracking.store import TrackingError
@@ -88,6 +88,17 @@ def test_a_run_of_a_machine_with_another_name_is_none_of_ours(store, experiment,
     store.set_tag(run_id, "looped.host", "elsewhere")
     assert mark_dead_runs(store, experiment) == []
     assert "left RUNNING" not in caplog.text
+
+
+def test_a_command_that_can_hold_no_lock_is_not_taken_for_one_that_never_began(
+    store, experiment, monkeypatch, caplog
+):
+    tags = {"mlflow.project.entryPoint": "report"}
+    run_id = store.create_run(experiment, start_time=1, tags=tags).info.run_id
+    with monkeypatch.context() as patch:
+        patch.setattr(presence, "FolderLock", lambda _: exec("raise OSError(30, 'read-only')"))
+        presence.claim(store, run_id)
+    assert is_left_with_a_line(store, experiment, run_id, "it holds no lock", caplog)
 
 
 def test_a_folder_of_the_same_path_that_is_another_runs_ends_nothing(
