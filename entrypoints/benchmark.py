@@ -4,11 +4,11 @@ import os
 import sys
 from dataclasses import asdict
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entrypoints import arguments, outcome, terminal
 from entrypoints.benchmarks.options import BenchmarkOptions
+from looped.grid.places import expanded
 from looped.names import Variable
 from looped.rules import require
 
@@ -40,11 +40,11 @@ def main(result: outcome.Outcome) -> int:
         return arguments.complain("benchmark", error)
     result.tell(numbers=measurements["parts"], about=measurements["about"])
     if options.json != "auto":
-        results.write_json(measurements, Path(options.json))
+        results.write_json(measurements, expanded(options.json))
     if options.figure != "auto":
         from entrypoints.benchmarks import drawing
 
-        drawing.draw(measurements, Path(options.figure))
+        drawing.draw(measurements, expanded(options.figure))
     if options.log or (options.log is None and Variable.RUN_ID in os.environ):
         from entrypoints.benchmarks import log
 
@@ -63,7 +63,7 @@ def _results(options: BenchmarkOptions) -> "Results":
     from entrypoints.benchmarks.workbench import Workbench
 
     if options.read != "auto":
-        earlier_results = results.read_json(Path(options.read))
+        earlier_results = results.read_json(expanded(options.read))
         if options.figure != "auto":
             has_scaling = "scaling" in earlier_results["parts"]
             require(has_scaling, "figure needs part scaling", options.read)
@@ -86,7 +86,7 @@ def _measure(bench: "Workbench") -> "Results":
             rows.append(row)
             print(results.line(part, row), flush=True)
         if bench.options.json != "auto":  # what is measured outlives a part that fails
-            results.write_json(measurements, Path(bench.options.json))
+            results.write_json(measurements, expanded(bench.options.json))
     return measurements
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoints import arguments, outcome, terminal
+from looped.grid.options import require_path
+from looped.grid.places import runs_folder
 from looped.grid.stopping import StopRequest
 from looped.names import Metric, Param, Tag
 from looped.rules import require, require_whole, setting
@@ -32,11 +34,14 @@ class EvaluateOptions:
     b_max: int = setting(50, "loops to run")
     n_prompts: int = setting(12_800, "held-out prompts, the same for every model")
     experiment: str | None = setting(None, arguments.EXPERIMENT_HELP)
-    runs_dir: str = setting("runs", "folder that keeps the baselines' scores")
+    runs_dir: str | None = setting(
+        None, "folder that keeps the baselines' scores; auto: where train keeps runs"
+    )
 
     def __post_init__(self) -> None:
         require_whole("b_max", self.b_max, 1)
         require_whole("n_prompts", self.n_prompts, 2)
+        require_path("runs_dir", self.runs_dir)
         both = f"{self.run_id} and {self.model}"
         require(self.run_id is None or self.model is None, "give run_id or model, not both", both)
 
@@ -170,7 +175,7 @@ def _evaluate(
     evaluation = evaluation_of(model)
     record = evaluation.record(b, tail_evaluation)
     is_to_keep = options.n_prompts >= run.data.metrics.get(Metric.PROMPTS_KEPT, 0)
-    root = Path(options.runs_dir)
+    root = runs_folder(options.runs_dir)
     # with trainings that end now, so that the baselines are scored and logged once
     with closing(baselines_lock(root)), tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

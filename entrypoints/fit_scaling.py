@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from entrypoints import arguments, outcome, terminal
 from looped.grid.options import require_path
+from looped.grid.places import runs_folder
 from looped.names import Tag
 from looped.rules import check_choices, require_whole, setting
 
@@ -61,7 +62,9 @@ class FitOptions:
     seed: int = setting(0, "seed of the bootstrap")
     register: bool = setting(True, "register the law")
     experiment: str | None = setting(None, arguments.EXPERIMENT_HELP)
-    runs_dir: str = setting("runs", "folder whose journals MLflow should hold as runs")
+    runs_dir: str | None = setting(
+        None, "folder whose journals MLflow should hold as runs; auto: where train keeps them"
+    )
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -98,7 +101,7 @@ def main(result: outcome.Outcome) -> int:
     try:
         with reachable():
             runs = load.read_runs(*store)
-            shortfall = untold.shortfall(store, runs, options.runs_dir)
+            shortfall = untold.shortfall(store, runs, str(runs_folder(options.runs_dir)))
             arguments.remark(shortfall)
             selection = _select(store, runs, options)
             all_runs = runs

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from entrypoints import arguments, outcome, terminal
 from looped.grid.lists import Lists, cross
 from looped.grid.options import GridOptions, RunOptions
+from looped.grid.places import where_kept
 from looped.grid.stopping import StopRequest
 from looped.grid.studies import apply_studies
 
@@ -35,9 +36,11 @@ def main(result: outcome.Outcome) -> int:
         print(f"study {options.study}: {' '.join(changes)}", flush=True)
     stop_request = StopRequest()
     logging.basicConfig(format="%(message)s")
+    arguments.remark(where_kept(run_options.runs_dir), sys.stderr)
     # torch and MLflow take seconds to load: only once the arguments are known to be good
     from analysis.claims.rules import rules_digests
     from looped.grid.runner import GridRunner
+    from looped.records.damage import UnwritableError
     from looped.records.folder import FolderInUseError
     from looped.records.journal import TrackingError
 
@@ -57,7 +60,7 @@ def main(result: outcome.Outcome) -> int:
             print(runner.forecast(_claims_forecast(runner)))
             return 0
         return runner.run(stop_request)
-    except (TrackingError, FolderInUseError) as error:
+    except (TrackingError, FolderInUseError, UnwritableError) as error:
         return arguments.complain("grid", error)
     finally:
         _tell(result, runner)

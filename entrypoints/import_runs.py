@@ -4,10 +4,11 @@ import logging
 import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from shlex import quote
 
 from entrypoints import arguments, outcome, terminal
+from looped.grid.options import require_path
+from looped.grid.places import runs_folder
 from looped.rules import setting
 
 
@@ -15,8 +16,13 @@ from looped.rules import setting
 class ImportOptions:
     """What to tell."""
 
-    path: str = setting("runs", "a folder of runs, or one run's folder")
+    path: str | None = setting(
+        None, "a folder of runs, or one run's folder; auto: where train keeps them"
+    )
     register: bool = setting(True, "register the trained models")
+
+    def __post_init__(self) -> None:
+        require_path("path", self.path)
 
 
 @outcome.command("import_runs")
@@ -24,16 +30,16 @@ def main(result: outcome.Outcome) -> int:
     """Tell MLflow of every run of a folder; return the exit code, 1 where some were left out."""
     (options,) = arguments.parse("import_runs", __doc__, ImportOptions)
     logging.basicConfig(format="%(message)s")
-    path = Path(options.path).absolute()
+    path = runs_folder(options.path).absolute()
     is_one = (path / "journal.jsonl").exists()
     journals = sorted(path.glob("*/journal.jsonl"))
     folders = [path] if is_one else [journal.parent for journal in journals]
     if not folders:
-        return arguments.complain("import_runs", f"path must hold runs, got {options.path}")
+        return arguments.complain("import_runs", f"path must hold runs, got {options.path or path}")
     if not any(os.access(folder, os.W_OK) for folder in folders):
         rule = "path must be where this process can write, to keep there what MLflow was told"
-        remedy = f"`cp -r {quote(options.path)} copy` makes such a folder"
-        return arguments.complain("import_runs", f"{rule}, got {options.path}; {remedy}")
+        remedy = f"`cp -r {quote(str(path))} copy` makes such a folder"
+        return arguments.complain("import_runs", f"{rule}, got {options.path or path}; {remedy}")
     # MLflow takes seconds to load: only once there is something to tell
     from looped.grid.parent_run import end_parents, open_parents
     from looped.records.damage import one_line

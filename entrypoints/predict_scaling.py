@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from entrypoints import arguments, outcome, terminal
+from looped.grid.places import expanded
 from looped.rules import require, require_whole, setting
 
 REGISTERED = ("models:/", "runs:/")
@@ -79,7 +80,7 @@ def _uri_of(law: str | None) -> str:
     from looped.tracking.store import reachable
 
     if law is not None and not law.startswith(REGISTERED):
-        return law  # a folder
+        return str(expanded(law)) if law.startswith("~") else law  # a folder
     client = open_by_reference().client  # MLflow itself would try for minutes
     with reachable():
         uri = choose_law(client, law, store_name())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from entrypoints import arguments, outcome, terminal
 from looped.grid.options import require_path
+from looped.grid.places import expanded, runs_folder
 from looped.names import Metric, Weights
 from looped.rules import check_choices, require_whole, setting
 
@@ -45,7 +46,9 @@ class ReportOptions:
     resamples: int = setting(1000, "of the laws' bootstrap")
     experiment: str | None = setting(None, arguments.EXPERIMENT_HELP)
     out: str | None = setting(None, "folder to write the files to as well; auto: none")
-    runs_dir: str = setting("runs", "folder whose journals MLflow should hold as runs")
+    runs_dir: str | None = setting(
+        None, "folder whose journals MLflow should hold as runs; auto: where train keeps them"
+    )
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -53,8 +56,7 @@ class ReportOptions:
         arguments.words("sizes", self.sizes)
         arguments.loop_counts("bs", self.bs)
         require_path("runs_dir", self.runs_dir)
-        if self.out is not None:
-            require_path("out", self.out)
+        require_path("out", self.out)
 
 
 @outcome.command("report")
@@ -82,7 +84,7 @@ def main(result: outcome.Outcome) -> int:
     try:
         with reachable():
             runs = load.read_runs(*store, with_training=True)
-            shortfall = untold.shortfall(store, runs, options.runs_dir)
+            shortfall = untold.shortfall(store, runs, str(runs_folder(options.runs_dir)))
             arguments.remark(shortfall)
             baselines = load.baseline_nmse(*store, runs)
             subjects = _choose(runs, baselines, options)
@@ -153,14 +155,14 @@ def _log(
             when = round(time.time() * 1000)
             report_log.log_report(client, run_id, report, asdict(options), folder, when)
             if options.out:
-                shutil.copytree(folder, options.out, dirs_exist_ok=True)
+                shutil.copytree(folder, expanded(options.out), dirs_exist_ok=True)
     cells.show_cells(store)
     counts = ", ".join(
         f"{count:.0f} {name.removeprefix(Metric.CLAIMS).replace('_', ' ')}"
         for name, count in report_log.counts(report).items()
         if name.startswith(Metric.CLAIMS)
     )
-    folder_here = Path(options.out).resolve() if options.out else None
+    folder_here = expanded(options.out).resolve() if options.out else None
     links_of_report = links.of_report(store, run_id, folder_here)
     result.tell_place(store, run_id, links_of_report)
     result.tell(

@@ -6,6 +6,7 @@ import sys
 from entrypoints import arguments, outcome, terminal
 from looped.config import TrainConfig
 from looped.grid.options import RunOptions
+from looped.grid.places import where_kept
 from looped.grid.stopping import StopRequest
 
 
@@ -15,6 +16,7 @@ def main(result: outcome.Outcome) -> int:
     config, options = arguments.parse("train", __doc__, TrainConfig, RunOptions)
     stop_request = StopRequest()
     logging.basicConfig(format="%(message)s")
+    arguments.remark(where_kept(options.runs_dir), sys.stderr)
     # torch and MLflow take seconds to load: only once the arguments are known to be good
     from looped.grid.run_trainings import run_trainings
     from looped.training.memory_needs import require_room_to_evaluate
@@ -56,7 +58,7 @@ def main(result: outcome.Outcome) -> int:
     if is_finished and ending.where_to_look:
         print(ending.where_to_look)
     if is_finished and options.tracking == "offline":
-        print(f"tell MLflow of it: mlflow run . -e import_runs -P path={options.runs_dir}")
+        print(f"tell MLflow of it: mlflow run . -e import_runs -P path={options.runs_folder}")
     if ending.registered:
         print(f'load it: mlflow.pyfunc.load_model("{ending.registered}")')
     if ending.status == "KILLED":

@@ -9,6 +9,7 @@ CONSOLE = {
     "predict": "predict_scaling",
     "report": "report",
     "import": "import_runs",
+    "relocate": "relocate",
     "bench": "benchmark",
 }
 """What ``looped`` calls the commands, and the modules and entry points that they are."""

@@ -12,6 +12,8 @@ class Tag:
     """What a run is of; one of ``Kind``."""
     FOLDER = "looped.folder"
     HOST = "looped.host"
+    MACHINE = "looped.machine"
+    """The same, told from others of that name; runs from before have none."""
     REASON = "looped.reason"
     """Why a run ended, in a line."""
     PROGRAM = "looped.program"

@@ -14,6 +14,7 @@ from entrypoints.evaluate_tables import TableOptions
 from entrypoints.fit_scaling import FitOptions
 from entrypoints.import_runs import ImportOptions
 from entrypoints.predict_scaling import PredictOptions
+from entrypoints.relocate import RelocateOptions
 from entrypoints.report import ReportOptions
 from looped.config import TrainConfig
 from looped.grid.lists import Lists
@@ -31,6 +32,7 @@ PARSERS = {
     "evaluate_tables": (TableOptions,),
     "fit_scaling": (FitOptions,),
     "predict_scaling": (PredictOptions,),
+    "relocate": (RelocateOptions,),
     "report": (ReportOptions,),
     "benchmark": (BenchmarkOptions,),
 }

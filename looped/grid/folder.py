@@ -99,7 +99,7 @@ class GridFolder:
         self.identity = identity
         self.path = root / f"{PREFIX}{identity}"
         for path in (self.path, self.path / "lock"):
-            if path.is_symlink():
+            if os.path.islink(path):
                 raise DamagedGridError(f"{path} must be a grid's own, got a link")
         self._lock = FolderLock(self.path, patience)
 

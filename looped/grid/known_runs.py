@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -22,8 +23,10 @@ from looped.grid.standing import (
 )
 from looped.names import Kind, Metric, Tag
 from looped.records.files import write_atomically
+from looped.records.folder import run_path
 from looped.records.origin import UNKNOWN, Code
 from looped.rules import digest
+from looped.tracking.dead_runs import is_failed_by_launcher
 from looped.tracking.runs import list_trainings, of_kind
 from looped.tracking.store import Store
 
@@ -59,9 +62,10 @@ def finished_runs(store: Store, index: Path) -> dict[str, list[Standing]]:
     now: dict[str, KnownRun] = {}
     for block in _blocks(before):
         now |= block.runs if block.is_in(store) else block.list_in(store)
-    if now != before and index.exists():
+    if now != before and index.is_dir():
         content = {run_id: asdict(run) for run_id, run in now.items()}
-        write_atomically(path, json.dumps(content).encode())
+        with suppress(OSError):  # it saves time, where it can be kept
+            write_atomically(path, json.dumps(content).encode())
     finished: dict[str, list[Standing]] = {}
     for run in now.values():
         finished.setdefault(run.identity, []).append(run.standing)
@@ -198,9 +202,11 @@ def _choose(
     if on_disk.state == DONE_BEFORE:  # but not known to this store: it needs to be told
         return Standing(state=TO_GO_ON, step=config.steps)
     unfinished = newest.get(config.identity)
-    if unfinished is not None and unfinished.info.status == "FAILED":
-        return _standing(FAILED_BEFORE, unfinished)
-    return on_disk
+    if unfinished is None or unfinished.info.status != "FAILED":
+        return on_disk
+    if is_failed_by_launcher(unfinished, run_path(root, config)):
+        return on_disk
+    return _standing(FAILED_BEFORE, unfinished)
 
 
 def _standing(state: str, run: Run) -> Standing:

@@ -58,7 +58,7 @@ class Logbook:
             return
         from mlflow.exceptions import MlflowException
 
-        from looped.tracking.runs import end_lost_runs
+        from looped.tracking.dead_runs import end_lost_runs
 
         try:
             end_lost_runs(self.store.client, [run_id])

@@ -2,7 +2,9 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
+from looped.grid.places import expanded, runs_folder
 from looped.grid.studies import STUDIES
 from looped.rules import check_choices, require, require_one_of, require_whole, setting
 
@@ -42,7 +44,9 @@ class RunOptions:
     tracking: str = setting(
         "online", "offline: into the journal alone, for import_runs to tell MLflow", TRACKINGS
     )
-    runs_dir: str = setting("runs", "folder of journals and checkpoints")
+    runs_dir: str | None = setting(
+        None, "folder of journals and checkpoints; auto: runs, beside the store if that is a file"
+    )
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -50,6 +54,11 @@ class RunOptions:
         if self.n_prompts is not None:
             _require_in("n_prompts", self.n_prompts, 2, MOST_PROMPTS)
         require_path("runs_dir", self.runs_dir)
+
+    @property
+    def runs_folder(self) -> Path:
+        """The folder of journals and checkpoints."""
+        return runs_folder(self.runs_dir)
 
     @property
     def loops_to_evaluate(self) -> int:
@@ -89,8 +98,10 @@ class GridOptions:
             require(0 <= self.ray_gpus <= MOST_PROCESSES, rule, self.ray_gpus)
 
 
-def require_path(name: str, path: str) -> None:
-    """Require a path that is one line and that a file system takes."""
+def require_path(name: str, path: str | None) -> None:
+    """Require a path that is one line and that a file system takes; None is left to choose."""
+    if path is None:
+        return
     require("\n" not in path and "\0" not in path, f"{name} must be one line", shortened(path))
     rule = (
         f"{name} must be a path of at most {LONGEST_PATH:,} characters, and {LONGEST_PART} a part"
@@ -98,6 +109,7 @@ def require_path(name: str, path: str) -> None:
     longest_part = max((len(os.fsencode(part)) for part in path.split("/")), default=0)
     fits = len(os.fsencode(path)) <= LONGEST_PATH and longest_part <= LONGEST_PART
     require(fits, rule, shortened(path))
+    expanded(path)
 
 
 def shortened(text: str) -> str:

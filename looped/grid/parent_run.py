@@ -20,21 +20,16 @@ from looped.grid.ledger import DONE, UNTOLD
 from looped.names import Kind, Metric, Param, Tag
 from looped.records.folder import FolderInUseError
 from looped.records.journal import TrackingError
+from looped.records.machine import this_machine
+from looped.tracking.dead_runs import end_lost_runs, is_of_this_machine, mark_dead_runs
 from looped.tracking.launcher import launched_run, run_to_take
-from looped.tracking.runs import (
-    end_lost_runs,
-    end_run,
-    find_run,
-    list_runs,
-    mark_dead_runs,
-    of_kind,
-)
+from looped.tracking.runs import end_run, find_run, list_runs, of_kind
 from looped.tracking.store import Store, reachable
 from looped.tracking.ui.introduction import source_tags
 
 LONGEST_TAG, LONGEST_PARAM = 5_000, 6_000  # characters that MLflow keeps
 LONGEST_NAME, MOST_LISTS = 200, 100
-FROM_ORIGIN = (Tag.COMMIT, Tag.DIRTY, Tag.SOURCES, Tag.HOST, Tag.CLAIM_RULES)
+FROM_ORIGIN = (Tag.COMMIT, Tag.DIRTY, Tag.SOURCES, Tag.HOST, Tag.MACHINE, Tag.CLAIM_RULES)
 """Tags that the folder of a grid may set; it may come from anybody."""
 
 logger = logging.getLogger("looped")
@@ -58,12 +53,13 @@ def open_parent(store: Store, folder: GridFolder, may_take_launched: bool = True
     """
     client, experiment_id = store
     facts = _facts(folder)
-    # the machine comes last: whoever finds it looks at the lock, which is signed by then
+    # the host comes last: whoever finds it looks at the lock, which is signed by then
     about = {
         Tag.KIND: Kind.GRID,
         Tag.GRID: folder.identity,
         Tag.FOLDER: str(folder.path.resolve()),
     }
+    about |= {Tag.MACHINE: this_machine()} if may_take_launched else {}
     origin = {
         name: facts.origin[name][:LONGEST_TAG] for name in FROM_ORIGIN if name in facts.origin
     }
@@ -275,12 +271,13 @@ def _unsigned_runs(store: Store, folder: GridFolder, run_id: str) -> list[str]:
         f"attributes.status = 'RUNNING' and {of_kind(Kind.GRID)} "
         f"and tags.{Tag.GRID} = '{folder.identity}'"
     )
-    place = (str(folder.path.resolve()), _facts(folder).origin.get(Tag.HOST))
+    place = str(folder.path.resolve())
     return [
         run.info.run_id
         for run in list_runs(client, experiment_id, query)
         if run.info.run_id != run_id
-        and (run.data.tags.get(Tag.FOLDER), run.data.tags.get(Tag.HOST, place[1])) == place
+        and run.data.tags.get(Tag.FOLDER) == place
+        and (is_of_this_machine(run) or not {Tag.HOST, Tag.MACHINE} & run.data.tags.keys())
     ]
 
 

@@ -4,7 +4,6 @@ import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -125,7 +124,7 @@ class _OpenTraining:
     def __init__(self, config: TrainConfig, options: RunOptions, nest: Nest) -> None:
         self.config = config
         self.options = options
-        root, origin = Path(options.runs_dir), Origin.here(nest.grid)
+        root, origin = options.runs_folder, Origin.here(nest.grid)
         fresh = is_fresh(options.resume, Origin.read(run_path(root, config)), origin)
         self.folder = RunFolder(root, config, fresh, nest.patience)
         self.threads = kept_threads(self.folder.path) if config.device == "cpu" else None

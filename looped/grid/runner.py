@@ -66,7 +66,7 @@ class GridRunner:
     ) -> None:
         self.options, self.run_options, self.lists = options, run_options, lists
         self._claim_rules = claim_rules
-        self.root = Path(run_options.runs_dir).absolute()
+        self.root = run_options.runs_folder.absolute()
         self.engine = _engine(options)
         self.configs = self.engine.resolve(configs)
         for config in self.configs:
@@ -302,9 +302,12 @@ def _import_command(store: "Store | None", root: Path) -> str:
 
 
 def _open_store(engine: str) -> "Store":
-    from looped.tracking.store import open_store
+    from looped.tracking.artifacts import require_writable
+    from looped.tracking.store import open_store, reachable
 
     store = open_store()
+    with reachable():
+        require_writable(*store)
     uri = store.client.tracking_uri
     is_local = uri.partition(":")[0].partition("+")[0] in ("sqlite", "file") or ":" not in uri
     rule = "engine=ray must log to a server that every node reaches (MLFLOW_TRACKING_URI)"

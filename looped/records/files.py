@@ -54,7 +54,8 @@ def _open_temporary(path: Path) -> tuple[int, Path]:
         temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with suppress(OSError):  # where files cannot be locked no leftovers are removed
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
             # whoever clears up may have taken it for a leftover before it was locked
             if temporary.exists():
                 return descriptor, temporary

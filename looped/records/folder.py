@@ -16,7 +16,14 @@ from typing import Any
 
 from looped.config import BEFORE_SETTINGS, DEVICES, TrainConfig
 from looped.records.checkpoint_files import newest_step
-from looped.records.damage import DamagedFileError, open_own, read_object, writing
+from looped.records.damage import (
+    DamagedFileError,
+    UnwritableError,
+    one_line,
+    open_own,
+    read_object,
+    writing,
+)
 from looped.records.files import write_atomically
 from looped.records.journal import Journal
 from looped.records.origin import Origin
@@ -28,6 +35,7 @@ LOOKED_AT_SECONDS = 1.0
 
 REMEDY = "the train command with the settings that the folder was made with writes it again"
 LONGEST_SETTING = 200
+MOST_OWNER_BYTES = 100
 
 logger = logging.getLogger("looped")
 
@@ -84,6 +92,12 @@ class FolderLock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        except OSError as error:
+            self._file.close()
+            raise UnwritableError(
+                "runs must be kept on a file system that locks files (flock), "
+                f"got {self._path}: {one_line(error)}"
+            ) from error
         return True
 
 
@@ -232,6 +246,25 @@ def load_config(folder: Path) -> TrainConfig:
     return config
 
 
+def sign_held_lock(folder: Path, owner: str) -> None:
+    """Write the owner's name into the lock of a folder, which this process holds.
+
+    Raises:
+        UnwritableError: the disk takes no more.
+    """
+    with writing(folder / "lock"):
+        (folder / "lock").write_text(owner, encoding="utf-8")
+
+
+def lock_owner(folder: Path) -> str:
+    """Return who signed a folder's lock last; empty where nobody has, or it cannot be read."""
+    try:
+        with os.fdopen(open_own(folder / "lock", os.O_RDONLY), "rb") as lock:
+            return lock.read(MOST_OWNER_BYTES).decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
 def is_held_by(folder: Path, owner: str) -> bool:
     """Tell whether a living process holds the folder's lock in the owner's name."""
     try:
@@ -243,4 +276,6 @@ def is_held_by(folder: Path, owner: str) -> bool:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return lock.read(len(owner) + 1) == owner.encode()
+        except OSError:  # the file system locks no files
+            return False
     return False

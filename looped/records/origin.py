@@ -15,6 +15,7 @@ from typing import NamedTuple
 from looped.names import Tag
 from looped.records.damage import DamagedFileError, read_object, writing
 from looped.records.files import write_atomically
+from looped.records.machine import this_machine
 
 UNKNOWN = "unknown"
 SOURCES = (".py", ".cpp", ".h")
@@ -60,6 +61,7 @@ class Origin:
         host: name of the machine.
         grid: identity of the grid that the run is one of, or None.
         sources: digest of the package's own sources; ``unknown`` in older folders.
+        machine: which of the machines of that name; empty if unknown.
     """
 
     commit: str
@@ -67,11 +69,12 @@ class Origin:
     host: str
     grid: str | None = None
     sources: str = UNKNOWN
+    machine: str = ""
 
     @classmethod
     def here(cls, grid: str | None = None) -> "Origin":
         """Describe this process."""
-        return cls(*git_state(), socket.gethostname(), grid, sources_digest())
+        return cls(*git_state(), socket.gethostname(), grid, sources_digest(), this_machine())
 
     @property
     def code(self) -> "Code":
@@ -82,7 +85,7 @@ class Origin:
     def read(cls, folder: Path) -> "Origin | None":
         """Read what ``write`` left in a folder; where that is damaged, say so: it is unknown."""
         path = folder / "origin.json"
-        if not path.exists():
+        if not os.path.exists(path):  # or in another user's folder, which cannot be looked into
             return None
         try:
             content = read_object(path)
@@ -92,6 +95,7 @@ class Origin:
                 raise DamagedFileError(path, error) from error
             grid = UNKNOWN if origin.grid is None else origin.grid
             words = [origin.commit, origin.host, origin.sources, grid]
+            words += [origin.machine or UNKNOWN]
             if not all(isinstance(word, str) and _WORD.fullmatch(word) for word in words) or (
                 origin.is_dirty not in (None, True, False)
             ):
@@ -120,6 +124,7 @@ class Origin:
         }
         if self.sources != UNKNOWN:
             tags[Tag.SOURCES] = self.sources
+        tags |= {Tag.MACHINE: self.machine} if self.machine else {}
         return tags if self.grid is None else {**tags, Tag.GRID: self.grid}
 
 

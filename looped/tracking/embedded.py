@@ -168,8 +168,9 @@ def _make(database: Path) -> None:
     temporary = database.with_name(f"{database.name}.{secrets.token_hex(8)}.tmp")
     uri = address_of(temporary)
     maker = subprocess.run(
-        [sys.executable, "-c", _MAKE, uri], capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-c", _MAKE, uri], capture_output=True, text=True, check=False,
+        cwd=database.absolute().parent,  # beside which MLflow lets artifacts lie
+    )  # fmt: skip
     remove_stray_folders(uri)
     try:
         if maker.returncode != 0:
@@ -208,7 +209,8 @@ def _one_at_a_time(database: Path) -> Iterator[None]:
     except OSError as error:
         raise StoreError(f"{database} must be made: {error}") from error
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        with suppress(OSError):  # the file system locks no files: who begins alone needs none
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 

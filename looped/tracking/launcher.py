@@ -14,8 +14,9 @@ from mlflow.tracking import MlflowClient
 
 from looped.names import Tag
 from looped.records.journal import TrackingError
+from looped.tracking.dead_runs import is_of_another_program
 from looped.tracking.presence import claim, launched_run, release
-from looped.tracking.runs import end_run, is_of_another_program
+from looped.tracking.runs import end_run
 from looped.tracking.store import Store, reason_of
 from looped.tracking.ui.discard import stay_behind
 from looped.tracking.ui.introduction import source_tags

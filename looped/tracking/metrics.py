@@ -11,11 +11,13 @@ from mlflow.tracking import MlflowClient
 from looped import names
 from looped.evaluation.baseline_scores import Scores
 from looped.names import Kind, Tag
-from looped.records.folder import FolderLock
+from looped.records.folder import FolderLock, sign_held_lock
 from looped.records.journal import Record
+from looped.records.machine import this_machine
 from looped.records.record_rules import KEPT_PROMPTS, STATE_CHANGE
 from looped.task_kinds import TaskConfig
-from looped.tracking.runs import end_lost_runs, list_runs, log_in_batches
+from looped.tracking.dead_runs import end_lost_runs, is_of_this_machine
+from looped.tracking.runs import list_runs, log_in_batches
 
 BASELINES = "baselines"  # folder of the lock, among those of the runs
 BASELINES_SECONDS = 3600.0  # for which another process may be at it
@@ -100,7 +102,11 @@ def log_baselines(
     folder = str((root / BASELINES).resolve())
     runs_before = _runs_of_baselines(client, experiment_id, identity)
     # what a killed process left here: the lock is the caller's
-    left_ids = [run.info.run_id for run in runs_before if run.data.tags.get(Tag.FOLDER) == folder]
+    left_ids = [
+        run.info.run_id
+        for run in runs_before
+        if run.data.tags.get(Tag.FOLDER) == folder and is_of_this_machine(run)
+    ]
     end_lost_runs(client, left_ids, root / BASELINES)
     logged_names = {
         run.data.tags[Tag.BASELINE] for run in runs_before if run.info.status == "FINISHED"
@@ -112,9 +118,11 @@ def log_baselines(
             Tag.BASELINES: identity,
             Tag.TASK: task.name,
             Tag.HOST: socket.gethostname(),
+            Tag.MACHINE: this_machine(),
             Tag.FOLDER: folder,
         }
         run = client.create_run(experiment_id, run_name=f"{task.name}: {name}", tags=tags)
+        sign_held_lock(root / BASELINES, run.info.run_id)
         curves = {
             names.Metric.LOOPS + key: values if len(values) > 1 else values * n_loops
             for key, values in scores[name].items()

@@ -13,11 +13,13 @@ from mlflow.tracking import MlflowClient
 from looped.config import TrainConfig
 from looped.names import Kind, Param, Tag
 from looped.records import journal
-from looped.records.folder import RunFolder
+from looped.records.folder import RunFolder, lock_owner
 from looped.records.journal import TrackingError
+from looped.tracking.artifacts import require_writable
+from looped.tracking.dead_runs import DIED, end_lost_runs, is_failed_by_launcher
 from looped.tracking.launcher import begin_run, run_to_take
 from looped.tracking.presence import launched_run
-from looped.tracking.runs import end_lost_runs, end_run, find_run
+from looped.tracking.runs import end_run, find_run
 from looped.tracking.store import Store, open_store, reachable, reason_of
 from looped.tracking.told import recorded_end, told_of
 from looped.tracking.tracker import Tracker
@@ -46,8 +48,9 @@ def open_run(config: TrainConfig, folder: RunFolder, parent: str | None = None) 
         TrackingError: MLflow cannot be reached.
     """
     client, experiment_id = store = open_store()
-    earlier_ids = told_of(folder.path).keys()
+    earlier_ids = {*told_of(folder.path), *_signed_untold(client, config, folder)}
     with reachable():
+        require_writable(client, experiment_id)
         to_take = None if parent else run_to_take(client, {Tag.IDENTITY: config.identity})
         is_launched = to_take is not None
         kept_id = None if is_launched else _finished_untold(client, folder)
@@ -119,28 +122,42 @@ def _known_run(client: MlflowClient, folder: RunFolder) -> str | None:
 
 
 def _finished_untold(client: MlflowClient, folder: RunFolder) -> str | None:
-    """Find the run that is RUNNING although its process wrote that the training has finished."""
+    """Find the run that has not ended well although its process wrote that the training has."""
     for run_id in told_of(folder.path):
         end = recorded_end(folder.path, run_id)
         if end is not None and end["status"] == "FINISHED":
             run = find_run(client, run_id)
-            if run is not None and run.info.status == "RUNNING":
+            if run is not None and run.info.status in ("RUNNING", "FAILED"):
                 return run_id
     return None
 
 
+def _signed_untold(client: MlflowClient, config: TrainConfig, folder: RunFolder) -> list[str]:
+    """Find the run of a process that was killed after it had signed the lock, before it told."""
+    run_id = lock_owner(folder.path)
+    run = find_run(client, run_id) if run_id else None
+    is_ours = run is not None and run.data.tags.get(Tag.IDENTITY) == config.identity
+    return [run_id] if is_ours else []
+
+
 def _end_earlier(store: Store, run_ids: Iterable[str], folder: RunFolder) -> None:
-    """End what earlier processes of this folder left RUNNING; tell what finished untold."""
+    """Give the runs of earlier processes the end that the journal says; tell what finished."""
     for run_id in run_ids:
         run = find_run(store.client, run_id)
-        if run is None or run.info.status != "RUNNING":
+        status = "" if run is None else run.info.status
+        is_wrong = status == "FAILED" and run and is_failed_by_launcher(run, folder.path)
+        if status != "RUNNING" and not is_wrong:
             continue
         end = recorded_end(folder.path, run_id)
         if end is not None and end["status"] == "FINISHED":
             tracker = Tracker(store, run_id, folder, follows=False)
             tracker.tell_end("FINISHED", end["reason"], end_time=end["time"])
-        else:
+        elif status == "RUNNING":
             end_lost_runs(store.client, [run_id], folder.path)
+        elif end is None:
+            end_run(store.client, run_id, "KILLED", DIED)
+        else:
+            end_run(store.client, run_id, end["status"], end["reason"], end["time"])
 
 
 def _introduce(

@@ -3,7 +3,7 @@
 A training or a grid holds the lock of its folder. A fit, a report, a benchmark or an evaluation
 holds one in a folder made for the purpose, which it removes when it leaves. Either way the run
 names the machine and the folder, so that the next command can tell that its process died: see
-``runs.mark_dead_runs``.
+``dead_runs.mark_dead_runs``.
 """
 
 import atexit
@@ -14,7 +14,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mlflow.entities import RunTag
@@ -22,8 +22,9 @@ from mlflow.tracking import MlflowClient
 
 from looped.names import Tag, Variable
 from looped.records.folder import FolderInUseError, FolderLock
+from looped.records.machine import this_machine
+from looped.tracking.dead_runs import is_of_another_program
 from looped.tracking.embedded import database_of
-from looped.tracking.runs import is_of_another_program
 
 PATIENCE_SECONDS = 60.0
 
@@ -62,10 +63,14 @@ def claim(client: MlflowClient, run_id: str) -> None:
         except OSError:
             continue
         _locks[run_id] = (place / run_id, lock)
-        folder = str((place / run_id).resolve())
-        tags = {Tag.HOST: socket.gethostname(), Tag.FOLDER: folder}
-        client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+        _introduce(client, run_id, {Tag.FOLDER: str((place / run_id).resolve())})
         return
+    _introduce(client, run_id, {})  # or an hour later it would be taken for one that never began
+
+
+def _introduce(client: MlflowClient, run_id: str, tags: dict[str, str]) -> None:
+    tags |= {Tag.HOST: socket.gethostname(), Tag.MACHINE: this_machine()}
+    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
 
 
 def release(run_id: str) -> None:
@@ -110,6 +115,8 @@ def _lock_patiently(descriptor: int) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             time.sleep(0.05)
+        except OSError:  # the file system locks no files
+            return
         else:
             return
 
@@ -119,5 +126,7 @@ def _place(client: MlflowClient) -> Path:
     database = database_of(client.tracking_uri)
     if database is not None:
         return Path(f"{database}.running").absolute()
-    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(home) / "looped" / "running"
+    with suppress(RuntimeError):  # a user without a home
+        home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+        return Path(home) / "looped" / "running"
+    return Path(tempfile.gettempdir()) / f"looped-{os.getuid()}"

@@ -90,7 +90,7 @@ def register(
             version = _find_or_make_version(client, name, run_id, folder, config, nmse)
         with one_at_a_time(client, name):
             _point_to_the_best(client, name)
-    except (MlflowException, OSError) as error:
+    except Exception as error:  # a store of artifacts raises errors of its own
         reason = " ".join(str(error).split())
         raise RegistryError(
             f"run {run_id} must be registered as {name} (the same command does it again), "

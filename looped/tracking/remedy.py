@@ -1,12 +1,18 @@
-"""What can be done about trainings that a store does not hold."""
+"""What can be done about what a store does not hold, or holds wrongly: commands to give."""
 
+import os
 import shlex
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from looped.tracking.store import Store
+from looped.names import Variable
+
+if TYPE_CHECKING:
+    from looped.tracking.store import Store
 
 
-def import_command(store: Store, root: str | Path) -> str:
+def import_command(store: "Store", root: str | Path) -> str:
     """Write the command that tells a store of the trainings whose folders are in ``root``.
 
     Raises:
@@ -17,3 +23,15 @@ def import_command(store: Store, root: str | Path) -> str:
     if name != "Default":  # where mlflow run would tell it otherwise
         words += ["--experiment-name", name]
     return shlex.join(words)
+
+
+def relocate_command(database: Path) -> str:
+    """Write the command that lets an embedded store say where its artifacts are now.
+
+    It is given where ``mlflow run`` was, beside the database or not.
+    """
+    is_here = database.absolute().parent == Path.cwd() or Variable.RUN_ID not in os.environ
+    is_checkout = Path.cwd().is_relative_to(Path(tempfile.gettempdir()).resolve())
+    project = "." if is_here else "<the same project>" if is_checkout else shlex.quote(os.getcwd())
+    command = f"mlflow run {project} -e relocate"
+    return command if "CONDA_PREFIX" in os.environ else f"{command} --env-manager local"

@@ -7,6 +7,7 @@ import os
 import queue
 import re
 import socket
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -27,9 +28,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from looped.names import Variable
 from looped.records.journal import TrackingError
 from looped.rules import without_passwords
-from looped.tracking import embedded, presence
+from looped.tracking import artifacts, embedded, presence
 from looped.tracking.address import database_of, peer_of, remove_stray_folders
-from looped.tracking.runs import mark_dead_runs
+from looped.tracking.dead_runs import mark_dead_runs
 
 ANSWER_SECONDS = 4.0
 _PATIENCE = {Variable.RETRIES: "2", Variable.TIMEOUT: "20"}
@@ -77,7 +78,8 @@ def open_store(find_experiment: FindExperiment | None = None) -> Store:
         find_experiment: finds the id of the experiment to work in; None: ``current_experiment``.
 
     Raises:
-        TrackingError: the server does not answer within ``ANSWER_SECONDS``, or MLflow refuses.
+        TrackingError: the server does not answer within ``ANSWER_SECONDS``, MLflow refuses, or
+            the database was moved away from its artifacts.
     """
     uri = str(mlflow.get_tracking_uri())
     _keep_quiet()
@@ -89,12 +91,16 @@ def open_store(find_experiment: FindExperiment | None = None) -> Store:
             embedded.prepare(database)
         client = MlflowClient()
         experiment_id = (find_experiment or current_experiment)(client)
-        if database is not None and "%" in uri:
-            atexit.register(remove_stray_folders, uri)
-            embedded.spell_artifact_roots(database)
+        if database is not None:
+            if "%" in uri:
+                atexit.register(remove_stray_folders, uri)
+                embedded.spell_artifact_roots(database)
+            artifacts.require_in_place(database, experiment_id)
     except ImportError as error:  # SQLAlchemy loads it when it is first needed
         raise _absence(uri, f"the database's driver must be installed, got {error}") from error
-    except (OSError, MlflowException, SQLAlchemyError, embedded.StoreError) as error:
+    except (
+        OSError, MlflowException, SQLAlchemyError, sqlite3.Error, embedded.StoreError,
+    ) as error:  # fmt: skip
         raise _absence(uri, reason_of(error)) from error
     try:
         presence.claim_launched_run(client)

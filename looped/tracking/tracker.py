@@ -133,7 +133,9 @@ class Tracker:
             try:
                 self._tell()
                 self._copy_files()
-            except OSError as error:
+            except MlflowException:
+                raise
+            except Exception as error:  # a store of artifacts raises errors of its own
                 rule = f"the files of {self.folder.path} must be written and copied to MLflow"
                 problem = f"{rule}, got {reason_of(error)}"
                 status_now = "FAILED" if status == "FINISHED" else status

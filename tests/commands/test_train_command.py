@@ -1,5 +1,6 @@
 """The train command in real processes: killed, stopped, refused, run through MLflow."""
 
+import os
 import signal
 import time
 
@@ -129,6 +130,24 @@ def test_mlflow_run_trains_and_a_bad_value_there_is_a_failed_run(commands, tmp_p
     files = {f.path for f in commands.store.list_artifacts(first.info.run_id, "evaluation")}
     assert "evaluation/extrapolation.svg" in files
     assert "evaluation/baselines.csv" in files
+
+
+@pytest.mark.slow
+def test_ctrl_c_on_mlflow_run_is_no_failure(commands):
+    """MLflow marks the run FAILED; the next process that trains it says what came of it."""
+    process = commands.start_project(steps=100_000, checkpoint_seconds=0.5)
+    commands.wait_for_records(process, 6)
+    os.killpg(process.pid, signal.SIGINT)
+    finish(process)
+    (first,) = commands.runs()
+    assert first.info.status == "FAILED"
+    again = commands.start(steps=100_000)
+    commands.wait_for_records(again, 12)
+    again.terminate()
+    finish(again)
+    first, second = commands.runs()
+    assert (first.info.status, second.info.status) == ("KILLED", "KILLED")
+    assert first.data.tags["looped.reason"].startswith("stopped after")
 
 
 def test_a_signal_to_mlflow_run_alone_stops_the_training_too(commands):

@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 
 from looped import TrainConfig
+from looped.grid.known_runs import standings_in_store
+from looped.grid.standing import FAILED_BEFORE, TO_DO
 from looped.records.folder import FolderLock, RunFolder
-from looped.tracking import runs as mlflow_runs
+from looped.tracking import dead_runs
 from looped.tracking import tracker as trackers
+from looped.tracking.dead_runs import end_lost_runs, mark_dead_runs
 from looped.tracking.launcher import command_run
 from looped.tracking.opening import open_run
-from looped.tracking.runs import end_lost_runs, mark_dead_runs
+from looped.tracking.runs import end_run
 from looped.tracking.store import Store, open_store
 from looped.training import resolve
 
@@ -56,7 +59,7 @@ def test_a_run_that_ends_while_a_neighbour_looks_is_not_killed(store, tmp_path, 
     """The neighbour lists RUNNING runs; the run ends and leaves its folder; the neighbour acts."""
     folder = RunFolder(tmp_path / "runs", CONFIG)
     tracker = open_run(CONFIG, folder)
-    listed = mlflow_runs.list_runs
+    listed = dead_runs.list_runs
 
     def list_then_end(*arguments):
         runs = list(listed(*arguments))
@@ -65,7 +68,7 @@ def test_a_run_that_ends_while_a_neighbour_looks_is_not_killed(store, tmp_path, 
             folder.close()
         return iter(runs)
 
-    monkeypatch.setattr(mlflow_runs, "list_runs", list_then_end)
+    monkeypatch.setattr(dead_runs, "list_runs", list_then_end)
     assert mark_dead_runs(store, os.environ["MLFLOW_EXPERIMENT_ID"]) == []
     run = store.get_run(tracker.run_id)
     assert (run.info.status, run.data.tags["looped.reason"]) == ("FINISHED", "trained")
@@ -84,14 +87,14 @@ def test_a_run_is_ended_by_the_holder_of_its_folder_alone(store, experiment, dea
 def test_the_lock_is_held_while_a_run_is_ended(store, experiment, dead, monkeypatch):
     folder, _ = dead
     holds = []
-    end = mlflow_runs.end_run
+    end = dead_runs.end_run
 
     def is_free(*arguments):
-        with mlflow_runs.hold_if_free(folder.path) as is_held:
+        with dead_runs.hold_if_free(folder.path) as is_held:
             holds.append(is_held)
         end(*arguments)
 
-    monkeypatch.setattr(mlflow_runs, "end_run", is_free)
+    monkeypatch.setattr(dead_runs, "end_run", is_free)
     mark_dead_runs(store, experiment)
     assert holds == [False]
 
@@ -162,6 +165,65 @@ def test_an_end_that_was_not_told_is_that_of_the_journal(store, experiment, dead
     assert mark_dead_runs(store, experiment) == []
     run = store.get_run(tracker.run_id)
     assert (run.info.status, run.data.tags["looped.reason"]) == ("FAILED", "it diverged")
+
+
+def test_what_mlflow_run_failed_is_what_its_journal_says(store, experiment, dead):
+    """On Ctrl-C, and where a process is killed, it knows an exit code alone."""
+    folder, tracker = dead
+    root = folder.path.parent
+    store.set_terminated(tracker.run_id, "FAILED")
+    assert standings_in_store(Store(store, experiment), [CONFIG], root)[CONFIG.identity].state == (
+        TO_DO  # before its first checkpoint
+    )
+    with closing(RunFolder(root, CONFIG)) as again:
+        again.journal.append("end", status="KILLED", reason="stopped after 1 of 23 steps")
+    standings = standings_in_store(Store(store, experiment), [CONFIG], root)
+    assert standings[CONFIG.identity].state == TO_DO
+    with closing(RunFolder(root, CONFIG)) as again:
+        open_run(CONFIG, again).finish("KILLED", "enough")
+    run = store.get_run(tracker.run_id)
+    assert (run.info.status, run.data.tags["looped.reason"]) == (
+        "KILLED", "stopped after 1 of 23 steps",
+    )  # fmt: skip
+
+
+def test_a_training_that_failed_by_its_journal_stays_failed(store, experiment, dead):
+    folder, tracker = dead
+    root = folder.path.parent
+    with closing(RunFolder(root, CONFIG)) as again:
+        again.journal.append("end", status="FAILED", reason="it diverged")
+    store.set_terminated(tracker.run_id, "FAILED")
+    standings = standings_in_store(Store(store, experiment), [CONFIG], root)
+    assert standings[CONFIG.identity].state == FAILED_BEFORE
+
+
+def test_a_training_that_said_why_it_failed_before_its_journal_could_stays_failed(
+    store, experiment, dead
+):
+    folder, tracker = dead
+    end_run(store, tracker.run_id, "FAILED", "the disk is full")
+    standings = standings_in_store(Store(store, experiment), [CONFIG], folder.path.parent)
+    assert standings[CONFIG.identity].state == FAILED_BEFORE
+
+
+def test_a_training_that_failed_on_another_machine_stays_failed(store, experiment, dead):
+    folder, tracker = dead
+    store.set_terminated(tracker.run_id, "FAILED")
+    elsewhere = folder.path.parent / "elsewhere"
+    standings = standings_in_store(Store(store, experiment), [CONFIG], elsewhere)
+    assert standings[CONFIG.identity].state == FAILED_BEFORE
+
+
+def test_mlflow_run_failed_what_finished_and_the_next_process_keeps_its_run(
+    store, experiment, dead
+):
+    folder, tracker = dead
+    finish_untold(folder)
+    store.set_terminated(tracker.run_id, "FAILED")
+    with closing(RunFolder(folder.path.parent, CONFIG)) as again:
+        open_run(CONFIG, again).finish("FINISHED", "NMSE 0.1, said again")
+    (run,) = store.search_runs([experiment])
+    assert (run.info.run_id, run.info.status) == (tracker.run_id, "FINISHED")
 
 
 def test_the_end_of_a_later_process_is_not_an_earlier_runs(store, experiment, dead):

@@ -9,7 +9,7 @@ from looped.evaluation import baseline_scores
 from looped.records.folder import FolderInUseError
 from looped.task_kinds import TaskConfig
 from looped.tracking import metrics
-from looped.tracking.runs import mark_dead_runs
+from looped.tracking.dead_runs import mark_dead_runs
 
 TASK = TaskConfig(name="linear", n_dims=2)
 RECORD = {"loops": {"nmse": [0.5, 0.4]}, "n_prompts": 16}

@@ -12,7 +12,7 @@ from small_trainings import Witness
 from looped import TrainConfig
 from looped.records.folder import RunFolder
 from looped.records.journal import TrackingError, last_record
-from looped.tracking import runs as mlflow_runs
+from looped.tracking import dead_runs
 from looped.tracking import tracker as trackers
 from looped.tracking.opening import open_run
 from looped.training import loop, resolve
@@ -154,7 +154,7 @@ def test_runs_without_a_living_process_are_marked_killed(store, folder, tmp_path
         dead._leaving.set()
     experiment = os.environ["MLFLOW_EXPERIMENT_ID"]
     foreign = store.create_run(experiment, tags={"looped.host": "elsewhere"}).info.run_id
-    assert mlflow_runs.mark_dead_runs(store, experiment) == [dead.run_id]
+    assert dead_runs.mark_dead_runs(store, experiment) == [dead.run_id]
     assert store.get_run(dead.run_id).info.status == "KILLED"
     assert store.get_run(alive.run_id).info.status == "RUNNING"
     assert store.get_run(foreign).info.status == "RUNNING"
@@ -169,7 +169,7 @@ def test_a_training_that_mlflow_made_and_that_never_began_is_marked_killed(store
         store.create_run(experiment, start_time=start, tags=tags_of_run).info.run_id
         for start, tags_of_run in [(now - 4_000_000, tags), (now, tags), (now - 4_000_000, {})]
     )
-    assert mlflow_runs.mark_dead_runs(store, experiment) == [old]
+    assert dead_runs.mark_dead_runs(store, experiment) == [old]
     statuses = [store.get_run(run_id).info.status for run_id in (old, young, unlike)]
     assert statuses == ["KILLED", "RUNNING", "RUNNING"]
 
