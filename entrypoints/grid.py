@@ -86,8 +86,8 @@ def _tell(result: outcome.Outcome, runner: "GridRunner") -> None:
         from looped.tracking.ui import links
 
         try:
-            shown = links.of_grid(runner.store, runner.parent)
-            result.tell_place(runner.store, runner.parent or "", shown)
+            pages = links.of_grid(runner.store, runner.parent)
+            result.tell_place(runner.store, runner.parent or "", pages)
         except MlflowException:  # which was said where it was to be told
             result.tell(run_id=runner.parent)
 

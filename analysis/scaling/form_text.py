@@ -22,7 +22,14 @@ def number(value: float) -> str:
 
 
 def alike(fit: FormFit) -> str:
-    """Say whether a seed's runs at different b err alike."""
+    """Say whether a seed's runs at different b err alike.
+
+    Example:
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.form_text import alike
+        >>> alike(example_fit().best)
+        "correlation -0.33 of a seed's runs at different b (chance 1): not seen to err alike"
+    """
     correlation, chance = fit.seed_correlation
     if np.isnan(correlation):
         return "no seed at two b"
@@ -34,7 +41,14 @@ def alike(fit: FormFit) -> str:
 
 
 def why_these_clusters(fit: FormFit) -> str:
-    """Say which runs are taken to err together, and why."""
+    """Say which runs are taken to err together, and why.
+
+    Example:
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.form_text import why_these_clusters
+        >>> why_these_clusters(example_fit().best)
+        'seeds: one draws the same weights and prompts at every b of a size'
+    """
     if fit.options["clusters"] == "auto":
         if fit.cluster_kind == "seed":
             return "seeds: one draws the same weights and prompts at every b of a size"
@@ -47,7 +61,13 @@ def why_these_clusters(fit: FormFit) -> str:
 
 
 def adequacy(chance: float) -> str:
-    """Say what the test of lack of fit says."""
+    """Say what the test of lack of fit says.
+
+    Example:
+        >>> from analysis.scaling.form_text import adequacy
+        >>> print(adequacy(0.001))
+        chance 0.001 of the cells' means lying so far off it: the law misses them
+    """
     if np.isnan(chance):
         return "cannot be tested: no runs to spare"
     verdict = "the law misses them" if chance < UNLIKELY else "nothing against the law"
@@ -55,7 +75,14 @@ def adequacy(chance: float) -> str:
 
 
 def parameter_lines(fit: FormFit) -> list[str]:
-    """Write each parameter with its interval."""
+    """Write each parameter with its interval.
+
+    Example:
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.form_text import parameter_lines
+        >>> parameter_lines(example_fit().best)[-1]
+        'gain       :      0.5  [0.4665, 0.5335] bits'
+    """
     table = fit.parameters(LEVEL)
     width = max(map(len, table["name"]))
     return [
@@ -66,7 +93,14 @@ def parameter_lines(fit: FormFit) -> list[str]:
 
 
 def correlation_lines(fit: FormFit) -> list[str]:
-    """Write the parameters that hang together, the strongest first."""
+    """Write the parameters that hang together, the strongest first.
+
+    Example:
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.form_text import correlation_lines
+        >>> len(correlation_lines(example_fit().best))
+        3
+    """
     draws, names = fit.uncertainty.draws, fit.sized_form.names
     moving = np.flatnonzero(draws.std(axis=0) > 0)
     if len(moving) < 2:
@@ -83,7 +117,14 @@ def correlation_lines(fit: FormFit) -> list[str]:
 
 
 def ceiling_lines(fit: FormFit) -> list[str]:
-    """Write what each size tends to as b grows; nothing where the form has no ceiling."""
+    """Write what each size tends to as b grows; nothing where the form has no ceiling.
+
+    Example:
+        >>> from analysis.scaling.example import example_fit
+        >>> from analysis.scaling.form_text import ceiling_lines
+        >>> ceiling_lines(example_fit().best)
+        []
+    """
     if not fit.sized_form.form.has_ceiling:
         return []
     lower, value, upper = fit.ceilings(LEVEL)

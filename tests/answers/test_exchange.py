@@ -12,7 +12,7 @@ from analysis.answers import costs, exchange
 from analysis.answers.flops import length_of
 from analysis.scaling.fit import fit_scaling
 from looped.config import TrainConfig
-from looped.sizes import SIZES
+from looped.sizes import STUDY_SIZES
 
 EXPONENTIAL = "saturating_exponential/shared_gain"
 
@@ -58,7 +58,7 @@ def test_the_last_worthwhile_loop_gains_a_hundredth_of_a_bit(fit):
 
 
 def test_costs_are_the_projects_own_and_the_front_is_not_beaten(fit):
-    configs = {size: TrainConfig(size=size) for size in SIZES}
+    configs = {size: TrainConfig(size=size) for size in STUDY_SIZES}
     table = costs.costs(fit, configs, range(1, 31))
     row = table[(table["size"] == "small") & (table["b"] == 20)].iloc[0]
     training = TrainConfig(size="small", b=20)
@@ -91,7 +91,7 @@ def test_an_exchange_in_flops_is_that_of_its_loops():
 
 
 def test_a_doubling_of_the_flops_buys_what_the_law_sets_between_its_ends(fit):
-    configs = {size: TrainConfig(size=size) for size in SIZES}
+    configs = {size: TrainConfig(size=size) for size in STUDY_SIZES}
     table = costs.doublings(fit, configs)
     loops = table[table["size"] == table["to_size"]]
     assert list(loops["to_b"]) == list(2 * loops["b"]) and len(loops) == 3 * 4

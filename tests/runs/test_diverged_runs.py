@@ -83,7 +83,7 @@ def test_the_text_and_the_log_of_a_fit_count_them():
     selection = select(runs_and_wild)
     answers = answer(selection, fit_scaling(selection.table, resamples=100), runs_and_wild, 100)
     assert "1 diverged left out" in " ".join(describe(answers).split())
-    assert answers_log._metrics(answers)["fit/diverged_left_out"] == 1
+    assert answers_log.metrics(answers)["fit/diverged_left_out"] == 1
 
 
 def test_a_report_leaves_them_out_and_counts_them():

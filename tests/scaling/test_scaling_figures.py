@@ -10,7 +10,7 @@ from analysis.scaling import figures
 from analysis.scaling.fit import fit_scaling
 from analysis.scaling.held_out import held_out_errors
 from looped.config import TrainConfig
-from looped.sizes import SIZES
+from looped.sizes import STUDY_SIZES
 
 LAW = "saturating_power/of_E_M"
 
@@ -71,7 +71,7 @@ def test_each_form_has_a_bar(fit):
 
 
 def test_costs_show_the_front(fit):
-    table = costs.costs(fit, {size: TrainConfig(size=size) for size in SIZES}, range(1, 31))
+    table = costs.costs(fit, {size: TrainConfig(size=size) for size in STUDY_SIZES}, range(1, 31))
     drawn_lines = lines(answer_figures.costs(table, "7,500 steps").axes[0])
     front = table[table["train_front"]].sort_values("train_flops")
     assert list(drawn_lines["Pareto front"].get_ydata()) == list(front["bits"])
