@@ -29,7 +29,7 @@ $(INSTALLED): pyproject.toml constraints.txt conda-stand-in
 
 # `mlflow run` and `mlflow ui` make a missing database in place, which a kill leaves half made
 store: setup  ## make the embedded MLflow database, or mend a half-made one
-	@$(BIN)/python -m looped.tracking.store
+	@$(BIN)/python -m looped.tracking.stores.store
 
 train: store  ## train one model: make train SIZE=tiny B=5 STEPS=300 SEED=42
 	mlflow run . -e train -P size=$(SIZE) -P b=$(B) -P steps=$(STEPS) -P seed=$(SEED) --env-manager local
@@ -54,7 +54,7 @@ bench: setup  ## measure speed: steps beside a plain implementation's, records, 
 	python -m entrypoints.benchmark
 
 ui: setup  ## open the MLflow UI on the runs of this folder
-	@$(BIN)/python -m looped.tracking.store sqlite:///mlflow.db
+	@$(BIN)/python -m looped.tracking.stores.store sqlite:///mlflow.db
 	mlflow ui --backend-store-uri sqlite:///mlflow.db
 
 test: setup  ## run the tests

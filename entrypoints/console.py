@@ -59,7 +59,7 @@ def _ui(words: list[str]) -> int:
         return 0
     import mlflow
 
-    from looped.tracking import embedded
+    from looped.tracking.stores import embedded
 
     uri = str(mlflow.get_tracking_uri())
     if uri.startswith(("http://", "https://")):

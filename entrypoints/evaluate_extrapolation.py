@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from looped.evaluation.held_out import Evaluation
     from looped.model import LoopedTransformer
-    from looped.tracking.store import Store
+    from looped.tracking.stores.store import Store
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def main(result: outcome.Outcome) -> int:
     from looped.records.model_files import DamagedModelError
     from looped.tracking.launcher import fail_launched, note_on_launched
     from looped.tracking.registry import UnknownModelError, run_of
-    from looped.tracking.store import reachable
+    from looped.tracking.stores.store import reachable
     from looped.training.progress import Progress
 
     progress = Progress()

@@ -45,7 +45,7 @@ def main(result: outcome.Outcome) -> int:
     from looped.tracking import registry
     from looped.tracking.experiments import open_by_reference
     from looped.tracking.launcher import fail_launched
-    from looped.tracking.store import reachable
+    from looped.tracking.stores.store import reachable
 
     try:
         store = open_by_reference()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from analysis.answers.answers import Answers
     from analysis.runs.logged_run import LoggedRun
     from analysis.runs.selection import Selection
-    from looped.tracking.store import Store
+    from looped.tracking.stores.store import Store
 
 MEASURES = ("mean", "median")
 FORMS = (
@@ -90,7 +90,7 @@ def main(result: outcome.Outcome) -> int:
     from looped.records.journal import TrackingError
     from looped.tracking.experiments import open_to_read
     from looped.tracking.launcher import fail_launched
-    from looped.tracking.store import reachable
+    from looped.tracking.stores.store import reachable
 
     try:
         store, remark = open_to_read(options.experiment)

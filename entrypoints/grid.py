@@ -96,7 +96,7 @@ def _claims_forecast(runner: "GridRunner") -> str:
     """Say which claims the grid can decide, for each of its tasks; nothing if it evaluates none."""
     from analysis.claims.plan import Pilot, plan_reading
     from analysis.runs.pilots import find_pilot
-    from looped.tracking.store import reachable
+    from looped.tracking.stores.store import reachable
 
     n_loops = runner.run_options.loops_to_evaluate
     if n_loops == 0:

@@ -47,7 +47,7 @@ def main(result: outcome.Outcome) -> int:
     from looped.records.journal import TrackingError
     from looped.tracking import importer
     from looped.tracking.launcher import note_on_launched
-    from looped.tracking.store import open_store
+    from looped.tracking.stores.store import open_store
 
     lines_left_out = []
 

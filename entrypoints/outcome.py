@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from looped.tracking.store import Store
+    from looped.tracking.stores.store import Store
 
 FLAG = "--json"
 HELP = "print one JSON object at the end on standard output, all else on standard error"

@@ -77,7 +77,7 @@ def _uri_of(law: str | None) -> str:
     """Find the law that was chosen, or the only one there is, which is said."""
     from analysis.publish.law_registry import choose_law
     from looped.tracking.experiments import open_by_reference, store_name
-    from looped.tracking.store import reachable
+    from looped.tracking.stores.store import reachable
 
     if law is not None and not law.startswith(REGISTERED):
         return str(expanded(law)) if law.startswith("~") else law  # a folder

@@ -27,9 +27,9 @@ def main(result: outcome.Outcome) -> int:
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
-    from looped.tracking import artifacts
-    from looped.tracking.embedded import StoreError, database_of, prepare
     from looped.tracking.launcher import note_on_launched
+    from looped.tracking.stores import artifacts
+    from looped.tracking.stores.embedded import StoreError, database_of, prepare
 
     uri = options.store or str(mlflow.get_tracking_uri())
     database = database_of(uri)

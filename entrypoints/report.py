@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from analysis.report.content import Report
     from analysis.report.subject import Subject
     from analysis.runs.logged_run import LoggedRun
-    from looped.tracking.store import Store
+    from looped.tracking.stores.store import Store
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def main(result: outcome.Outcome) -> int:
     from looped.records.journal import TrackingError
     from looped.tracking.experiments import open_to_read
     from looped.tracking.launcher import fail_launched
-    from looped.tracking.store import reachable
+    from looped.tracking.stores.store import reachable
 
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:

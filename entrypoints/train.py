@@ -73,7 +73,7 @@ def _tell_place(result: outcome.Outcome, run_id: str) -> None:
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
-    from looped.tracking.store import Store
+    from looped.tracking.stores.store import Store
     from looped.tracking.ui import links
 
     client = MlflowClient()

@@ -8,7 +8,8 @@ import pandas as pd
 from analysis.claims.claims import Finding, Verdict, findings_table, judge
 from analysis.claims.hypotheses import HYPOTHESES
 from analysis.claims.treatments import judge_treatments
-from analysis.report import (
+from analysis.report.exhibit import Exhibit
+from analysis.report.figures import (
     across_tasks,
     cost,
     extrapolation,
@@ -20,7 +21,6 @@ from analysis.report import (
     recipes,
     tying,
 )
-from analysis.report.exhibit import Exhibit
 from analysis.report.headline import Headline, headline
 from analysis.report.subject import Subject
 

@@ -11,7 +11,7 @@ from analysis.runs.journals import read_folder
 from analysis.runs.logged_run import LoggedRun
 from looped.config import TrainConfig
 from looped.names import Tag
-from looped.tracking.store import Store
+from looped.tracking.stores.store import Store
 
 MOST_OF_A_SIZE = 40
 """Runs that are read of one size: enough to know its scatter, and read in seconds."""

@@ -11,9 +11,9 @@ from looped.config import TrainConfig
 from looped.names import Tag
 from looped.records.damage import read_object
 from looped.records.journal import last_record
-from looped.tracking.remedy import import_command
 from looped.tracking.runs import find_run
-from looped.tracking.store import Store
+from looped.tracking.stores.remedy import import_command
+from looped.tracking.stores.store import Store
 
 
 def shortfall(store: Store, runs: Sequence[LoggedRun], runs_dir: str) -> str:

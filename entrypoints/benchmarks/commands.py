@@ -102,7 +102,9 @@ def to_first_step(place: Place, config: TrainConfig, tracking: str) -> Course:
 
 def make_store(place: Place) -> Course:
     """Make the tables of the place's store."""
-    return _python(place, ["-c", "from looped.tracking.store import open_store; open_store()"])
+    return _python(
+        place, ["-c", "from looped.tracking.stores.store import open_store; open_store()"]
+    )
 
 
 def _python(place: Place, words: list[str]) -> Course:

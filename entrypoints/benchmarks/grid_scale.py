@@ -24,7 +24,7 @@ from looped.grid.known_runs import finished_runs, standings_in_store
 from looped.grid.ledger import FINISHED, RUNNING, Ledger, News
 from looped.grid.lists import Lists, cross, grid_identity, refuse_doubles
 from looped.names import Kind, Metric, Param, Tag
-from looped.tracking.store import Store
+from looped.tracking.stores.store import Store
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from looped.names import Kind, Metric, Param, Tag
 from looped.records.journal import TrackingError
 from looped.tracking.launcher import command_run, fail_launched, launched_run
 from looped.tracking.runs import log_in_batches
-from looped.tracking.store import open_store, reachable
+from looped.tracking.stores.store import open_store, reachable
 
 
 def log(outcome: results.Results) -> str:

@@ -14,7 +14,7 @@ from looped.records.folder import FolderInUseError, run_path
 from looped.records.journal import TrackingError
 
 if TYPE_CHECKING:
-    from looped.tracking.store import Store
+    from looped.tracking.stores.store import Store
 
 logger = logging.getLogger("looped")
 

@@ -28,7 +28,7 @@ from looped.records.origin import UNKNOWN, Code
 from looped.rules import digest
 from looped.tracking.dead_runs import is_failed_by_launcher
 from looped.tracking.runs import list_trainings, of_kind
-from looped.tracking.store import Store
+from looped.tracking.stores.store import Store
 
 BLOCK = 500
 """Runs that are compared with the store at once."""

@@ -13,7 +13,7 @@ from looped.grid.standing import Standing
 from looped.names import Kind, Tag
 
 if TYPE_CHECKING:
-    from looped.tracking.store import Store
+    from looped.tracking.stores.store import Store
 
 SECONDS_BETWEEN_SHOWS = 5.0
 

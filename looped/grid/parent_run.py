@@ -24,7 +24,7 @@ from looped.records.machine import this_machine
 from looped.tracking.dead_runs import end_lost_runs, is_of_this_machine, mark_dead_runs
 from looped.tracking.launcher import launched_run, run_to_take
 from looped.tracking.runs import end_run, find_run, list_runs, of_kind
-from looped.tracking.store import Store, reachable
+from looped.tracking.stores.store import Store, reachable
 from looped.tracking.ui.introduction import source_tags
 
 LONGEST_TAG, LONGEST_PARAM = 5_000, 6_000  # characters that MLflow keeps

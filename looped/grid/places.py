@@ -9,7 +9,7 @@ from pathlib import Path
 
 from looped.names import Variable
 from looped.records.damage import DamagedFileError, read_object
-from looped.tracking.embedded import database_of
+from looped.tracking.stores.embedded import database_of
 
 RUNS = "runs"
 MOST_ASKED = 200

@@ -28,7 +28,7 @@ from looped.training.groups import replica_groups
 from looped.training.memory_needs import require_room_to_evaluate
 
 if TYPE_CHECKING:
-    from looped.tracking.store import Store
+    from looped.tracking.stores.store import Store
 
 PATIENCE = 60.0  # seconds that the workers of a killed grid may take to leave
 
@@ -174,7 +174,7 @@ class GridRunner:
     def _settle(self, folder: GridFolder, store: "Store") -> None:
         """End what the process before this one left."""
         from looped.grid.parent_run import settle_parent
-        from looped.tracking.store import reachable
+        from looped.tracking.stores.store import reachable
 
         try:
             with reachable():
@@ -230,7 +230,7 @@ class GridRunner:
                     standings[config.identity] = Standing(state=TO_DO)
             return standings
         from looped.grid.known_runs import standings_in_store
-        from looped.tracking.store import reachable
+        from looped.tracking.stores.store import reachable
 
         code = self.origin.code if self.run_options.resume == "same_code" else None
         with reachable():
@@ -294,16 +294,16 @@ def _import_command(store: "Store | None", root: Path) -> str:
     """Write how to tell of the trainings later; asked for while MLflow is there."""
     if store is None:
         return ""
-    from looped.tracking.remedy import import_command
-    from looped.tracking.store import reachable
+    from looped.tracking.stores.remedy import import_command
+    from looped.tracking.stores.store import reachable
 
     with reachable():
         return import_command(store, root)
 
 
 def _open_store(engine: str) -> "Store":
-    from looped.tracking.artifacts import require_writable
-    from looped.tracking.store import open_store, reachable
+    from looped.tracking.stores.artifacts import require_writable
+    from looped.tracking.stores.store import open_store, reachable
 
     store = open_store()
     with reachable():

@@ -18,10 +18,10 @@ from mlflow.tracking import MlflowClient
 from looped.names import Kind, Variable
 from looped.rules import without_passwords
 from looped.tracking.dead_runs import mark_dead_runs
-from looped.tracking.embedded import database_of
 from looped.tracking.presence import launched_run
 from looped.tracking.runs import end_run, of_kind
-from looped.tracking.store import Store, open_store, reachable
+from looped.tracking.stores.embedded import database_of
+from looped.tracking.stores.store import Store, open_store, reachable
 
 DEFAULT_ID = "0"
 """Of the experiment that MLflow works in where none is named."""

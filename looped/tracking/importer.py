@@ -23,7 +23,7 @@ from looped.rules import require
 from looped.tracking.conclusion import Conclusion, conclude
 from looped.tracking.opening import reopen_run
 from looped.tracking.runs import end_run, find_run, list_runs, of_kind
-from looped.tracking.store import Store, reachable
+from looped.tracking.stores.store import Store, reachable
 from looped.tracking.told import remember, told_of
 
 REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "MALFORMED_REQUEST")

@@ -17,7 +17,7 @@ from looped.records.journal import TrackingError
 from looped.tracking.dead_runs import is_of_another_program
 from looped.tracking.presence import claim, launched_run, release
 from looped.tracking.runs import end_run
-from looped.tracking.store import Store, reason_of
+from looped.tracking.stores.store import Store, reason_of
 from looped.tracking.ui.discard import stay_behind
 from looped.tracking.ui.introduction import source_tags
 

@@ -15,12 +15,12 @@ from looped.names import Kind, Param, Tag
 from looped.records import journal
 from looped.records.folder import RunFolder, lock_owner
 from looped.records.journal import TrackingError
-from looped.tracking.artifacts import require_writable
 from looped.tracking.dead_runs import DIED, end_lost_runs, is_failed_by_launcher
 from looped.tracking.launcher import begin_run, run_to_take
 from looped.tracking.presence import launched_run
 from looped.tracking.runs import end_run, find_run
-from looped.tracking.store import Store, open_store, reachable, reason_of
+from looped.tracking.stores.artifacts import require_writable
+from looped.tracking.stores.store import Store, open_store, reachable, reason_of
 from looped.tracking.told import recorded_end, told_of
 from looped.tracking.tracker import Tracker
 from looped.tracking.ui.experiment import prepare_experiment

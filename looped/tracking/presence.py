@@ -24,7 +24,7 @@ from looped.names import Tag, Variable
 from looped.records.folder import FolderInUseError, FolderLock
 from looped.records.machine import this_machine
 from looped.tracking.dead_runs import is_of_another_program
-from looped.tracking.embedded import database_of
+from looped.tracking.stores.embedded import database_of
 
 PATIENCE_SECONDS = 60.0
 

@@ -21,7 +21,7 @@ from looped.records.journal import TrackingError
 from looped.task_kinds import TaskConfig
 from looped.tracking.metrics import log_baselines, metrics_of, tags_of
 from looped.tracking.runs import end_run, log_in_batches
-from looped.tracking.store import Store, reachable, reason_of, require_answer
+from looped.tracking.stores.store import Store, reachable, reason_of, require_answer
 from looped.tracking.told import remember, told_of
 from looped.tracking.ui import links
 from looped.training.convergence import with_convergence

@@ -8,8 +8,8 @@ from planted_runs import BASE, World
 from analysis.answers.tying import tying
 from analysis.claims.claims import Verdict
 from analysis.claims.treatments import TREATMENTS, judge_treatments
-from analysis.report import recipes
-from analysis.report import tying as tying_report
+from analysis.report.figures import recipes
+from analysis.report.figures import tying as tying_report
 from analysis.report.subject import choose
 
 PHI = 0.5

@@ -11,7 +11,7 @@ import pytest
 from analysis.scaling import FORMS
 from entrypoints import arguments, fit_scaling, outcome, predict_scaling, usage
 from looped.tracking import experiments
-from looped.tracking.store import Store
+from looped.tracking.stores.store import Store
 from looped.training import progress, trained
 
 NOISY = """

@@ -16,7 +16,7 @@ from looped.grid.options import RunOptions
 from looped.grid.parent_run import end_parents, open_parent, open_parents, settle_parent
 from looped.grid.run_trainings import Nest, run_trainings
 from looped.names import Tag
-from looped.tracking.store import open_store
+from looped.tracking.stores.store import open_store
 from looped.training import resolve
 from looped.training.watcher import Watcher
 
@@ -157,7 +157,7 @@ from contextlib import closing
 from pathlib import Path
 from looped.grid import parent_run
 from looped.grid.folder import GridFolder
-from looped.tracking.store import open_store
+from looped.tracking.stores.store import open_store
 from mlflow.tracking import MlflowClient
 
 def die(*_, **__):

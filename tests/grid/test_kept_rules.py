@@ -13,7 +13,7 @@ from looped.grid.parent_run import open_parents
 from looped.grid.runner import GridRunner
 from looped.grid.stopping import StopRequest
 from looped.names import Tag
-from looped.tracking.store import open_store
+from looped.tracking.stores.store import open_store
 
 
 @pytest.fixture

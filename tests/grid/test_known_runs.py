@@ -12,7 +12,7 @@ from looped.grid import known_runs
 from looped.grid.known_runs import finished_runs, standings_in_store
 from looped.names import Kind, Metric, Tag
 from looped.records.origin import Code
-from looped.tracking.store import Store
+from looped.tracking.stores.store import Store
 
 CONFIGS = [replace(TrainConfig(), seed=seed).resolved("cpu", "fp32") for seed in range(4)]
 FIRST, SECOND, THIRD, FOURTH = CONFIGS

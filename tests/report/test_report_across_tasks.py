@@ -4,8 +4,8 @@ import planted_report
 import pytest
 from planted_report import BITS, lines, subject_of
 
-from analysis.report import across_tasks, law
-from analysis.report.law import FitOrReason
+from analysis.report.figures import across_tasks, law
+from analysis.report.figures.law import FitOrReason
 
 
 def bars(axes):

@@ -8,7 +8,7 @@ import planted_report
 import pytest
 from planted_report import BITS, lines, subject_of, xs_and_ys
 
-from analysis.report import cost, pareto
+from analysis.report.figures import cost, pareto
 
 
 def test_cost_and_the_error_bought():

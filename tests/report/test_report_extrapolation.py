@@ -4,7 +4,7 @@ import planted_report
 import pytest
 from planted_report import BITS, LOST, N_LOOPS, lines, runs_without, subject_of, xs_and_ys
 
-from analysis.report import extrapolation
+from analysis.report.figures import extrapolation
 
 
 @pytest.fixture(scope="module")

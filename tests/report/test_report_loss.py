@@ -4,7 +4,8 @@ import planted_report
 import pytest
 from planted_report import FACTOR, STEPS, runs_without, subject_of, xs_and_ys
 
-from analysis.report import drawing, loss
+from analysis.report import drawing
+from analysis.report.figures import loss
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from planted_report import BITS, bands, lines, subject_of, xs_and_ys
 
-from analysis.report import performance
+from analysis.report.figures import performance
 from analysis.report.seeds import over_seeds
 from analysis.runs.expressivity import expressivity
 

@@ -17,7 +17,7 @@ from looped.config import TrainConfig
 from looped.names import Metric
 from looped.records.folder import RunFolder
 from looped.records.origin import Origin
-from looped.tracking.store import open_store
+from looped.tracking.stores.store import open_store
 
 CONFIG = TrainConfig(size="small", b=5, seed=7).resolved("cpu", "fp32")
 OTHER_RECIPE = replace(CONFIG, steps=10)

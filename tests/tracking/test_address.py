@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
 from looped.rules import without_passwords
-from looped.tracking.address import Peer, address_of, database_of, peer_of, remove_stray_folders
+from looped.tracking.stores.address import (
+    Peer,
+    address_of,
+    database_of,
+    peer_of,
+    remove_stray_folders,
+)
 
 NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1)
 PATHS = st.lists(NAMES.filter(lambda name: name not in (".", "..")), min_size=1).map(

@@ -9,8 +9,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from looped.records.journal import TrackingError
-from looped.tracking import artifacts
-from looped.tracking.store import open_store
+from looped.tracking.stores import artifacts
+from looped.tracking.stores.store import open_store
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from analysis.runs.load import read_runs
 from looped.config import TrainConfig
 from looped.names import Kind
 from looped.tracking.runs import list_trainings, of_kind
-from looped.tracking.store import Store
+from looped.tracking.stores.store import Store
 from looped.tracking.ui import cells
 from looped.tracking.ui.cells import band_over_seeds, cell_of, show_cells, summarise_cells
 

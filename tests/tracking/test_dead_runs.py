@@ -20,7 +20,7 @@ from looped.tracking.dead_runs import end_lost_runs, mark_dead_runs
 from looped.tracking.launcher import command_run
 from looped.tracking.opening import open_run
 from looped.tracking.runs import end_run
-from looped.tracking.store import Store, open_store
+from looped.tracking.stores.store import Store, open_store
 from looped.training import resolve
 
 CONFIG = resolve.resolve(
@@ -287,7 +287,7 @@ def in_process_that_dies(script):
 COMMAND = """
 import time
 from looped.tracking.launcher import command_run
-from looped.tracking.store import open_store
+from looped.tracking.stores.store import open_store
 with command_run(open_store(), "fit_scaling") as run_id:
     print(run_id, flush=True)
     time.sleep(600)
@@ -310,7 +310,7 @@ def test_the_next_command_ends_a_fit_that_was_killed(store, tmp_path):
 
 LAUNCHED = """
 import os, time
-from looped.tracking.store import open_store
+from looped.tracking.stores.store import open_store
 open_store()
 print(os.environ["MLFLOW_RUN_ID"], flush=True)
 time.sleep(600)

@@ -15,10 +15,10 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from looped.records.journal import TrackingError
-from looped.tracking import address, embedded, store
+from looped.tracking.stores import address, embedded, store
 
 ROOT = Path(__file__).parents[2]
-OPEN = "from looped.tracking.store import open_store; open_store()"
+OPEN = "from looped.tracking.stores.store import open_store; open_store()"
 BY_MLFLOW = "from mlflow.tracking import MlflowClient; MlflowClient().search_experiments()"
 
 
@@ -212,7 +212,7 @@ def test_make_prepares_the_database_that_the_ui_opens(tmp_path, monkeypatch):
     assert is_whole(tmp_path / "mlflow.db")
     makefile = (ROOT / "Makefile").read_text()
     before_ui, _, after_ui = makefile.partition("\tmlflow ui ")
-    assert before_ui.endswith("looped.tracking.store sqlite:///mlflow.db\n")
+    assert before_ui.endswith("looped.tracking.stores.store sqlite:///mlflow.db\n")
     assert after_ui.startswith("--backend-store-uri sqlite:///mlflow.db")
     for line in makefile.splitlines():
         if line.startswith(("train:", "grid:", "study:")):

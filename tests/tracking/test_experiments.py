@@ -6,7 +6,7 @@ import pytest
 
 from looped.tracking import launcher
 from looped.tracking.experiments import open_by_reference, open_to_read
-from looped.tracking.store import Store
+from looped.tracking.stores.store import Store
 
 TRAINING = {"looped.kind": "training"}
 

@@ -15,7 +15,7 @@ from looped.grid.options import RunOptions
 from looped.grid.run_trainings import Nest, run_trainings
 from looped.records.folder import RunFolder, run_path
 from looped.tracking import importer
-from looped.tracking.store import open_store
+from looped.tracking.stores.store import open_store
 from looped.training import resolve
 from looped.training.watcher import Watcher
 

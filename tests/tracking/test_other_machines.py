@@ -19,10 +19,11 @@ from looped.grid.options import RunOptions
 from looped.grid.run_trainings import run_trainings
 from looped.records import machine
 from looped.records.folder import FolderLock, RunFolder, UnwritableError
-from looped.tracking import artifacts, dead_runs, presence
+from looped.tracking import dead_runs, presence
 from looped.tracking.dead_runs import mark_dead_runs
 from looped.tracking.opening import open_run
-from looped.tracking.store import TrackingError
+from looped.tracking.stores import artifacts
+from looped.tracking.stores.store import TrackingError
 from looped.training import resolve
 from looped.training.watcher import Watcher
 

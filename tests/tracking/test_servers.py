@@ -12,8 +12,8 @@ import pytest
 from looped import TrainConfig
 from looped.records.folder import RunFolder
 from looped.records.journal import TrackingError, last_record
-from looped.tracking import store
 from looped.tracking.opening import open_run
+from looped.tracking.stores import store
 from looped.training import resolve
 
 CONFIG = resolve.resolve(

@@ -19,7 +19,7 @@ from looped.records.folder import load_config
 from looped.records.model_files import load_model
 from looped.tracking import importer, registry
 from looped.tracking.registry import UnknownModelError
-from looped.tracking.store import open_store
+from looped.tracking.stores.store import open_store
 from looped.training import resolve
 from looped.training.watcher import Watcher
 

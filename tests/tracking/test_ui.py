@@ -12,7 +12,7 @@ from small_trainings import TINY
 
 from looped.records.folder import RunFolder
 from looped.tracking.opening import open_run
-from looped.tracking.store import Store
+from looped.tracking.stores.store import Store
 from looped.tracking.ui import discard, experiment, links
 from looped.tracking.ui.views import TRAININGS, VIEWS
 from looped.training import resolve

@@ -19,7 +19,7 @@ from looped.grid.folder import GridFolder
 from looped.grid.parent_run import open_parent, show_parent
 from looped.tracking.logged import config_of, curve_of
 from looped.tracking.runs import end_run, list_trainings
-from looped.tracking.store import Store
+from looped.tracking.stores.store import Store
 from looped.tracking.ui import introduction, links
 from looped.tracking.ui.cells import summarise_cells
 

@@ -21,7 +21,7 @@ from entrypoints.benchmarks.faults.workshop import (
     moments,
     temporary_folder,
 )
-from looped.tracking.store import ANSWER_SECONDS
+from looped.tracking.stores.store import ANSWER_SECONDS
 
 FEW = {"sizes": "tiny", "bs": "1,2", "plateaued": "true", "resamples": 100}
 

@@ -15,7 +15,7 @@ from looped.training.progress import going_on
 from looped.training.watcher import Ending, Watcher
 
 if TYPE_CHECKING:
-    from looped.tracking.store import Store
+    from looped.tracking.stores.store import Store
 
 SECONDS_BETWEEN_NEWS = 1.0
 

@@ -19,7 +19,7 @@ from looped.grid.stopping import StopRequest
 from looped.training.resolve import resolve
 
 if TYPE_CHECKING:
-    from looped.tracking.store import Store
+    from looped.tracking.stores.store import Store
 
 SECONDS_BETWEEN_TICKS = 1.0
 

@@ -19,7 +19,7 @@ from looped.grid.options import GridOptions
 from looped.rules import require
 
 if TYPE_CHECKING:
-    from looped.tracking.store import Store
+    from looped.tracking.stores.store import Store
 
 ATTEMPTS = 3
 """How often a group is begun before it counts as killed: its node was lost each time."""

@@ -25,7 +25,7 @@ from looped.rules import digest
 from looped.tracking.logged import config_of, curve_of
 from looped.tracking.presence import claim, one_at_a_time, release
 from looped.tracking.runs import find_run, list_runs, list_trainings, log_in_batches, of_kind
-from looped.tracking.store import Store, reason_of
+from looped.tracking.stores.store import Store, reason_of
 
 LEVEL = 0.95
 _FORMAT = 1

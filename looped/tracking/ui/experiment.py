@@ -5,7 +5,7 @@ import logging
 from mlflow.exceptions import MlflowException
 
 from looped.names import Tag
-from looped.tracking.store import Store
+from looped.tracking.stores.store import Store
 from looped.tracking.ui.views import CELLS, TRAININGS, VIEWS
 
 EXPERIMENT_KIND = "custom_model_development"

@@ -15,7 +15,7 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
 
 from looped.rules import without_passwords
-from looped.tracking.store import Store
+from looped.tracking.stores.store import Store
 from looped.tracking.ui.views import CELLS, TRAININGS, View
 
 UI = "http://127.0.0.1:5000"

@@ -28,7 +28,7 @@ def database_of(uri: str) -> Path | None:
     """Return the file of an embedded database; None for other stores, or one in memory.
 
     Example:
-        >>> from looped.tracking.address import database_of
+        >>> from looped.tracking.stores.address import database_of
         >>> str(database_of("sqlite:////home/you/a%20b/mlflow.db?timeout=60"))
         '/home/you/a b/mlflow.db'
     """
@@ -43,7 +43,7 @@ def address_of(database: Path) -> str:
 
     Example:
         >>> from pathlib import Path
-        >>> from looped.tracking.address import address_of
+        >>> from looped.tracking.stores.address import address_of
         >>> address_of(Path("/home/you/a b/100%/mlflow.db"))
         'sqlite:////home/you/a%20b/100%25/mlflow.db'
     """

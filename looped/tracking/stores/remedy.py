@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from looped.names import Variable
 
 if TYPE_CHECKING:
-    from looped.tracking.store import Store
+    from looped.tracking.stores.store import Store
 
 
 def import_command(store: "Store", root: str | Path) -> str:

@@ -10,8 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.report import drawing, performance, seeds
+from analysis.report import drawing, seeds
 from analysis.report.exhibit import Exhibit
+from analysis.report.figures import performance
 from analysis.report.subject import Subject
 from analysis.runs.logged_run import LoggedRun
 from looped.names import Metric

@@ -21,7 +21,7 @@ from glob import escape
 from pathlib import Path
 from urllib.parse import unquote
 
-from looped.tracking.address import address_of, database_of, remove_stray_folders
+from looped.tracking.stores.address import address_of, database_of, remove_stray_folders
 
 __all__ = ["StoreError", "database_of", "prepare", "spell_artifact_roots", "wait_for_writer"]
 

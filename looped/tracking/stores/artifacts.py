@@ -17,7 +17,7 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 
 from looped.names import Tag
 from looped.records.journal import TrackingError
-from looped.tracking.remedy import relocate_command
+from looped.tracking.stores.remedy import relocate_command
 
 MLRUNS = "mlruns"
 """The folder in which MLflow keeps artifacts unless it is told another."""

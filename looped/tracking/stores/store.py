@@ -28,9 +28,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from looped.names import Variable
 from looped.records.journal import TrackingError
 from looped.rules import without_passwords
-from looped.tracking import artifacts, embedded, presence
-from looped.tracking.address import database_of, peer_of, remove_stray_folders
+from looped.tracking import presence
 from looped.tracking.dead_runs import mark_dead_runs
+from looped.tracking.stores import artifacts, embedded
+from looped.tracking.stores.address import database_of, peer_of, remove_stray_folders
 
 ANSWER_SECONDS = 4.0
 _PATIENCE = {Variable.RETRIES: "2", Variable.TIMEOUT: "20"}

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from analysis.report import drawing, seeds
 from analysis.report.exhibit import Exhibit
-from analysis.report.law import FitOrReason
+from analysis.report.figures.law import FitOrReason
 from analysis.report.subject import Subject
 from analysis.scaling.fit import ScalingFit
 
