@@ -11,7 +11,7 @@ INSTALLED := .venv/installed
 INSTALLED_RAY := .venv/installed-ray
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup store train grid study ray bench ui test test-all check clean
+.PHONY: help setup store train grid study ray bench ui test test-crash test-all check clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -60,7 +60,10 @@ ui: setup  ## open the MLflow UI on the runs of this folder
 test: setup  ## run the tests
 	pytest -n 2
 
-test-all: setup  ## run the tests, the slow ones too
+test-crash: setup  ## run the tests that kill and race processes
+	pytest -n 2 -m crash
+
+test-all: setup  ## run all tests, the slow ones and those that crash too
 	pytest -n 2 -m ''
 
 check: setup  ## lint, types and import order

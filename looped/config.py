@@ -204,8 +204,8 @@ class TrainConfig:
     def follows(self, policy: Mapping[str, Any]) -> bool:
         """Tell whether ``under`` (part of) a policy this would be the very same training."""
         words = {**self.policy, **policy}
-        asked = (words["loss_window"], words["grad_window"])
-        windows = tuple(self._loops_in(None if word == ALL else word) for word in asked)
+        policies = (words["loss_window"], words["grad_window"])
+        windows = tuple(self._loops_in(None if word == ALL else word) for word in policies)
         is_alike = self.b == 1 or words["tied"] == self.policy["tied"]
         is_fixed = self.b == 1 or self.b_draw == "fixed"
         is_alike &= is_fixed or words["b_draw_unit"] == self.policy["b_draw_unit"]

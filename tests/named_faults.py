@@ -249,14 +249,14 @@ FAULTS = [
     ),
     Fault(
         "a run is ended by somebody who does not hold its folder",
-        "looped/tracking/runs.py",
+        "looped/tracking/dead_runs.py",
         "        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
         "        pass\n",
         "tests/tracking/test_dead_runs.py",
     ),
     Fault(
         "the journal is not asked before a run is killed",
-        "looped/tracking/runs.py",
+        "looped/tracking/dead_runs.py",
         "end = recorded_end(folder, run_id)",
         "end = None",
         "tests/tracking/test_dead_runs.py",

@@ -85,8 +85,8 @@ def step_error(model, xs, ys, loops, loss_window, grad_window):
     losses, last_errors = [], []
     for prompt, n_loops in enumerate(loops):
         one = slice(prompt, prompt + 1)
-        seen = min(loss_window, n_loops)
-        predictions = looped_predictions(model, xs[one], ys[one], n_loops, seen, grad_window)
+        n_seen = min(loss_window, n_loops)
+        predictions = looped_predictions(model, xs[one], ys[one], n_loops, n_seen, grad_window)
         errors = torch.stack([(each - targets[one]) ** 2 for each in predictions])
         losses.append(errors.mean())
         last_errors.append(errors[-1, 0, -1])

@@ -344,13 +344,13 @@ def test_what_decides_nothing_gives_no_identity_of_its_own():
         assert replace(config, b_draw_unit="prompt").identity == config.identity
     assert TrainConfig(b=1, tied=False).identity == TrainConfig(b=1).identity
     assert TrainConfig(b=2, tied=False).identity != TrainConfig(b=2).identity
-    drawn = TrainConfig(b=2, b_draw="uniform")
-    by_prompt = replace(drawn, b_draw_unit="prompt")
-    assert by_prompt.identity != drawn.identity
+    uniform = TrainConfig(b=2, b_draw="uniform")
+    by_prompt = replace(uniform, b_draw_unit="prompt")
+    assert by_prompt.identity != uniform.identity
     assert len(set(by_prompt.loops_of_step(0))) > 1
     assert by_prompt.name == "tiny-b2-s42-uniform-by_prompt"
     with pytest.raises(ValueError, match="so b_draw must be fixed, got uniform"):
-        replace(drawn, tied=False)
+        replace(uniform, tied=False)
 
 
 @given(st.integers(1, 9), st.integers(1, 12), st.integers(1, 9))

@@ -28,10 +28,10 @@ def test_it_starts_with_the_looped_models_weights_and_has_others_besides(config,
         (torch.manual_seed(seed), LoopedTransformer.from_config(each, init))[1]
         for each in (config, replace(config, n_stacks=b))
     )
-    shared = looped.state_dict()
+    looped_weights = looped.state_dict()
     weights = untied.state_dict()
-    assert all(torch.equal(weights[name], value) for name, value in shared.items())
-    assert weights.keys() > shared.keys()
+    assert all(torch.equal(weights[name], value) for name, value in looped_weights.items())
+    assert weights.keys() > looped_weights.keys()
     counts = [sum(w.numel() for w in model.parameters()) for model in (looped, untied)]
     assert counts == [looped.config.n_params(), untied.config.n_params()]
     once = counts[0] - (counts[1] - counts[0]) // (b - 1)  # read-in, read-out and positions
@@ -59,8 +59,8 @@ def test_with_all_stacks_alike_it_is_the_looped_model():
         stack.blocks.load_state_dict(looped.blocks.state_dict())
         stack.final_norm.load_state_dict(looped.final_norm.state_dict())
     task = make_task("linear", n_dims=2)
-    one, other = (evaluate(model, task, 3, 9, kernels="off") for model in (looped, untied))
-    assert (one.query_errors == other.query_errors).all()
+    first, second = (evaluate(model, task, 3, 9, kernels="off") for model in (looped, untied))
+    assert (first.query_errors == second.query_errors).all()
 
 
 def test_it_is_trained_evaluated_to_b_kept_and_named(tmp_path):

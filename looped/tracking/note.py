@@ -40,8 +40,8 @@ def describe(config: TrainConfig, outcome: Record, folder: Path, origin: Origin)
         "never left the plateau" if escape is None else f"left the plateau at step {escape:,}"
     )
     for_whom = " for every prompt" if config.draws_by_prompt else ""
-    drawn = f" on average, drawn {config.b_draw}{for_whom},"
-    how_b_comes = "" if config.b_draw == "fixed" else drawn
+    when_drawn = f" on average, drawn {config.b_draw}{for_whom},"
+    how_b_comes = "" if config.b_draw == "fixed" else when_drawn
     ties = f", a stack for each of the {config.b} loops" if config.is_untied else ""
     loss, grad = config.windows
     stops = "" if grad == loss else f" and gradients through {grad} at most"

@@ -122,7 +122,10 @@ class Replicas:
             drawn_loops: how many loops all replicas run, or each prompt; see ``StackedModel``.
         """
         losses, query_errors = self.model.errors(xs, ys, drawn_loops)
-        gradients = torch.autograd.grad(losses.sum(), list(self.model.weights.values()))
+        # the first stacks of an untied model may lie before both windows, and learn nothing then
+        gradients = torch.autograd.grad(
+            losses.sum(), list(self.model.weights.values()), materialize_grads=True
+        )
         flat = torch.cat([gradient.flatten(1) for gradient in gradients], dim=1)
         norms = flat.norm(dim=1)
         self._adam(flat * (self.grad_clip / (norms + 1e-6)).clamp(max=1).unsqueeze(1))

@@ -50,7 +50,7 @@ def _resolve(config: TrainConfig, work: int) -> TrainConfig:
 
 def _require_kernels(config: TrainConfig) -> None:
     """Raise ValueError, with the reason, where no fused kernels serve a training on its device."""
-    if (config.device, config.precision) == ("cpu", "fp32"):
+    if (config.device, config.precision) == ("cpu", "fp32") and not config.is_untied:
         try:
             library.load()
         except library.KernelError as error:

@@ -107,7 +107,7 @@ class StackedModel:
             drawn_loops: how many loops all replicas run, or each prompt of theirs; each replica
                 its own b if None.
         """
-        loops, seen = self._loops(drawn_loops)
+        loops, n_seen = self._loops(drawn_loops)
         if self.cpu_chain is not None:
             of_prompts = drawn_loops if isinstance(drawn_loops, tuple) else None
             targets = ys[..., -self.config.n_queries :]
@@ -128,13 +128,13 @@ class StackedModel:
             if loops.of_prompts is None:
                 of_loop = errors.mean(dim=(1, 2))
             else:
-                of_loop = (errors.mean(dim=2) / seen[:joined]).sum(dim=1) / len(seen)
+                of_loop = (errors.mean(dim=2) / n_seen[:joined]).sum(dim=1) / len(n_seen)
             losses.append(functional.pad(of_loop, (0, len(ys) - running)))
             ending = loops.of_each.count(loop)
             if ending:
                 query_errors.insert(0, errors[running - ending :, :, -1].detach().mean(dim=1))
         loss = torch.stack(losses).sum(dim=0)
-        return loss if loops.of_prompts else loss / seen, torch.cat(query_errors)
+        return loss if loops.of_prompts else loss / n_seen, torch.cat(query_errors)
 
     def predict(
         self,
@@ -209,8 +209,8 @@ class StackedModel:
             return loops, self.seen.clamp(max=drawn_loops)
         of_prompts = tuple(sorted(drawn_loops, reverse=True))
         loops = Loops((of_prompts[0],) * len(self.flat), of_prompts, self.windows)
-        seen = torch.tensor(of_prompts, device=self.flat.device)
-        return loops, seen.clamp(max=self.windows.loss)
+        n_seen = torch.tensor(of_prompts, device=self.flat.device)
+        return loops, n_seen.clamp(max=self.windows.loss)
 
     def _at_queries(self, read: Float[Tensor, "running batch token"]) -> Tensor:
         return read[..., -1:] if self.config.prompt == "joint" else read[..., ::2]

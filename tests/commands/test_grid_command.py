@@ -30,6 +30,7 @@ def states(grids):
     return [row["state"] for row in csv.DictReader(path.read_text().splitlines())]
 
 
+@pytest.mark.crash
 def test_killed_and_started_again_it_loses_nothing_and_makes_no_double(grids):
     process = grids.start(bs="1,2", seeds="1,2", steps=300)
     grids.wait_for_records(process, dice().randrange(10, 90))

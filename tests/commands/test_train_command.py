@@ -24,6 +24,7 @@ def commands(store, tmp_path):
 ALL_STEPS = [1, *range(10, 601, 10)]
 
 
+@pytest.mark.crash
 def test_killed_at_random_moments_it_ends_as_if_it_never_was(commands, tmp_path):
     output, code = commands.run(runs_dir=tmp_path / "whole")
     assert code == 0, output
@@ -77,6 +78,7 @@ def test_a_training_that_diverges_is_a_failed_run_and_says_so(commands):
     assert run.info.status == "FAILED"
 
 
+@pytest.mark.crash
 def test_two_commands_for_one_configuration_do_not_meet(commands):
     process = commands.start(steps=100_000)
     commands.wait_for_records(process, 3)

@@ -33,6 +33,7 @@ def journal_of(commands):
     return path
 
 
+@pytest.mark.crash
 def test_small_files_that_are_damaged_are_named_and_made_again(commands):
     output, code = commands.run()
     assert code == 0, output
@@ -50,6 +51,7 @@ def test_small_files_that_are_damaged_are_named_and_made_again(commands):
     assert statuses(commands) == ["FINISHED", "FINISHED"]
 
 
+@pytest.mark.crash
 def test_a_damaged_journal_is_refused_in_a_line_and_can_be_put_aside(commands):
     output, code = commands.run()
     assert code == 0, output

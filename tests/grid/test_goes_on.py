@@ -57,6 +57,7 @@ def assert_same(first, second):
         assert all((second[name][key] == value).all() for key, value in tensors.items()), name
 
 
+@pytest.mark.crash
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core has one share of threads")
 def test_a_training_left_alone_goes_on_with_the_threads_it_began_with(grids, tmp_path):
     process = grids.start()

@@ -94,10 +94,10 @@ def test_they_have_the_errors_and_gradients_of_their_plain_twin(size, bs, settin
     n_examples=st.integers(1, 33),
     prompt=st.sampled_from(["joint", "interleaved"]),
     windows=st.builds(Windows, loss=st.integers(1, 5), grad=st.integers(1, 5)),
-    others=st.none() | st.integers(1, 4),
+    other_b=st.none() | st.integers(1, 4),
     checkpoint_loops=st.booleans(),
 )  # fmt: skip
-def test_any_shape_is_served(size, b, n_examples, prompt, windows, others, checkpoint_loops):
+def test_any_shape_is_served(size, b, n_examples, prompt, windows, other_b, checkpoint_loops):
     with pytest.MonkeyPatch.context() as patch:
         plain, compiled, xs, ys = twins(
             patch, size, [b], batch=2, n_examples=n_examples, prompt=prompt,
@@ -107,7 +107,7 @@ def test_any_shape_is_served(size, b, n_examples, prompt, windows, others, check
             model.windows, model.seen = windows, torch.tensor([windows.loss])
         # A norm of few numbers may divide by little: both are then as far from the exact gradient.
         # With b drawn, for the step or for each prompt, the windows are what was just set.
-        loops = b if others is None else (others, b)
+        loops = b if other_b is None else (other_b, b)
         assert_equal(plain, compiled, xs, ys, drawn_loops=loops, tolerance=3e-4)
 
 

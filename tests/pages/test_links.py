@@ -1,11 +1,12 @@
 """Pages lead to each other: every link and picture is there, and none is forgotten."""
 
 import re
-import tomllib
 
 import pytest
 import yaml
 from page_blocks import PAGES, ROOT, name_of, prose_of
+
+import looped
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FILE = re.compile(r"`((?:looped|analysis|entrypoints|tests|docs|results)/[\w./-]*)`")
@@ -47,8 +48,7 @@ def test_readme_is_a_page_that_one_reads():
 
 def test_the_citation_names_this_version_and_licence():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    assert citation["version"] == project["version"]
+    assert citation["version"] == looped.__version__
     licence = (ROOT / "LICENSE").read_text("utf-8")
     assert licence.startswith(citation["license"])
     assert citation["authors"][0]["name"].lower() in licence

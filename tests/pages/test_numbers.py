@@ -20,6 +20,7 @@ NUMBER = re.compile(r"\d[\d,.]*")
 NO_MEASUREMENT = (
     "ICLR 2024",
     "its 95 % band",
+    "each cell's mean and 95 % band over loops",
     "95 % interval over seeds",
     "10 to 20 minutes on two cores",  # 13 minutes of processor time: results/quick/README.md
     "½ log₂(1 / NMSE)",
@@ -101,6 +102,7 @@ def readme_statements():
         f"compares {len(FORMS)} forms",
         f"see the {len(trainings)} runs of the study",
         f"one of {default.steps:,} steps",
+        f"Sizes end at {max(map(n_params, SIZES)) / 1e6:.1f} million weights",
     ]
 
 

@@ -21,8 +21,8 @@ def test_a_window_of_15_is_read_and_recovered_as_one(settings, is_lost, tmp_path
     config = TrainConfig(**settings, loop_window=15).resolved("cpu", "fp32")
     folder = tmp_path / f"{config.name}-{config.identity}"
     folder.mkdir()
-    written = {name: value for name, value in asdict(config).items() if name not in ADDED}
-    text = "{" if is_lost else json.dumps({"config": written, "identity": config.identity})
+    settings_then = {name: value for name, value in asdict(config).items() if name not in ADDED}
+    text = "{" if is_lost else json.dumps({"config": settings_then, "identity": config.identity})
     (folder / "config.json").write_text(text)
     config_read = config_of(folder) if is_lost else load_config(folder)
     assert config_read.identity == config.identity

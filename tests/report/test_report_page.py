@@ -183,8 +183,9 @@ def test_the_answer_comes_first_then_its_figures_then_the_verdicts(report_folder
                                             "expressivity, ½ log2")]  # fmt: skip
     assert places == sorted(places)
     headings = re.findall(r"<h2[^>]*>([^<]+)", page)
-    expected = ["Law", "Performance", "Extrapolation 1", "Extrapolation 2", "Cost", "Pareto",
-                "Loss", "Claims", "Hypotheses", "b across tasks", "What is missing"]  # fmt: skip
+    expected = ["Law", "Performance", "Extrapolation 1", "Extrapolation 2", "Training length",
+                "Cost", "Pareto", "Loss", "Claims", "Hypotheses", "b across tasks",
+                "What is missing"]  # fmt: skip
     assert len(headings) == len(expected)
     assert all(map(str.startswith, headings, expected))
 

@@ -52,6 +52,7 @@ def half_make(database, whole):
         connection.execute("DELETE FROM experiments")
 
 
+@pytest.mark.crash
 def test_processes_that_begin_together_on_no_store_all_work(database):
     processes = [start(OPEN) for _ in range(4)]
     outputs = [process.communicate(timeout=300)[0] for process in processes]
@@ -60,6 +61,7 @@ def test_processes_that_begin_together_on_no_store_all_work(database):
     assert not list(database.parent.glob("*.tmp*"))
 
 
+@pytest.mark.crash
 def test_a_maker_that_is_killed_leaves_nothing_that_the_next_stumbles_on(database):
     maker = start(OPEN)
     while not list(database.parent.glob("mlflow.db.*.tmp")):

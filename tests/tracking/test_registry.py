@@ -106,7 +106,7 @@ def test_a_version_says_where_it_comes_from_and_holds_no_pickle(register, store)
     files = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
     assert {Path("artifacts") / name for name in (DESCRIPTION, WEIGHTS)} <= files
     assert {path.suffix for path in files} <= {
-        *("", ".py", ".cpp", ".h", ".json", ".safetensors", ".yaml", ".txt")
+        *("", ".py", ".typed", ".cpp", ".h", ".json", ".safetensors", ".yaml", ".txt")
     }
     pins = dict(line.split("==") for line in (folder / "requirements.txt").read_text().split())
     assert set(pins) == {"mlflow", "torch", "numpy", "safetensors", "jaxtyping"}
@@ -290,7 +290,7 @@ np.save("predictions.npy", predictions)
 import looped
 assert looped.__file__.endswith("/model/code/looped/__init__.py"), looped.__file__
 loaded = {name for name in sys.modules if name.startswith("looped.")}
-names = "names rules limits b_draw sizes task_kinds config model records".split()
+names = "names rules limits windows b_draw sizes task_kinds config model records".split()
 names += [f"records.{name}" for name in ("damage", "files", "model_files")]
 expected = {f"looped.{name}" for name in names}
 assert loaded == expected, loaded

@@ -143,6 +143,7 @@ def test_the_journal_tells_which_trainings_ran_as_one_program(tmp_path):
     assert len({program, *dict(resumed), *dict(programs_of(alone))}) == 4
 
 
+@pytest.mark.crash
 @settings(max_examples=5)
 @given(stops=st.lists(st.integers(1, 23), min_size=1, max_size=3))
 def test_a_stopped_group_goes_on_as_if_it_had_not_stopped(stops, tmp_path_factory):

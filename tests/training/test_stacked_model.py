@@ -63,10 +63,12 @@ def test_it_has_the_losses_and_gradients_of_each_model_alone(kernels, data, step
     losses, query_errors = stacked.errors(
         xs, ys, configs[0].loops_of_step(step) if is_drawn else None
     )
-    gradients = torch.autograd.grad(losses.sum(), list(stacked.weights.values()))
+    gradients = torch.autograd.grad(
+        losses.sum(), list(stacked.weights.values()), materialize_grads=True
+    )
     for row, (model, config) in enumerate(zip(models, configs, strict=True)):
-        drawn = config.loops_of_step(step)
-        loops = drawn if isinstance(drawn, tuple) else (drawn,) * 4
+        loops = config.loops_of_step(step)
+        loops = loops if isinstance(loops, tuple) else (loops,) * 4
         twin = model.double()
         loss, query_error = reference.step_error(
             twin, *(part.double() for part in prompts[row]), loops, *config.windows

@@ -52,7 +52,7 @@ def _words(name: str, settings: dict[str, dict[str, str]]) -> str:
     return ", ".join(
         f"{setting}={value}"
         for setting, value in settings[name].items()
-        if len({others[setting] for others in settings.values()}) > 1
+        if len({words[setting] for words in settings.values()}) > 1
     )
 
 
