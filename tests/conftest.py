@@ -43,6 +43,24 @@ def compiled_kernels():
 
 
 @pytest.fixture
+def drawn_pictures():
+    """For a test that looks at the pictures of an evaluation."""
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(request, monkeypatch):
+    """An evaluation's picture takes half a second, which is half of a small training's time."""
+    if "drawn_pictures" in request.fixturenames:
+        return
+
+    def save(figure, path):
+        for suffix in ("svg", "png"):
+            Path(f"{path}.{suffix}").write_bytes(b"not drawn")
+
+    monkeypatch.setattr("looped.drawing.save", save)
+
+
+@pytest.fixture
 def as_users_run_it(monkeypatch):
     """Without the hook's checks, which would come before the package's own."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)

@@ -97,6 +97,7 @@ def test_refusals_leave_no_run_behind(commands):
     assert commands.runs() == []
 
 
+@pytest.mark.crash
 def test_a_registry_that_is_away_takes_nothing_from_the_run(commands, monkeypatch):
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://127.0.0.1:1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -152,6 +153,7 @@ def test_ctrl_c_on_mlflow_run_is_no_failure(commands):
     assert first.data.tags["looped.reason"].startswith("stopped after")
 
 
+@pytest.mark.crash
 def test_a_signal_to_mlflow_run_alone_stops_the_training_too(commands):
     process = commands.start_project(steps=100_000)
     commands.wait_for_records(process, 3)

@@ -71,6 +71,7 @@ def test_a_damaged_journal_is_refused_in_a_line_and_can_be_put_aside(commands):
     assert set(statuses(commands)) == {"FINISHED"}
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize(
     "most_bytes",
     [
@@ -111,6 +112,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
+@pytest.mark.crash
 def test_the_run_of_a_training_whose_disk_is_full_has_failed(commands, small_disk):
     commands.root = small_disk / "runs"
     output, code = commands.run()

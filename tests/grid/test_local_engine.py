@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 from functools import partial
 
+import pytest
 from toy_work import never, toy, until_signal
 
 from looped.config import TrainConfig
@@ -36,6 +37,7 @@ def run(groups, work, watch_signals=never, most=None):
     return desk.news
 
 
+@pytest.mark.crash
 def test_a_worker_that_dies_takes_only_its_own_group_along():
     groups = [CONFIGS[:1], CONFIGS[1:3], CONFIGS[3:4], CONFIGS[4:]]
     news = run(groups, partial(toy, dies_at=1))

@@ -103,6 +103,7 @@ def test_mlflows_own_patience_is_set_where_the_user_has_not(monkeypatch):
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "2"
 
 
+@pytest.mark.crash
 @pytest.mark.usefixtures("_no_patience_set")
 @pytest.mark.parametrize("answer", [fails, hangs])
 def test_a_server_lost_at_the_very_end_does_not_hold_the_training_up(
