@@ -3,7 +3,7 @@
 After the warm-up the rate is constant, so that a training's first steps *are* the shorter training:
 its curve holds all of them. Their error is measured on the prompts of the training itself, each of
 which is fresh when it is seen, so that it is an error on held-out prompts too: that of the weights
-of one step, averaged over the last ``WINDOW`` of the steps.
+of one step, averaged over the last ``WINDOW`` of the steps, and over ``LEAST_SAMPLES`` at least.
 """
 
 import math
@@ -21,7 +21,7 @@ WINDOW = 0.1
 """Share of the steps, up to the one asked for, whose error is averaged."""
 
 LEAST_SAMPLES = 4
-"""Samples of the curve that the window must hold."""
+"""Samples of the curve that are averaged at least, all of them after the warm-up."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -47,16 +47,16 @@ def error_at(run: LoggedRun, steps: float) -> tuple[float, float]:
         steps: length of the shorter training; need not be a sample of the curve.
 
     Returns:
-        NaN, NaN where the steps are beyond the curve or within the warm-up, or where the window
-        holds fewer than ``LEAST_SAMPLES`` samples.
+        NaN, NaN where the steps are beyond the curve, or the window reaches into the warm-up.
     """
     at = np.asarray(run.training["step"], float)
     if not run.config.warmup < steps <= at[-1]:
         return math.nan, math.nan
-    errors = np.asarray(run.training["query_error"], float)
-    in_window = errors[(at > (1 - WINDOW) * steps) & (at <= steps)]
-    if len(in_window) < LEAST_SAMPLES:
+    n_samples = max(int(((at > (1 - WINDOW) * steps) & (at <= steps)).sum()), LEAST_SAMPLES)
+    end = int((at <= steps).sum())
+    if end < n_samples or at[end - n_samples] <= run.config.warmup:
         return math.nan, math.nan
+    in_window = np.asarray(run.training["query_error"], float)[end - n_samples : end]
     return float(in_window.mean()), float(in_window.std(ddof=1) / math.sqrt(len(in_window)))
 
 
