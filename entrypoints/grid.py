@@ -78,7 +78,7 @@ def _tell(result: outcome.Outcome, runner: "GridRunner") -> None:
             }
             for entry in runner.ledger.entries.values()
         ],
-        files={"folder": str(runner.root)},
+        files={"folder": runner.root.absolute()},
     )
     if runner.store is not None and result.is_asked:
         from mlflow.exceptions import MlflowException

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from pathlib import Path
 
 from entrypoints import arguments, outcome, terminal
 from looped.config import TrainConfig
@@ -45,7 +46,7 @@ def main(result: outcome.Outcome) -> int:
         reason=ending.reason,
         numbers=ending.numbers,
         model=ending.registered or None,
-        files={"folder": ending.folder} if ending.folder else {},
+        files={"folder": Path(ending.folder).absolute()} if ending.folder else {},
     )
     if ending.run_id and result.is_asked:
         _tell_place(result, ending.run_id)
