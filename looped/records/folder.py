@@ -131,12 +131,8 @@ class RunFolder:
             self._lock = FolderLock(self.path, patience)
         try:
             self._check_device(config.device)
-            content = {
-                "config": asdict(config), "recipe": config.recipe, "identity": config.identity
-            }  # fmt: skip
-            with writing(self.path / "config.json"):
-                text = json.dumps(content, indent=2)
-                write_atomically(self.path / "config.json", text.encode())
+            if not self._holds(config):
+                self._write(config)
             self._warn_of_lost_journal()
             self.journal = Journal(self.journal_path)
         except BaseException:
@@ -168,6 +164,21 @@ class RunFolder:
             self.journal.close()
         finally:
             self._lock.close()
+
+    def _holds(self, config: TrainConfig) -> bool:
+        """Tell whether ``config.json`` says it all; one of an older version stays as it is."""
+        try:
+            return load_config(self.path) == config
+        except (DamagedFileError, ValueError):
+            return False
+
+    def _write(self, config: TrainConfig) -> None:
+        content = {
+            "config": asdict(config), "recipe": config.recipe, "identity": config.identity
+        }  # fmt: skip
+        with writing(self.path / "config.json"):
+            text = json.dumps(content, indent=2)
+            write_atomically(self.path / "config.json", text.encode())
 
     def _put_aside(self) -> None:
         number = 1

@@ -1,14 +1,24 @@
+import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from looped.config import TrainConfig
 from looped.records.checkpoint import save_checkpoint
 from looped.records.damage import UnwritableError
-from looped.records.folder import FolderInUseError, RunFolder, is_held_by, read_config
+from looped.records.folder import (
+    FolderInUseError,
+    RunFolder,
+    is_held_by,
+    load_config,
+    read_config,
+)
 
+ROOT = Path(__file__).parents[2]
 CONFIG = TrainConfig().resolved("cpu", "fp32")
 
 HOLDER = """
@@ -120,3 +130,20 @@ def test_a_lock_that_is_a_link_is_refused(tmp_path, target):
     assert (tmp_path / "victim").read_text() == "precious"
     assert not (tmp_path / "nothing").exists()
     assert not is_held_by(path, "precious")
+
+
+def test_what_an_older_version_wrote_stays_as_it_is(tmp_path):
+    """So that runs which lie in a repository stay unchanged when MLflow is told of them."""
+    name = "tiny-b5-s42-5a0b5461e669"
+    (tmp_path / name).mkdir()
+    path = tmp_path / name / "config.json"
+    path.write_bytes((ROOT / "results" / "h100" / name / "config.json").read_bytes())
+    before = path.read_text("utf-8")
+    assert '"average"' not in before
+    RunFolder(tmp_path, load_config(tmp_path / name)).close()
+    assert path.read_text("utf-8") == before
+    settings = json.loads(before)
+    settings["config"]["log_every"] = 50
+    path.write_text(json.dumps(settings))
+    RunFolder(tmp_path, replace(load_config(tmp_path / name), log_every=25)).close()
+    assert load_config(tmp_path / name).log_every == 25
