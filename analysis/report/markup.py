@@ -58,7 +58,7 @@ def words_of(exhibit: Exhibit, name: str) -> str:
     elif len(exhibit.table):
         lines.append(paragraph(f"The numbers, {len(exhibit.table):,} rows: {name}.csv", "caption"))
     if exhibit.text:
-        lines.append(in_details("the whole text of the fit", f"<pre>{escape(exhibit.text)}</pre>"))
+        lines.append(in_details("the whole text", f"<pre>{escape(exhibit.text)}</pre>"))
     return "\n".join(lines)
 
 
