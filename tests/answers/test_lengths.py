@@ -106,7 +106,7 @@ class TestEqualFlops:
         rows = equal_flops.compare(planted_study(power, bs=(1, 2), seeds=(1,)))
         assert rows["lower"].isna().all()
         assert "one seed: no interval" in text.pair_lines(rows)[1]
-        assert "surely reaches more in 0 of 3 pairs" in text.pair_result(rows)
+        assert "the smaller b reaches more in 0 of 3 pairs" in text.pair_result(rows)
 
     def test_a_budget_names_its_best_b_and_those_that_had_ended(self):
         runs = planted_study(lambda config, step: step**-0.5 * config.b, sizes=("tiny",), bs=(1, 2))
@@ -242,8 +242,8 @@ class TestTheKeptRuns:
 
     def test_the_smaller_b_wins_most_pairs_and_the_larger_none(self, lengths):
         assert text.pair_result(lengths.pairs) == (
-            "At equal FLOPs the smaller b surely reaches more in 9 of 15 pairs, the larger in 0, "
-            "and 6 are undecided."
+            "At equal FLOPs the smaller b reaches more in 9 of 15 pairs, the larger in 0, "
+            "and 6 are undecided (95 % intervals, each for itself)."
         )
         undecided = lengths.pairs.query("size == 'tiny' and b == 1").iloc[0]
         assert undecided[["difference", "lower", "upper"]].astype(float).round(2).tolist() == [

@@ -4,14 +4,12 @@ import math
 from collections.abc import Sequence
 from itertools import combinations
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from analysis.answers.lengths import online
+from analysis.claims.by_seed import interval
 from analysis.runs.logged_run import LoggedRun
 
-LEVEL = 0.95
 PER_DECADE = (1.0, 2.0, 5.0)
 
 
@@ -151,5 +149,4 @@ def _t_interval(values: "pd.Series[float]") -> tuple[float, float, float]:
     middle = float(values.mean()) if len(values) else math.nan
     if len(values) < 2:
         return middle, math.nan, math.nan
-    half = stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * values.sem()
-    return middle, float(middle - half), float(np.add(middle, half))
+    return middle, *interval(dict(values.items()))

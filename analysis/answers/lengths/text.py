@@ -68,8 +68,8 @@ def pair_result(pairs: pd.DataFrame) -> str:
     smaller, larger = int((pairs["lower"] > 0).sum()), int((pairs["upper"] < 0).sum())
     rest = len(pairs) - smaller - larger
     return (
-        f"At equal FLOPs the smaller b surely reaches more in {smaller} of {len(pairs)} pairs, "
-        f"the larger in {larger}, and {rest} are undecided."
+        f"At equal FLOPs the smaller b reaches more in {smaller} of {len(pairs)} pairs, "
+        f"the larger in {larger}, and {rest} are undecided (95 % intervals, each for itself)."
     )
 
 
