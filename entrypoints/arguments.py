@@ -68,9 +68,10 @@ def build_parser(prog: str, description: str, *groups: type) -> argparse.Argumen
     for group in groups:
         hints = get_type_hints(group)
         for setting in fields(group):
+            read = _reader(hints[setting.name])
             parser.add_argument(
                 f"--{setting.name}",
-                type=_reader(hints[setting.name]),
+                type=_or_auto(read) if "shown" in setting.metadata else read,
                 default=setting.metadata.get("shown", _written(setting.default)),
                 metavar=_metavar(setting),
                 help=setting.metadata["help"],
@@ -114,8 +115,7 @@ def parse(
     Bad input ends the process with exit code 2 and one line: the rule, then what came.
     """
     parser = build_parser(prog, description, *groups)
-    given_words = outcome.without_flag(sys.argv[1:] if argv is None else argv)
-    options, unknown_words = parser.parse_known_args(given_words)
+    options, unknown_words = parser.parse_known_args(_words_given(argv))
     if unknown_words:
         names = [setting.name for group in groups for setting in fields(group)]
         hint = close(unknown_words[0].lstrip("-"), names)
@@ -133,6 +133,20 @@ def parse(
         except ValueError as error:
             parser.error(str(error))
     return tuple(instances)
+
+
+def chosen(*groups: type, argv: Sequence[str] | None = None) -> frozenset[str]:
+    """Name the parameters that a good command line does not leave ``auto``.
+
+    ``mlflow run`` writes every parameter, with its default where none was given, so that the word
+    alone tells what was left to choose.
+    """
+    options = vars(build_parser("", "", *groups).parse_args(_words_given(argv)))
+    return frozenset(name for name, value in options.items() if value != AUTO)
+
+
+def _words_given(argv: Sequence[str] | None) -> list[str]:
+    return outcome.without_flag(sys.argv[1:] if argv is None else argv)
 
 
 def close(word: str, names: Sequence[str]) -> str:
@@ -215,8 +229,7 @@ def _reader(hint: Any) -> Callable[[str], Any]:
         return read_items
     if get_origin(hint) in (Union, type(int | None)):
         (inner,) = (part for part in get_args(hint) if part is not type(None))
-        read = _reader(inner)
-        return lambda text: text if text == AUTO else read(text)
+        return _or_auto(_reader(inner))
     readers: dict[Any, Callable[[str], Any]] = {
         int: _whole_number,
         float: _number,
@@ -224,6 +237,10 @@ def _reader(hint: Any) -> Callable[[str], Any]:
         str: _text,
     }
     return readers[hint]
+
+
+def _or_auto(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    return lambda text: text if text == AUTO else read(text)
 
 
 def _words(text: str) -> list[str]:

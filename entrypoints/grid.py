@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from entrypoints import arguments, outcome, terminal
 from looped.grid.lists import Lists, cross
-from looped.grid.options import GridOptions, RunOptions
+from looped.grid.options import GridOptions, GridRunOptions
 from looped.grid.places import where_kept
 from looped.grid.stopping import StopRequest
 from looped.grid.studies import apply_studies
@@ -23,9 +23,10 @@ KEPT_RESULTS = Path(__file__).parents[1] / "results"
 @outcome.command("grid")
 def main(result: outcome.Outcome) -> int:
     """Train what is left to do; return the exit code."""
-    lists, options, run_options = arguments.parse("grid", __doc__, Lists, GridOptions, RunOptions)
-    plain = (lists, run_options)
-    lists, run_options = (apply_studies(options.study, settings) for settings in plain)
+    groups = (Lists, GridOptions, GridRunOptions)
+    lists, options, run_options = arguments.parse("grid", __doc__, *groups)
+    plain, chosen = (lists, run_options), arguments.chosen(*groups)
+    lists, run_options = (apply_studies(options.study, settings, chosen) for settings in plain)
     try:
         configs = cross(lists)
     except ValueError as error:

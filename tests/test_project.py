@@ -18,14 +18,14 @@ from entrypoints.relocate import RelocateOptions
 from entrypoints.report import ReportOptions
 from looped.config import TrainConfig
 from looped.grid.lists import Lists
-from looped.grid.options import GridOptions, RunOptions
+from looped.grid.options import GridOptions, GridRunOptions, RunOptions
 from looped.sizes import SIZES, ModelConfig
 
 ROOT = Path(__file__).parent.parent
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
 PARSERS = {
     "train": (TrainConfig, RunOptions),
-    "grid": (Lists, GridOptions, RunOptions),
+    "grid": (Lists, GridOptions, GridRunOptions),
     "import_runs": (ImportOptions,),
     "evaluate-extrapolation": (EvaluateOptions,),
     "evaluate_extrapolation": (EvaluateOptions,),

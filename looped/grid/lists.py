@@ -1,7 +1,7 @@
 """Lists of settings that are crossed into trainings, and what tells one from another."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, fields, make_dataclass, replace
+from dataclasses import fields, make_dataclass, replace
 from itertools import product
 from math import prod
 from types import GenericAlias
@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 
 from looped.config import TrainConfig
 from looped.grid.options import MOST_TRAININGS, shortened
-from looped.grid.studies import CHANGED
+from looped.grid.studies import left_to_study
 from looped.rules import digest, require
 from looped.sizes import STUDY_SIZES
 
@@ -33,14 +33,9 @@ def _declare() -> list[tuple[str, Any, Any]]:
     declarations = []
     for setting in fields(TrainConfig):
         default = STUDY.get(setting.name, (setting.default,))
-        metadata = {"help": setting.metadata["help"], "choices": None}
         kind = GenericAlias(tuple, (hints[setting.name], ...))
         name = PLURALS.get(setting.name, setting.name)
-        if name in CHANGED:  # else MLflow would log the default beside what a study made of it
-            listed_words = ",".join(map(str, default))
-            further_help = f"{metadata['help']}; auto: {listed_words}, or the study's own"
-            metadata |= {"help": further_help, "shown": "auto"}
-        declarations.append((name, kind, field(default=default, metadata=metadata)))
+        declarations.append((name, kind, left_to_study(setting, name, default)))
     return declarations
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from looped.grid.places import expanded, runs_folder
-from looped.grid.studies import STUDIES
+from looped.grid.studies import STUDIES, left_to_study
 from looped.rules import check_choices, require, require_one_of, require_whole, setting
 
 MOST_LOOPS = 100_000
@@ -64,6 +64,14 @@ class RunOptions:
     def loops_to_evaluate(self) -> int:
         """Loops to evaluate to, where that is more than b; 0 for no evaluation beyond it."""
         return self.b_max if self.evaluate else 0
+
+
+@dataclass(frozen=True)
+class GridRunOptions(RunOptions):
+    """What the trainings of a grid are told besides what to train."""
+
+    b_max: int = left_to_study(RunOptions.__dataclass_fields__["b_max"], "b_max", 50)
+    register: bool = left_to_study(RunOptions.__dataclass_fields__["register"], "register", True)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ A study keeps what it is given and adds to it, so it composes with every other p
 trainings that it shares with another grid are not trained twice.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields, replace
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import Field, field, fields, replace
 from typing import Any
 
 from looped.b_draw import DISTRIBUTIONS
@@ -46,26 +46,46 @@ CHANGED = frozenset([*_QUICK, *(name for name, _ in _ADDED.values())])
 """Settings that some study changes."""
 
 
-def apply_studies(studies: str, settings: Any) -> Any:
+def left_to_study(declared: "Field[Any]", name: str, default: Any) -> Any:
+    """Declare a setting of a command anew, shown as ``auto`` if a study may change it.
+
+    Else MLflow would log the default beside what a study made of it, and nothing would tell a
+    default from the same value given.
+
+    Args:
+        declared: as another command has it.
+        name: by which this command knows it.
+        default: if none is given.
+    """
+    metadata = {"help": declared.metadata["help"], "choices": None}
+    if name in CHANGED:
+        words = ",".join(map(str, default if isinstance(default, tuple) else (default,)))
+        further_help = f"{metadata['help']}; auto: {words}, or the study's own"
+        metadata |= {"help": further_help, "shown": "auto"}
+    return field(default=default, metadata=metadata)
+
+
+def apply_studies(studies: str, settings: Any, chosen: Container[str] = ()) -> Any:
     """Return what studies make of the settings of a grid, one after another.
 
     Args:
         studies: of ``STUDIES``, with a comma between two: ``quick,random-b``.
         settings: lists to cross, or how to train and evaluate. ``quick`` has values of its own
             in place of defaults; what was given otherwise stands.
+        chosen: names of settings that stand although they equal the default.
     """
     for study in studies.split(","):
-        settings = _apply(study, settings)
+        settings = _apply(study, settings, chosen)
     return settings
 
 
-def _apply(study: str, settings: Any) -> Any:
+def _apply(study: str, settings: Any, chosen: Container[str]) -> Any:
     names = [setting.name for setting in fields(settings)]
     if study == "quick":
         untouched = [
             setting.name
             for setting in fields(settings)
-            if getattr(settings, setting.name) == setting.default
+            if setting.name not in chosen and getattr(settings, setting.name) == setting.default
         ]
         return replace(settings, **{name: _QUICK[name] for name in untouched if name in _QUICK})
     name, further = _ADDED.get(study, ("", tuple))

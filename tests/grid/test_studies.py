@@ -7,18 +7,19 @@ from hypothesis import strategies as st
 from entrypoints import arguments, grid
 from looped.b_draw import DISTRIBUTIONS
 from looped.grid.lists import Lists, cross, refuse_doubles, varied
-from looped.grid.options import GridOptions, RunOptions
+from looped.grid.options import GridOptions, GridRunOptions
 from looped.grid.studies import STUDIES, apply_studies
 
 
 def parse(*words):
     """What the grid command makes of its words: resolved trainings and how to run them."""
-    groups = (Lists, GridOptions, RunOptions)
+    groups = (Lists, GridOptions, GridRunOptions)
     lists, options, run_options = arguments.parse("grid", "", *groups, argv=words)
-    lists = apply_studies(options.study, lists)
+    chosen = arguments.chosen(*groups, argv=words)
+    lists = apply_studies(options.study, lists, chosen)
     configs = [config.resolved("cpu", "fp32") for config in cross(lists)]
     refuse_doubles(configs)
-    return configs, apply_studies(options.study, run_options)
+    return configs, apply_studies(options.study, run_options, chosen)
 
 
 def identities(*words):
@@ -50,7 +51,7 @@ def test_a_study_has_the_trainings_of_its_question_and_those_of_the_default(
     assert len(configs) == n_trainings
     assert len({config.identity for config in configs} & identities()) == n_of_default
     assert varied(configs) == varying
-    assert (options == RunOptions()) == (study != "quick")
+    assert (options == GridRunOptions()) == (study != "quick")
 
 
 def test_no_other_study_is_taken(capsys):
@@ -58,6 +59,30 @@ def test_no_other_study_is_taken(capsys):
         parse("--study", "more-b")
     line = f"grid: study must be one of {', '.join(STUDIES)}, got more-b\n"
     assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "values"),
+    [
+        ("seed", ("--seeds", "42,451,1984"), {42, 451, 1984}),
+        ("size", ("--sizes", "tiny,small,medium"), {"tiny", "small", "medium"}),
+        ("steps", ("--steps", "7500"), {7500}),
+    ],
+)
+def test_a_value_that_equals_the_default_stands_where_it_is_given(name, words, values):
+    def found(*words):
+        return {getattr(config, name) for config in parse("--study", "quick", *words)[0]}
+
+    assert found(*words) == values != found() == found(words[0], "auto")
+
+
+def test_so_do_those_of_how_to_train():
+    words = ("--b_max", "50", "--register", "true")
+    options = parse("--study", "quick", *words)[1]
+    assert (options.b_max, options.register, options.n_prompts) == (50, True, 3072)
+    options = parse("--study", "quick", "--b_max", "auto", "--register", "auto")[1]
+    assert (options.b_max, options.register) == (24, False)
+    assert parse()[1] == GridRunOptions()
 
 
 def test_a_question_composes_with_what_is_given():
