@@ -32,6 +32,8 @@ class DatasetOptions:
             is_word = self.name.replace("-", "").replace("_", "").isalnum()
             require(is_word, "name must be letters, digits, - and _", self.name)
             require(self.path is not None, "name must come with the path that it names", self.name)
+        rule = "a path of your own must come with out, the folder to write into"
+        require(self.path is None or self.out is not None, rule, f"path {self.path} alone")
 
 
 @outcome.command("datasets")
@@ -58,7 +60,11 @@ def main(result: outcome.Outcome) -> int:
             with writing(out / name):
                 files = write_dataset(out / name, name, folder, tables)
             rows = ", ".join(f"{len(table):,} {key}" for key, table in tables.by_name.items())
-            left_out = f"; {tables.n_left_out} unfinished left out" if tables.n_left_out else ""
+            left_out = (
+                f"; {tables.n_left_out} left out, unfinished or given up"
+                if tables.n_left_out
+                else ""
+            )
             print(f"{name}: {rows}{left_out}; {len(files)} files in {out / name}", flush=True)
             result.tell(files={f"{name}/{file.name}": str(file) for file in files})
     except (FolderError, UnwritableError) as error:

@@ -133,7 +133,10 @@ def _left_out(tables: Tables) -> str:
     n_unfinished = tables.n_left_out
     if not n_unfinished:
         return ""
-    return f" ({n_unfinished} of the folder's trainings had not finished and are in no table)"
+    return (
+        f" ({n_unfinished} of the folder's trainings had not finished, or were given up as "
+        "diverged, and are in no table)"
+    )
 
 
 def _columns(tables: Tables) -> list[str]:

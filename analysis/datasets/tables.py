@@ -37,7 +37,8 @@ class Tables:
 
     Attributes:
         by_name: ``runs``, ``loops`` and ``steps``; see ``looped.datasets.columns``.
-        n_left_out: trainings of the folder that have not finished, which are in none of them.
+        n_left_out: trainings of the folder that have not finished, or were given up as diverged,
+            which are in none of them.
     """
 
     by_name: Mapping[str, pd.DataFrame]

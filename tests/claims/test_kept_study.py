@@ -1,5 +1,6 @@
 """What the 36 runs of ``results/h100`` say, as docs/claims.md tells it."""
 
+import re
 from collections import Counter
 from math import isnan
 from pathlib import Path
@@ -30,6 +31,16 @@ def test_the_verdicts_are_those_that_the_docs_tell(findings):
     assert {finding.verdict.value for finding in judge(kept_runs(), HYPOTHESES)} == {"not measured"}
     never = sum(bool(finding.outlook) and isnan(finding.seeds) for finding in findings)
     assert f"of {never} claims no number of seeds up to 30 decides" in DOCS
+
+
+def test_the_page_of_findings_has_these_verdicts(findings):
+    page = (ROOT / "docs" / "findings.md").read_text()
+    letter = re.search(r"\*\*(\w+)\*\* h100, joint prompt, last weights", page)[1]
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    (header,) = (row for row in rows if row[0] == "claim")
+    for finding in findings:
+        (row,) = (row for row in rows if f"(`{finding.claim}`)" in row[0])
+        assert row[header.index(letter)] == finding.verdict.value, row
 
 
 def test_the_family_is_what_the_docs_tell(findings):

@@ -118,7 +118,7 @@ def test_a_law_of_the_table_is_that_of_the_runs(as_users_run_it):
     runs = datasets.load("h100-joint").runs
     learned = runs[~runs.plateau & ~runs.diverged]
     points = learned.rename(columns={"bits": "expressivity", "bits_se": "standard_error"})
-    options = {"forms": ["power", "logarithmic/shared_gain"], "resamples": 100}
+    options = {"forms": ["power"], "resamples": 100}
     of_table, of_runs = (
         fit_scaling(table, **options) for table in (points, select(kept_runs()).table)
     )

@@ -13,6 +13,7 @@ from kept_journals import RESULTS
 
 from analysis.datasets.files import csv_of
 from analysis.datasets.tables import FolderError, tables_of
+from entrypoints import datasets as command
 from entrypoints.datasets import NAMES
 from looped import datasets
 from looped.datasets.columns import KEY, TABLES
@@ -44,8 +45,8 @@ def test_every_folder_of_kept_trainings_has_its_tables():
 
 
 def test_making_them_anew_gives_the_same_bytes(tmp_path):
-    command = [sys.executable, "-m", "entrypoints.datasets", "--out", str(tmp_path)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    words = [sys.executable, "-m", "entrypoints.datasets", "--out", str(tmp_path)]
+    subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
     import pyarrow
 
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.glob("*/*"))
@@ -114,6 +115,21 @@ def test_numbers_are_written_with_every_digit(tmp_path):
     (tmp_path / "x.csv").write_bytes(csv_of(pd.DataFrame({"nmse": numbers})))
     table = pd.read_csv(tmp_path / "x.csv", dtype=str).astype(float)
     assert table["nmse"].tolist() == numbers.tolist()
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--path", "runs"], "a path of your own must come with out, the folder to write into"),
+        (["--name", "mine"], "name must come with the path that it names"),
+        (["--path", "runs", "--out", "x", "--name", "a/b"], "name must be letters, digits, - and"),
+        (["--path", "nowhere", "--out", "x"], "the folder must hold finished, evaluated trainings"),
+    ],
+)
+def test_the_command_refuses_in_one_line(call, tmp_path, monkeypatch, words, complaint):
+    monkeypatch.chdir(tmp_path)
+    code, (line,) = call(command, *words)
+    assert code != 0 and complaint in line
 
 
 def test_a_folder_without_trainings_or_with_a_damaged_one_is_refused(tmp_path):

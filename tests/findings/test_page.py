@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 from kept_journals import RESULTS
-from kept_runs import kept_runs
 
-from analysis.claims.claims import judge
 from analysis.findings import page as page_module
 from analysis.findings import recipes, tables
 from analysis.findings.page import fill, numbers_without_source
@@ -30,12 +28,6 @@ def test_the_words_have_no_number_that_is_in_no_table():
     assert numbers_without_source(PAGE) == []
 
 
-def test_the_verdicts_of_the_study_are_on_the_page():
-    for finding in judge(kept_runs()):
-        row = next(line for line in PAGE.splitlines() if f"(`{finding.claim}`)" in line)
-        assert row.split(" | ")[1] == finding.verdict.value, row
-
-
 def test_every_kept_training_is_in_a_recipe():
     in_table = PAGE.partition("<!-- table: recipes -->")[2].partition("<!-- end -->")[0]
     folders = {journal.parents[1].name for journal in RESULTS.glob("*/*/journal.jsonl")}
@@ -52,9 +44,7 @@ def test_a_place_for_no_table_is_refused_and_a_page_filled_twice_stays():
 
 
 def test_a_number_that_no_table_has_is_noticed():
-    page = (
-        "By 1,200 [0.2, -3], `7`, h100, [it](9.md).\n<!-- table: x -->\n0.2, 3\n<!-- end -->"
-    )
+    page = "By 1,200 [0.2, -3], `7`, h100, [it](9.md).\n<!-- table: x -->\n0.2, 3\n<!-- end -->"
     assert numbers_without_source(page) == ["1,200"]
 
 
