@@ -34,9 +34,14 @@ class Recipe:
 
     @property
     def title(self) -> str:
-        """Folder, prompt, weights, and where they are no defaults windows and draw of b."""
+        """Folder and weights, and what tells the recipe from others of these."""
+        return f"{self.folder}, {self.weights} weights, {self.way}"
+
+    @property
+    def way(self) -> str:
+        """The prompt, and where they are no defaults windows and draw of b."""
         config = self.widest.config
-        words = [self.folder, f"{config.prompt} prompt", f"{self.weights} weights"]
+        words = [config.prompt]
         windows = {name: config.policy[name] for name in ("loss_window", "grad_window")}
         words += [f"{name} {window}" for name, window in windows.items() if window != "all"]
         words += [f"b drawn {config.b_draw}"] * (config.b_draw != "fixed")

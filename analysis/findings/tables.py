@@ -1,12 +1,15 @@
 """The tables of the page of findings, as Markdown; every number is the package's own."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from analysis.answers.lengths.lengths import Lengths, read_lengths
 from analysis.answers.lengths.phi import PhiByLength
+from analysis.claims.claim import Verdict
 from analysis.claims.claims import judge
+from analysis.claims.family import family_reading
 from analysis.claims.findings import Finding
 from analysis.claims.hypotheses import HYPOTHESES, joint_reading
 from analysis.findings.recipes import Recipe, Study, recipes_of, studies_of
@@ -29,7 +32,7 @@ def tables_of(results: Path, resamples: int = 1000) -> dict[str, str]:
     lengths = {recipe.letter: _lengths_of(recipe, resamples) for recipe in of_curves}
     tables = {
         "recipes": _recipes(recipes),
-        "claims": _claims(findings),
+        "claims": _claims(recipes, findings),
         "claims-in-numbers": _claims_in_numbers(recipes, findings),
         "hypotheses": _hypotheses(studies),
         "phi": _by_recipe(of_curves, lengths, _phi),
@@ -62,19 +65,22 @@ def _recipes(recipes: Sequence[Recipe]) -> Lines:
     return lines
 
 
-def _claims(findings: Mapping[str, Sequence[Finding]]) -> Lines:
-    """Write a row for each claim, and its verdict under each recipe."""
-    lines = [_row(["claim", *findings]), _rule(len(findings) + 1)]
-    for of_claim in zip(*findings.values(), strict=True):
-        verdicts = [str(finding.verdict) for finding in of_claim]
-        lines.append(_row([f"{of_claim[0].statement} (`{of_claim[0].claim}`)", *verdicts]))
-    for verdict in ("supported", "contradicted", "undecided", "not measured"):
-        counts = [
-            sum(finding.verdict.value == verdict for finding in findings[letter])
-            for letter in findings
-        ]
-        lines.append(_row([f"*{verdict}*", *counts]))
-    return lines
+def _claims(recipes: Sequence[Recipe], findings: Mapping[str, Sequence[Finding]]) -> Lines:
+    """Write for each folder and kind of weights a row for each claim, a column for each recipe."""
+    lines: Lines = []
+    for folder, weights in dict.fromkeys((recipe.folder, recipe.weights) for recipe in recipes):
+        columns = [each for each in recipes if (each.folder, each.weights) == (folder, weights)]
+        header = [f"{recipe.letter}: {recipe.way}" for recipe in columns]
+        lines += ["", f"*{folder}, {weights} weights*", ""]
+        lines += [_row(["claim", *header]), _rule(len(header) + 1)]
+        of_columns = [findings[recipe.letter] for recipe in columns]
+        for of_claim in zip(*of_columns, strict=True):
+            verdicts = [str(finding.verdict) for finding in of_claim]
+            lines.append(_row([f"{of_claim[0].statement} (`{of_claim[0].claim}`)", *verdicts]))
+        counts = [Counter(finding.verdict for finding in column) for column in of_columns]
+        for verdict in Verdict:
+            lines.append(_row([f"*{verdict}*", *(count[verdict] for count in counts)]))
+    return lines[1:]
 
 
 def _claims_in_numbers(
@@ -84,6 +90,7 @@ def _claims_in_numbers(
     for recipe in recipes:
         lines += _heading(recipe.letter, recipe.title)
         lines += _finding_rows(findings[recipe.letter])
+        lines += ["", family_reading(findings[recipe.letter])]
     return lines[1:]
 
 
@@ -91,7 +98,7 @@ def _hypotheses(studies: Sequence[Study]) -> Lines:
     lines: Lines = []
     for study in studies:
         findings = judge(study.runs, HYPOTHESES)
-        if all(finding.verdict.value == "not measured" for finding in findings):
+        if all(finding.verdict is Verdict.MISSING for finding in findings):
             lines += ["", f"*{study.title}*: none of the {len(findings)} was measured."]
             continue
         lines += ["", f"*{study.title}*", "", *_finding_rows(findings)]

@@ -70,7 +70,7 @@ list_files() {
   done
 }
 
-pack() {  # a packing that is cut off leaves the one before
+pack() {  # one that is cut off leaves the one before, but for the instant of the last two lines
   [ -d "$RUNS" ] || return 0
   rm -rf "$OUT/.parts" "$OUT/.left-out"
   mkdir -p "$OUT/.parts"
@@ -78,9 +78,8 @@ pack() {  # a packing that is cut off leaves the one before
   tar -C "$RUNS" --ignore-failed-read --warning=no-file-changed --warning=no-failed-read -czf - \
     --no-recursion -T "$OUT/.files" \
     | split -b "${PART_MIB}M" -d - "$OUT/.parts/trainings.tar.gz."
-  rm -f "$OUT"/trainings.tar.gz.*
+  rm -f "$OUT/.files" "$OUT"/trainings.tar.gz.*
   mv "$OUT"/.parts/trainings.tar.gz.* "$OUT"
-  rm -rf "$OUT/.parts" "$OUT/.files"
 }
 
 count_finished() {
@@ -135,7 +134,7 @@ if [ -z "$stopped" ] && [ "$(seconds_left)" -gt 0 ]; then
 fi
 pack
 [ ! -s "$OUT/.left-out" ] || say "no room for $(wc -l < "$OUT/.left-out") files: what they hold is computed again"
-rm -f "$OUT/.left-out"
+rm -rf "$OUT/.left-out" "$OUT/.parts"
 say "grid: $(count_finished) trainings have finished${grid:+, exit code $grid_code}"
 say "$(find "$OUT" -name 'trainings.tar.gz.*' | wc -l) parts in $OUT"
 [ -n "$tests_passed" ] && [ "$grid_code" -eq 0 ]
