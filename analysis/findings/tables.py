@@ -66,7 +66,10 @@ def _recipes(recipes: Sequence[Recipe]) -> Lines:
 
 
 def _claims(recipes: Sequence[Recipe], findings: Mapping[str, Sequence[Finding]]) -> Lines:
-    """Write for each folder and kind of weights a row for each claim, a column for each recipe."""
+    """Write for each folder and kind of weights a row for each claim, a column for each recipe.
+
+    A star is at verdicts on other sizes, b or loops than those that the study speaks of.
+    """
     lines: Lines = []
     for folder, weights in dict.fromkeys((recipe.folder, recipe.weights) for recipe in recipes):
         columns = [each for each in recipes if (each.folder, each.weights) == (folder, weights)]
@@ -75,7 +78,9 @@ def _claims(recipes: Sequence[Recipe], findings: Mapping[str, Sequence[Finding]]
         lines += [_row(["claim", *header]), _rule(len(header) + 1)]
         of_columns = [findings[recipe.letter] for recipe in columns]
         for of_claim in zip(*of_columns, strict=True):
-            verdicts = [str(finding.verdict) for finding in of_claim]
+            verdicts = [
+                f"{finding.verdict}{' *' * bool(finding.substitute)}" for finding in of_claim
+            ]
             lines.append(_row([f"{of_claim[0].statement} (`{of_claim[0].claim}`)", *verdicts]))
         counts = [Counter(finding.verdict for finding in column) for column in of_columns]
         for verdict in Verdict:
