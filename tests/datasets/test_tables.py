@@ -30,10 +30,10 @@ SOURCES = {
 def records_of(folder, run):
     lines = (folder / run / "journal.jsonl").read_text("utf-8").splitlines()
     records = list(map(json.loads, lines))
-    (evaluation,) = (record for record in records if record["kind"] == "evaluation")
-    (outcome,) = (record for record in records if record["kind"] == "outcome")
-    samples = [record for record in records if record["kind"] == "metrics"]
-    return evaluation, outcome, samples
+    # a training that was killed says again what it computes again: the last version counts
+    newest = {record["kind"]: record for record in records}
+    samples = {record["step"]: record for record in records if record["kind"] == "metrics"}
+    return newest["evaluation"], newest["outcome"], [samples[step] for step in sorted(samples)]
 
 
 def bits(nmse):
