@@ -11,7 +11,7 @@ INSTALLED := .venv/installed
 INSTALLED_RAY := .venv/installed-ray
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup store train grid study ray bench ui test test-crash test-all check clean
+.PHONY: help setup store train grid study ray bench datasets findings ui test test-crash test-all check clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -52,6 +52,12 @@ study: store  ## train a small study, fit its law and report: about 10 minutes o
 
 bench: setup  ## measure speed: steps beside a plain implementation's, records, start-up
 	python -m entrypoints.benchmark
+
+datasets: setup  ## make the tables of looped.datasets anew from the journals of results
+	python -m entrypoints.datasets
+
+findings: setup  ## write the tables of docs/findings.md anew from results
+	python -m entrypoints.findings
 
 ui: setup  ## open the MLflow UI on the runs of this folder
 	@$(BIN)/python -m looped.tracking.stores.store sqlite:///mlflow.db

@@ -28,5 +28,6 @@ def usage(prog: str) -> str:
     words = "[--<parameter> <value> ...] [--json]"
     ways = [f"looped {name} {words}" for name in names]
     ways.append(f"python -m entrypoints.{prog} {words}")
-    ways.append(f"mlflow run . -e {prog} [-P <parameter>=<value> ...]")
+    if names:  # what makes the project's own files is no entry point of MLflow's
+        ways.append(f"mlflow run . -e {prog} [-P <parameter>=<value> ...]")
     return "\n       ".join(ways)

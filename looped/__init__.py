@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from looped import datasets as datasets
     from looped.config import TrainConfig
     from looped.model import LoopedTransformer
     from looped.sizes import SIZES, ModelConfig, Size
@@ -45,6 +46,8 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "datasets":
+        return import_module("looped.datasets")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,6 +1,7 @@
 import os
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from pkgutil import walk_packages
 
@@ -18,15 +19,18 @@ if not Path("/dev/nvidiactl").exists():
 NOT_PYTHON = "looped.kernels.gpu.block"
 
 # Before anything imports looped: under pytest beartype checks what its signatures promise, but
-# for the kernels' language, which is not Python.
-jaxtyping.install_import_hook(
-    [
-        module.name
-        for module in walk_packages(["looped"], "looped.")
-        if not module.ispkg and module.name != NOT_PYTHON
-    ],
-    "beartype.beartype",
-)
+# for the kernels' language, which is not Python. A lent GPU's machine may lack beartype.
+with suppress(ModuleNotFoundError):
+    import beartype  # noqa: F401
+
+    jaxtyping.install_import_hook(
+        [
+            module.name
+            for module in walk_packages(["looped"], "looped.")
+            if not module.ispkg and module.name != NOT_PYTHON
+        ],
+        "beartype.beartype",
+    )
 
 settings.register_profile(
     "looped", deadline=None, derandomize=bool(os.environ.get("CI")), max_examples=25

@@ -7,6 +7,7 @@ Programs of others are known by name alone.
 
 import contextlib
 import io
+import os
 import re
 import sys
 import tomllib
@@ -58,7 +59,7 @@ def check(words: list[str]) -> None:
         _check_ours(module, rest, function)
     elif program in checks:
         checks[program](rest)
-    else:
+    elif not os.access(ROOT / program, os.X_OK):  # a script of ours is run by its path
         _require(program in PROGRAMS_OF_OTHERS, f"{program} is no program that the pages use")
 
 

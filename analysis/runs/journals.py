@@ -1,14 +1,15 @@
 """Reads finished trainings from their folders, as ``results/`` keeps them; asks no MLflow."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from analysis.runs.logged_run import CURVES, LoggedRun
 from looped.config import TrainConfig
-from looped.names import Metric, Tag
+from looped.names import Metric, Tag, Weights
 from looped.records.damage import read_object
-from looped.records.journal import Record, history, read
+from looped.records.journal import Record, history, last_record, read
 from looped.records.prompt_errors import FILE, PromptErrors, load_prompt_errors
 from looped.training.convergence import with_convergence
 
@@ -32,15 +33,39 @@ def read_folder(root: Path) -> list[LoggedRun]:
 def _runs(root: Path) -> Iterator[LoggedRun]:
     for journal in sorted(root.glob("*/journal.jsonl")):
         try:
-            run = _run(journal)
+            run = read_training(journal.parent)
         except DAMAGE:
             continue
         if run is not None:
             yield run
 
 
-def _run(journal: Path) -> LoggedRun | None:
-    """Read a training; None unless it finished."""
+def evaluation_of(folder: Path) -> Record | None:
+    """Read what the newest evaluation of a training's folder recorded; None without one.
+
+    Raises:
+        DamagedFileError: the journal holds a line that is no record.
+    """
+    return last_record(folder / "journal.jsonl", "evaluation")
+
+
+def with_tail(folder: Path, run: LoggedRun) -> LoggedRun | None:
+    """Return a training with the curves of the mean of its last weights; None without them."""
+    evaluation = evaluation_of(folder)
+    if evaluation is None or f"{Metric.TAIL}nmse" not in evaluation["loops"]:
+        return None
+    curves = {name: evaluation["loops"][f"{Metric.TAIL}{name}"] for name in CURVES}
+    state_change = evaluation["loops"].get(f"{Metric.TAIL}state_change", [])
+    return replace(run, loops=curves, state_change=state_change, weights=Weights.TAIL)
+
+
+def read_training(folder: Path) -> LoggedRun | None:
+    """Read the training of a folder; None unless it finished.
+
+    Raises:
+        Exception: one of ``DAMAGE``, the folder is not as a training left it.
+    """
+    journal = folder / "journal.jsonl"
     records = history(read(journal)[0])
     if not records or records[-1]["kind"] != "end" or records[-1]["status"] != "FINISHED":
         return None

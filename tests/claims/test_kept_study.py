@@ -1,5 +1,6 @@
 """What the 36 runs of ``results/h100`` say, as docs/claims.md tells it."""
 
+import re
 from collections import Counter
 from math import isnan
 from pathlib import Path
@@ -30,6 +31,16 @@ def test_the_verdicts_are_those_that_the_docs_tell(findings):
     assert {finding.verdict.value for finding in judge(kept_runs(), HYPOTHESES)} == {"not measured"}
     never = sum(bool(finding.outlook) and isnan(finding.seeds) for finding in findings)
     assert f"of {never} claims no number of seeds up to 30 decides" in DOCS
+
+
+def test_the_page_of_findings_has_these_verdicts(findings):
+    page = (ROOT / "docs" / "findings.md").read_text()
+    table = page.partition("*h100, last weights*")[2]
+    (column,) = re.findall(r"\| claim \|.*?(\w+): joint \|", table.partition("---")[0])
+    assert f"**{column}** h100, last weights, joint" in page
+    for finding in findings:
+        row = re.search(rf"\(`{finding.claim}`\) \| ([\w ]+) \|", table)
+        assert row[1] == finding.verdict.value, finding.claim
 
 
 def test_the_family_is_what_the_docs_tell(findings):

@@ -78,6 +78,8 @@ def test_a_wheel_installed_into_a_clean_environment_trains(tmp_path):
     for package in ("looped", "analysis", "entrypoints"):
         assert (site / package / "py.typed").exists()
     assert (site / "looped" / "kernels" / "cpu" / "chain.cpp").exists()
+    read = "from looped import datasets; assert len(datasets.load('h100-joint').runs) == 36"
+    subprocess.run([environment / "bin" / "python", "-c", read], cwd=tmp_path, check=True)
     variables = environments.variables_without_conda()
     variables = {n: v for n, v in variables.items() if not n.startswith("MLFLOW_")}
     words = "--size tiny --b 2 --n_dims 2 --n_examples 7 --batch_size 8 --steps 20 --b_max 4"

@@ -1,0 +1,1 @@
+"""Kept trainings made into the tables that ``looped.datasets`` loads."""

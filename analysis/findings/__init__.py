@@ -1,0 +1,1 @@
+"""What all kept studies say together: the tables of docs/findings.md, read from ``results``."""

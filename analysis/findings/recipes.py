@@ -1,0 +1,120 @@
+"""The kept trainings by recipe: what is judged together, each with a letter to name it by."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import ascii_uppercase
+
+from analysis.runs.journals import read_folder, with_tail
+from analysis.runs.logged_run import LoggedRun
+from analysis.runs.recipes import by_name
+from looped.names import Weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Trainings that were made in one way, with one kind of weights.
+
+    Attributes:
+        letter: names it.
+        folder: of ``results``.
+        weights: that its held-out errors are of, one of ``Weights``.
+        runs: its trainings.
+    """
+
+    letter: str
+    folder: str
+    weights: str
+    runs: Sequence[LoggedRun]
+
+    @property
+    def widest(self) -> LoggedRun:
+        """A training of the largest b, whose windows tell most."""
+        return max(self.runs, key=lambda run: run.config.b)
+
+    @property
+    def title(self) -> str:
+        """Folder and weights, and what tells the recipe from others of these."""
+        return f"{self.folder}, {self.weights} weights, {self.way}"
+
+    @property
+    def way(self) -> str:
+        """The prompt, and where they are no defaults windows and draw of b."""
+        config = self.widest.config
+        words = [config.prompt]
+        windows = {name: config.policy[name] for name in ("loss_window", "grad_window")}
+        words += [f"{name} {window}" for name, window in windows.items() if window != "all"]
+        words += [f"b drawn {config.b_draw}"] * (config.b_draw != "fixed")
+        words += ["untied"] * config.is_untied
+        return ", ".join(words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """All trainings of a folder under one prompt, whatever else differs, for the hypotheses.
+
+    Attributes:
+        title: folder, prompt, task and weights.
+        runs: its trainings.
+    """
+
+    title: str
+    runs: Sequence[LoggedRun]
+
+
+def recipes_of(results: Path) -> list[Recipe]:
+    """Group the kept trainings by folder, task, recipe and weights, in the order of their names.
+
+    Args:
+        results: holds folders of trainings, as ``results`` does.
+    """
+    recipes: list[Recipe] = []
+    for folder, weights, runs in _kept(results):
+        for task in dict.fromkeys(run.task for run in runs):
+            of_task = [run for run in runs if run.task == task]
+            for _, group in sorted(by_name(of_task).items(), key=_place):
+                letter = _letter(len(recipes))
+                recipe = Recipe(letter=letter, folder=folder, weights=weights, runs=group)
+                recipes.append(recipe)
+    return recipes
+
+
+def studies_of(results: Path) -> list[Study]:
+    """Group the kept trainings by folder, weights, task and prompt."""
+    studies = []
+    for folder, weights, runs in _kept(results):
+        for key in dict.fromkeys((run.task, run.config.prompt) for run in runs):
+            of_key = [run for run in runs if (run.task, run.config.prompt) == key]
+            title = f"{folder}, {key[0]}, {key[1]} prompt, {weights} weights"
+            studies.append(Study(title=title, runs=of_key))
+    return studies
+
+
+def _kept(results: Path) -> Iterator[tuple[str, str, list[LoggedRun]]]:
+    """Read each folder, and once more with the averaged weights where all trainings have them."""
+    folders = sorted({journal.parent.parent for journal in results.glob("*/*/journal.jsonl")})
+    for folder in folders:
+        runs = read_folder(folder)
+        if not runs:
+            continue
+        yield folder.name, Weights.LAST, runs
+        averaged_runs = [with_tail(folder / run.run_id, run) for run in runs]
+        if all(averaged_runs):
+            yield folder.name, Weights.TAIL, [run for run in averaged_runs if run is not None]
+
+
+def _place(item: tuple[str, list[LoggedRun]]) -> tuple[str, str, int, str]:
+    name, runs = item
+    config = max(runs, key=lambda run: run.config.b).config
+    return config.prompt, str(config.policy["loss_window"]), config.steps, name
+
+
+def _letter(count: int) -> str:
+    """Name the recipe that stands behind so many: A to Z, then AA.
+
+    Example:
+        >>> _letter(0), _letter(25), _letter(26)
+        ('A', 'Z', 'AA')
+    """
+    first, last = divmod(count, len(ascii_uppercase))
+    return (ascii_uppercase[first - 1] if first else "") + ascii_uppercase[last]
