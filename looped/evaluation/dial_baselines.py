@@ -66,7 +66,7 @@ def _products(
     """Yield the products of all subsets of coordinates, and the ys, of some prompts at a time."""
     subsets = torch.tensor(list(combinations(range(xs.shape[2]), n_bits)), device=xs.device)
     n_together = max(1, NUMBERS_TOGETHER // (xs.shape[1] * len(subsets)))
-    for x, y in zip(xs.split(n_together), ys.split(n_together), strict=True):
+    for x, y in zip(torch.split(xs, n_together), torch.split(ys, n_together), strict=True):
         products = x[..., subsets[:, 0]]
         for place in range(1, n_bits):
             products = products * x[..., subsets[:, place]]

@@ -30,25 +30,25 @@ def row_of(subject):
 
 
 def test_the_fewest_loops_that_lose_nothing_notable_are_needed():
-    row = row_of(subject_with({1: 0.2, 2: 1.0, 4: 1.05, 8: 1.06}, hops=2))
+    row = row_of(subject_with({1: 0.2, 5: 1.05, 10: 1.06}, hops=2))
     assert (row["task"], row["dial"], row["value"]) == ("pointer_chain n_dims=8", "hops", 2)
-    assert (row["at_least"], row["at_most"], row["best_b"]) == (2, 2, 8)
+    assert (row["at_least"], row["at_most"], row["best_b"]) == (5, 5, 10)
     assert row["best_bits"] == pytest.approx(1.06, abs=0.02)
     assert row["bayes_bits"] == math.inf
 
 
 def test_what_seeds_cannot_tell_is_undecided():
-    row = row_of(subject_with({1: 0.2, 2: 1.0, 4: 1.06}, hops=2, scatter=0.2))
-    assert row["at_least"] < row["at_most"] == 4
+    row = row_of(subject_with({1: 0.2, 5: 1.0, 10: 1.06}, hops=2, scatter=0.2))
+    assert row["at_least"] < row["at_most"] == 10
     assert "undecided between b = " in dial.in_words(
-        dial.loops_needed([subject_with({1: 0.2, 2: 1.0, 4: 1.06}, hops=2, scatter=0.2)])
+        dial.loops_needed([subject_with({1: 0.2, 5: 1.0, 10: 1.06}, hops=2, scatter=0.2)])
     )
 
 
 def test_one_seed_decides_nothing():
-    runs = [planted_report.run("tiny", b, 2, bits=0.5 * b, hops=2, **CHAIN) for b in (1, 2)]
+    runs = [planted_report.run("tiny", b, 2, bits=0.1 * b, hops=2, **CHAIN) for b in (1, 5)]
     row = row_of(subject_of(runs, {}))
-    assert (row["at_least"], row["at_most"]) == (1, 2)
+    assert (row["at_least"], row["at_most"]) == (1, 5)
     assert math.isnan(row["bayes_bits"])
 
 
@@ -57,24 +57,24 @@ def test_one_seed_decides_nothing():
     [(3, "hops = 4 was not learned at any b"), (1, "hops = 4 undecided (1 of 3 runs")],
 )
 def test_what_was_not_learned_needs_no_loops(n_plateaued, words):
-    subject = subject_with({1: 0.01, 2: 0.01}, hops=4, n_plateaued=n_plateaued)
+    subject = subject_with({1: 0.01, 5: 0.01}, hops=4, n_plateaued=n_plateaued)
     assert words in dial.in_words(dial.loops_needed([subject]))
 
 
 def test_the_dial_turns_from_its_least_value_and_each_b_has_its_bits():
-    subjects = [subject_with({1: 0.1 * hops, 4: 1.0}, hops=hops) for hops in (10, 2, 4)]
+    subjects = [subject_with({1: 0.1 * hops, 5: 1.0}, hops=hops) for hops in (10, 2, 4)]
     assert list(dial.loops_needed(subjects)["value"]) == [2, 4, 10]
     table = dial.bits_at_each_b(subjects)
-    assert list(table["b"]) == [1, 4] * 3
+    assert list(table["b"]) == [1, 5] * 3
     assert list(table["seeds"]) == [3] * 6
     assert table["mean"].tolist() == pytest.approx([0.2, 1, 0.4, 1, 1, 1], abs=0.02)
     assert (table["lower"] < table["mean"]).all() and (table["mean"] < table["upper"]).all()
 
 
 def test_b_across_tasks_says_them_and_leaves_other_tasks_as_they_were():
-    subject = subject_with({1: 0.2, 2: 1.0, 4: 1.01}, hops=2)
+    subject = subject_with({1: 0.2, 5: 1.0, 10: 1.01}, hops=2)
     exhibit = across_tasks.exhibit({subject.task: (subject, FitOrReason(None, "none"))})
-    assert "Loops needed, pointer_chain n_dims=8, tiny: hops = 2 b = 2" in exhibit.result
+    assert "Loops needed, pointer_chain n_dims=8, tiny: hops = 2 b = 5" in exhibit.result
     assert len(exhibit.details) == 2 and exhibit.look_for.endswith(dial.LOOK_FOR)
     linear = subject_of()
     other = across_tasks.exhibit({linear.task: (linear, FitOrReason(None, "none"))})

@@ -1,6 +1,7 @@
 """The function **b** on one data set and the next: what loops add to a model's own E_M."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ def exhibit(subjects_and_fits: Mapping[str, tuple[Subject, FitOrReason]]) -> Exh
         "the loops needed as the dial turns": needed,
         "E at each b as the dial turns": dial.bits_at_each_b(subjects),
     }
-    shown = {
+    shown: dict[str, Any] = {
         "name": "across_tasks",
         "title": "b across tasks",
         "look_for": LOOK_FOR + (dial.LOOK_FOR if len(needed) else ""),
