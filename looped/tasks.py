@@ -208,8 +208,8 @@ class PointerChain(Task):
         self.config.require_examples(n_points - 1)
         keys = draws.normal(batch, n_points, width)
         keys = keys / keys.norm(dim=2, keepdim=True) * math.sqrt(width)
-        chain, named = self._links(draws, batch, n_points - 1)
-        named_keys = keys.gather(1, named.unsqueeze(2).expand(-1, -1, width))
+        chain, pointers = self._links(draws, batch, n_points - 1)
+        named_keys = keys.gather(1, pointers.unsqueeze(2).expand(-1, -1, width))
         rest = draws.normal(batch, n_points, self.n_dims - 2 * width)
         ys = draws.normal(batch, n_points)
         ys[:, -1] = ys.gather(1, chain).sum(dim=1) / math.sqrt(hops)
@@ -222,10 +222,10 @@ class PointerChain(Task):
         order = draws.uniform(batch, n_examples).argsort(dim=1)[:, : self.config.hops]
         chain = order.sort(dim=1, descending=True).values
         n_earlier = torch.arange(n_examples, device=draws.device).clamp(min=1)
-        named = (draws.uniform(batch, n_examples) * n_earlier).long()
-        named = torch.minimum(named, n_earlier - 1)  # a product may round up
-        named.scatter_(1, chain[:, :-1], chain[:, 1:])
-        return chain, torch.cat([named, chain[:, :1]], dim=1)
+        pointers = (draws.uniform(batch, n_examples) * n_earlier).long()
+        pointers = torch.minimum(pointers, n_earlier - 1)  # a product may round up
+        pointers.scatter_(1, chain[:, :-1], chain[:, 1:])
+        return chain, torch.cat([pointers, chain[:, :1]], dim=1)
 
 
 TASKS: dict[str, type[Task]] = {

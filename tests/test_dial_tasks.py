@@ -44,16 +44,16 @@ def test_the_query_is_the_sum_along_its_chain(shape, seed, step):
 def test_every_example_but_the_first_names_an_earlier_one():
     xs, _ = make_task("pointer_chain", 8, hops=3).batch(1, 0, 200, 9)
     for x in xs.tolist():
-        named = [named_example(x[:-1], point) for point in x[:-1]]
-        assert named[0] == 0
-        assert all(earlier < i for i, earlier in enumerate(named[1:], start=1))
+        pointers = [named_example(x[:-1], point) for point in x[:-1]]
+        assert pointers[0] == 0
+        assert all(earlier < i for i, earlier in enumerate(pointers[1:], start=1))
 
 
 def test_keys_have_one_length_and_no_direction():
     xs, _ = make_task("pointer_chain", 7, hops=2).batch(1, 0, 20_000, 4)
-    keys, named, rest = xs[:, 0, :3], xs[:, -1, 3:6], xs[:, :, 6]
+    keys, next_keys, rest = xs[:, 0, :3], xs[:, -1, 3:6], xs[:, :, 6]
     torch.testing.assert_close(keys.square().sum(dim=1), torch.full((20_000,), 3.0))
-    for part in (keys, named):
+    for part in (keys, next_keys):
         assert standard_errors_off(part, 0.0) < CHANCE
         assert standard_errors_off(part.unsqueeze(1) * part.unsqueeze(2), torch.eye(3)) < CHANCE
     assert standard_errors_off(rest**2, 1.0) < CHANCE

@@ -40,14 +40,14 @@ def hop_by_hop(
     """
     x, y, query = split_prompts(xs, ys)
     width = x.shape[2] // 2
-    keys, named = x[..., :width], x[..., width : 2 * width]
+    keys, next_keys = x[..., :width], x[..., width : 2 * width]
     target, total = query[:, width : 2 * width], torch.zeros_like(y[:, 0])
     answers = []
     for t in range(n_loops):
         if t < hops:
             at = torch.einsum("bpk,bk->bp", keys, target).argmax(dim=1, keepdim=True)
             total = total + y.gather(1, at).squeeze(1)
-            target = named.gather(1, at.unsqueeze(2).expand(-1, -1, width)).squeeze(1)
+            target = next_keys.gather(1, at.unsqueeze(2).expand(-1, -1, width)).squeeze(1)
         answers.append(total / math.sqrt(hops))
     return as_answer(torch.stack(answers), xs)
 

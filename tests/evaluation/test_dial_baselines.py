@@ -58,7 +58,7 @@ def test_parity_is_predicted_as_brute_force_does(n_dims, n_examples, data, seed)
     task = task_of("parity", n_dims, n_bits=n_bits)
     xs, ys = task.batch(seed, 0, 4, n_examples + 1)
     of_so_many = list(combinations(range(n_dims), n_bits))
-    of_any = [[i for i in range(n_dims) if chosen[i]] for chosen in product([0, 1], repeat=n_dims)]
+    of_any = [[i for i in range(n_dims) if bits[i]] for bits in product([0, 1], repeat=n_dims)]
     for answer, subsets in [
         (consistent_subsets(xs, ys, n_bits), of_so_many),
         (elimination_mod_2(xs, ys), of_any),

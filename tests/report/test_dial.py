@@ -77,8 +77,8 @@ def test_b_across_tasks_says_them_and_leaves_other_tasks_as_they_were():
     assert "Loops needed, pointer_chain n_dims=8, tiny: hops = 2 b = 5" in exhibit.result
     assert len(exhibit.details) == 2 and exhibit.look_for.endswith(dial.LOOK_FOR)
     linear = subject_of()
-    other = across_tasks.exhibit({linear.task: (linear, FitOrReason(None, "none"))})
-    assert not other.details and other.look_for == across_tasks.LOOK_FOR
+    linear_exhibit = across_tasks.exhibit({linear.task: (linear, FitOrReason(None, "none"))})
+    assert not linear_exhibit.details and linear_exhibit.look_for == across_tasks.LOOK_FOR
 
 
 def test_a_dial_is_a_setting_of_its_task():

@@ -30,7 +30,7 @@ def exhibit(subjects_and_fits: Mapping[str, tuple[Subject, FitOrReason]]) -> Exh
         "the loops needed as the dial turns": needed,
         "E at each b as the dial turns": dial.bits_at_each_b(subjects),
     }
-    shown: dict[str, Any] = {
+    about: dict[str, Any] = {
         "name": "across_tasks",
         "title": "b across tasks",
         "look_for": LOOK_FOR + (dial.LOOK_FOR if len(needed) else ""),
@@ -41,7 +41,7 @@ def exhibit(subjects_and_fits: Mapping[str, tuple[Subject, FitOrReason]]) -> Exh
     table = pd.concat([gain for gain in gains if len(gain)] or [pd.DataFrame()], ignore_index=True)
     if not len(table):
         lacks = ("b across tasks: no size has evaluated runs at b = 1 and beyond",)
-        return Exhibit(**shown, result=in_words, lacks=lacks)
+        return Exhibit(**about, result=in_words, lacks=lacks)
     laws = [
         _law_curve(task, fit_or_reason.fit)
         for task, (_, fit_or_reason) in subjects_and_fits.items()
@@ -54,7 +54,7 @@ def exhibit(subjects_and_fits: Mapping[str, tuple[Subject, FitOrReason]]) -> Exh
         if not len(gain)
     )
     return Exhibit(
-        **shown,
+        **about,
         result=" ".join(filter(None, [_result(table), in_words])),
         table=_joined(table, curves),
         figure=draw(table, curves),

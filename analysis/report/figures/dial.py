@@ -3,6 +3,7 @@
 Runs that stayed on the plateau count here: too few loops to learn a task is what is asked about.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -24,8 +25,8 @@ LOOK_FOR = (
 
 def dialled(subjects: Iterable[Subject]) -> list[Subject]:
     """Choose those evaluated whose task has a dial, by task, the dial's least value first."""
-    chosen = [subject for subject in subjects if _dial(subject) and len(subject.table)]
-    return sorted(chosen, key=lambda subject: (_family(subject), _value(subject)))
+    dialled_subjects = [subject for subject in subjects if _dial(subject) and len(subject.table)]
+    return sorted(dialled_subjects, key=lambda subject: (_family(subject), _value(subject)))
 
 
 def bits_at_each_b(subjects: Iterable[Subject]) -> pd.DataFrame:
@@ -90,11 +91,14 @@ def _part(row: Mapping[Any, Any]) -> str:
     low, high = row["at_least"], row["at_most"]
     needed = f"b = {low}" if low == high else f"undecided between b = {low} and {high}"
     at_the_end = ", the most trained" if high == row["largest_b"] > 1 else ""
-    bayes = row["bayes_bits"]
-    known = "" if pd.isna(bayes) else "; Bayes exact" if bayes == float("inf") else (
-        f"; Bayes {bayes:.2g}"
-    )  # fmt: skip
-    return f"{place} {needed}{at_the_end} (E {row['best_bits']:.2g} at b = {row['best_b']}{known})"
+    best = f"E {row['best_bits']:.2g} at b = {row['best_b']}{_bayes_words(row['bayes_bits'])}"
+    return f"{place} {needed}{at_the_end} ({best})"
+
+
+def _bayes_words(bits: float) -> str:
+    if math.isnan(bits):
+        return ""
+    return "; Bayes exact" if math.isinf(bits) else f"; Bayes {bits:.2g}"
 
 
 def _of_size(table: pd.DataFrame) -> dict[str, Any]:
