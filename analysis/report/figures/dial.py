@@ -15,11 +15,12 @@ from analysis.report.subject import Subject
 from analysis.runs.expressivity import EXACT_BELOW, expressivity
 
 LOOK_FOR = (
-    f" Of a task with a dial for depth, the loops needed are the fewest trained b whose E is less "
-    f"than {NOTABLE_BITS} bits below that of the b with the largest mean E, by the "
-    f"{seeds.WHAT} of the difference, paired by seed. Where an interval reaches across that, "
-    "they are undecided between two b. They are the loops that trainings of this length and size "
-    "make use of; a longer training may need others. Runs on the plateau are counted in."
+    " For a task with a dial for depth, the best b is that with the largest mean E, and the loops "
+    f"needed are the fewest trained b whose E is less than {NOTABLE_BITS} bits below it, by the "
+    f"{seeds.WHAT} of the difference, paired by seed. Where an interval reaches across "
+    f"{NOTABLE_BITS} bits, it is undecided which of two b that is. These are the loops that "
+    "trainings of this length make use of; longer ones may need others. Runs that stayed on the "
+    "plateau count here."
 )
 
 
