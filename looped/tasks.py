@@ -25,8 +25,8 @@ HELD_OUT_SEED = 0
 class Task:
     """A function class.
 
-    A subclass says how one f per prompt is drawn and what it is at the x's; both work on a
-    whole batch at once.
+    A subclass says how one f per prompt is drawn and what it is at the x's, or, where the x's
+    tell of f, how the points are drawn; all work on a whole batch at once.
     """
 
     noise_variance = 0.0

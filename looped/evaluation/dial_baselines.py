@@ -96,6 +96,11 @@ def elimination_mod_2(
     With -1 written 1 and 1 written 0, y is the sum modulo 2 of the hidden bits. Where the query
     is a sum of examples, its y is the sum of theirs, whatever is hidden; elsewhere as many
     subsets say 1 as -1, and the prediction is 0.
+
+    Example:
+        >>> xs = torch.tensor([[[-1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]]])
+        >>> elimination_mod_2(xs, torch.tensor([[-1.0, 1.0, 0.0]])).item()
+        -1.0
     """
     rows = torch.cat([xs, ys.unsqueeze(2)], dim=2) < 0
     rest = rows[:, -1].clone()
