@@ -60,6 +60,8 @@ class TrainConfig:
     sparsity: int = task_setting("sparsity")
     tree_depth: int = task_setting("tree_depth")
     n_hidden: int = task_setting("n_hidden")
+    hops: int = task_setting("hops")
+    n_bits: int = task_setting("n_bits")
     prompt: str = setting(
         "joint", "joint: a token for each (x, y); interleaved: one for each x and y", PROMPTS
     )
@@ -125,7 +127,8 @@ class TrainConfig:
         rule = "an untied model has a stack for each of its b loops, so b_draw must be fixed"
         require(self.tied or self.b_draw == "fixed", rule, self.b_draw)
         # Building them checks what they check.
-        self.task_config, self.model_config  # noqa: B018
+        self.task_config.require_examples(self.n_examples)
+        self.model_config  # noqa: B018
 
     @property
     def rate(self) -> float:

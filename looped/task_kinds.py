@@ -4,6 +4,7 @@ A task is written here once; configuration, commands, baselines, notes, names of
 models and analysis follow. How its functions are drawn is in ``tasks``. Imports nothing heavy.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -17,6 +18,9 @@ from looped.rules import (
     require_whole,
     setting,
 )
+
+MOST_SUBSETS = 5_000
+"""Of the coordinates, among which parity hides: its Bayes predictor tries them all."""
 
 Check = Callable[[str, Any, int], None]
 """Raises ValueError unless a setting, by name, keeps its rule for so many dimensions."""
@@ -32,6 +36,7 @@ class TaskSetting:
         help: what it is, for a command line.
         word: stands before its value in the names of registered models.
         check: its rule.
+        is_of_examples: whether it counts examples of a prompt, which must be as many at least.
     """
 
     name: str
@@ -39,6 +44,7 @@ class TaskSetting:
     help: str
     word: str
     check: Check
+    is_of_examples: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +57,7 @@ class TaskKind:
         baselines: what a statistician would try on it, by name; see ``evaluation.baselines``.
         bayes: the one of them that no predictor can beat on average, where it is known.
         reads_tables: whether its models have learned what real tables of numbers ask.
+        dial: the setting that says how many steps, one after another, lead to the answer.
     """
 
     title: str
@@ -58,6 +65,7 @@ class TaskKind:
     baselines: tuple[str, ...]
     bayes: str | None = None
     reads_tables: bool = False
+    dial: str | None = None
 
     @property
     def setting_names(self) -> tuple[str, ...]:
@@ -81,6 +89,18 @@ def _at_most_dims(name: str, value: Any, n_dims: int) -> None:
 def _at_most_sixteen(name: str, value: Any, n_dims: int) -> None:
     require_whole(name, value, 1)
     require(value <= 16, f"{name} must be at most 16", value)
+
+
+def _chain_of_keys(name: str, value: Any, n_dims: int) -> None:
+    require_whole(name, value, 1)
+    require(n_dims >= 4, "n_dims must be at least 4, two for each of the two keys in x", n_dims)
+
+
+def _few_subsets(name: str, value: Any, n_dims: int) -> None:
+    _at_most_dims(name, value, n_dims)
+    n_subsets = math.comb(n_dims, value)
+    rule = f"{name}={value} of n_dims={n_dims} coordinates must be one of at most {MOST_SUBSETS:,}"
+    require(n_subsets <= MOST_SUBSETS, f"{rule} subsets", f"{n_subsets:,}")
 
 
 _NOISE_STD = TaskSetting(
@@ -110,6 +130,21 @@ _N_HIDDEN = TaskSetting(
     help="hidden units of relu_network",
     word="hidden",
     check=_whole,
+)
+_HOPS = TaskSetting(
+    name="hops",
+    default=2,
+    help="examples that a pointer_chain meets",
+    word="hops",
+    check=_chain_of_keys,
+    is_of_examples=True,
+)
+_N_BITS = TaskSetting(
+    name="n_bits",
+    default=2,
+    help="coordinates whose product parity is",
+    word="bits",
+    check=_few_subsets,
 )
 _LINEAR_BASELINES = ("least_squares", "averaging", "nearest_neighbours", "gradient_descent")
 
@@ -146,6 +181,23 @@ TASK_KINDS: Mapping[str, TaskKind] = MappingProxyType(
             title="two-layer ReLU networks of {n_hidden} hidden units",
             settings=(_N_HIDDEN,),
             baselines=("network", "nearest_neighbours", "least_squares"),
+        ),
+        "pointer_chain": TaskKind(
+            title="pointer chains ({hops} hops)",
+            settings=(_HOPS,),
+            baselines=("whole_chain", "hop_by_hop", "mean_of_values"),
+            bayes="whole_chain",
+            dial="hops",
+        ),
+        "parity": TaskKind(
+            title="parity ({n_bits} hidden bits)",
+            settings=(_N_BITS,),
+            baselines=(
+                *("consistent_subsets", "elimination_mod_2"),
+                *("least_squares_on_products", "seen_before"),
+            ),
+            bayes="consistent_subsets",
+            dial="n_bits",
         ),
     }
 )
@@ -201,6 +253,13 @@ class TaskConfig:
             if setting_name == name:
                 return value
         raise AttributeError(f"{type(self).__name__} has no {name}")
+
+    def require_examples(self, n_examples: int) -> None:
+        """Raise ValueError unless prompts of so many examples can hold the task."""
+        for declared in self.kind.settings:
+            value = getattr(self, declared.name)
+            rule = f"{declared.name} must be at most n_examples={n_examples}"
+            require(not declared.is_of_examples or value <= n_examples, rule, value)
 
     @property
     def kind(self) -> TaskKind:

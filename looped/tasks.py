@@ -4,64 +4,29 @@ A batch is a pure function of (task, seed, step): no state is kept, so training 
 anywhere and every ``b`` sees the same data. On the CPU the numbers come from NumPy's
 Philox, on a GPU from CUDA's; each is pure, the two differ from one another.
 
-Every x is N(0, I). Every y has mean 0 and variance 1 over prompts, so that the mean squared
-error is the normalised one; the scale that does it is stated in each class.
+Every x is N(0, I) unless its class says otherwise. Every y has mean 0 and variance 1 over
+prompts, so that the mean squared error is the normalised one; the scale that does it is stated
+in each class.
 """
 
 import math
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from looped.draws import Draws
 from looped.task_kinds import TaskConfig
 
 HELD_OUT_SEED = 0
 
 
-class Draws:
-    """Random tensors from one stream, fixed by (seed, step, held_out) alone.
-
-    The three make up the generator's key without a hash, so two streams never share one:
-    no training seed can draw a held-out prompt.
-    """
-
-    def __init__(self, seed: int, step: int, held_out: bool = False, device: str = "cpu") -> None:
-        assert 0 <= seed < 2**31 and 0 <= step < 2**32
-        self.device = device
-        if device == "cpu":
-            key = np.array([2 * seed + held_out, step], dtype=np.uint64)
-            self._numpy = np.random.Generator(np.random.Philox(key=key))
-        else:
-            self._torch = torch.Generator(device)
-            self._torch.manual_seed((seed << 33) + (step << 1) + held_out)
-
-    def normal(self, *shape: int) -> Tensor:
-        """Independent N(0, 1)."""
-        if self.device == "cpu":
-            return torch.from_numpy(self._numpy.standard_normal(shape, dtype=np.float32))
-        return torch.randn(shape, generator=self._torch, device=self.device)
-
-    def uniform(self, *shape: int) -> Tensor:
-        """Independent and uniform on [0, 1)."""
-        if self.device == "cpu":
-            return torch.from_numpy(self._numpy.random(shape, dtype=np.float32))
-        return torch.rand(shape, generator=self._torch, device=self.device)
-
-    def integers(self, high: int, *shape: int) -> Tensor:
-        """Independent and uniform on 0, ..., high - 1."""
-        if self.device == "cpu":
-            return torch.from_numpy(self._numpy.integers(high, size=shape))
-        return torch.randint(high, shape, generator=self._torch, device=self.device)
-
-
 class Task:
     """A function class.
 
-    A subclass says how one f per prompt is drawn and what it is at the x's; both work on a
-    whole batch at once.
+    A subclass says how one f per prompt is drawn and what it is at the x's, or, where the x's
+    tell of f, how the points are drawn; all work on a whole batch at once.
     """
 
     noise_variance = 0.0
@@ -78,6 +43,13 @@ class Task:
     def evaluate(self, params: Any, xs: Float[Tensor, "batch point dim"]) -> Tensor:
         """Return the noiseless f(x), of shape (batch, point), in units of y."""
         raise NotImplementedError
+
+    def points(
+        self, draws: Draws, batch: int, n_points: int
+    ) -> tuple[Float[Tensor, "batch point dim"], Float[Tensor, "batch point"]]:
+        """Draw the noiseless points of ``batch`` prompts, the query last."""
+        xs = draws.normal(batch, n_points, self.n_dims)
+        return xs, self.evaluate(self.draw(draws, batch), xs)
 
     def batch(
         self,
@@ -103,8 +75,7 @@ class Task:
             xs of shape (batch, point, dim) and ys of shape (batch, point), float32.
         """
         draws = Draws(seed, step, held_out, device)
-        xs = draws.normal(batch_size, n_points, self.n_dims)
-        ys = self.evaluate(self.draw(draws, batch_size), xs)
+        xs, ys = self.points(draws, batch_size, n_points)
         if self.noise_variance > 0:
             ys = ys + math.sqrt(self.noise_variance) * draws.normal(batch_size, n_points)
         return xs, ys
@@ -198,12 +169,73 @@ class ReLUNetwork(Task):
         return scale * torch.einsum("bph,bh->bp", hidden, second)
 
 
+class Parity(Task):
+    """y is the product of ``n_bits`` coordinates of x, drawn for each prompt; x is of -1 and 1."""
+
+    def points(
+        self, draws: Draws, batch: int, n_points: int
+    ) -> tuple[Float[Tensor, "batch point dim"], Float[Tensor, "batch point"]]:
+        xs = 2.0 * draws.integers(2, batch, n_points, self.n_dims).float() - 1
+        return xs, self.evaluate(self.draw(draws, batch), xs)
+
+    def draw(self, draws: Draws, batch: int) -> Int[Tensor, "batch bit"]:
+        # The k smallest of d uniform numbers are a uniformly drawn subset.
+        return draws.uniform(batch, self.n_dims).argsort(dim=1)[:, : self.config.n_bits]
+
+    def evaluate(
+        self, params: Int[Tensor, "batch bit"], xs: Float[Tensor, "batch point dim"]
+    ) -> Float[Tensor, "batch point"]:
+        hidden = params.unsqueeze(1).expand(-1, xs.shape[1], -1)
+        return xs.gather(2, hidden).prod(dim=2)
+
+
+class PointerChain(Task):
+    """Every example names an earlier one; y of the query is the sum along the chain it begins.
+
+    The first half of an example's x is its own key, the second half the key of another one, and
+    its y is a value, N(0, 1). The query names an example, that one the next, and so on: its y is
+    the sum of the ``hops`` values met, over sqrt(hops). The examples of the chain are uniformly
+    drawn, the latest first; the others name any earlier one, and the first names itself.
+
+    Keys are uniform on a sphere of squared radius floor(d / 2), so that a key has its largest
+    product with itself. If d is odd, the last coordinate is N(0, 1) and says nothing.
+    """
+
+    def points(
+        self, draws: Draws, batch: int, n_points: int
+    ) -> tuple[Float[Tensor, "batch point dim"], Float[Tensor, "batch point"]]:
+        hops, width = self.config.hops, self.n_dims // 2
+        self.config.require_examples(n_points - 1)
+        keys = draws.normal(batch, n_points, width)
+        keys = keys / keys.norm(dim=2, keepdim=True) * math.sqrt(width)
+        chain, pointers = self._links(draws, batch, n_points - 1)
+        named_keys = keys.gather(1, pointers.unsqueeze(2).expand(-1, -1, width))
+        rest = draws.normal(batch, n_points, self.n_dims - 2 * width)
+        ys = draws.normal(batch, n_points)
+        ys[:, -1] = ys.gather(1, chain).sum(dim=1) / math.sqrt(hops)
+        return torch.cat([keys, named_keys, rest], dim=2), ys
+
+    def _links(
+        self, draws: Draws, batch: int, n_examples: int
+    ) -> tuple[Int[Tensor, "batch hop"], Int[Tensor, "batch point"]]:
+        """Draw the examples that each chain meets, and which one every point names."""
+        order = draws.uniform(batch, n_examples).argsort(dim=1)[:, : self.config.hops]
+        chain = order.sort(dim=1, descending=True).values
+        n_earlier = torch.arange(n_examples, device=draws.device).clamp(min=1)
+        pointers = (draws.uniform(batch, n_examples) * n_earlier).long()
+        pointers = torch.minimum(pointers, n_earlier - 1)  # a product may round up
+        pointers.scatter_(1, chain[:, :-1], chain[:, 1:])
+        return chain, torch.cat([pointers, chain[:, :1]], dim=1)
+
+
 TASKS: dict[str, type[Task]] = {
     "linear": LinearRegression,
     "noisy_linear": NoisyLinearRegression,
     "sparse_linear": SparseLinearRegression,
     "decision_tree": DecisionTree,
     "relu_network": ReLUNetwork,
+    "pointer_chain": PointerChain,
+    "parity": Parity,
 }
 """How each of ``TASK_KINDS`` draws its functions."""
 

@@ -13,12 +13,15 @@ OPTIONS = {
     "sparse_linear": {"sparsity": 2},
     "decision_tree": {"tree_depth": 2},
     "relu_network": {"n_hidden": 10},
+    "pointer_chain": {"hops": 1},
+    "parity": {"n_bits": 2},
 }
 N_LOOPS = 3
 
 
-def task_of(name, n_dims=3, **options):
-    return make_task(name, n_dims, **(options or OPTIONS[name]))
+def task_of(name, n_dims=None, **options):
+    fewest = 4 if name == "pointer_chain" else 3
+    return make_task(name, n_dims or fewest, **(options or OPTIONS[name]))
 
 
 def prompts_of(task, batch, n_examples):

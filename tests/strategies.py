@@ -33,12 +33,15 @@ def model_configs(prompts=PROMPTS):
 
 @st.composite
 def task_configs(draw, names=tuple(TASK_KINDS)):
-    name, n_dims = draw(st.sampled_from(names)), draw(st.integers(1, 6))
+    name = draw(st.sampled_from(names))
+    n_dims = draw(st.integers(4 if name == "pointer_chain" else 1, 6))
     options = {
         "noise_std": st.floats(0.05, 3),
         "sparsity": st.integers(1, n_dims),
         "tree_depth": st.integers(1, 5),
         "n_hidden": st.integers(1, 8),
+        "hops": st.integers(1, 3),
+        "n_bits": st.integers(1, n_dims),
     }
     return TaskConfig(
         name, n_dims, **{option: draw(options[option]) for option in TASK_KINDS[name].setting_names}

@@ -21,7 +21,7 @@ RECORDS = {"device": "cpu", "log_every": 7, "checkpoint_seconds": 3.0}
 RECORDS |= {"kernels": "off", "checkpoint_loops": True, "average": "off"}
 RECORDS |= {"b_draw_unit": "prompt"}  # where b is fixed it decides nothing
 CELL = {"size": "small", "b": 4, "seed": 43, "task": "decision_tree", "n_dims": 6}
-OPTIONS = {"noise_std": 0.5, "sparsity": 2, "tree_depth": 3, "n_hidden": 7}
+OPTIONS = {"noise_std": 0.5, "sparsity": 2, "tree_depth": 3, "n_hidden": 7, "hops": 5, "n_bits": 3}
 RECIPE = {
     "prompt": "interleaved",
     "n_examples": 62,
@@ -148,6 +148,9 @@ INVALID_OPTIONS = [
     *(("decision_tree", "tree_depth", came, f"tree_depth {WHOLE} 1") for came in (0, 2.0)),
     ("decision_tree", "tree_depth", 17, "tree_depth must be at most 16"),
     *(("relu_network", "n_hidden", came, f"n_hidden {WHOLE} 1") for came in (0, 2.0, False)),
+    *(("pointer_chain", "hops", came, f"hops {WHOLE} 1") for came in (0, 2.0, False)),
+    *(("parity", "n_bits", came, f"n_bits {WHOLE} 1") for came in (0, 2.0, False)),
+    ("parity", "n_bits", 6, "n_bits must be at most n_dims=5"),
 ]  # fmt: skip
 
 
@@ -175,12 +178,12 @@ def test_a_tasks_options_are_checked_where_it_is_the_task(task, option, came, ru
 def test_sparsity_is_bounded_by_n_dims_for_sparse_linear_alone(task):
     if task == "sparse_linear":
         assert message_of(TrainConfig, task=task, n_dims=2).endswith("n_dims=2, got 3")
-    else:
+    elif task != "pointer_chain":
         assert TrainConfig(task=task, n_dims=2).task_config.n_dims == 2
 
 
 @pytest.mark.parametrize("task", TASK_KINDS)
-@pytest.mark.parametrize("option", ["noise_std", "sparsity", "tree_depth", "n_hidden"])
+@pytest.mark.parametrize("option", OPTIONS)
 def test_a_task_has_its_own_options_only(task, option):
     content = TrainConfig(task=task).task_config.content
     assert (option in content) == (option in TASK_KINDS[task].setting_names)

@@ -16,7 +16,7 @@ logger = logging.getLogger("looped")
 
 Scores = dict[str, dict[str, list[float]]]
 """By baseline: its ``nmse`` and ``nmse_se`` after each loop. Only gradient descent, whose
-loop is a step, has more than one; the others' single score holds at any loop."""
+loop is a step, and ``hop_by_hop`` have more than one; the others' score holds at any loop."""
 
 
 def score_baselines(

@@ -2,21 +2,31 @@
 
 A baseline reads prompts as the model does, xs (batch, point, dim) and ys (batch, point), and
 predicts y at the query, the last point, whose own y it never reads. Its answer has the shape
-of the model's, (loop, batch, query), with one query and one loop; only gradient descent has
-more, a step per loop. Predictions are in units of y, whose variance is 1. Each depends on its
-own prompt alone and is the same at every call.
+of the model's, (loop, batch, query), with one query and one loop; only gradient descent and
+``hop_by_hop`` have more, a step per loop. Predictions are in units of y, whose variance is 1.
+Each depends on its own prompt alone and is the same at every call.
 
 The choice follows Garg et al. (arXiv:2208.01066) and Yang et al. (arXiv:2311.12424).
 """
 
 import math
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from looped.evaluation.dial_baselines import (
+    consistent_subsets,
+    elimination_mod_2,
+    hop_by_hop,
+    least_squares_on_products,
+    mean_of_values,
+    seen_before,
+    whole_chain,
+)
 from looped.evaluation.linear_baselines import (
     as_answer,
     averaging,
@@ -124,6 +134,13 @@ BASELINES: dict[str, Callable[..., Float[Tensor, "loop batch 1"]]] = {
     "greedy_tree": greedy_tree,
     "greedy_tree_on_signs": greedy_tree_on_signs,
     "network": network,
+    "whole_chain": whole_chain,
+    "hop_by_hop": hop_by_hop,
+    "mean_of_values": mean_of_values,
+    "consistent_subsets": consistent_subsets,
+    "elimination_mod_2": elimination_mod_2,
+    "least_squares_on_products": least_squares_on_products,
+    "seen_before": seen_before,
 }
 """Every baseline by name; ``baselines_for`` supplies what some need besides the prompts."""
 
@@ -160,4 +177,15 @@ def baselines_for(task: Task, n_loops: int = 15) -> dict[str, Baseline]:
         "ridge": bayes_ridge,
         "network": network_of_task,
     }
+    if "hop_by_hop" in config.kind.baselines:
+        suited["hop_by_hop"] = partial(hop_by_hop, hops=config.hops, n_loops=n_loops)
+        suited |= {
+            baseline.__name__: partial(baseline, hops=config.hops)
+            for baseline in (whole_chain, mean_of_values)
+        }
+    if "consistent_subsets" in config.kind.baselines:
+        suited |= {
+            baseline.__name__: partial(baseline, n_bits=config.n_bits)
+            for baseline in (consistent_subsets, least_squares_on_products)
+        }
     return {name: suited.get(name, BASELINES[name]) for name in config.kind.baselines}

@@ -15,6 +15,7 @@ from looped.names import Metric
 from looped.records.damage import DamagedFileError, parse
 from looped.records.folder import load_config, run_path
 from looped.records.journal import last_record
+from looped.task_kinds import TASK_KINDS
 from looped.windows import FORMER_WINDOW
 
 PRECISIONS = (("fp32", "cpu"), ("bf16", "cuda"), ("bf16", "cpu"), ("fp32", "cuda"))
@@ -65,7 +66,7 @@ def _of_name(name: str) -> dict[str, Any]:
         return {}
     settings: dict[str, Any] = {"size": words[0], "b": int(words[1][1:]), "seed": int(words[2][1:])}
     choices = {
-        "task": ("noisy_linear", "sparse_linear", "decision_tree", "relu_network"),
+        "task": tuple(TASK_KINDS.keys() - {"linear"}),
         "prompt": ("interleaved",),
         "b_draw": ("uniform", "poisson_lognormal"),
     }

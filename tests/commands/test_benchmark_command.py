@@ -18,6 +18,7 @@ from entrypoints.benchmarks.parts import scaling, startup
 from entrypoints.benchmarks.timing import Probe
 from looped.config import TrainConfig
 from looped.sizes import SIZES
+from looped.task_kinds import TASK_KINDS
 from looped.training import loop
 from looped.training.resolve import resolve
 
@@ -60,7 +61,7 @@ def test_what_it_measures_is_printed_and_kept(call, tmp_path):
     assert step["ratio_low"] <= step["ratio"] <= step["ratio_high"]
     assert step["ratio"] == pytest.approx(step["plain_ms"] / step["ours_ms"])
     tasks = [row["name"] for row in parts["data"]]
-    assert len(tasks) == 5 and "data-linear" in tasks
+    assert tasks == [f"data-{name}" for name in TASK_KINDS]
     for part, rows in parts.items():
         begin = lines.index(f"### {part}") + 2
         titles, rule, *body = (cells(line) for line in lines[begin : begin + 2 + len(rows)])

@@ -41,7 +41,7 @@ class TestEveryBaseline:
     def test_answers_in_the_models_shape(self, task_name, name, baseline, n_examples):
         xs, ys = prompts_of(task_of(task_name), 5, n_examples)
         answer = baseline(xs, ys)
-        assert answer.shape == (N_LOOPS if name == "gradient_descent" else 1, 5, 1)
+        assert answer.shape == (N_LOOPS if name in ("gradient_descent", "hop_by_hop") else 1, 5, 1)
         assert answer.dtype == torch.float32
         assert answer.isfinite().all()
         assert not answer.requires_grad
@@ -88,7 +88,8 @@ class TestEveryBaseline:
             for rival, baseline in baselines_for(task, N_LOOPS).items()
         }
         least = errors.pop(TASK_KINDS[name].bayes)
-        assert least.mean() > task.noise_variance
+        is_exact = name == "pointer_chain"  # whatever the number of examples
+        assert least.mean() > task.noise_variance or is_exact
         for rival_errors in errors.values():
             assert not clearly_less(rival_errors, least)
 

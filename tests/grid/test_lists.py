@@ -77,7 +77,7 @@ def test_a_changed_value_changes_the_identity(name):
 @pytest.mark.parametrize("task", [task for task, kind in TASK_KINDS.items() if kind.settings])
 def test_a_changed_setting_of_the_task_changes_the_identity_there_alone(task):
     (option,) = TASK_KINDS[task].setting_names
-    value = 2 if option != "noise_std" else 0.5
+    value = {"noise_std": 0.5, "sparsity": 2}.get(option, 3)
     there = replace(RESOLVED, task=task)
     assert replace(there, **{option: value}).identity != there.identity
     assert replace(RESOLVED, **{option: value}).identity == RESOLVED.identity

@@ -158,6 +158,15 @@ def test_they_evaluate_as_the_model_predicts(config, seed, n_loops):
     assert fused.state_change == pytest.approx(plain.state_change, rel=1e-3, abs=1e-6)
 
 
+@pytest.mark.parametrize("name", ["pointer_chain", "parity"])
+def test_they_train_on_prompts_with_a_dial_as_plain_operations_do(name):
+    config = replace(TINY, task=name, n_dims=4, b=3, steps=10)
+    fused, plain = (
+        loop.train(replace(config, kernels=kernels), n_prompts=64) for kernels in ("fused", "off")
+    )
+    assert fused.evaluation.nmse == pytest.approx(plain.evaluation.nmse, rel=1e-4)
+
+
 def test_checkpointing_keeps_the_root_of_the_loops(monkeypatch):
     needed = {}
     for is_on in (False, True):

@@ -7,6 +7,7 @@ import torch
 from small_trainings import TINY, same_weights, samples, together
 
 from looped import tasks
+from looped.evaluation.baselines import baselines_for
 from looped.training import loop, resolve
 from looped.training.cuda_graph import GraphStep
 from looped.training.replicas import Replicas
@@ -114,3 +115,25 @@ def test_every_task_trains_on_a_gpu_as_on_a_cpu(name):
     )
     assert on_gpu == pytest.approx(on_cpu, rel=0.2)
     assert on_gpu < untrained
+
+
+@pytest.mark.parametrize(("name", "bayes"), [("pointer_chain", 0.0), ("parity", 0.01)])
+def test_a_task_with_a_dial_is_the_same_task_on_a_gpu(name, bayes):
+    """Its Bayes predictor reads prompts of either generator, and every example is of use."""
+    task = tasks.from_config(replace(GPU, task=name).task_config)
+    for device in (GPU.device, "cpu"):
+        xs, ys = task.batch(1, 0, 4096, 17, device=device)
+        assert xs.device.type == ys.device.type == device
+        predict = baselines_for(task)[task.config.kind.bayes]
+        errors = (predict(xs.cpu(), ys.cpu())[0, :, 0] - ys[:, -1].cpu()).square()
+        assert float(errors.mean()) == pytest.approx(bayes, abs=0.01)
+        assert float(ys[:, -1].var()) == pytest.approx(1, rel=0.15)
+
+
+@pytest.mark.parametrize("name", ["pointer_chain", "parity"])
+def test_a_task_with_a_dial_trains_on_a_gpu(name):
+    config = replace(GPU, task=name, steps=60, n_dims=4, learning_rate=3e-3)
+    trained, untrained = (
+        loop.train(trial).outcome["held_out/nmse"] for trial in (config, replace(config, steps=0))
+    )
+    assert trained < untrained

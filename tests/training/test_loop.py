@@ -215,7 +215,9 @@ def test_a_run_that_cannot_learn_is_tagged_so():
 @pytest.mark.parametrize("task", TASK_KINDS)
 @pytest.mark.parametrize("prompt", ["joint", "interleaved"])
 def test_every_task_trains_with_either_prompt(task, prompt):
-    config = replace(TINY, task=task, prompt=prompt, sparsity=1, steps=3, loop_window=1)
+    n_dims = 4 if task == "pointer_chain" else TINY.n_dims
+    problem = {"task": task, "n_dims": n_dims, "sparsity": 1}
+    config = replace(TINY, **problem, prompt=prompt, steps=3, loop_window=1)
     training = loop.train(config)
     assert not same_weights(training.model, loop.seeded_model(resolve.resolve(config)))
     assert 0.1 < training.outcome["held_out/nmse"] < 10  # Var(y) is 1, and little was learned

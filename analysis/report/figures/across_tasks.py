@@ -1,6 +1,7 @@
 """The function **b** on one data set and the next: what loops add to a model's own E_M."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ from matplotlib.figure import Figure
 
 from analysis.report import drawing, seeds
 from analysis.report.exhibit import Exhibit
+from analysis.report.figures import dial
 from analysis.report.figures.law import FitOrReason
 from analysis.report.subject import Subject
 from analysis.scaling.fit import ScalingFit
@@ -22,11 +24,24 @@ LOOK_FOR = (
 
 def exhibit(subjects_and_fits: Mapping[str, tuple[Subject, FitOrReason]]) -> Exhibit:
     """Draw the gain of loops on every task; by task, its runs and its law."""
+    subjects = [subject for subject, _ in subjects_and_fits.values()]
+    needed = dial.loops_needed(subjects)
+    details = {
+        "the loops needed as the dial turns": needed,
+        "E at each b as the dial turns": dial.bits_at_each_b(subjects),
+    }
+    about: dict[str, Any] = {
+        "name": "across_tasks",
+        "title": "b across tasks",
+        "look_for": LOOK_FOR + (dial.LOOK_FOR if len(needed) else ""),
+        "details": details if len(needed) else {},
+    }
+    in_words = dial.in_words(needed)
     gains = [measured_gains(subject) for subject, _ in subjects_and_fits.values()]
     table = pd.concat([gain for gain in gains if len(gain)] or [pd.DataFrame()], ignore_index=True)
     if not len(table):
         lacks = ("b across tasks: no size has evaluated runs at b = 1 and beyond",)
-        return Exhibit(name="across_tasks", title="b across tasks", look_for=LOOK_FOR, lacks=lacks)
+        return Exhibit(**about, result=in_words, lacks=lacks)
     laws = [
         _law_curve(task, fit_or_reason.fit)
         for task, (_, fit_or_reason) in subjects_and_fits.items()
@@ -39,10 +54,8 @@ def exhibit(subjects_and_fits: Mapping[str, tuple[Subject, FitOrReason]]) -> Exh
         if not len(gain)
     )
     return Exhibit(
-        name="across_tasks",
-        title="b across tasks",
-        look_for=LOOK_FOR,
-        result=_result(table),
+        **about,
+        result=" ".join(filter(None, [_result(table), in_words])),
         table=_joined(table, curves),
         figure=draw(table, curves),
         lacks=lacks_of_tasks,
