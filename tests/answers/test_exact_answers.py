@@ -9,11 +9,12 @@ import planted_answers
 import pytest
 from golden import require_text
 
-from analysis.answers import costs, exchange, joint_law, loop_curves
+from analysis.answers import costs, exchange, joint_law
 from analysis.answers.answers import answer, curves_of, shown_curves
 from analysis.answers.costs import budgets
 from analysis.answers.exchange import Crossing
 from analysis.answers.joint_form import JointForm
+from analysis.answers.loops import loop_curves
 from analysis.answers.text import describe
 from analysis.runs.expressivity import expressivity
 from analysis.runs.selection import select
