@@ -125,15 +125,15 @@ def errors_of(
         By the way and whether one loop is known (then what is predicted is moved to meet it: loop
         b where a b or a size is left out, else the last one kept).
     """
-    measured, is_asked = table.mean, part.is_asked
+    means, is_asked = table.mean, part.is_asked
     weights = np.where(is_asked, 1 / table.loops, 0.0)
 
     def error(bits: Floats) -> float:
-        off = np.where(is_asked, np.abs(bits - measured), 0.0)
+        off = np.where(is_asked, np.abs(bits - means), 0.0)
         return NATS_PER_BIT * float((weights * off).sum() / weights.sum())
 
-    known = part.value if part.left_out == "loops" else table.bs
-    at_known = np.arange(len(table.bs)), np.broadcast_to(known, table.bs.shape).astype(int) - 1
+    known_loop = part.value if part.left_out == "loops" else table.bs
+    at_known = np.arange(len(table.bs)), np.broadcast_to(known_loop, table.bs.shape).astype(int) - 1
     predictions = {LAW: law.predict(table.n_params, table.bs, table.loops)}
     if part.left_out in ("b", "size"):
         positions = np.log(table.bs if part.left_out == "b" else table.n_params)
@@ -143,14 +143,14 @@ def errors_of(
     errors = {(way, False): error(bits) for way, bits in predictions.items()}
     if part.left_out != "nothing":
         for way, bits in predictions.items():
-            errors[way, True] = error(bits + (measured - bits)[at_known][:, None])
+            errors[way, True] = error(bits + (means - bits)[at_known][:, None])
     if part.left_out == "loops":
-        errors[FLAT, True] = error(np.broadcast_to(measured[at_known][:, None], measured.shape))
+        errors[FLAT, True] = error(np.broadcast_to(means[at_known][:, None], means.shape))
     if own_fit is not None:
         errors[OWN_FIT, part.left_out == "loops"] = error(own_fit)
     if part.left_out != "loops" and table.seeds_se is not None:
         # the mean size of a Gaussian error of that standard deviation
-        errors[NOISE, False] = error(measured + math.sqrt(2 / math.pi) * table.seeds_se)
+        errors[NOISE, False] = error(means + math.sqrt(2 / math.pi) * table.seeds_se)
     return errors
 
 
@@ -171,9 +171,9 @@ def _by_neighbours(
     """Predict each cell that is left out from those of its group that are not; NaN without any."""
     predicted, is_kept = np.full(table.shape, np.nan), part.is_kept[:, 0]
     for cell in np.flatnonzero(~is_kept):
-        others = np.flatnonzero(is_kept & (groups == groups[cell]))
-        if len(others):
-            order = others[np.argsort(positions[others])]
+        other_cells = np.flatnonzero(is_kept & (groups == groups[cell]))
+        if len(other_cells):
+            order = other_cells[np.argsort(positions[other_cells])]
             predicted[cell] = of_neighbours(positions[cell], positions[order], table.mean[order])
     return predicted
 

@@ -101,25 +101,25 @@ class LoopForm:
         share = 1 / (1 + np.exp(-words["share"]))
         scaled_loops = rate * (self.loops - 1)
         power = scaled_loops**stretch
-        to_come = np.exp(-power)
+        share_to_come = np.exp(-power)
         since = np.maximum(self.loops / self.bs - 1, 0.0)
-        kept = np.exp(-pace * since)
-        reached, left = start + rise * (1 - to_come), 1 - share * (1 - kept)
-        speed = rise * to_come * power * stretch * left
+        share_kept = np.exp(-pace * since)
+        bits_reached, share_left = start + rise * (1 - share_to_come), 1 - share * (1 - share_kept)
+        speed = rise * share_to_come * power * stretch * share_left
         logarithm = np.log(np.where(scaled_loops > 0, scaled_loops, 1.0))
         by_word = {
-            "start": left,
-            "rise": rise * (1 - to_come) * left,
+            "start": share_left,
+            "rise": rise * (1 - share_to_come) * share_left,
             "rate": speed,
             "stretch": speed * logarithm,
-            "share": -reached * (1 - kept) * share * (1 - share),
-            "pace": -reached * share * kept * pace * since,
+            "share": -bits_reached * (1 - share_kept) * share * (1 - share),
+            "pace": -bits_reached * share * share_kept * pace * since,
         }
-        slopes = np.empty((*reached.shape, len(NAMES)))
+        slopes = np.empty((*bits_reached.shape, len(NAMES)))
         for word, columns in _COLUMNS.items():
             for column, feature in zip(columns, features[word].T, strict=True):
                 slopes[:, :, column] = by_word[word] * feature
-        return reached * left, slopes
+        return bits_reached * share_left, slopes
 
     @property
     def _features(self) -> dict[str, Floats]:
@@ -176,7 +176,9 @@ def form_of(n_params: Floats, bs: Floats, loops: Floats, n_reference: float) -> 
     return LoopForm(np.repeat(x, len(loops)), np.repeat(bs, len(loops)), np.tile(loops, len(bs)))
 
 
-def fit_laws(tables: Sequence[CurveTable], kept: Sequence[npt.NDArray[np.bool_]]) -> list[LoopLaw]:
+def fit_laws(
+    tables: Sequence[CurveTable], kept_values: Sequence[npt.NDArray[np.bool_]]
+) -> list[LoopLaw]:
     """Fit the law to several tables at once, each without some of its loops.
 
     Every curve is the mean over its seeds; loops count by their logarithm, so that 1 to 2 weighs
@@ -185,15 +187,15 @@ def fit_laws(tables: Sequence[CurveTable], kept: Sequence[npt.NDArray[np.bool_]]
 
     Args:
         tables: of the same cells.
-        kept: of each table, which of its values are fitted, of shape (C, T).
+        kept_values: of each table, which of its values are fitted, of shape (C, T).
     """
     table, n_starts = tables[0], len(_STARTS)
     n_reference = float(np.exp(np.log(np.unique(table.n_params)).mean()))
     form = form_of(table.n_params, table.bs, table.loops, n_reference)
-    is_free = [_is_free(table, is_kept) for is_kept in kept]
+    is_free = [_is_free(table, is_kept) for is_kept in kept_values]
     free = np.repeat(np.stack(is_free), n_starts, axis=0)
     starts = np.where(free, np.tile(_STARTS, (len(tables), 1)), 0.0)
-    weights = np.stack([is_kept / table.loops for is_kept in kept]).reshape(len(tables), -1)
+    weights = np.stack([is_kept / table.loops for is_kept in kept_values]).reshape(len(tables), -1)
     observations = Observations(
         np.repeat(np.stack([each.mean.ravel() for each in tables]), n_starts, axis=0),
         np.repeat(weights, n_starts, axis=0),

@@ -87,12 +87,12 @@ def fit_loop_law(runs: Sequence[LoggedRun]) -> LoopLawFit | str:
 def fit_table(table: CurveTable) -> LoopLawFit:
     """Fit the law to a table of curves."""
     parts = splits(table)
-    kept = [part.is_kept for part in parts]
+    kept_values = [part.is_kept for part in parts]
     fewer_seeds = [table.without(seed) for seed in table.by_seed]
     tables = [table]
     if len(fewer_seeds) > 1 and None not in fewer_seeds:
         tables += [each for each in fewer_seeds if each is not None]
-    laws = fit_laws([each for each in tables for _ in parts], kept * len(tables))
+    laws = fit_laws([each for each in tables for _ in parts], kept_values * len(tables))
     fits = own_fits(tables, parts)
     rows: list[dict[str, object]] = []
     for index, part in enumerate(parts):
