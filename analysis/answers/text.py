@@ -12,8 +12,8 @@ from analysis.answers.lengths import text as lengths_text
 from analysis.answers.loops import loop_curves
 from analysis.answers.loops import text as loops_text
 from analysis.runs.expressivity import DEFINITION
-from analysis.scaling.form_text import number
-from analysis.scaling.text import section
+from analysis.scaling.words.form_text import number
+from analysis.scaling.words.text import section
 
 
 def describe(answers: Answers) -> str:

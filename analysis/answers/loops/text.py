@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.answers.loops.held_out import BETWEEN, FLAT, LAW, NEAREST, NOISE, OWN_FIT
 from analysis.answers.loops.law_form import FORMULA, WORDS
 from analysis.answers.loops.loop_law import ALIKE, BETTER, WORSE, LoopLawFit
-from analysis.scaling.text import WIDTH
+from analysis.scaling.words.text import WIDTH
 
 PUBLISHED = (
     "published of language models (arXiv:2604.12946, section 5.3): 0.85 to 1.31 % at sizes left "
@@ -79,14 +79,14 @@ def _error_lines(errors: pd.DataFrame) -> list[str]:
     ):
         knows = bool(group["knows_a_loop"].iloc[0])
         # beside a law that knows no loop stands what it is compared with, whatever that knows
-        shown = errors[
+        rows_shown = errors[
             (errors["left_out"] == left_out)
             & ((errors["value"] == value) | errors["value"].isna())
             & ((errors["knows_a_loop"] == knows) | errors["way"].isin([OWN_FIT, FLAT]))
         ]
-        if LAW not in set(shown["way"]):
+        if LAW not in set(rows_shown["way"]):
             continue
-        by_way = {row["way"]: row for row in shown.to_dict("records")}
+        by_way = {row["way"]: row for row in rows_shown.to_dict("records")}
         standing = "moved_law_is" if knows else "law_is"
         cells.append(
             [_title(by_way[LAW], knows)]
