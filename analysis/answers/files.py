@@ -6,7 +6,6 @@ from pathlib import Path
 
 from analysis.answers import figures, text
 from analysis.answers.answers import Answers, shown_curves
-from analysis.answers.joint_law import JointFit
 from analysis.answers.lengths import figures as length_figures
 from analysis.answers.lengths.lengths import Lengths
 from analysis.answers.loops import figures as loop_figures
@@ -43,15 +42,9 @@ def write(folder: Path, answers: Answers) -> None:
         "doublings": answers.doublings,
         "loop_curves": answers.curves,
     }
-    if isinstance(answers.joint, JointFit):
-        tables["joint_law"] = answers.joint.parameters
-        tables["joint_law_cells"] = answers.joint.cells
-        tables["joint_law_by_sizes"] = answers.joint.phi_by_sizes
-    if isinstance(answers.lengths, Lengths):
-        tables |= answers.lengths.tables
-    if isinstance(answers.loop_law, LoopLawFit):
-        tables["loop_law"] = answers.loop_law.parameters
-        tables["loop_law_errors"] = answers.loop_law.errors
+    for part in (answers.joint, answers.lengths, answers.loop_law):
+        if not isinstance(part, str):  # else it says why there is none
+            tables |= part.tables
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False)
     curves = shown_curves(answers)

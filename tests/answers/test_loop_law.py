@@ -275,3 +275,11 @@ def test_the_text_says_where_the_law_is_worse(planted_fit):
     assert "the law than last loop (loops beyond 10 left out)" in text
     none = worse.assign(law_is="not told apart", moved_law_is="")
     assert "nowhere shown to be worse" in "\n".join(describe(replace(planted_fit, errors=none)))
+
+
+def test_a_size_is_left_out_by_its_name():
+    table = table_of(planted_world, sizes=(1e4, 3e4, 1e5, 1e6), bs=(1, 2, 4), seeds=(1,))
+    fit = fit_table(replace(table, sizes=("nano",) * 3 + table.sizes[3:]))
+    lines = describe(fit)
+    assert any(line.startswith("size nano, an end ") for line in lines)
+    assert error_of(fit, "size", value=3e4) < error_of(fit, "size", "nearest", value=3e4)

@@ -62,6 +62,11 @@ class LoopLawFit:
     errors: pd.DataFrame
 
     @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """All of them, by the name of their file."""
+        return {"loop_law": self.parameters, "loop_law_errors": self.errors}
+
+    @property
     def n_free(self) -> int:
         """How many parameters were fitted."""
         return int(self.law.is_free.sum())

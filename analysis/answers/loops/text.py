@@ -2,8 +2,7 @@
 
 import math
 import textwrap
-
-import pandas as pd
+from collections.abc import Mapping
 
 from analysis.answers.loops.held_out import BETWEEN, FLAT, LAW, NEAREST, NOISE, OWN_FIT
 from analysis.answers.loops.law_form import FORMULA, WORDS
@@ -42,14 +41,15 @@ def describe(fit: LoopLawFit | str) -> list[str]:
     n_cells, n_loops = fit.table.shape
     return [
         *FORMULA,
-        f"{fit.table.n_runs} runs, {n_cells} cells, {n_loops} loops, {fit.n_free} parameters "
-        "[95 % by seed]:",
+        f"{fit.table.n_runs} runs, {n_cells} cells, {n_loops} loops, {fit.n_free} parameters, "
+        f"whose x is ln(N / {fit.law.n_reference:,.0f})",
+        "[95 % by seed]; docs/extrapolation.md says how each word is made of its parameters:",
         *_parameter_lines(fit),
         "off by, in per cent of the NMSE (by seed the law is + better, - worse, = not told apart):",
-        *_error_lines(fit.errors),
+        *_error_lines(fit),
         "nearest: the curve of the nearest b (or size); between: the line between its neighbours;",
         "own fits: each curve by itself; last loop: flat from there; seeds: the means' own error",
-        *textwrap.wrap(_shown_worse(fit.errors), WIDTH),
+        *textwrap.wrap(_shown_worse(fit), WIDTH),
         *textwrap.wrap(PUBLISHED, WIDTH),
     ]
 
@@ -71,7 +71,8 @@ def _parameter_lines(fit: LoopLawFit) -> list[str]:
     return [line.replace(_UNBROKEN, " ") for line in lines]
 
 
-def _error_lines(errors: pd.DataFrame) -> list[str]:
+def _error_lines(fit: LoopLawFit) -> list[str]:
+    errors, names = fit.errors, _size_names(fit)
     ways = [way for way in _NAMES if way in set(errors["way"])]
     cells = []
     for (left_out, value, _), group in errors.groupby(
@@ -89,7 +90,7 @@ def _error_lines(errors: pd.DataFrame) -> list[str]:
         by_way = {row["way"]: row for row in rows_shown.to_dict("records")}
         standing = "moved_law_is" if knows else "law_is"
         cells.append(
-            [_title(by_way[LAW], knows)]
+            [_title(by_way[LAW], knows, names)]
             + [_cell(by_way[way], standing) if way in by_way else "" for way in ways]
         )
     header = ["left out", *(_NAMES[way] for way in ways)]
@@ -100,7 +101,11 @@ def _error_lines(errors: pd.DataFrame) -> list[str]:
     ]
 
 
-def _title(row: "dict[str, object]", knows: bool) -> str:
+def _size_names(fit: LoopLawFit) -> dict[float, str]:
+    return dict(zip(map(float, fit.table.n_params), fit.table.sizes, strict=True))
+
+
+def _title(row: "dict[str, object]", knows: bool, names: Mapping[float, str]) -> str:
     left_out, value = row["left_out"], row["value"]
     if left_out == "nothing":
         return "nothing"
@@ -108,7 +113,7 @@ def _title(row: "dict[str, object]", knows: bool) -> str:
         return f"  from loop {value:g} on" if knows else f"loops beyond {value:g}"
     if knows:
         return "  from loop b on"
-    name = f"b = {value:g}" if left_out == "b" else f"size of {value:,.0f}"
+    name = f"b = {value:g}" if left_out == "b" else f"size {names[float(str(value))]}"
     return f"{name}, an end" if row["is_end"] else name
 
 
@@ -124,12 +129,13 @@ def _digits(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
-def _shown_worse(errors: pd.DataFrame) -> str:
+def _shown_worse(fit: LoopLawFit) -> str:
+    errors, names = fit.errors, _size_names(fit)
     places = []
     for row in errors.to_dict("records"):
         for standing, what in (("law_is", "the law"), ("moved_law_is", "the law from there on")):
             if row[standing] == WORSE:
-                title = _title(row, False)
+                title = _title(row, False, names)
                 left = "nothing left out" if title == "nothing" else f"{title} left out"
                 places.append(f"{what} than {_NAMES[row['way']]} ({left})")
     if places:
