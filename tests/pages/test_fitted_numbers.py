@@ -149,6 +149,10 @@ def test_one_law_of_all_curves_is_told_as_it_is_fitted(study, bs):
         end, of_law, moved = found_in(fit, line)
         row = f"| b = {b}{end} | {_per_cent(of_law)} | {_per_cent(moved)} |"
         assert row in text, row
+    if study == "results/h100":
+        for name in ("f_0", "f_x", "f_b"):
+            value, low, high = map(short, found_in(fit, rf" {name} (\S+) \[(\S+), (\S+)\]"))
+            assert f"{name} = {value} [{low}, {high}]" in text, name
     of_law, moved = found_in(fit, rf"loops beyond 10 {ERROR} .*? from loop 10 on {ERROR}")
     assert f"| loops beyond 10 | {_per_cent(of_law)} | {_per_cent(moved)} |" in text
 
