@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from analysis.answers import costs, exchange, joint_law, loop_curves
+from analysis.answers import costs, exchange, joint_law
 from analysis.answers.exchange import CostRatio, Crossing
 from analysis.answers.flops import KINDS, length_of
 from analysis.answers.joint_law import JointFit
 from analysis.answers.lengths.lengths import Lengths, read_lengths
+from analysis.answers.loops import loop_curves
+from analysis.answers.loops.loop_law import LoopLawFit, fit_loop_law
 from analysis.runs.expressivity import cells, expressivity
 from analysis.runs.logged_run import LoggedRun
 from analysis.runs.selection import Selection, tabulate_runs
@@ -35,6 +37,7 @@ class Answers:
         doublings: what a doubling of the FLOPs buys; see ``costs.doublings``.
         lengths: training length as an axis, or why the curves do not tell.
         curves: of each run, over evaluated loops; see ``loop_curves.fit_curves``.
+        loop_law: one law of all curves over evaluated loops, or why there is none.
     """
 
     selection: Selection
@@ -49,6 +52,7 @@ class Answers:
     doublings: pd.DataFrame
     lengths: Lengths | str
     curves: pd.DataFrame
+    loop_law: LoopLawFit | str
 
     @property
     def length(self) -> str:
@@ -105,6 +109,7 @@ def answer(
         doublings=costs.doublings(fit, configs),
         lengths=read_lengths(selection.runs, resamples),
         curves=curves_of(selection.runs, sizes),
+        loop_law=fit_loop_law(selection.runs),
     )
 
 

@@ -4,11 +4,13 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from analysis.answers import figures, loop_curves, text
+from analysis.answers import figures, text
 from analysis.answers.answers import Answers, shown_curves
-from analysis.answers.joint_law import JointFit
 from analysis.answers.lengths import figures as length_figures
 from analysis.answers.lengths.lengths import Lengths
+from analysis.answers.loops import figures as loop_figures
+from analysis.answers.loops import loop_curves
+from analysis.answers.loops.loop_law import LoopLawFit
 from analysis.scaling import figures as law_figures
 from looped.drawing import GREY, save
 
@@ -40,12 +42,9 @@ def write(folder: Path, answers: Answers) -> None:
         "doublings": answers.doublings,
         "loop_curves": answers.curves,
     }
-    if isinstance(answers.joint, JointFit):
-        tables["joint_law"] = answers.joint.parameters
-        tables["joint_law_cells"] = answers.joint.cells
-        tables["joint_law_by_sizes"] = answers.joint.phi_by_sizes
-    if isinstance(answers.lengths, Lengths):
-        tables |= answers.lengths.tables
+    for part in (answers.joint, answers.lengths, answers.loop_law):
+        if not isinstance(part, str):  # else it says why there is none
+            tables |= part.tables
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False)
     curves = shown_curves(answers)
@@ -56,10 +55,12 @@ def write(folder: Path, answers: Answers) -> None:
         "held_out": law_figures.held_out(fit),
         "forms": law_figures.forms(fit),
         "costs": figures.costs(answers.costs, answers.length),
-        "loop_curves": figures.loop_curves_by_size(curves, fitted_curves),
+        "loop_curves": loop_figures.loop_curves_by_size(curves, fitted_curves),
     }
     if isinstance(answers.lengths, Lengths):
         figures_by_name["lengths"] = length_figures.draw(answers.lengths)
+    if isinstance(answers.loop_law, LoopLawFit):
+        figures_by_name["loop_law"] = loop_figures.loop_law(answers.loop_law)
     for name, figure in figures_by_name.items():
         figure.suptitle(answers.selection.short_account, fontsize=7, color=GREY)
         save(figure, folder / name)

@@ -71,6 +71,15 @@ class JointFit:
     phi_by_sizes: pd.DataFrame
 
     @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """All of them, by the name of their file."""
+        return {
+            "joint_law": self.parameters,
+            "joint_law_cells": self.cells,
+            "joint_law_by_sizes": self.phi_by_sizes,
+        }
+
+    @property
     def phi(self) -> tuple[float, float, float]:
         """The recurrence-equivalence exponent and the ends of its interval."""
         row = self.parameters.set_index("name").loc["phi"]

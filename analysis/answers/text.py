@@ -4,14 +4,16 @@ import math
 
 import pandas as pd
 
-from analysis.answers import costs, exchange, joint_text, loop_curves
+from analysis.answers import costs, exchange, joint_text
 from analysis.answers.answers import Answers
 from analysis.answers.flops import KINDS
 from analysis.answers.joint_law import JointFit
 from analysis.answers.lengths import text as lengths_text
+from analysis.answers.loops import loop_curves
+from analysis.answers.loops import text as loops_text
 from analysis.runs.expressivity import DEFINITION
-from analysis.scaling.form_text import number
-from analysis.scaling.text import section
+from analysis.scaling.words.form_text import number
+from analysis.scaling.words.text import section
 
 
 def describe(answers: Answers) -> str:
@@ -38,6 +40,7 @@ def describe(answers: Answers) -> str:
         section("What a doubling of the FLOPs buys, in bits", _doubling_lines(answers)),
         section("Shorter trainings", lengths_text.describe(answers.lengths)),
         section("Beyond the trained b", _curve_lines(answers)),
+        section("One law of all curves", loops_text.describe(answers.loop_law)),
     ]  # fmt: skip
     return "\n".join(parts) + "\n"
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from analysis.scaling.form.form_fit import FormFit
 from analysis.scaling.form.shapes import Floats
-from analysis.scaling.form_fit import FormFit
 from analysis.scaling.held_out import Refits, errors_of, folds_of
 from analysis.scaling.run_table import RunTable
 from analysis.scaling.solving.mixture import Mixture, StudentT

@@ -8,8 +8,8 @@ import pandas as pd
 
 from analysis.scaling.average import weights_within
 from analysis.scaling.fall import clearest_fall
+from analysis.scaling.form.form_fit import FormFit
 from analysis.scaling.form.forms import Form
-from analysis.scaling.form_fit import FormFit
 from analysis.scaling.held_out import Refits, root_mean_squares
 from analysis.scaling.run_table import RunTable
 

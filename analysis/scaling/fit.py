@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.scaling import choice
-from analysis.scaling.fitted_form import FitStatus
+from analysis.scaling.form.fitted_form import FitStatus
+from analysis.scaling.form.form_fit import FormFit
+from analysis.scaling.form.form_search import fit_form, on_common_scale, search
 from analysis.scaling.form.forms import FORMS, Form
 from analysis.scaling.form.sized_form import SizedForm
-from analysis.scaling.form_fit import FormFit
-from analysis.scaling.form_search import fit_form, on_common_scale, search
 from analysis.scaling.held_out import refit
 from analysis.scaling.run_table import RunTable, RunTableError, read_run_table
 from analysis.scaling.scaling_fit import ScalingFit

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from analysis.scaling.fitted_form import aicc
+from analysis.scaling.form.fitted_form import aicc
+from analysis.scaling.form.form_fit import FormFit
 from analysis.scaling.form.shapes import Floats
-from analysis.scaling.form_fit import FormFit
 from analysis.scaling.run_table import Indices, RunTable
 from analysis.scaling.solving.solver import curvature_parts, solve
 

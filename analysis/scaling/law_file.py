@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from analysis.scaling.fit import ScalingFit, compare
-from analysis.scaling.fitted_form import FitStatus
+from analysis.scaling.form.fitted_form import FitStatus
+from analysis.scaling.form.form_fit import FormFit
 from analysis.scaling.form.forms import FORMS
 from analysis.scaling.form.sized_form import SizedForm
-from analysis.scaling.form_fit import FormFit
 from analysis.scaling.run_table import NEEDED, read_run_table
 from analysis.scaling.solving.solver import Observations
 

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.scaling import average, choice, short, text
+from analysis.scaling import average, choice
 from analysis.scaling.average import Ask, UntestedError
-from analysis.scaling.fitted_form import FitStatus
+from analysis.scaling.form.fitted_form import FitStatus
+from analysis.scaling.form.form_fit import FormFit, adds_error, exactly
 from analysis.scaling.form.forms import FORMS
 from analysis.scaling.form.shapes import Floats
-from analysis.scaling.form_fit import FormFit, adds_error, exactly
 from analysis.scaling.held_out import Refits, errors_of
 from analysis.scaling.run_table import RunTable
 from analysis.scaling.solving import scatter
 from analysis.scaling.solving.mixture import Mixture, StudentT
 from analysis.scaling.verdict import caveat, shape_lack
+from analysis.scaling.words import short, text
 
 
 @dataclass(frozen=True, kw_only=True)

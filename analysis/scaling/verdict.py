@@ -7,9 +7,9 @@ import pandas as pd
 
 from analysis.scaling.choice import PLAUSIBLE_WITHIN
 from analysis.scaling.fall import clearest_fall
-from analysis.scaling.fitted_form import UNLIKELY
+from analysis.scaling.form.fitted_form import UNLIKELY
+from analysis.scaling.form.form_fit import FormFit
 from analysis.scaling.form.shapes import Floats
-from analysis.scaling.form_fit import FormFit
 from analysis.scaling.run_table import RunTable
 
 WINNING_WEIGHT = 0.9

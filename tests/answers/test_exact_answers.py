@@ -9,11 +9,13 @@ import planted_answers
 import pytest
 from golden import require_text
 
-from analysis.answers import costs, exchange, joint_law, loop_curves
+from analysis.answers import answers as answers_of
+from analysis.answers import costs, exchange, joint_law
 from analysis.answers.answers import answer, curves_of, shown_curves
 from analysis.answers.costs import budgets
 from analysis.answers.exchange import Crossing
 from analysis.answers.joint_form import JointForm
+from analysis.answers.loops import loop_curves
 from analysis.answers.text import describe
 from analysis.runs.expressivity import expressivity
 from analysis.runs.selection import select
@@ -146,7 +148,6 @@ def test_curves_come_by_size_b_and_seed(answers, runs):
 
 def test_the_joint_law_takes_other_lengths_of_the_same_training_alone(runs):
     selection = select(runs, recipe=runs[0].config.recipe_identity)
-    fit = fit_scaling(selection.table, form=LAW, resamples=100)
     config = runs[1].config
     further_runs = [
         replace(runs[1], config=replace(config, learning_rate=0.5, seed=9)),
@@ -155,7 +156,7 @@ def test_the_joint_law_takes_other_lengths_of_the_same_training_alone(runs):
         replace(runs[1], config=replace(config, seed=12)),
         runs[1],
     ]
-    assert answer(selection, fit, [*runs, *further_runs], 100).joint.n_runs == len(runs) + 1
+    assert answers_of._joint(selection, [*runs, *further_runs], 100).n_runs == len(runs) + 1
 
 
 # the joint law

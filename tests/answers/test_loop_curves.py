@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from analysis.answers import loop_curves
-from analysis.answers.loop_curves import PARAMETERS, curve, fit_curves, summarise
+from analysis.answers.loops import loop_curves
+from analysis.answers.loops.loop_curves import PARAMETERS, curve, fit_curves, summarise
 
 LOOPS = np.arange(1, 51.0)
 FALLS = [1.0, 2.5, 0.5, 0.8, 1.0, 0.15, 7.0]

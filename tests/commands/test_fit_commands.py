@@ -100,9 +100,10 @@ def test_a_fit_is_logged(fitted_store):
     names = {
         Path(file.path).name for file in fitted_store.list_artifacts(run.info.run_id, "scaling")
     }
-    figures = {"law", "residuals", "held_out", "forms", "costs", "loop_curves"}
+    figures = {"law", "residuals", "held_out", "forms", "costs", "loop_curves", "loop_law"}
     tables = {"points", "cells", "parameters", "forms", "residuals", "held_out", "costs"}
     tables |= {"doublings", "joint_law", "joint_law_cells", "joint_law_by_sizes"}
+    tables |= {"loop_curves", "loop_law", "loop_law_errors"}
     assert names >= {f"{name}.{kind}" for name in figures for kind in ("svg", "png")}
     assert names >= {f"{name}.csv" for name in tables} | {"fit.txt", "answers.json"}
 

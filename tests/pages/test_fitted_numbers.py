@@ -134,3 +134,30 @@ def test_the_quick_study_is_told_as_it_is_fitted():
         f"(correlation {alike})",
     ):
         assert statement in text, statement
+
+
+ERROR = r"([\d.,]+(?: \[[^]]+\])?)"
+
+
+@pytest.mark.parametrize(
+    ("study", "bs"), [("results/h100", (5, 10, 15)), ("results/quick", (1, 2, 4, 8))]
+)
+def test_one_law_of_all_curves_is_told_as_it_is_fitted(study, bs):
+    fit, text = text_of_fit(study), page("docs/extrapolation.md")
+    for b in bs:
+        line = rf" b = {b}(, an end|) {ERROR} .*? from loop b on {ERROR}"
+        end, of_law, moved = found_in(fit, line)
+        row = f"| b = {b}{end} | {_per_cent(of_law)} | {_per_cent(moved)} |"
+        assert row in text, row
+    if study == "results/h100":
+        for name in ("f_0", "f_x", "f_b"):
+            value, low, high = map(short, found_in(fit, rf" {name} (\S+) \[(\S+), (\S+)\]"))
+            assert f"{name} = {value} [{low}, {high}]" in text, name
+    of_law, moved = found_in(fit, rf"loops beyond 10 {ERROR} .*? from loop 10 on {ERROR}")
+    assert f"| loops beyond 10 | {_per_cent(of_law)} | {_per_cent(moved)} |" in text
+
+
+def _per_cent(words):
+    """Put the sign where pages have it: ``9 [0, 25]`` becomes ``9 % [0, 25]``."""
+    value, _, span = words.partition(" ")
+    return f"{value} % {span}".rstrip()

@@ -13,7 +13,7 @@ from scipy import stats
 
 from analysis.scaling.average import WITHIN, UntestedError, weights_within
 from analysis.scaling.fit import fit_scaling
-from analysis.scaling.fitted_form import FitStatus
+from analysis.scaling.form.fitted_form import FitStatus
 from analysis.scaling.form.forms import FORMS
 from analysis.scaling.solving.mixture import Mixture, StudentT
 

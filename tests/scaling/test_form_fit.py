@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from analysis.scaling.fit import fit_scaling
-from analysis.scaling.fitted_form import aicc
+from analysis.scaling.form.fitted_form import aicc
 from analysis.scaling.solving.resampling import resample
 from analysis.scaling.solving.solver import Observations
 

@@ -6,9 +6,9 @@ import numpy as np
 import planted_study
 import pytest
 
+from analysis.scaling.form.form_search import search
 from analysis.scaling.form.forms import FORMS
 from analysis.scaling.form.sized_form import SizedForm
-from analysis.scaling.form_search import search
 from analysis.scaling.run_table import read_run_table
 from analysis.scaling.solving.solver import Observations, solve
 

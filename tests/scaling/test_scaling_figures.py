@@ -4,8 +4,10 @@ import numpy as np
 import planted_study
 import pytest
 
-from analysis.answers import costs, loop_curves
+from analysis.answers import costs
 from analysis.answers import figures as answer_figures
+from analysis.answers.loops import figures as loop_figures
+from analysis.answers.loops import loop_curves
 from analysis.scaling import figures
 from analysis.scaling.fit import fit_scaling
 from analysis.scaling.held_out import held_out_errors
@@ -83,7 +85,7 @@ def test_a_curve_per_b_in_the_panel_of_its_size():
     first, second = loop_curves.curve(loops, parameters)
     curves = {("tiny", 5): list(first), ("small", 15): list(second), ("small", 5): list(first)}
     fitted_curves = loop_curves.fit_curves(list(curves.values()), [5, 15, 5])
-    figure = answer_figures.loop_curves_by_size(curves, fitted_curves)
+    figure = loop_figures.loop_curves_by_size(curves, fitted_curves)
     tiny, small = figure.axes
     assert list(lines(tiny)["b = 5"].get_ydata()) == list(first)
     assert list(lines(small)["b = 15"].get_ydata()) == list(second)

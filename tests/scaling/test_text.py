@@ -7,8 +7,8 @@ from golden import require_text
 
 from analysis.scaling.example import example_fit
 from analysis.scaling.fit import fit_scaling
-from analysis.scaling.form_text import number
-from analysis.scaling.text import WIDTH, section
+from analysis.scaling.words.form_text import number
+from analysis.scaling.words.text import WIDTH, section
 
 
 def with_everything():

@@ -1,1 +1,1 @@
-"""Forms of **b**: shapes of the gain, the forms made of them, and a form with its sizes."""
+"""Shapes of the gain over b, the forms of the law made of them, and each form fitted."""

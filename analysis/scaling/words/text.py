@@ -7,13 +7,13 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from analysis.scaling import form_text
 from analysis.scaling.average import UntestedError
-from analysis.scaling.fitted_form import FitStatus
-from analysis.scaling.form_fit import FormFit
-from analysis.scaling.form_text import CORRELATED, LEVEL
+from analysis.scaling.form.fitted_form import FitStatus
+from analysis.scaling.form.form_fit import FormFit
 from analysis.scaling.run_table import RunTable
 from analysis.scaling.solving.resampling import FEW_CLUSTERS
+from analysis.scaling.words import form_text
+from analysis.scaling.words.form_text import CORRELATED, LEVEL
 
 WIDTH = 96
 
@@ -79,7 +79,7 @@ def describe(fit: DescribedFit) -> str:
 
     Example:
         >>> from analysis.scaling.example import example_fit
-        >>> from analysis.scaling.text import describe
+        >>> from analysis.scaling.words.text import describe
         >>> describe(example_fit()).splitlines()[1].strip()
         'E_LM = E_M + gain (log2(b))    (logarithmic/shared_gain)'
     """
@@ -108,7 +108,7 @@ def section(title: str, lines: Sequence[str], wrap: bool = False) -> str:
     """Set lines under a title; running text is wrapped.
 
     Example:
-        >>> from analysis.scaling.text import section
+        >>> from analysis.scaling.words.text import section
         >>> print(section("Law", ["E_LM = E_M b^phi"]))
         [[Law]]
             E_LM = E_M b^phi

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.scaling.fitted_form import FitStatus
+from analysis.scaling.form.fitted_form import FitStatus
+from analysis.scaling.form.form_fit import FormFit
 from analysis.scaling.form.forms import Form
 from analysis.scaling.form.shapes import Floats
 from analysis.scaling.form.sized_form import SizedForm
-from analysis.scaling.form_fit import FormFit
 from analysis.scaling.run_table import RunTable
 from analysis.scaling.solving.solver import Observations, Solution, solve
 
@@ -30,7 +30,7 @@ def search(
 
     Example:
         >>> from analysis.scaling.example import example_fit
-        >>> from analysis.scaling.form_search import search
+        >>> from analysis.scaling.form.form_search import search
         >>> fit = example_fit().best
         >>> search(fit.sized_form, fit.run_table, fit.observations, "huber").theta.round(2)
         array([[1. , 2. , 0.5]])
@@ -57,7 +57,7 @@ def fit_form(
     Example:
         >>> from analysis.scaling import FORMS
         >>> from analysis.scaling.example import example_fit
-        >>> from analysis.scaling.form_search import fit_form
+        >>> from analysis.scaling.form.form_search import fit_form
         >>> fit = example_fit().best
         >>> form = FORMS["logarithmic/of_E_M"]
         >>> fit_form(form, fit.run_table, fit.observations, fit.options).status
@@ -105,7 +105,7 @@ def on_common_scale(fits: Mapping[str, FormFit]) -> dict[str, FormFit]:
 
     Example:
         >>> from analysis.scaling.example import example_fit
-        >>> from analysis.scaling.form_search import on_common_scale
+        >>> from analysis.scaling.form.form_search import on_common_scale
         >>> fits = on_common_scale(example_fit().fits)
         >>> fits["power"].common_loss > fits["logarithmic/shared_gain"].common_loss
         True

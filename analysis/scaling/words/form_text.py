@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from analysis.scaling.fitted_form import UNLIKELY
-from analysis.scaling.form_fit import FormFit
+from analysis.scaling.form.fitted_form import UNLIKELY
+from analysis.scaling.form.form_fit import FormFit
 
 LEVEL = 0.95
 CORRELATED = 0.8
@@ -14,7 +14,7 @@ def number(value: float) -> str:
     """Write a value to four significant digits.
 
     Example:
-        >>> from analysis.scaling.form_text import number
+        >>> from analysis.scaling.words.form_text import number
         >>> number(0.123456), number(float("nan"))
         ('0.1235', '-')
     """
@@ -26,7 +26,7 @@ def alike(fit: FormFit) -> str:
 
     Example:
         >>> from analysis.scaling.example import example_fit
-        >>> from analysis.scaling.form_text import alike
+        >>> from analysis.scaling.words.form_text import alike
         >>> alike(example_fit().best)
         "correlation -0.33 of a seed's runs at different b (chance 1): not seen to err alike"
     """
@@ -45,7 +45,7 @@ def why_these_clusters(fit: FormFit) -> str:
 
     Example:
         >>> from analysis.scaling.example import example_fit
-        >>> from analysis.scaling.form_text import why_these_clusters
+        >>> from analysis.scaling.words.form_text import why_these_clusters
         >>> why_these_clusters(example_fit().best)
         'seeds: one draws the same weights and prompts at every b of a size'
     """
@@ -64,7 +64,7 @@ def adequacy(chance: float) -> str:
     """Say what the test of lack of fit says.
 
     Example:
-        >>> from analysis.scaling.form_text import adequacy
+        >>> from analysis.scaling.words.form_text import adequacy
         >>> print(adequacy(0.001))
         chance 0.001 of the cells' means lying so far off it: the law misses them
     """
@@ -79,7 +79,7 @@ def parameter_lines(fit: FormFit) -> list[str]:
 
     Example:
         >>> from analysis.scaling.example import example_fit
-        >>> from analysis.scaling.form_text import parameter_lines
+        >>> from analysis.scaling.words.form_text import parameter_lines
         >>> parameter_lines(example_fit().best)[-1]
         'gain       :      0.5  [0.4665, 0.5335] bits'
     """
@@ -97,7 +97,7 @@ def correlation_lines(fit: FormFit) -> list[str]:
 
     Example:
         >>> from analysis.scaling.example import example_fit
-        >>> from analysis.scaling.form_text import correlation_lines
+        >>> from analysis.scaling.words.form_text import correlation_lines
         >>> len(correlation_lines(example_fit().best))
         3
     """
@@ -121,7 +121,7 @@ def ceiling_lines(fit: FormFit) -> list[str]:
 
     Example:
         >>> from analysis.scaling.example import example_fit
-        >>> from analysis.scaling.form_text import ceiling_lines
+        >>> from analysis.scaling.words.form_text import ceiling_lines
         >>> ceiling_lines(example_fit().best)
         []
     """

@@ -2,7 +2,7 @@
 
 import html
 
-from analysis.scaling.text import DescribedFit
+from analysis.scaling.words.text import DescribedFit
 
 COLUMNS = {
     "form": "form",
@@ -20,7 +20,7 @@ def line_of(fit: DescribedFit) -> str:
 
     Example:
         >>> from analysis.scaling.example import example_fit
-        >>> from analysis.scaling.short import line_of
+        >>> from analysis.scaling.words.short import line_of
         >>> print(line_of(example_fit()))
         ScalingFit(16 runs of tiny, small at b = 1, 2, 4, 8: logarithmic/shared_gain predicts, OK)
     """
@@ -38,7 +38,7 @@ def table_of(fit: DescribedFit) -> str:
 
     Example:
         >>> from analysis.scaling.example import example_fit
-        >>> from analysis.scaling.short import table_of
+        >>> from analysis.scaling.words.short import table_of
         >>> table_of(example_fit())[:40]
         '<p>ScalingFit(16 runs of tiny, small at '
     """

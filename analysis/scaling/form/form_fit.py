@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.scaling.fitted_form import FittedForm
+from analysis.scaling.form.fitted_form import FittedForm
 from analysis.scaling.form.shapes import Floats
 from analysis.scaling.form.sized_form import SizedModel
 from analysis.scaling.solving import scatter
@@ -236,7 +236,7 @@ def exactly(table: Mapping[str, Any] | pd.DataFrame) -> pd.DataFrame:
     """Return a table of models whose E_M is taken as exact.
 
     Example:
-        >>> from analysis.scaling.form_fit import exactly
+        >>> from analysis.scaling.form.form_fit import exactly
         >>> list(exactly({"E_M": [2.5], "E_M_se": [0.1], "b": [4]}))
         ['E_M', 'b']
     """
@@ -247,7 +247,7 @@ def adds_error(table: Mapping[str, Any] | pd.DataFrame, kind: str, new_prompts: 
     """Tell whether an interval is to hold more than the mean over seeds on these prompts.
 
     Example:
-        >>> from analysis.scaling.form_fit import adds_error
+        >>> from analysis.scaling.form.form_fit import adds_error
         >>> adds_error({"E_M": [2.5], "b": [4]}, "mean", new_prompts=False)
         False
     """

@@ -190,7 +190,7 @@ def aicc(loss: float, n_runs: int, n_parameters: int, n_units: float | None = No
         n_units: independent runs that tell as much as these; as many as the runs if left out.
 
     Example:
-        >>> from analysis.scaling.fitted_form import aicc
+        >>> from analysis.scaling.form.fitted_form import aicc
         >>> round(aicc(loss=16.0, n_runs=16, n_parameters=3), 2)
         8.0
     """

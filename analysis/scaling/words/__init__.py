@@ -1,0 +1,1 @@
+"""What is printed of a fit: whole, in a line, of each form."""
