@@ -125,7 +125,7 @@ INVALID = [
     ("seed", 2**31, "seed must be below 2**31"),
     *((name, came, f"{name} must lie in [0, 1)") for name in ("beta1", "beta2")
       for came in (-0.1, 1.0, float("nan"))),
-    *((name, came, f"{name} {POSITIVE}") 
+    *((name, came, f"{name} {POSITIVE}")
       for name in ("learning_rate", "learning_rate_factor", "grad_clip")
       for came in (0.0, -1.0, float("inf"), float("nan"))),
     ("checkpoint_seconds", -1.0, "checkpoint_seconds must be at least 0"),

@@ -18,6 +18,7 @@ from analysis.report.figures import (
     loss,
     pareto,
     performance,
+    rates,
     recipes,
     tying,
 )
@@ -156,4 +157,5 @@ def _exhibits(subject: Subject, fit_or_reason: law.FitOrReason, resamples: int) 
     exhibits += [*lengths.exhibits(subject, resamples), cost.exhibit(subject)]
     if len(subject.table):
         exhibits.append(pareto.exhibit(subject))
-    return exhibits + loss.exhibits(subject) + tying.exhibits(subject) + recipes.exhibits(subject)
+    exhibits += [*loss.exhibits(subject), *tying.exhibits(subject)]
+    return [*exhibits, *rates.exhibits(subject, resamples), *recipes.exhibits(subject)]
