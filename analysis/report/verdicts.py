@@ -28,16 +28,16 @@ def claims_and_hypotheses(
 
     Args:
         slug: of the section, for anchors.
-        kinds: findings on the study's claims, its hypotheses and on ways of training; see
-            ``Section.kinds``.
+        kinds: findings on the study's claims, its hypotheses, on ways of training and on its
+            length; see ``Section.kinds``.
         level: of their headings.
     """
-    claims, hypotheses, treatments = kinds.values()
+    claims, hypotheses, treatments, lengths = kinds.values()
     of_hypotheses = _groups(hypotheses, level + 1)
     is_measured = any(finding.verdict is not Verdict.MISSING for finding in hypotheses)
     return [
         heading(level, "Claims", f"{slug}-claims"),
-        paragraph(f"{family_reading([*claims, *hypotheses, *treatments])} {WHAT}"),
+        paragraph(f"{family_reading([*claims, *hypotheses, *treatments, *lengths])} {WHAT}"),
         in_details("how verdicts are made, and what they need", paragraph(INTERVALS)),
         *_groups(claims, level + 1),
         heading(level, "Hypotheses", f"{slug}-hypotheses"),
@@ -49,6 +49,8 @@ def claims_and_hypotheses(
         ),
         *([heading(level, "Ways of training", f"{slug}-treatments")] if treatments else []),
         *_groups(treatments, level + 1),
+        heading(level, "Training length", f"{slug}-lengths-claims"),
+        *_groups(lengths, level + 1),
     ]
 
 

@@ -32,11 +32,13 @@ class PhiByLength:
         rise: phi at the longest less phi at the shortest, and the ends of its 95 % interval; None
             with one length or with a size that has one seed.
         n_clusters: seeds of sizes that were left out in turn.
+        degrees: of freedom of the interval of ``rise``.
     """
 
     table: pd.DataFrame
     rise: tuple[float, float, float] | None
     n_clusters: int
+    degrees: int
 
 
 def phi_by_length(
@@ -78,4 +80,5 @@ def phi_by_length(
     if len(lengths) > 1 and degrees:
         difference = by_length["phi"].iloc[-1] - by_length["phi"].iloc[0]
         rise = jackknifed(difference, phis_without[-1] - phis_without[0], degrees)
-    return PhiByLength(table=by_length, rise=rise, n_clusters=len(phis_without[-1]))
+    n_clusters = len(phis_without[-1])
+    return PhiByLength(table=by_length, rise=rise, n_clusters=n_clusters, degrees=degrees)
