@@ -1,14 +1,13 @@
-"""Claims about training length, on curves whose truth is planted, and on the kept study."""
+"""Claims about training length, on curves whose truth is planted; see also ``test_lengths``."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from kept_runs import kept_runs
 from planted_curves import planted_study
 
 from analysis.answers.lengths import equal_flops
 from analysis.answers.lengths.claims import LENGTH_CLAIMS, judge_lengths
-from analysis.answers.lengths.lengths import Lengths, read_lengths
+from analysis.answers.lengths.lengths import Lengths
 from analysis.answers.lengths.phi import PhiByLength
 from analysis.claims.claims import Verdict
 from analysis.claims.rules import rules_digests
@@ -44,22 +43,6 @@ def test_which_b_reaches_more_at_equal_flops_is_what_was_planted(factor, verdict
         return factor ** np.log2(config.b) * step**-0.5 * np.exp(0.02 * rng.normal())
 
     assert verdicts(planted_study(error, bs=(1, 2)))[1:] == [verdict, verdict]
-
-
-def test_the_numbers_are_those_that_the_answers_show():
-    runs = kept_runs()
-    lengths = read_lengths(runs, resamples=20)
-    phi, of_pairs, of_sizes = judge_lengths(runs, lengths)
-    assert (phi.estimate, phi.low, phi.high) == lengths.phi.rise
-    assert of_pairs.estimate == lengths.pairs["difference"].min()
-    for row in lengths.pairs.itertuples():
-        part = f"{row.size} at b = {row.b} against {row.larger_b} {row.difference:.4g} "
-        assert f"{part}[{row.lower:.4g}, {row.upper:.4g}]" in of_pairs.detail
-    means = lengths.pairs.groupby("size")["difference"].mean()
-    assert of_sizes.estimate == pytest.approx(means.min())
-    assert [phi.verdict, of_pairs.verdict, of_sizes.verdict] == [
-        Verdict.SUPPORTED, Verdict.UNDECIDED, Verdict.SUPPORTED,
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

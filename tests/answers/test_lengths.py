@@ -9,8 +9,10 @@ from planted_curves import EVERY, SEEDS, SIZES, STEPS, WARMUP, planted_run, plan
 
 from analysis.answers.joint_law import fit_joint
 from analysis.answers.lengths import equal_flops, online, stretch, text
+from analysis.answers.lengths.claims import judge_lengths
 from analysis.answers.lengths.lengths import MANY_RUNS, read_lengths
 from analysis.answers.lengths.phi import phi_by_length
+from analysis.claims.claim import Verdict
 from analysis.runs.selection import n_once
 
 
@@ -242,3 +244,17 @@ class TestTheKeptRuns:
         assert {size: round(float(error), 2) for size, error in errors.items()} == {
             "tiny": 0.03, "small": 0.02, "medium": 0.08,
         }  # fmt: skip
+
+
+def test_claims_of_the_kept_study_have_the_numbers_of_its_answers(lengths):
+    phi, of_pairs, of_sizes = judge_lengths(kept_runs(), lengths)
+    assert (phi.estimate, phi.low, phi.high) == lengths.phi.rise
+    assert of_pairs.estimate == lengths.pairs["difference"].min()
+    for row in lengths.pairs.itertuples():
+        part = f"{row.size} at b = {row.b} against {row.larger_b} {row.difference:.4g} "
+        assert f"{part}[{row.lower:.4g}, {row.upper:.4g}]" in of_pairs.detail
+    means = lengths.pairs.groupby("size")["difference"].mean()
+    assert of_sizes.estimate == pytest.approx(means.min())
+    assert [phi.verdict, of_pairs.verdict, of_sizes.verdict] == [
+        Verdict.SUPPORTED, Verdict.UNDECIDED, Verdict.SUPPORTED,
+    ]  # fmt: skip
