@@ -39,6 +39,7 @@ def main(result: outcome.Outcome) -> int:
     logging.basicConfig(format="%(message)s")
     arguments.remark(where_kept(run_options.runs_dir), sys.stderr)
     # torch and MLflow take seconds to load: only once the arguments are known to be good
+    from analysis.answers.lengths.claims import ALL_CLAIMS
     from analysis.claims.rules import rules_digests
     from looped.grid.runner import GridRunner
     from looped.records.damage import UnwritableError
@@ -50,7 +51,7 @@ def main(result: outcome.Outcome) -> int:
     for name in ("evaluate", "b_max", "n_prompts", "register"):  # a study changes these too
         words[name] = _written((getattr(run_options, name),))
     try:
-        runner = GridRunner(configs, words, options, run_options, rules_digests())
+        runner = GridRunner(configs, words, options, run_options, rules_digests(ALL_CLAIMS))
     except ValueError as error:
         arguments.complain("grid", error)
         return 2

@@ -65,6 +65,7 @@ def main(result: outcome.Outcome) -> int:
     (options,) = arguments.parse("report", __doc__, ReportOptions)
     logging.basicConfig(format="%(message)s")
     # MLflow, pandas and matplotlib take seconds to load: only once the arguments are good
+    from analysis.answers.lengths.claims import ALL_CLAIMS
     from analysis.claims.rules import rules_digests, rules_reading
     from analysis.report import content
     from analysis.runs import load, untold
@@ -102,7 +103,7 @@ def main(result: outcome.Outcome) -> int:
                 print(f"{subject.task}: {subject.account}")
             runs_judged = [run for subject in subjects for run in subject.runs_of_task]
             kept_rules = load.kept_rules(store.client, runs_judged)
-            rules = rules_reading(kept_rules, rules_digests())
+            rules = rules_reading(kept_rules, rules_digests(ALL_CLAIMS))
             report = content.make(subjects, options.resamples, rules, options.clusters)
             arguments.remark(report.rules)
             for reason in report.lacks:

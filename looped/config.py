@@ -12,14 +12,7 @@ from typing import Any
 
 from looped import b_draw
 from looped.b_draw import UNITS
-from looped.rules import (
-    check_choices,
-    digest,
-    require,
-    require_positive,
-    require_whole,
-    setting,
-)
+from looped.rules import check_choices, digest, require, require_positive, require_whole, setting
 from looped.sizes import PROMPTS, SIZES, ModelConfig
 from looped.task_kinds import TASK_KINDS, TaskConfig, task_setting
 from looped.windows import ALL, FORMER_WINDOW, Window, Windows, check_window, recipe_of
@@ -69,6 +62,7 @@ class TrainConfig:
     steps: int = setting(7500, "gradient steps")
     batch_size: int = setting(64, "prompts per step")
     learning_rate: float | None = setting(None, "Adam's rate; auto: the size's own")
+    learning_rate_factor: float = setting(1.0, "times the size's own rate; 1 with any other rate")
     beta1: float = setting(0.9, "Adam's decay of the first moment")
     beta2: float = setting(0.999, "Adam's decay of the second moment")
     warmup: int = setting(500, "steps of linear warm-up; the rate is constant after it")
@@ -115,9 +109,10 @@ class TrainConfig:
             value = getattr(self, name)
             require(0 <= value < 1, f"{name} must lie in [0, 1)", value)
         require_positive("grad_clip", self.grad_clip)
+        require_positive("learning_rate_factor", self.learning_rate_factor)
         require_positive("learning_rate", self.rate)
-        seconds = self.checkpoint_seconds
-        require(seconds >= 0, "checkpoint_seconds must be at least 0", seconds)
+        rule = "checkpoint_seconds must be at least 0"
+        require(self.checkpoint_seconds >= 0, rule, self.checkpoint_seconds)
         if self.b_draw != "fixed":  # every loop count that a step can have is given its probability
             require(self.b <= b_draw.LARGEST, f"a drawn b must be at most {b_draw.LARGEST}", self.b)
         if self.loop_window is not None:
@@ -133,9 +128,7 @@ class TrainConfig:
     @property
     def rate(self) -> float:
         """The learning rate after the warm-up."""
-        if self.learning_rate is None:
-            return SIZES[self.size].learning_rate
-        return self.learning_rate
+        return SIZES[self.size].rate(self.learning_rate_factor, self.learning_rate)
 
     @property
     def windows(self) -> Windows:
@@ -159,11 +152,8 @@ class TrainConfig:
     @property
     def _all_loops(self) -> int:
         """All loops that a step can have, or 15: identities once named that where b was drawn."""
-        return self.b if self.b_draw == "fixed" else max(FORMER_WINDOW, self._longest)
-
-    @property
-    def _longest(self) -> int:
-        return b_draw.longest(self.b_draw, self.b)
+        longest = b_draw.longest(self.b_draw, self.b)
+        return self.b if self.b_draw == "fixed" else max(FORMER_WINDOW, longest)
 
     def _window_word(self, window: Window | None) -> Window | str:
         """Return a window as it was asked for, or that it takes in all."""
@@ -186,21 +176,25 @@ class TrainConfig:
     def policy(self) -> Mapping[str, Any]:
         """Settings that decide nothing in some trainings, which so belong to several recipes.
 
-        A window of 15 is the same as all loops at b = 10; at b = 1 an untied model has one stack.
+        A window of 15 is the same as all loops at b = 10; at b = 1 an untied model has one stack;
+        a rate of 5e-4 is a size's own and half of another's.
         """
-        windows = zip(("loss_window", "grad_window"), self._asked_windows, strict=True)
-        words = {name: self._window_word(window) for name, window in windows}
-        return words | {
+        loss, grad = map(self._window_word, self._asked_windows)
+        own_rate = SIZES[self.size].rate(self.learning_rate_factor)
+        return {
+            "loss_window": loss,
+            "grad_window": grad,
             "tied": not self.is_untied,
             "b_draw_unit": "prompt" if self.draws_by_prompt else "step",
+            "learning_rate": None if self.rate == own_rate else self.rate,
+            "learning_rate_factor": self.learning_rate_factor,
         }
 
     def under(self, policy: Mapping[str, Any]) -> "TrainConfig":
         """Return this configuration with (part of) another's ``policy`` in place of its own."""
-        words = {**self.policy, **policy}
         settings: dict[str, Any] = {
-            name: None if word == ALL else float(word) if "window" in name else word
-            for name, word in words.items()
+            name: None if word == ALL else float(word) if name.endswith("window") else word
+            for name, word in {**self.policy, **policy}.items()
         }
         return replace(self, **settings, loop_window=None)
 
@@ -212,6 +206,8 @@ class TrainConfig:
         is_alike = self.b == 1 or words["tied"] == self.policy["tied"]
         is_fixed = self.b == 1 or self.b_draw == "fixed"
         is_alike &= is_fixed or words["b_draw_unit"] == self.policy["b_draw_unit"]
+        own_rate = SIZES[self.size].rate(words["learning_rate_factor"])
+        is_alike &= self.rate == (words["learning_rate"] or own_rate)
         return is_alike and windows == self.windows
 
     def loops_of_step(self, step: int) -> int | tuple[int, ...]:
@@ -234,10 +230,8 @@ class TrainConfig:
     @property
     def model_config(self) -> ModelConfig:
         """The model's shape."""
-        n_stacks = self.b if self.is_untied else 1
-        return ModelConfig(
-            SIZES[self.size], self.n_dims, self.n_examples + 1, self.prompt, n_stacks
-        )
+        size, n_stacks = SIZES[self.size], self.b if self.is_untied else 1
+        return ModelConfig(size, self.n_dims, self.n_examples + 1, self.prompt, n_stacks)
 
     @property
     def name(self) -> str:
@@ -289,22 +283,22 @@ class TrainConfig:
         study share one recipe. What is the same in all runs made before it could be chosen is
         named only where it is not so: those runs keep their recipes.
         """
-        loss, grad = (self.policy[name] for name in ("loss_window", "grad_window"))
-        return self.base_recipe | self._unusual | recipe_of(loss, grad, self._longest)
+        loss, grad, _, _, rate, factor = self.policy.values()
+        rates = {"learning_rate": rate} | ({"learning_rate_factor": factor} if factor != 1 else {})
+        windows = recipe_of(loss, grad, b_draw.longest(self.b_draw, self.b))
+        return self.base_recipe | self._unusual | rates | windows
 
     @property
     def base_recipe(self) -> dict[str, Any]:
         """The part of the recipe that is no ``policy``."""
-        is_size_rate = self.rate == SIZES[self.size].learning_rate
         names = "prompt n_examples steps batch_size beta1 beta2 warmup grad_clip init precision"
-        settings = {name: getattr(self, name) for name in names.split()}
-        b_draw = {} if self.b_draw == "fixed" else {"b_draw": self.b_draw}
-        return settings | b_draw | {"learning_rate": None if is_size_rate else self.rate}
+        names += " b_draw" * (self.b_draw != "fixed")
+        return {name: getattr(self, name) for name in names.split()}
 
     @property
     def _unusual(self) -> dict[str, Any]:
-        unit = {"b_draw_unit": "prompt"} if self.draws_by_prompt else {}
-        return unit | ({"tied": False} if self.is_untied else {})
+        is_usual = {"b_draw_unit": not self.draws_by_prompt, "tied": not self.is_untied}
+        return {name: getattr(self, name) for name, is_so in is_usual.items() if not is_so}
 
     @property
     def recipe_identity(self) -> str:

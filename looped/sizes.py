@@ -38,11 +38,23 @@ class Size:
         for name in ("n_layer", "n_head", "n_embd", "n_mlp"):
             require_whole(name, getattr(self, name), 1)
         require_positive("learning_rate", self.learning_rate)
-        require(
-            self.n_embd % self.n_head == 0,
-            f"n_embd must be a multiple of n_head={self.n_head}",
-            self.n_embd,
-        )
+        rule = f"n_embd must be a multiple of n_head={self.n_head}"
+        require(self.n_embd % self.n_head == 0, rule, self.n_embd)
+
+    def rate(self, factor: float = 1.0, asked_rate: float | None = None) -> float:
+        """Return the rate that is asked for, or so many times the size's own.
+
+        Raises:
+            ValueError: it is not so many times the size's own, and the factor is not 1.
+
+        Example:
+            >>> SIZES["tiny"].rate(0.5), SIZES["tiny"].rate(asked_rate=0.002)
+            (0.0005, 0.002)
+        """
+        product = float(f"{self.learning_rate * factor:.12g}")  # 0.3 x 0.001 as a person writes it
+        rule = f"learning_rate must be auto with a learning_rate_factor of {factor:g}"
+        require(factor == 1 or asked_rate in (None, product), rule, asked_rate)
+        return product if asked_rate is None else asked_rate
 
 
 SIZES: Mapping[str, Size] = MappingProxyType(

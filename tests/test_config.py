@@ -30,6 +30,7 @@ RECIPE = {
     "b_draw": "uniform",
     "tied": False,
     "learning_rate": 0.01,
+    "learning_rate_factor": 0.5,
     "beta1": 0.8,
     "beta2": 0.99,
     "warmup": 0,
@@ -124,7 +125,8 @@ INVALID = [
     ("seed", 2**31, "seed must be below 2**31"),
     *((name, came, f"{name} must lie in [0, 1)") for name in ("beta1", "beta2")
       for came in (-0.1, 1.0, float("nan"))),
-    *((name, came, f"{name} {POSITIVE}") for name in ("learning_rate", "grad_clip")
+    *((name, came, f"{name} {POSITIVE}")
+      for name in ("learning_rate", "learning_rate_factor", "grad_clip")
       for came in (0.0, -1.0, float("inf"), float("nan"))),
     ("checkpoint_seconds", -1.0, "checkpoint_seconds must be at least 0"),
     *(("loop_window", came, f"loop_window {WHOLE} 1") for came in (0, -1, 2.0, True)),
@@ -340,6 +342,28 @@ def test_windows_may_be_set_apart_and_as_shares_of_b(b, loss, grad):
     assert resolved.recipe == replace(config, precision="fp32").recipe
     if loops["loss"] == loops["grad"]:
         assert config.identity == TrainConfig(b=b, loop_window=loops["loss"]).identity
+
+
+@given(st.sampled_from(sorted(SIZES)), st.sampled_from([0.1, 0.3, 0.5, 1.0, 2.0]))
+def test_a_factor_is_a_rate_and_one_recipe_for_all_sizes(size, factor):
+    config = TrainConfig(size=size, learning_rate_factor=factor)
+    assert config.rate == pytest.approx(factor * SIZES[size].learning_rate, rel=1e-12)
+    given_rate = TrainConfig(size=size, learning_rate=config.rate)
+    assert given_rate.identity == config.identity  # so that it is not trained twice
+    assert (config.identity == TrainConfig(size=size).identity) == (factor == 1)
+    assert config.recipe_identity == TrainConfig(learning_rate_factor=factor).recipe_identity
+    assert config.follows(given_rate.policy) and given_rate.follows(config.policy)
+    resolved = config.resolved("cpu", "auto")
+    assert (resolved.identity, resolved.recipe) == (config.identity, config.recipe)
+    assert resolved.resolved("cpu", "auto") == resolved
+    assert given_rate.under(config.policy) == config.under(config.policy)
+
+
+def test_a_factor_beside_a_rate_that_is_not_so_many_times_the_sizes_own_is_refused():
+    assert TrainConfig(size="small", learning_rate=1e-3, learning_rate_factor=2.0).rate == 1e-3
+    rule = "learning_rate must be auto with a learning_rate_factor of 2"
+    message = message_of(TrainConfig, size="small", learning_rate=3e-3, learning_rate_factor=2.0)
+    assert message == f"{rule}, got 0.003"
 
 
 def test_what_decides_nothing_gives_no_identity_of_its_own():

@@ -22,7 +22,7 @@ from analysis.claims.cells import Cells
 from analysis.claims.claim import Claim, Premise, Verdict
 from analysis.claims.power import Outlook, outlook_of
 from analysis.runs.logged_run import LoggedRun
-from analysis.runs.recipes import Group, by_recipe
+from analysis.runs.recipes import Group, by_recipe, departures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +81,9 @@ def comparable(runs: Sequence[LoggedRun], varies: tuple[str, ...]) -> tuple[Cell
     """Choose the runs that a claim compares; say what was left out.
 
     They learned, are evaluated, and share their recipe but for what varies. If there are several
-    such groups, it is the one in which that takes more values, then the one with more runs. Of
-    runs of one configuration one is kept, whatever the order they come in and their ids.
+    such groups, it is the one in which that takes more values, then the one with more runs, then
+    the one that departs least from the defaults. Of runs of one configuration one is kept, whatever
+    the order they come in and their ids.
     """
     return comparable_of_distinct(_distinct(runs), varies)
 
@@ -95,9 +96,10 @@ def comparable_of_distinct(
     if not groups:
         return Cells.of([]), []
 
-    def merit(recipe: Group) -> tuple[int, int, str]:
+    def merit(recipe: Group) -> tuple[int, int, int, str]:
         usable_runs = [run for run in groups[recipe] if _is_usable(run)]
-        return len({_values(run, varies) for run in usable_runs}), len(usable_runs), repr(recipe)
+        n_values = len({_values(run, varies) for run in usable_runs})
+        return n_values, len(usable_runs), -departures(groups[recipe]), repr(recipe)
 
     group = groups[max(groups, key=merit)]
     n_plateaued = sum(run.is_plateau for run in group)
@@ -164,6 +166,33 @@ NOT_MEASURED: Mapping[str, Any] = {
     **dict.fromkeys(("chosen_as", "substitute", "outlook"), ""),
     "verdict": Verdict.MISSING,
 }
+
+
+def missing_finding(claim: Claim, detail: str) -> Finding:
+    """Say that nothing was measured, and why."""
+    return _finding(claim, {}, detail)
+
+
+def finding_of_interval(
+    claim: Claim,
+    ends: tuple[float, float, float],
+    p: float,
+    detail: str,
+    is_undecided: bool = False,
+) -> Finding:
+    """Judge a claim by a number that is not made of numbers by seed.
+
+    Args:
+        claim: what to judge.
+        ends: the number, and the ends of its 95 % interval.
+        p: by which the interval lies on one side.
+        detail: what to say with it.
+        is_undecided: whatever the interval, as it is not to be relied on.
+    """
+    estimate, low, high = ends
+    verdict = Verdict.UNDECIDED if is_undecided else claim.verdict(low, high)
+    numbers = {"estimate": estimate, "low": low, "high": high, "p": p, "verdict": verdict}
+    return _finding(claim, numbers, detail)
 
 
 def _finding(claim: Claim, numbers: Mapping[str, Any], detail: str) -> Finding:

@@ -20,7 +20,7 @@ from looped.rules import digest
 _CODE = (
     *("by_seed", "cells", "claim", "claim_measures", "claims"),
     *("findings", "hypotheses", "hypothesis_measures", "measured", "scope"),
-    *("treatments", "treatment_measures"),
+    *("treatments", "treatment_measures", "rate_measures"),
 )
 """The modules of this package that runs become verdicts by."""
 

@@ -1,4 +1,4 @@
-"""Claims about ways of training one and the same model: windows, truncation, ties, drawn loops.
+"""Claims about ways of training one model: windows, truncation, ties, drawn loops, rates.
 
 They are judged where runs differ in what they ask about, and not spoken of elsewhere.
 """
@@ -6,6 +6,7 @@ They are judged where runs differ in what they ask about, and not spoken of else
 from collections.abc import Sequence
 from functools import partial
 
+from analysis.claims import rate_measures
 from analysis.claims import treatment_measures as measures
 from analysis.claims.by_seed import NOTABLE_BITS, Sense
 from analysis.claims.claim import Claim, Premise, Verdict
@@ -97,6 +98,18 @@ TREATMENTS: tuple[Claim, ...] = (
         )
         for distribution in DISTRIBUTIONS
         if distribution != "fixed"
+    ),
+    Claim(
+        slug="own-rate",
+        statement="Of the rates that were tried none is notably better than the size's own, at "
+        "any size and b.",
+        statistic="bits at b over those at the size's own rate, of the cell and the rate that "
+        "gain most",
+        sense=Sense.BELOW,
+        threshold=NOTABLE_BITS,
+        reason=_NOTABLE,
+        measure=rate_measures.gains_over_own,
+        varies=rate_measures.VARIES,
     ),
 )
 

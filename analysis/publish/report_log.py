@@ -92,7 +92,8 @@ def note(report: Report) -> str:
         lines.append(f"| {findings_of_tasks[0].statement} | {' | '.join(columns)} |")
     for section in report.sections:
         lines += ["", f"**{section.subject.task}**: {section.subject.account}"]
-        lines.append(family_reading([*section.findings, *section.hypotheses]))
+        findings = [finding for kind in section.kinds.values() for finding in kind]
+        lines.append(family_reading(findings))
         lines.append(joint_reading(section.hypotheses))
     lines += ["", *([report.rules, ""] if report.rules else [])]
     lines += [f"- Missing: {reason}" for reason in report.lacks]

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from analysis.answers.lengths.claims import judge_lengths
+from analysis.answers.lengths.lengths import Lengths, read_lengths
 from analysis.claims.claims import Finding, Verdict, findings_table, judge
 from analysis.claims.hypotheses import HYPOTHESES
 from analysis.claims.treatments import judge_treatments
@@ -18,6 +20,7 @@ from analysis.report.figures import (
     loss,
     pareto,
     performance,
+    rates,
     recipes,
     tying,
 )
@@ -36,6 +39,7 @@ class Section:
         findings: verdicts on the study's claims, from the runs of the section.
         hypotheses: verdicts on its hypotheses, from all runs of the task: they compare recipes.
         treatments: verdicts on ways of training, as far as runs differ in them.
+        lengths: verdicts on training length, from the curves of the runs of the section.
     """
 
     subject: Subject
@@ -44,12 +48,14 @@ class Section:
     findings: Sequence[Finding]
     hypotheses: Sequence[Finding]
     treatments: Sequence[Finding] = ()
+    lengths: Sequence[Finding] = ()
 
     @property
     def kinds(self) -> Mapping[str, Sequence[Finding]]:
         """All verdicts by kind."""
         return {
-            "claim": self.findings, "hypothesis": self.hypotheses, "treatment": self.treatments
+            "claim": self.findings, "hypothesis": self.hypotheses,
+            "treatment": self.treatments, "length": self.lengths,
         }  # fmt: skip
 
     @property
@@ -131,29 +137,39 @@ def make(
         clusters: which runs err together, as in ``fit_scaling``.
     """
     fits = {subject.task: law.fit(subject, resamples, clusters) for subject in subjects}
-    sections = [
-        Section(
-            subject=subject,
-            headline=headline(subject.runs, *fits[subject.task]),
-            exhibits=_exhibits(subject, fits[subject.task], resamples),
-            findings=judge(subject.runs),
-            hypotheses=judge(subject.runs_of_task, HYPOTHESES),
-            treatments=judge_treatments(subject.runs_of_task),
-        )
-        for subject in subjects
-    ]
+    sections = [_section(subject, fits[subject.task], resamples) for subject in subjects]
     subjects_and_fits = {subject.task: (subject, fits[subject.task]) for subject in subjects}
     return Report(sections, across_tasks.exhibit(subjects_and_fits), rules)
 
 
-def _exhibits(subject: Subject, fit_or_reason: law.FitOrReason, resamples: int) -> list[Exhibit]:
+def _section(subject: Subject, fit_or_reason: law.FitOrReason, resamples: int) -> Section:
+    learned_runs = [run for run in subject.runs if run.has_learned]
+    of_lengths = read_lengths(learned_runs, resamples)
+    return Section(
+        subject=subject,
+        headline=headline(subject.runs, *fit_or_reason),
+        exhibits=_exhibits(subject, fit_or_reason, of_lengths, resamples),
+        findings=judge(subject.runs),
+        hypotheses=judge(subject.runs_of_task, HYPOTHESES),
+        treatments=judge_treatments(subject.runs_of_task),
+        lengths=judge_lengths(learned_runs, of_lengths),
+    )
+
+
+def _exhibits(
+    subject: Subject,
+    fit_or_reason: law.FitOrReason,
+    of_lengths: Lengths | str,
+    resamples: int,
+) -> list[Exhibit]:
     """Draw a section's figures: the law first, or what it would be drawn over; then by duty."""
     exhibits = [performance.exhibit(subject)]
     if len(subject.table):
         of_law = law.exhibit(subject, fit_or_reason)
         exhibits.insert(0 if of_law.figure else 1, of_law)
         exhibits += extrapolation.exhibits(subject)
-    exhibits += [*lengths.exhibits(subject, resamples), cost.exhibit(subject)]
+    exhibits += [*lengths.exhibits(of_lengths), cost.exhibit(subject)]
     if len(subject.table):
         exhibits.append(pareto.exhibit(subject))
-    return exhibits + loss.exhibits(subject) + tying.exhibits(subject) + recipes.exhibits(subject)
+    exhibits += [*loss.exhibits(subject), *tying.exhibits(subject)]
+    return [*exhibits, *rates.exhibits(subject, resamples), *recipes.exhibits(subject)]

@@ -108,6 +108,7 @@ def _contents(report: Report, level: int) -> str:
         links = {f"{slug}-{exhibit.name}": exhibit.title for exhibit in section.exhibits} | {
             f"{slug}-claims": "Claims",
             f"{slug}-hypotheses": "Hypotheses",
+            f"{slug}-length-claims": "Claims about training length",
         }
     else:
         links = {section.subject.slug: section.subject.task for section in report.sections}

@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.runs.accounts import convergence_account, prompts_account, weights_account
 from analysis.runs.expressivity import EXACT_BELOW, expressivity
 from analysis.runs.logged_run import LoggedRun
-from analysis.runs.recipes import by_name, by_recipe, name_of
+from analysis.runs.recipes import by_name, by_recipe, departures, name_of
 from analysis.runs.selection import SelectionError, tabulate_runs
 
 
@@ -22,7 +22,8 @@ class Subject:
 
     Attributes:
         task: with those of its settings that are not the defaults.
-        runs: of one recipe, one of each identity, the smallest model and b first.
+        runs: of one recipe, one of each identity, the smallest model and b first. Of recipes of
+            as many runs it is the one that departs least from the defaults.
         runs_of_task: all of them of the task, whatever their recipe.
         baselines: NMSE by name, on the runs' prompts.
         account: which runs these are, and what was left out.
@@ -150,7 +151,7 @@ def _subject(
 ) -> Subject:
     newest_by_identity = {run.config.identity: run for run in matching_runs}
     groups = by_recipe(newest_by_identity.values()).values()
-    group = max(groups, key=lambda group: (len(_steady(group)), name_of(group)))
+    group = max(groups, key=lambda group: (len(_steady(group)), -departures(group), name_of(group)))
     runs_of_recipe = sorted(_steady(group), key=_place)
     n_diverged = len(group) - len(runs_of_recipe)
     runs_of_task = [run for run in runs if run.task == task]

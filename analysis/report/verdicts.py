@@ -28,27 +28,27 @@ def claims_and_hypotheses(
 
     Args:
         slug: of the section, for anchors.
-        kinds: findings on the study's claims, its hypotheses and on ways of training; see
-            ``Section.kinds``.
+        kinds: findings on the study's claims, its hypotheses, on ways of training and on its
+            length; see ``Section.kinds``.
         level: of their headings.
     """
-    claims, hypotheses, treatments = kinds.values()
-    of_hypotheses = _groups(hypotheses, level + 1)
-    is_measured = any(finding.verdict is not Verdict.MISSING for finding in hypotheses)
+    claims, hypotheses, treatments, lengths = kinds.values()
     return [
         heading(level, "Claims", f"{slug}-claims"),
-        paragraph(f"{family_reading([*claims, *hypotheses, *treatments])} {WHAT}"),
+        paragraph(f"{family_reading([*claims, *hypotheses, *treatments, *lengths])} {WHAT}"),
         in_details("how verdicts are made, and what they need", paragraph(INTERVALS)),
         *_groups(claims, level + 1),
         heading(level, "Hypotheses", f"{slug}-hypotheses"),
         paragraph(joint_reading(hypotheses)),
-        *(
-            of_hypotheses
-            if is_measured
-            else [in_details("what each needs", "".join(of_hypotheses))]
-        ),
+        *_unless_missing(hypotheses, level + 1),
         *([heading(level, "Ways of training", f"{slug}-treatments")] if treatments else []),
         *_groups(treatments, level + 1),
+        *(
+            [heading(level, "Claims about training length", f"{slug}-length-claims")]
+            if lengths
+            else []
+        ),
+        *_unless_missing(lengths, level + 1),
     ]
 
 
@@ -59,6 +59,14 @@ def interval(finding: Finding) -> str:
     ends = "" if pd.isna(finding.low) else f" [{finding.low:.3g}, {finding.high:.3g}]"
     extreme = f", {finding.chosen_as}" if finding.chosen_as else ""
     return f"{finding.estimate:.3g}{ends}{extreme}"
+
+
+def _unless_missing(findings: Sequence[Finding], level: int) -> list[str]:
+    """Write findings; folded where none of them is measured."""
+    groups = _groups(findings, level)
+    if not groups or any(finding.verdict is not Verdict.MISSING for finding in findings):
+        return groups
+    return [in_details("what each needs", "".join(groups))]
 
 
 def _groups(findings: Sequence[Finding], level: int) -> list[str]:

@@ -8,8 +8,11 @@ nor by prompt. Such a run stands in every recipe that would have trained it.
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from analysis.runs.logged_run import LoggedRun
+from looped.config import TrainConfig
 
 Group = tuple[Hashable, ...]
+
+USUAL = TrainConfig()
 
 
 def by_recipe(
@@ -44,6 +47,12 @@ def by_name(runs: Iterable[LoggedRun]) -> dict[str, list[LoggedRun]]:
     for group in sorted(by_recipe(runs).values(), key=len):
         groups[name_of(group)] = group
     return groups
+
+
+def departures(runs: Sequence[LoggedRun]) -> int:
+    """Count the ways of training in which a group of ``by_recipe`` departs from the defaults."""
+    policy, usual_policy = max(runs, key=lambda run: run.config.b).config.policy, USUAL.policy
+    return sum(policy[name] != word for name, word in usual_policy.items())
 
 
 def name_of(runs: Sequence[LoggedRun]) -> str:

@@ -12,7 +12,7 @@ from looped.b_draw import DISTRIBUTIONS
 
 STUDIES = (
     *("full", "sizes", "more-data", "larger-b", "random-b"),
-    *("window", "truncation", "untied", "quick"),
+    *("window", "truncation", "untied", "rate", "quick"),
 )
 """``full`` adds nothing: three sizes, four b and three seeds."""
 
@@ -24,6 +24,7 @@ _ADDED: Mapping[str, tuple[str, Callable[[Iterable[Any]], Iterable[Any]]]] = {
     "window": ("loss_window", lambda _: (0.5, 1.0)),
     "truncation": ("grad_window", lambda _: (0.5, 1.0)),
     "untied": ("tied", lambda _: (True, False)),
+    "rate": ("learning_rate_factor", lambda _: (0.5, 2.0)),
 }
 """Of each study that adds to a list: which, and what it adds to the values given."""
 

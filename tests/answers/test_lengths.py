@@ -1,46 +1,19 @@
 """Training length as an axis: planted curves, whose shorter trainings are known."""
 
 import math
-from functools import cache
 
 import numpy as np
 import pytest
 from kept_runs import kept_runs
+from planted_curves import EVERY, SEEDS, SIZES, STEPS, WARMUP, planted_run, planted_study, power
 
 from analysis.answers.joint_law import fit_joint
 from analysis.answers.lengths import equal_flops, online, stretch, text
+from analysis.answers.lengths.claims import judge_lengths
 from analysis.answers.lengths.lengths import MANY_RUNS, read_lengths
 from analysis.answers.lengths.phi import phi_by_length
-from analysis.runs.logged_run import LoggedRun
+from analysis.claims.claim import Verdict
 from analysis.runs.selection import n_once
-from looped.config import TrainConfig
-
-STEPS, WARMUP, EVERY = 400, 100, 5
-SIZES, BS, SEEDS = ("tiny", "small", "medium"), (1, 4), (1, 2, 3)
-
-
-@cache
-def config_of(size, b, seed, **variant):
-    return TrainConfig(size=size, b=b, seed=seed, steps=STEPS, warmup=WARMUP, **variant)
-
-
-def planted_run(size, b, seed, error, **variant):
-    """A run whose error after each step is known."""
-    config = config_of(size, b, seed, **variant)
-    steps = np.arange(EVERY, STEPS + 1, EVERY)
-    errors = [float(error(config, step)) for step in steps]
-    return LoggedRun(
-        run_id=config.identity, name=config.name, config=config, tags={}, loops={}, prompts=0,
-        training={"step": list(steps), "loss": errors, "query_error": errors},
-    )  # fmt: skip
-
-
-def planted_study(error, sizes=SIZES, bs=BS, seeds=SEEDS):
-    return [planted_run(size, b, seed, error) for size in sizes for b in bs for seed in seeds]
-
-
-def power(config, step):
-    return step**-0.5
 
 
 class TestAShorterTraining:
@@ -271,3 +244,17 @@ class TestTheKeptRuns:
         assert {size: round(float(error), 2) for size, error in errors.items()} == {
             "tiny": 0.03, "small": 0.02, "medium": 0.08,
         }  # fmt: skip
+
+
+def test_claims_of_the_kept_study_have_the_numbers_of_its_answers(lengths):
+    phi, of_pairs, of_sizes = judge_lengths(kept_runs(), lengths)
+    assert (phi.estimate, phi.low, phi.high) == lengths.phi.rise
+    assert of_pairs.estimate == lengths.pairs["difference"].min()
+    for row in lengths.pairs.itertuples():
+        part = f"{row.size} at b = {row.b} against {row.larger_b} {row.difference:.4g} "
+        assert f"{part}[{row.lower:.4g}, {row.upper:.4g}]" in of_pairs.detail
+    means = lengths.pairs.groupby("size")["difference"].mean()
+    assert of_sizes.estimate == pytest.approx(means.min())
+    assert [phi.verdict, of_pairs.verdict, of_sizes.verdict] == [
+        Verdict.SUPPORTED, Verdict.UNDECIDED, Verdict.SUPPORTED,
+    ]  # fmt: skip

@@ -69,7 +69,7 @@ def test_a_window_is_judged_only_where_something_is_lost():
 
 def test_nothing_is_said_of_ways_of_training_that_no_runs_differ_in():
     assert verdicts(World().study(("tiny",), (1, 5))) == {}
-    assert len({claim.slug for claim in TREATMENTS}) == len(TREATMENTS) == 8
+    assert len({claim.slug for claim in TREATMENTS}) == len(TREATMENTS) == 9
 
 
 def test_the_planted_worth_of_a_loop_is_measured():

@@ -41,6 +41,8 @@ FULL = {(size, b, seed) for size in ("tiny", "small", "medium")
         ("window", 90, 36, ["size", "b", "seed", "loss_window"]),
         ("truncation", 90, 36, ["size", "b", "seed", "grad_window"]),
         ("untied", 63, 36, ["size", "b", "seed", "tied"]),
+        ("rate", 108, 36, ["size", "b", "seed", "learning_rate_factor"]),
+        ("quick,rate", 120, 0, ["size", "b", "seed", "learning_rate_factor"]),
         ("quick", 40, 0, ["size", "b", "seed"]),
     ],
 )
@@ -51,7 +53,7 @@ def test_a_study_has_the_trainings_of_its_question_and_those_of_the_default(
     assert len(configs) == n_trainings
     assert len({config.identity for config in configs} & identities()) == n_of_default
     assert varied(configs) == varying
-    assert (options == GridRunOptions()) == (study != "quick")
+    assert (options == GridRunOptions()) == ("quick" not in study)
 
 
 def test_no_other_study_is_taken(capsys):
@@ -119,6 +121,13 @@ def test_a_question_is_asked_of_the_quick_study_too():
     assert options.n_prompts == 3072
     with pytest.raises(SystemExit):
         parse("--study", "quick,slow")
+
+
+def test_a_rate_that_is_given_leaves_nothing_for_a_factor_to_multiply(capsys):
+    with pytest.raises(ValueError, match="learning_rate must be auto with a learning_rate_factor"):
+        parse("--study", "rate", "--learning_rate", "0.003")
+    with pytest.raises(ValueError, match="small-b1-s42 twice"):
+        parse("--learning_rate_factor", "1,2", "--learning_rate", "auto,1e-3", "--sizes", "small")
 
 
 def test_what_is_given_twice_is_refused_with_a_study_too():

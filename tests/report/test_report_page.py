@@ -14,6 +14,7 @@ import planted_report
 import pytest
 from matplotlib.figure import Figure
 
+from analysis.answers.lengths.claims import LENGTH_CLAIMS
 from analysis.claims.claims import CLAIMS, INTERVALS
 from analysis.claims.family import family_reading
 from analysis.claims.hypotheses import HYPOTHESES
@@ -122,13 +123,13 @@ def test_verdicts_are_on_the_page_with_word_rule_and_reason(report_folder, page)
     assert [finding.claim for finding in section.findings] == [claim.slug for claim in CLAIMS]
     assert len(section.hypotheses) == len(HYPOTHESES)
     words = " ".join(Page(page).words)
-    for finding in (*section.findings, *section.hypotheses):
+    for finding in (*section.findings, *section.hypotheses, *section.lengths):
         assert finding.statement in words
         assert f"Rule: {finding.rule}" in words and finding.reason in words
     for verdict in {finding.verdict for finding in section.findings}:
         assert f'class="verdict {verdict.value.replace(" ", "-")}"' in page
     claims = pd.read_csv(report_folder[0] / "claims.csv")
-    assert len(claims) == len(CLAIMS) + len(HYPOTHESES)
+    assert len(claims) == len(CLAIMS) + len(HYPOTHESES) + len(LENGTH_CLAIMS)
     assert set(claims["task"]) == {"linear"}
 
 
@@ -137,7 +138,7 @@ def test_what_is_undecided_says_how_many_seeds_and_all_together_what_comes_by_ch
 ):
     _, report = report_folder
     (section,) = report.sections
-    findings = [*section.findings, *section.hypotheses]
+    findings = [*section.findings, *section.hypotheses, *section.lengths]
     words = " ".join(Page(page).words)
     assert family_reading(findings) in words and INTERVALS in words
     open_findings = [finding for finding in findings if finding.outlook]
@@ -184,8 +185,8 @@ def test_the_answer_comes_first_then_its_figures_then_the_verdicts(report_folder
     assert places == sorted(places)
     headings = re.findall(r"<h2[^>]*>([^<]+)", page)
     expected = ["Law", "Performance", "Extrapolation 1", "Extrapolation 2", "Training length",
-                "Cost", "Pareto", "Loss", "Claims", "Hypotheses", "b across tasks",
-                "What is missing"]  # fmt: skip
+                "Cost", "Pareto", "Loss", "Claims", "Hypotheses",
+                "Claims about training length", "b across tasks", "What is missing"]  # fmt: skip
     assert len(headings) == len(expected)
     assert all(map(str.startswith, headings, expected))
 

@@ -46,13 +46,28 @@ def test_an_untied_recipe_has_the_looped_model_of_one_loop():
     assert len(together) == 4
 
 
+def test_so_many_times_the_sizes_own_rate_is_one_recipe():
+    runs = [logged(size=size, learning_rate_factor=factor)
+            for size in ("tiny", "small") for factor in (0.5, 1.0)]  # fmt: skip
+    runs += [logged(size="small", learning_rate=2.5e-4, seed=7)]  # half of the size's own, too
+    groups = by_name(runs)
+    halves = [run for run in runs if run.config.rate == run.config.model_config.size.rate(0.5)]
+    assert groups[logged(learning_rate_factor=0.5).config.recipe_identity] == halves
+    assert len(halves) == 3
+
+
 @settings(max_examples=30)
 @given(
     st.lists(
         st.fixed_dictionaries(
-            {"b": st.integers(1, 6), "steps": st.sampled_from([7, 9])},
+            {"b": st.integers(1, 6), "steps": st.sampled_from([7, 9]),
+             "size": st.sampled_from(["tiny", "small"])},
             optional={"loss_window": st.sampled_from([1.0, 0.5, 4.0]),
-                      "grad_window": st.sampled_from([1.0, 0.5]), "tied": st.booleans()},
+                      "grad_window": st.sampled_from([1.0, 0.5]), "tied": st.booleans(),
+                      "learning_rate_factor": st.sampled_from([0.5, 2.0])},
+        ) | st.fixed_dictionaries(
+            {"b": st.integers(1, 2), "size": st.sampled_from(["tiny", "small"]),
+             "learning_rate": st.sampled_from([5e-4, 1e-3, 2.5e-4])}
         ),
         min_size=1, max_size=8,
     )

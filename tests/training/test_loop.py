@@ -39,6 +39,20 @@ def test_resume_equals_no_interruption(whole, tmp_path_factory, stops):
     assert training.tags == whole[0].tags
 
 
+def test_a_rate_by_its_factor_goes_on_to_the_bit_as_the_rate_by_its_number(tmp_path):
+    by_factor, by_number = (
+        replace(TINY, learning_rate_factor=0.5),
+        replace(TINY, learning_rate=5e-4),
+    )
+    with pytest.raises(loop.Stopped):
+        train_in(tmp_path / "stopped", by_factor, watcher=Witness(9))
+    training, curve = train_in(tmp_path / "stopped", by_number)
+    whole_training, whole_curve = train_in(tmp_path / "whole", by_factor)
+    assert same_weights(training.model, whole_training.model)
+    assert curve == whole_curve
+    assert len(list((tmp_path / "stopped").iterdir())) == 1
+
+
 @pytest.fixture(scope="module", params=["uniform", "poisson_lognormal"])
 def drawn_training(request, tmp_path_factory):
     config = replace(DRAWN, b_draw=request.param)

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Sequence
 from itertools import combinations
+from typing import NamedTuple
 
 import pandas as pd
 
 from analysis.answers.lengths import online
-from analysis.claims.by_seed import interval
+from analysis.claims.by_seed import BySeed, interval
 from analysis.runs.logged_run import LoggedRun
 
 PER_DECADE = (1.0, 2.0, 5.0)
@@ -88,45 +89,71 @@ def best_by_budget(table: pd.DataFrame, runs: Sequence[LoggedRun]) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
-def compare(runs: Sequence[LoggedRun]) -> pd.DataFrame:
-    """Compare each b with each larger b of its size at the FLOPs of its whole training.
+class Pair(NamedTuple):
+    """A b beside a larger one of its size, at the FLOPs of the smaller's whole training.
+
+    Attributes:
+        size: of both.
+        b: the smaller.
+        larger_b: the larger.
+        flops: of either training.
+        steps: that the smaller b trains for.
+        larger_steps: that the larger b does.
+        bits: E of the smaller b less that of the larger, by seed.
+    """
+
+    size: str
+    b: int
+    larger_b: int
+    flops: float
+    steps: float
+    larger_steps: float
+    bits: BySeed
+
+
+def differences(runs: Sequence[LoggedRun]) -> list[Pair]:
+    """Compare each b with each larger b of its size at the FLOPs of its whole training, by seed.
 
     Args:
         runs: with their training curves.
 
     Returns:
-        ``size``, ``b``, ``larger_b``, ``flops``, ``steps`` and ``larger_steps`` (of either),
-        ``seeds`` (that both have), ``difference`` (E of the smaller b less that of the larger, in
-        bits, the mean over seeds) with ``lower`` and ``upper`` (95 % t interval over seeds; NaN
-        with one seed).
+        The pairs that have a seed in common.
     """
     with_curves = list(filter(online.has_lengths, runs))
-    rows = []
+    pairs = []
     for size in dict.fromkeys(run.config.size for run in with_curves):
         of_size = [run for run in with_curves if run.config.size == size]
         for b, larger_b in combinations(sorted({run.config.b for run in of_size}), 2):
             of_pair = [run for run in of_size if run.config.b in (b, larger_b)]
             flops = min(online.whole_flops(run) for run in of_pair if run.config.b == b)
             table = at_budgets(of_pair, [flops])
-            differences = _by_seed(table, b, larger_b)
-            if not len(differences):
-                continue
-            steps = table.groupby("b")["steps"].mean()
-            middle, low, high = _t_interval(differences)
-            rows.append(
-                {
-                    "size": size,
-                    "b": b,
-                    "larger_b": larger_b,
-                    "flops": flops,
-                    "steps": float(steps[b]),
-                    "larger_steps": float(steps[larger_b]),
-                    "seeds": len(differences),
-                    "difference": middle,
-                    "lower": low,
-                    "upper": high,
-                }
-            )
+            bits = _by_seed(table, b, larger_b)
+            if len(bits):
+                steps = table.groupby("b")["steps"].mean()
+                lengths = float(steps[b]), float(steps[larger_b])
+                by_seed = {int(seed): float(value) for seed, value in bits.items()}
+                pairs.append(Pair(size, b, larger_b, flops, *lengths, by_seed))
+    return pairs
+
+
+def compare(runs: Sequence[LoggedRun]) -> pd.DataFrame:
+    """Tabulate ``differences``.
+
+    Args:
+        runs: with their training curves.
+
+    Returns:
+        The columns of ``Pair`` with, in place of ``bits``, ``seeds`` (that both have), and
+        ``difference`` (the mean over seeds) with ``lower`` and ``upper`` (95 % t interval over
+        seeds; NaN with one seed).
+    """
+    rows = []
+    for pair in differences(runs):
+        middle, low, high = _t_interval(pd.Series(pair.bits))
+        row = pair._asdict() | {"seeds": len(pair.bits), "difference": middle}
+        del row["bits"]
+        rows.append(row | {"lower": low, "upper": high})
     return pd.DataFrame(rows)
 
 

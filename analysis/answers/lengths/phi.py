@@ -9,18 +9,14 @@ sizes may lie off the law.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
-from analysis.answers import joint_checks, joint_law
-from analysis.answers.joint_form import JointForm
-from analysis.answers.joint_runs import read_joint_runs
+from analysis.answers import joint_law
+from analysis.answers.leaving_out import degrees_of, jackknifed, without_seeds
 from analysis.answers.lengths import online
 from analysis.runs.logged_run import LoggedRun
-from analysis.scaling.run_table import Floats, RunTableError
+from analysis.scaling.run_table import RunTableError
 
-LEVEL = 0.95
 MANY_SIZES = 12
 """With more sizes phi is fitted at the full length alone: a fit leaves out each size in turn."""
 
@@ -36,11 +32,13 @@ class PhiByLength:
         rise: phi at the longest less phi at the shortest, and the ends of its 95 % interval; None
             with one length or with a size that has one seed.
         n_clusters: seeds of sizes that were left out in turn.
+        degrees: of freedom of the interval of ``rise``.
     """
 
     table: pd.DataFrame
     rise: tuple[float, float, float] | None
     n_clusters: int
+    degrees: int
 
 
 def phi_by_length(
@@ -58,7 +56,7 @@ def phi_by_length(
         lengths = lengths[-1:]
     if not lengths:
         return "no length of training is in every run's curve"
-    rows, thetas_without = [], []
+    rows, phis_without = [], []
     for steps in lengths:
         table = online.tabulate(runs, [steps])
         try:
@@ -76,34 +74,11 @@ def phi_by_length(
                 "at_bound": bool(row["at_bound"]),
             }
         )
-        thetas_without.append(_phi_without_seeds(table, fit, loss))
+        phis_without.append(without_seeds(table, fit, loss).phi)
     by_length = pd.DataFrame(rows)
-    with_curves = filter(online.has_lengths, runs)
-    seeds_of_sizes = {(run.config.size, run.config.seed) for run in with_curves}
-    counts = pd.Series([size for size, _ in seeds_of_sizes]).value_counts()
-    rise = None
-    if len(lengths) > 1 and counts.min() > 1:
-        rise = _jackknifed(
-            by_length["phi"].iloc[-1] - by_length["phi"].iloc[0],
-            thetas_without[-1] - thetas_without[0],
-            degrees=len(seeds_of_sizes) - len(counts),
-        )
-    return PhiByLength(table=by_length, rise=rise, n_clusters=len(seeds_of_sizes))
-
-
-def _phi_without_seeds(table: pd.DataFrame, fit: joint_law.JointFit, loss: str) -> Floats:
-    """Fit phi without each seed of each size, sorted by both, of shape (clusters,)."""
-    joint_runs = read_joint_runs(table)
-    form = JointForm(joint_runs.rows.iloc[joint_runs.firsts], joint_runs.with_steps)
-    pairs = list(zip(joint_runs.rows["size"], joint_runs.rows["seed"], strict=True))
-    masks = np.array([[pair != left_out for pair in pairs] for left_out in sorted(set(pairs))])
-    theta = form.searched(fit.parameters["value"].to_numpy(float))
-    thetas = joint_checks.refit(form, joint_law.observe(form, joint_runs), theta, masks, loss)
-    return np.asarray(thetas[:, form.names.index("phi")])
-
-
-def _jackknifed(value: float, without: Floats, degrees: int) -> tuple[float, float, float]:
-    n = len(without)
-    variance = np.square(without - without.mean()).sum() * (n - 1) / n
-    half = float(stats.t.ppf((1 + LEVEL) / 2, degrees) * np.sqrt(variance))
-    return float(value), float(value - half), float(value + half)
+    degrees, rise = degrees_of(table), None
+    if len(lengths) > 1 and degrees:
+        difference = by_length["phi"].iloc[-1] - by_length["phi"].iloc[0]
+        rise = jackknifed(difference, phis_without[-1] - phis_without[0], degrees)
+    n_clusters = len(phis_without[-1])
+    return PhiByLength(table=by_length, rise=rise, n_clusters=n_clusters, degrees=degrees)

@@ -1,20 +1,17 @@
 """Training length as an axis: what every shorter training reached, read from the curves."""
 
 from analysis.answers.lengths import figures, stretch, text
-from analysis.answers.lengths.lengths import Lengths, read_lengths
+from analysis.answers.lengths.lengths import Lengths
 from analysis.report import drawing
 from analysis.report.exhibit import Exhibit
-from analysis.report.subject import Subject
 
 
-def exhibits(subject: Subject, resamples: int) -> list[Exhibit]:
+def exhibits(lengths: Lengths | str) -> list[Exhibit]:
     """Draw E against the FLOPs of the training, and phi against its steps.
 
     Args:
-        subject: the runs of a task.
-        resamples: of the joint law's bootstrap at each length.
+        lengths: what the runs of a task say of them; see ``read_lengths``.
     """
-    lengths = read_lengths([run for run in subject.runs if run.has_learned], resamples)
     look_for = (
         "E of every shorter training against what it costs, a line per b: the error on fresh "
         "prompts, averaged over the last tenth of the steps so far. The upper line at some FLOPs "
