@@ -135,7 +135,7 @@ def parse(
     return tuple(instances)
 
 
-def chosen(*groups: type, argv: Sequence[str] | None = None) -> frozenset[str]:
+def fixed_names(*groups: type, argv: Sequence[str] | None = None) -> frozenset[str]:
     """Name the parameters that a good command line does not leave ``auto``.
 
     ``mlflow run`` writes every parameter, with its default where none was given, so that the word

@@ -25,8 +25,8 @@ def main(result: outcome.Outcome) -> int:
     """Train what is left to do; return the exit code."""
     groups = (Lists, GridOptions, GridRunOptions)
     lists, options, run_options = arguments.parse("grid", __doc__, *groups)
-    plain, chosen = (lists, run_options), arguments.chosen(*groups)
-    lists, run_options = (apply_studies(options.study, settings, chosen) for settings in plain)
+    plain, fixed_names = (lists, run_options), arguments.fixed_names(*groups)
+    lists, run_options = (apply_studies(options.study, settings, fixed_names) for settings in plain)
     try:
         configs = cross(lists)
     except ValueError as error:

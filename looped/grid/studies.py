@@ -66,27 +66,28 @@ def left_to_study(declared: "Field[Any]", name: str, default: Any) -> Any:
     return field(default=default, metadata=metadata)
 
 
-def apply_studies(studies: str, settings: Any, chosen: Container[str] = ()) -> Any:
+def apply_studies(studies: str, settings: Any, fixed_names: Container[str] = ()) -> Any:
     """Return what studies make of the settings of a grid, one after another.
 
     Args:
         studies: of ``STUDIES``, with a comma between two: ``quick,random-b``.
         settings: lists to cross, or how to train and evaluate. ``quick`` has values of its own
             in place of defaults; what was given otherwise stands.
-        chosen: names of settings that stand although they equal the default.
+        fixed_names: names of settings that stand although they equal the default.
     """
     for study in studies.split(","):
-        settings = _apply(study, settings, chosen)
+        settings = _apply(study, settings, fixed_names)
     return settings
 
 
-def _apply(study: str, settings: Any, chosen: Container[str]) -> Any:
+def _apply(study: str, settings: Any, fixed_names: Container[str]) -> Any:
     names = [setting.name for setting in fields(settings)]
     if study == "quick":
         untouched = [
             setting.name
             for setting in fields(settings)
-            if setting.name not in chosen and getattr(settings, setting.name) == setting.default
+            if setting.name not in fixed_names
+            and getattr(settings, setting.name) == setting.default
         ]
         return replace(settings, **{name: _QUICK[name] for name in untouched if name in _QUICK})
     name, further = _ADDED.get(study, ("", tuple))

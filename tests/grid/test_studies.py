@@ -15,11 +15,11 @@ def parse(*words):
     """What the grid command makes of its words: resolved trainings and how to run them."""
     groups = (Lists, GridOptions, GridRunOptions)
     lists, options, run_options = arguments.parse("grid", "", *groups, argv=words)
-    chosen = arguments.chosen(*groups, argv=words)
-    lists = apply_studies(options.study, lists, chosen)
+    fixed_names = arguments.fixed_names(*groups, argv=words)
+    lists = apply_studies(options.study, lists, fixed_names)
     configs = [config.resolved("cpu", "fp32") for config in cross(lists)]
     refuse_doubles(configs)
-    return configs, apply_studies(options.study, run_options, chosen)
+    return configs, apply_studies(options.study, run_options, fixed_names)
 
 
 def identities(*words):
