@@ -9,10 +9,11 @@ from dataclasses import Field, field, fields, replace
 from typing import Any
 
 from looped.b_draw import DISTRIBUTIONS
+from looped.sizes import PROMPTS
 
 STUDIES = (
     *("full", "sizes", "more-data", "larger-b", "random-b"),
-    *("window", "truncation", "untied", "rate", "quick"),
+    *("window", "truncation", "untied", "rate", "prompts", "quick"),
 )
 """``full`` adds nothing: three sizes, four b and three seeds."""
 
@@ -24,6 +25,7 @@ _ADDED: Mapping[str, tuple[str, Callable[[Iterable[Any]], Iterable[Any]]]] = {
     "window": ("loss_window", lambda _: (0.5, 1.0)),
     "truncation": ("grad_window", lambda _: (0.5, 1.0)),
     "untied": ("tied", lambda _: (True, False)),
+    "prompts": ("prompt", lambda _: PROMPTS),
     "rate": ("learning_rate_factor", lambda _: (0.5, 2.0)),
 }
 """Of each study that adds to a list: which, and what it adds to the values given."""

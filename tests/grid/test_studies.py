@@ -41,6 +41,7 @@ FULL = {(size, b, seed) for size in ("tiny", "small", "medium")
         ("window", 90, 36, ["size", "b", "seed", "loss_window"]),
         ("truncation", 90, 36, ["size", "b", "seed", "grad_window"]),
         ("untied", 63, 36, ["size", "b", "seed", "tied"]),
+        ("prompts", 72, 36, ["size", "b", "seed", "prompt"]),
         ("rate", 108, 36, ["size", "b", "seed", "learning_rate_factor"]),
         ("quick,rate", 120, 0, ["size", "b", "seed", "learning_rate_factor"]),
         ("quick", 40, 0, ["size", "b", "seed"]),
