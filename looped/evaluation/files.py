@@ -10,7 +10,7 @@ from typing import Any
 
 from looped.evaluation.baseline_scores import Scores, score_baselines
 from looped.records.damage import one_line
-from looped.records.record_rules import STATE_CHANGE
+from looped.records.record_rules import CHANGES
 from looped.task_kinds import TaskConfig
 
 logger = logging.getLogger("looped")
@@ -45,7 +45,7 @@ def compare(
 def _write(folder: Path, name: str, b: int, record: Mapping[str, Any], scores: Scores) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     loops = {
-        name: ["", *curve] if name.endswith(STATE_CHANGE) else curve
+        name: ["", *curve] if name.endswith(CHANGES) else curve
         for name, curve in record["loops"].items()
     }
     rows = zip_longest(*loops.values(), fillvalue="")
