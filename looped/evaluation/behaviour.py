@@ -94,7 +94,7 @@ def classify(states: Floats, first: int) -> Behaviour:
     half = n_steps // 2
     if n_steps < LEAST_STEPS:
         raise ValueError(f"states must have at least {LEAST_STEPS} steps, got {n_steps}")
-    is_finite = np.isfinite(states).all(axis=(0, 2))
+    is_finite = np.asarray(np.isfinite(states).all(axis=(0, 2)))
     states = np.where(is_finite[:, None], states, 0.0)
     norms = np.linalg.norm(states, axis=2)[1:]
     steps = np.linalg.norm(np.diff(states, axis=0), axis=2)
@@ -169,10 +169,10 @@ def shares(behaviour: Behaviour) -> dict[str, float]:
     Example:
         >>> of_sixteen = shares(Behaviour(np.zeros(16, np.intp), np.zeros(16, np.intp)))
         >>> of_sixteen["settles"], round(of_sixteen["settles_lower"], 3), of_sixteen["prompts"]
-        (1.0, 0.794, 16)
+        (1.0, 0.794, 16.0)
     """
     n = len(behaviour.kinds)
-    values: dict[str, float] = {"prompts": n}
+    values: dict[str, float] = {"prompts": float(n)}
     for index, kind in enumerate(KINDS):
         count = int((behaviour.kinds == index).sum())
         low, high = interval(count, n)
@@ -202,3 +202,35 @@ def word_of(values: Mapping[str, float], prefix: str = "") -> str:
     """
     majority = (kind for kind in KINDS if values.get(f"{prefix}{kind}_lower", 0.0) > 0.5)
     return next(majority, MIXED)
+
+
+def say(values: Mapping[str, float], prefix: str = "") -> str:
+    """Say in a line what states do, of how many prompts, and how steep the loop is there.
+
+    Args:
+        values: of ``dynamics.follow``.
+        prefix: begins their names.
+
+    Example:
+        >>> say(shares(Behaviour(np.zeros(16, np.intp), np.zeros(16, np.intp))))
+        'the state settles (100 % of 16 prompts, 95 % interval 79 to 100)'
+    """
+    word, n = word_of(values, prefix), f"{values[prefix + 'prompts']:.0f} prompts"
+    if word == MIXED:
+        kinds = {kind: values[prefix + kind] for kind in KINDS if values[prefix + kind]}
+        counts = ", ".join(
+            f"{kind} {share:.0%}".replace("%", " %") for kind, share in kinds.items()
+        )
+        text = f"the state is mixed ({counts} of {n})"
+    else:
+        share, low, high = (
+            f"{100 * values[f'{prefix}{word}{end}']:.0f}" for end in ("", "_lower", "_upper")
+        )
+        is_what = "is undecided" if word == "undecided" else word
+        text = f"the state {is_what} ({share} % of {n}, 95 % interval {low} to {high})"
+    radius, least, most = (
+        values.get(f"{prefix}spectral_radius{end}") for end in ("", "_least", "_most")
+    )
+    if radius is None or least is None or most is None:
+        return text
+    return f"{text}; spectral radius {radius:.2f} ({least:.2f} to {most:.2f})"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from looped.evaluation.baseline_scores import Scores, score_baselines
+from looped.evaluation.behaviour import say
 from looped.records.damage import one_line
 from looped.records.record_rules import CHANGES
 from looped.task_kinds import TaskConfig
@@ -73,7 +74,14 @@ def _draw(path: Path, name: str, b: int, record: Mapping[str, Any], scores: Scor
         from looped.drawing import save
         from looped.evaluation import figures
 
-        save(figures.extrapolation(title, b, record["loops"], scores), path)
+        summary, dynamics = record.get("summary", {}), record.get("dynamics")
+        band = (
+            (round(summary["band_first"]), round(summary["band_last"]))
+            if "band_first" in summary
+            else None
+        )
+        remark = say(dynamics) if dynamics else ""
+        save(figures.extrapolation(title, b, record["loops"], scores, band, remark), path)
     except Exception as error:
         reason = one_line(error)
         for suffix in (".svg", ".png"):  # half of one is no picture

@@ -103,12 +103,16 @@ class Evaluation:
         return [float(value) for value in by_query] if len(by_query) > 1 else []
 
     def band(self) -> dict[str, float]:
-        """Return the first and the last of the loops that are as good as the best, and their number.
+        """Return the first and the last loop that are as good as the best, and how many are.
 
         See ``loops_as_good``; where the number is less than they span, some in between are worse.
         """
         band = np.flatnonzero(loops_as_good(self.query_errors)) + 1
-        return {"band_first": band[0], "band_last": band[-1], "band_loops": len(band)}
+        return {
+            "band_first": float(band[0]),
+            "band_last": float(band[-1]),
+            "band_loops": float(len(band)),
+        }
 
     def summary(self, b: int) -> dict[str, float]:
         """Say in a few numbers how a model trained at ``b`` extrapolates.
@@ -144,7 +148,7 @@ class Evaluation:
         tail_curves = {Metric.TAIL + name: curves[name] for name in TAIL_CURVES if curves}
         summary, dynamics = self.summary(b), dict(self.dynamics)
         if tail is not None:
-            summary |= {Metric.TAIL + name: float(value) for name, value in tail.band().items()}
+            summary |= {Metric.TAIL + name: value for name, value in tail.band().items()}
             dynamics |= {Metric.TAIL + name: value for name, value in tail.dynamics.items()}
         return {
             "n_prompts": self.query_errors.shape[1],
@@ -260,9 +264,7 @@ def evaluate(
         n_done += len(xs)
         on_batch(first + n_done)
     point_nmse, state_change = point_sums / n_run, change_sums / n_run
-    return Evaluation(
-        query_errors, point_nmse, state_change, prediction_change=read_sums / n_run
-    )
+    return Evaluation(query_errors, point_nmse, state_change, prediction_change=read_sums / n_run)
 
 
 def evaluate_further(

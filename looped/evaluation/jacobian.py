@@ -47,7 +47,7 @@ def eigenvalues(
         for axis in range(z.shape[-1])
     ]
     blocks = torch.stack(rows, dim=-2)  # (B, L, E, E)
-    return torch.linalg.eigvals(blocks.double().cpu())
+    return torch.linalg.eigvals(blocks.double().cpu())  # type: ignore[no-any-return]
 
 
 def spectral_radii(
@@ -75,11 +75,11 @@ def _attend(block: Block, qkv: Tensor) -> Tensor:
     batch, tokens, width = qkv.shape
     split = qkv.view(batch, tokens, 3, block.n_head, width // (3 * block.n_head))
     q, k, v = split.permute(2, 0, 3, 1, 4)  # each (B, H, L, D)
-    own = torch.eye(tokens, dtype=torch.bool, device=qkv.device)
+    is_itself = torch.eye(tokens, dtype=torch.bool, device=qkv.device)
     past = torch.ones(tokens, tokens, dtype=torch.bool, device=qkv.device).tril(-1)
     scores = q @ k.detach().transpose(-1, -2)
-    scores = torch.where(own, (q * k).sum(dim=-1, keepdim=True), scores)
-    scores = (scores * q.shape[-1] ** -0.5).masked_fill(~(own | past), -torch.inf)
+    scores = torch.where(is_itself, (q * k).sum(dim=-1, keepdim=True), scores)
+    scores = (scores * q.shape[-1] ** -0.5).masked_fill(~(is_itself | past), -torch.inf)
     shares = scores.softmax(dim=-1)
     heads = (shares * past) @ v.detach() + torch.diagonal(shares, dim1=-2, dim2=-1)[..., None] * v
-    return heads.transpose(1, 2).flatten(-2)
+    return heads.transpose(1, 2).flatten(-2)  # type: ignore[no-any-return]

@@ -43,11 +43,13 @@ def loops_as_good(errors: Floats, level: float = LEVEL) -> npt.NDArray[np.bool_]
     is_in = np.ones(n_loops, dtype=bool)
     for loop in range(n_loops):
         spread = variances[loop] + variances - 2 * covariance[loop]
-        others = spread > 1e-12 * (variances[loop] + variances)  # one that is the same is no rival
-        if others.any():
-            scale = np.sqrt(spread[others])
-            largest = ((means[loop] - means[others]) / scale).max()
-            by_chance = ((draws[:, [loop]] - draws[:, others]) / scale).max(axis=1)
+        is_rival = spread > 1e-12 * (
+            variances[loop] + variances
+        )  # one that is the same is no rival
+        if is_rival.any():
+            scale = np.sqrt(spread[is_rival])
+            largest = ((means[loop] - means[is_rival]) / scale).max()
+            by_chance = ((draws[:, [loop]] - draws[:, is_rival]) / scale).max(axis=1)
             is_in[loop] = largest <= np.quantile(by_chance, level)
     is_in[means.argmin()] = True
     return is_in
