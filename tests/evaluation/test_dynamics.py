@@ -14,6 +14,7 @@ from looped.evaluation.behaviour import KINDS, classify
 from looped.evaluation.dynamics import follow, with_dynamics
 from looped.evaluation.held_out import evaluate
 from looped.evaluation.jacobian import eigenvalues, spectral_radii
+from looped.records.record_rules import check_record
 
 
 def state_of(model, n_loops=8, batch=2):
@@ -124,3 +125,22 @@ def test_an_untied_model_has_no_loops_beyond_and_no_dynamics():
     model = LoopedTransformer(SIZES["nano"], n_dims=2, n_points=5, n_stacks=16)
     evaluation = evaluate(model, TASK, 16, 64)
     assert not with_dynamics(model, TASK, 1, evaluation).dynamics
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"dynamics": {"settles": "most"}}, "settles must be a finite number"),
+        ({"dynamics": {"a/b": 1.0}}, "a curve must have a name like ours"),
+        ({"dynamics": [1.0]}, "dynamics must be a JSON object"),
+    ],
+)
+def test_a_journal_may_lack_it_but_not_hold_what_is_not_ours(model, changes, rule):
+    record = {"kind": "evaluation", "time": 1, "step": 1}
+    record |= with_dynamics(model, TASK, 3, evaluate(model, TASK, 16, 64)).record(3)
+    check_record(record)
+    older = {key: value for key, value in record.items() if key != "dynamics"}
+    older["loops"] = {k: v for k, v in record["loops"].items() if k != "prediction_change"}
+    check_record(older)
+    with pytest.raises(ValueError, match=rule):
+        check_record(record | changes)
