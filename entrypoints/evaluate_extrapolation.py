@@ -128,6 +128,7 @@ def _open(options: EvaluateOptions, reference: str | None) -> "Store":
 
 def _unevaluated(store: "Store", options: EvaluateOptions) -> list[str]:
     """Find the finished trainings that nobody evaluated so far or on so many prompts."""
+    from looped.evaluation.behaviour import window_start
     from looped.tracking.runs import list_trainings
 
     def is_evaluated(run: "Run") -> bool:
@@ -135,7 +136,10 @@ def _unevaluated(store: "Store", options: EvaluateOptions) -> list[str]:
         b_max, n_prompts = (int(tags.get(tag, 0)) for tag in (Tag.EVALUATED_TO, Tag.EVALUATED_ON))
         b = int(params.get(Param.RESOLVED + "b", 1))
         is_untied = b > 1 and params.get(Param.RESOLVED + "tied") == "False"
-        return b_max >= (b if is_untied else options.b_max) and n_prompts >= options.n_prompts
+        b_max_due = b if is_untied else options.b_max
+        # what was evaluated before states were followed is evaluated again
+        is_told = Tag.DYNAMICS in tags or is_untied or window_start(b, b_max_due) is None
+        return b_max >= b_max_due and n_prompts >= options.n_prompts and is_told
 
     runs = list(list_trainings(*store))
     require(bool(runs), "the experiment must hold finished trainings", "none")
@@ -148,6 +152,8 @@ def _evaluate(
     """Evaluate one training run's model, log it to that run; say in a line, and give, what came."""
     from looped import tasks
     from looped.evaluation import files
+    from looped.evaluation.behaviour import say
+    from looped.evaluation.dynamics import with_dynamics
     from looped.evaluation.held_out import by_prompt, evaluate
     from looped.records.record_rules import KEPT_PROMPTS
     from looped.task_kinds import TaskConfig
@@ -162,13 +168,11 @@ def _evaluate(
     n_loops = options.b_max if model.config.n_stacks == 1 else b
 
     def evaluation_of(model: "LoopedTransformer") -> "Evaluation":
-        return evaluate(
-            model,
-            tasks.from_config(task),
-            n_loops,
-            options.n_prompts,
-            lambda prompts_done: show(name, prompts_done),
+        task_to_draw = tasks.from_config(task)
+        evaluation = evaluate(
+            model, task_to_draw, n_loops, options.n_prompts, lambda n_done: show(name, n_done)
         )
+        return with_dynamics(model, task_to_draw, b, evaluation)
 
     tail_model = registry.load_tail(run_id)
     tail_evaluation = None if tail_model is None else evaluation_of(tail_model)
@@ -196,13 +200,18 @@ def _evaluate(
         log_baselines(client, run.info.experiment_id, task, n_examples, record, scores, root)
     summary = record["summary"]
     ends = "" if model.config.n_stacks == 1 else "; untied, it has no loops beyond"
+    if evaluation.dynamics:
+        ends = f"; {say(evaluation.dynamics)}"
     line = f"{name}: {_say(summary, b)}{ends} ({options.n_prompts:,} prompts; run {run_id})"
-    return line, summary
+    dynamics = {Metric.DYNAMICS + key: value for key, value in record["dynamics"].items()}
+    return line, summary | dynamics
 
 
 def _say(summary: dict[str, float], b: int) -> str:
     at_end = f"{summary['nmse_at_b_max']:.4g} after {summary['b_max']:.0f} loops"
-    best = f"best {summary['nmse_at_best']:.4g} after {summary['best_loop']:.0f}"
+    first, last = (round(summary[name]) for name in ("band_first", "band_last"))
+    as_good = "no other is as good" if first == last else f"as good from {first} to {last}"
+    best = f"best {summary['nmse_at_best']:.4g} after {summary['best_loop']:.0f} ({as_good})"
     if "nmse_at_b" not in summary:
         return f"NMSE {at_end}, {best}"
     return f"NMSE {summary['nmse_at_b']:.4g} after b = {b}, {at_end}, {best}"

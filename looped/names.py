@@ -50,6 +50,8 @@ class Tag:
     ESCAPE_STEP = "escape_step"
     EVALUATED_TO = "evaluation.b_max"
     EVALUATED_ON = "evaluation.prompts"
+    DYNAMICS = "dynamics"
+    """What most prompts' states do beyond b; one of ``behaviour.KINDS``, or ``mixed``."""
 
     BASELINE = "baseline"
     BASELINES = "baselines"
@@ -152,6 +154,8 @@ class Metric:
     """Over in-context examples: its step is their number."""
     EXTRAPOLATION = "extrapolation/"
     EVALUATED_ON = "extrapolation/prompts"
+    DYNAMICS = "dynamics/"
+    """What states do beyond b: shares of prompts with their intervals, the spectral radius."""
     TABLES = "tables/"
 
     CELL = "cell/"

@@ -18,6 +18,23 @@ LOST = {"tiny": 0.5, "small": 0.25}
 FACTOR = {1: 1.0, 5: 0.5, 10: 0.25}
 """Loss of a training at b over that at b = 1, at every step."""
 
+BEYOND_B = {
+    "extrapolation/band_first": 4.0,
+    "extrapolation/band_last": 7.0,
+    "extrapolation/band_loops": 4.0,
+    "extrapolation/tail_band_first": 5.0,
+    "extrapolation/tail_band_last": 5.0,
+    "dynamics/prompts": 16.0,
+    "dynamics/settles": 1.0,
+    "dynamics/settles_lower": 0.79,
+    "dynamics/settles_upper": 1.0,
+    "dynamics/spectral_radius": 0.5,
+    "dynamics/spectral_radius_least": 0.25,
+    "dynamics/spectral_radius_most": 0.75,
+    "dynamics/tail_cycles_lower": 0.75,
+}
+"""What each run's evaluation said of its loops."""
+
 N_LOOPS = 20
 STEPS = tuple(range(0, 1000, 20))
 BASELINES = {"least_squares": 1e-14, "averaging": 0.2, "nearest_neighbours": 40.0}
@@ -43,7 +60,8 @@ def run(size="tiny", b=5, seed=2, bits=None, n_loops=N_LOOPS, plateau=False, **s
         loops={"nmse": nmse, "nmse_se": [0.01 * x for x in nmse], "nmse_median": nmse},
         prompts=12_800,
         state_change=[0.5**loop for loop in range(2, n_loops + 1)],
-        metrics={"memory/peak_mib": 100.0 * b, "speed/steps_per_s": 1.0},
+        prediction_change=[0.25**loop for loop in range(2, n_loops + 1)],
+        metrics={"memory/peak_mib": 100.0 * b, "speed/steps_per_s": 1.0} | BEYOND_B,
         training=training | {"query_error": training["loss"]},
         speed=[1.0, *[100.0 / b + seed * 1e-6] * 9],
     )

@@ -77,6 +77,8 @@ def read_training(folder: Path) -> LoggedRun | None:
     metrics: dict[str, float] = {}
     for record in (*samples, outcome):
         metrics |= record["values"]
+    for family, values in ((Metric.EXTRAPOLATION, "summary"), (Metric.DYNAMICS, "dynamics")):
+        metrics |= {family + name: value for name, value in evaluation.get(values, {}).items()}
     return LoggedRun(
         run_id=journal.parent.name,
         name=config.name,
@@ -85,6 +87,7 @@ def read_training(folder: Path) -> LoggedRun | None:
         loops={name: evaluation["loops"].get(name, []) for name in CURVES},
         prompts=evaluation["n_prompts"],
         state_change=evaluation["loops"].get("state_change", []),
+        prediction_change=evaluation["loops"].get("prediction_change", []),
         metrics=metrics,
         training={
             "step": [record["step"] for record in samples],

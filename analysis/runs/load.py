@@ -59,7 +59,14 @@ def with_tail(client: MlflowClient, run: LoggedRun) -> LoggedRun:
     """Return a run with the evaluation of the mean of its last weights; see ``has_tail``."""
     loops = {name: _by_loop(client, run.run_id, Metric.TAIL + name, 1) for name in CURVES}
     state_change = _by_loop(client, run.run_id, Metric.TAIL + "state_change", 2)
-    return replace(run, loops=loops, state_change=state_change, weights=Weights.TAIL)
+    prediction_change = _by_loop(client, run.run_id, Metric.TAIL + "prediction_change", 2)
+    return replace(
+        run,
+        loops=loops,
+        state_change=state_change,
+        prediction_change=prediction_change,
+        weights=Weights.TAIL,
+    )
 
 
 def with_curves(client: MlflowClient, runs: Sequence[LoggedRun]) -> list[LoggedRun]:
@@ -140,6 +147,7 @@ def _read(client: MlflowClient, run: Run, with_training: bool) -> LoggedRun:
         loops={name: _by_loop(client, run_id, name, 1) for name in CURVES},
         prompts=round(metrics.get(Metric.EVALUATED_ON, 0)),
         state_change=_by_loop(client, run_id, "state_change", 2),
+        prediction_change=_by_loop(client, run_id, "prediction_change", 2),
         metrics=metrics,
         training=training,
         speed=speed,

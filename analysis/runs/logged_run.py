@@ -37,10 +37,11 @@ class LoggedRun:
             where nobody evaluated it.
         prompts: how many they were measured on.
         state_change: |z_t+1 - z_t| / |z_t| from t = 1 on; empty where nobody measured it.
+        prediction_change: |prediction_t+1 - prediction_t| / sd(y) at the query, likewise.
         metrics: the last value of each that has one value or more.
         training: ``step`` and the ``loss`` and ``query_error`` there; empty unless asked for.
         speed: gradient steps a second, a sample per record of the training; empty unless asked for.
-        weights: those that ``loops`` and ``state_change`` are of, one of ``Weights``.
+        weights: those that ``loops`` and the changes are of, one of ``Weights``.
         prompt_errors: on each held-out prompt; None unless asked for, and where none were kept.
     """
 
@@ -51,6 +52,7 @@ class LoggedRun:
     loops: Mapping[str, Sequence[float]]
     prompts: int
     state_change: Sequence[float] = ()
+    prediction_change: Sequence[float] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     training: Mapping[str, Sequence[float]] = field(default_factory=dict)
     speed: Sequence[float] = ()
@@ -113,6 +115,29 @@ class LoggedRun:
         errors = self.prompt_errors
         by_loop = errors.tail_by_loop if self.weights == Weights.TAIL else errors.by_loop
         return by_loop.get(loop)
+
+    @property
+    def dynamics(self) -> Mapping[str, float]:
+        """What states do beyond b (``behaviour.shares``), of its weights; empty where untold."""
+        return self._of_weights(Metric.DYNAMICS)
+
+    @property
+    def band(self) -> tuple[int, int] | None:
+        """The first and the last loop that are as good as the best; None where untold."""
+        ends = self._of_weights(Metric.EXTRAPOLATION + "band_")
+        return (round(ends["first"]), round(ends["last"])) if len(ends) > 1 else None
+
+    def _of_weights(self, family: str) -> dict[str, float]:
+        family, _, name = family.rpartition("/")
+        if self.weights == Weights.TAIL:
+            name = Metric.TAIL + name
+        start = f"{family}/{name}"
+        of_family = {
+            key.removeprefix(start): value
+            for key, value in self.metrics.items()
+            if key.startswith(start)
+        }
+        return {key: value for key, value in of_family.items() if not key.startswith(Metric.TAIL)}
 
     @property
     def is_plateau(self) -> bool:

@@ -14,6 +14,8 @@ def extrapolation(
     b: int,
     loops: Mapping[str, Sequence[float]],
     baselines: Mapping[str, Mapping[str, Sequence[float]]],
+    band: tuple[int, int] | None = None,
+    remark: str = "",
 ) -> Figure:
     """Draw a model's error after every loop beside what the baselines reach.
 
@@ -22,6 +24,8 @@ def extrapolation(
         b: the loop count that it was trained at.
         loops: the curves of ``Evaluation.by_loop``.
         baselines: the scores of ``score_baselines``.
+        band: the first and last loop that are as good as the best.
+        remark: what the state does beyond b.
     """
     figure = Figure(figsize=(7.2, 4.8), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
@@ -36,6 +40,9 @@ def extrapolation(
         steps, loops["nmse"], [2 * se for se in loops["nmse_se"]], color=BLUE, linewidth=1.8,
         elinewidth=0.8, label="model, mean ± 2 standard errors",
     )  # fmt: skip
+    if band is not None:
+        upper.axvspan(band[0] - 0.5, band[1] + 0.5, color="0.5", alpha=0.12, linewidth=0,
+                      label=f"as good as the best: loops {band[0]} to {band[1]}")  # fmt: skip
     floor = min(loops["nmse_median"]) / 30
     for style, (name, score) in zip(BASELINE_STYLES, baselines.items(), strict=False):
         label, curve = name.replace("_", " "), list(score["nmse"][:n_loops])
@@ -48,8 +55,14 @@ def extrapolation(
         upper.plot(steps[: len(curve)], curve, color=GREY, linestyle=style, label=label)
     top = max(2.0, *(1.3 * value for value in loops["nmse"]))
     upper.set(yscale="log", ylim=(floor, top), ylabel="squared error / Var(y)", title=title)
-    lower.plot(steps[1:], loops["state_change"], color=BLUE)
-    lower.set(yscale="log", xlabel="loops run", ylabel="|Δz| / |z|", xlim=(0.5, n_loops + 0.5))
+    lower.plot(steps[1:], loops["state_change"], color=BLUE, label="state, |Δz| / |z|")
+    predictions = loops.get("prediction_change", ())  # older evaluations have none
+    if len(predictions):
+        lower.plot(steps[1:], predictions, color=GREY, label="prediction, |Δŷ| / sd(y)")
+        lower.legend(loc="upper right", ncols=2, fontsize=7, frameon=False)
+    label = "change a loop" if len(predictions) else "|Δz| / |z|"
+    lower.set(yscale="log", xlabel="loops run", ylabel=label, xlim=(0.5, n_loops + 0.5))
+    lower.set_title(remark, fontsize=8)
     lower.yaxis.set_minor_formatter(NullFormatter())
     for axes in (upper, lower):
         axes.axvline(b, color="black", linewidth=0.8)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from looped.evaluation.baseline_scores import Scores, score_baselines
+from looped.evaluation.behaviour import say
 from looped.records.damage import one_line
-from looped.records.record_rules import STATE_CHANGE
+from looped.records.record_rules import CHANGES
 from looped.task_kinds import TaskConfig
 
 logger = logging.getLogger("looped")
@@ -45,7 +46,7 @@ def compare(
 def _write(folder: Path, name: str, b: int, record: Mapping[str, Any], scores: Scores) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     loops = {
-        name: ["", *curve] if name.endswith(STATE_CHANGE) else curve
+        name: ["", *curve] if name.endswith(CHANGES) else curve
         for name, curve in record["loops"].items()
     }
     rows = zip_longest(*loops.values(), fillvalue="")
@@ -73,7 +74,14 @@ def _draw(path: Path, name: str, b: int, record: Mapping[str, Any], scores: Scor
         from looped.drawing import save
         from looped.evaluation import figures
 
-        save(figures.extrapolation(title, b, record["loops"], scores), path)
+        summary, dynamics = record.get("summary", {}), record.get("dynamics")
+        band = (
+            (round(summary["band_first"]), round(summary["band_last"]))
+            if "band_first" in summary
+            else None
+        )
+        remark = say(dynamics) if dynamics else ""
+        save(figures.extrapolation(title, b, record["loops"], scores, band, remark), path)
     except Exception as error:
         reason = one_line(error)
         for suffix in (".svg", ".png"):  # half of one is no picture

@@ -5,7 +5,7 @@ reads, in fp32 whatever they were trained in.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from looped.evaluation.loop_band import loops_as_good
 from looped.kernels.cpu import library
 from looped.kernels.cpu.chain import CpuChain
 from looped.model import LoopedTransformer
@@ -28,7 +29,7 @@ DRAWS_ON_GPU = 10  # at once: a GPU is not filled by one
 
 Floats = npt.NDArray[np.floating]
 
-TAIL_CURVES = ("nmse", "nmse_se", "nmse_median", "state_change")
+TAIL_CURVES = ("nmse", "nmse_se", "nmse_median", "state_change", "prediction_change")
 """Kept of the mean of the last weights; the other curves are of the last step's alone."""
 
 
@@ -46,12 +47,17 @@ class Evaluation:
             loop 1 to 2, from 2 to 3, ... (from z_0 = 0 it would be infinite).
         further_errors: at the query after the trained loops alone, of prompts that follow those
             of ``query_errors`` in the stream, of shape (further prompt,).
+        prediction_change: |prediction_t+1 - prediction_t| at the query in standard deviations of
+            y, mean over prompts, of shape (loop - 1,) as ``state_change``.
+        dynamics: what the state does beyond b; see ``dynamics.follow``. Empty where untold.
     """
 
     query_errors: Floats
     point_nmse: Floats
     state_change: Floats
     further_errors: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
+    prediction_change: Floats = field(default_factory=lambda: np.zeros(0))
+    dynamics: Mapping[str, float] = field(default_factory=dict)
 
     def errors_at(self, b: int) -> Floats:
         """Return the errors after the trained loops, of all prompts: what E is taken from."""
@@ -73,7 +79,7 @@ class Evaluation:
         return np.asarray(-0.5 * np.log2(self.nmse))
 
     def by_loop(self) -> dict[str, list[float]]:
-        """Return every curve over loops 1, 2, ...; ``state_change`` begins at loop 2.
+        """Return every curve over loops 1, 2, ...; changes begin at loop 2.
 
         ``nmse``, its standard error, median, 5 % and 95 % quantile are those at the query
         over prompts; ``nmse_all_points`` is the mean over all queries of a prompt.
@@ -87,6 +93,7 @@ class Evaluation:
             "nmse_q95": high,
             "nmse_all_points": self.point_nmse.mean(axis=1),
             "state_change": self.state_change,
+            "prediction_change": self.prediction_change,
         }
         return {name: [float(value) for value in curve] for name, curve in curves.items()}
 
@@ -94,6 +101,18 @@ class Evaluation:
         """Return the NMSE after ``b`` loops with 0, 1, 2, ... examples (one query: empty)."""
         by_query = self.point_nmse[b - 1]
         return [float(value) for value in by_query] if len(by_query) > 1 else []
+
+    def band(self) -> dict[str, float]:
+        """Return the first and the last loop that are as good as the best, and how many are.
+
+        See ``loops_as_good``; where the number is less than they span, some in between are worse.
+        """
+        band = np.flatnonzero(loops_as_good(self.query_errors)) + 1
+        return {
+            "band_first": float(band[0]),
+            "band_last": float(band[-1]),
+            "band_loops": float(len(band)),
+        }
 
     def summary(self, b: int) -> dict[str, float]:
         """Say in a few numbers how a model trained at ``b`` extrapolates.
@@ -109,7 +128,7 @@ class Evaluation:
             "best_loop": best + 1,
             "nmse_at_best": nmse[best],
             "nmse_at_b_max": nmse[-1],
-        }
+        } | self.band()
         if b <= last:
             summary |= {"nmse_at_b": nmse[b - 1], "ratio_b_max_to_b": nmse[-1] / nmse[b - 1]}
             doublings = np.flatnonzero(nmse[b:] >= 2 * nmse[b - 1])
@@ -122,16 +141,21 @@ class Evaluation:
 
         Args:
             b: the loop count that the model was trained at.
-            tail: of the mean of its last weights on the same prompts; those of its curves that a
-                law or a report reads come beside, named ``tail_nmse``, ...
+            tail: of the mean of its last weights on the same prompts; what a law or a report
+                reads of it comes beside, named ``tail_nmse``, ...
         """
         curves = {} if tail is None else tail.by_loop()
         tail_curves = {Metric.TAIL + name: curves[name] for name in TAIL_CURVES if curves}
+        summary, dynamics = self.summary(b), dict(self.dynamics)
+        if tail is not None:
+            summary |= {Metric.TAIL + name: value for name, value in tail.band().items()}
+            dynamics |= {Metric.TAIL + name: value for name, value in tail.dynamics.items()}
         return {
             "n_prompts": self.query_errors.shape[1],
             "loops": self.by_loop() | tail_curves,
             "examples": self.by_examples(b),
-            "summary": self.summary(b),
+            "summary": summary,
+            "dynamics": dynamics,
         }
 
 
@@ -220,7 +244,7 @@ def evaluate(
     n_run = n_prompts - first
     query_errors = np.empty((n_loops, n_run), dtype=np.float32)
     point_sums = np.zeros((n_loops, model.config.n_queries))
-    change_sums = np.zeros(n_loops - 1)
+    change_sums, read_sums = np.zeros(n_loops - 1), np.zeros(n_loops - 1)
     n_done = 0
     n_draws = DRAWS_ON_GPU if device.type == "cuda" else 1
     flops = n_run * model.config.forward_flops(n_loops)
@@ -236,9 +260,11 @@ def evaluate(
         query_errors[:, n_done : n_done + len(xs)] = errors[:, :, -1].cpu().numpy()
         point_sums += errors.sum(dim=1).cpu().numpy()
         change_sums += changes.sum(dim=1).cpu().numpy()
+        read_sums += predictions[:, :, -1].diff(dim=0).abs().sum(dim=1).cpu().numpy()
         n_done += len(xs)
         on_batch(first + n_done)
-    return Evaluation(query_errors, point_sums / n_run, change_sums / n_run)
+    point_nmse, state_change = point_sums / n_run, change_sums / n_run
+    return Evaluation(query_errors, point_nmse, state_change, prediction_change=read_sums / n_run)
 
 
 def evaluate_further(

@@ -29,8 +29,8 @@ NEEDED_METRICS = (Metric.NMSE, Metric.NMSE_SE, Metric.BITS, Metric.PROMPTS)
 TAGS = frozenset({Tag.ESCAPE_STEP, Tag.PLATEAU, Tag.DIVERGED, Tag.CONVERGENCE, Tag.UNCONVERGED})
 NEEDED_CURVES = ("nmse", "nmse_se", "nmse_median", "nmse_q05", "nmse_q95", "state_change")
 
-STATE_CHANGE = "state_change"
-"""A curve that begins at loop 2, and so does its namesake of the tail."""
+CHANGES = ("state_change", "prediction_change")
+"""Curves that begin at loop 2, and so do their namesakes of the tail."""
 
 KEPT_PROMPTS = "kept_prompts"
 """Of an evaluation: how many prompts' own errors are in a file; see ``prompt_errors``."""
@@ -76,7 +76,8 @@ def _check_evaluation(record: Mapping[str, Any]) -> None:
     _check_whole("n_prompts", record.get("n_prompts"), 2, MOST_PROMPTS)
     _check_whole(KEPT_PROMPTS, record.get(KEPT_PROMPTS, 0), 0, MOST_KEPT)
     curves, summary = _object(record, "loops"), _object(record, "summary")
-    for name in (*curves, *summary):
+    dynamics = _object(record, "dynamics") if "dynamics" in record else {}
+    for name in (*curves, *summary, *dynamics):
         is_word = _WORD.fullmatch(name) is not None
         require(is_word, "a curve must have a name like ours", _shown(name))
     missing_names = [name for name in NEEDED_CURVES if name not in curves]
@@ -84,10 +85,10 @@ def _check_evaluation(record: Mapping[str, Any]) -> None:
     _check_numbers("examples", record.get("examples"))
     for name, curve in curves.items():
         _check_numbers(name, curve)
-        n_loops = len(curves["nmse"]) - name.endswith(STATE_CHANGE)
+        n_loops = len(curves["nmse"]) - name.endswith(CHANGES)
         require(len(curve) == n_loops, f"{name} must be of {n_loops} loops", len(curve))
     require(len(curves["nmse"]) > 0, "an evaluation must have loops", 0)
-    for name, value in summary.items():
+    for name, value in (*summary.items(), *dynamics.items()):
         _check_number(name, value)
     _check_whole("b_max", round(summary.get("b_max", 0)), 1, LAST_STEP)
 

@@ -10,11 +10,12 @@ from mlflow.tracking import MlflowClient
 
 from looped import names
 from looped.evaluation.baseline_scores import Scores
+from looped.evaluation.behaviour import word_of
 from looped.names import Kind, Tag
 from looped.records.folder import FolderLock, sign_held_lock
 from looped.records.journal import Record
 from looped.records.machine import this_machine
-from looped.records.record_rules import KEPT_PROMPTS, STATE_CHANGE
+from looped.records.record_rules import CHANGES, KEPT_PROMPTS
 from looped.task_kinds import TaskConfig
 from looped.tracking.dead_runs import end_lost_runs, is_of_this_machine
 from looped.tracking.runs import list_runs, log_in_batches
@@ -31,13 +32,15 @@ def metrics_of(record: Record) -> Iterator[Metric]:
             yield Metric(name, value, when, record["step"])
     elif record["kind"] == "evaluation":
         for name, curve in record["loops"].items():
-            first_loop = 2 if name.endswith(STATE_CHANGE) else 1
+            first_loop = 2 if name.endswith(CHANGES) else 1
             for loop, value in enumerate(curve, first_loop):
                 yield Metric(names.Metric.LOOPS + name, value, when, loop)
         for n_examples, value in enumerate(record["examples"]):
             yield Metric(names.Metric.EXAMPLES_NMSE, value, when, n_examples)
         for name, value in record["summary"].items():
             yield Metric(names.Metric.EXTRAPOLATION + name, value, when, 0)
+        for name, value in record.get("dynamics", {}).items():
+            yield Metric(names.Metric.DYNAMICS + name, value, when, 0)
         yield Metric(names.Metric.EVALUATED_ON, record["n_prompts"], when, 0)
         if KEPT_PROMPTS in record:
             yield Metric(names.Metric.PROMPTS_KEPT, record[KEPT_PROMPTS], when, 0)
@@ -55,6 +58,8 @@ def tags_of(record: Record) -> Iterator[RunTag]:
     elif record["kind"] == "evaluation":
         yield RunTag(Tag.EVALUATED_TO, str(round(record["summary"]["b_max"])))
         yield RunTag(Tag.EVALUATED_ON, str(record["n_prompts"]))
+        if record.get("dynamics"):
+            yield RunTag(Tag.DYNAMICS, word_of(record["dynamics"]))
 
 
 def log_evaluation(client: MlflowClient, run_id: str, record: Record) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from looped import tasks
 from looped.config import TrainConfig
+from looped.evaluation.dynamics import with_dynamics
 from looped.evaluation.held_out import Evaluation, by_prompt, evaluate, evaluate_further
 from looped.model import LoopedTransformer
 from looped.names import Metric, Tag
@@ -143,7 +144,7 @@ def _evaluate_and_keep(
             on_device, task, config.b, evaluation, n_final, progress, config.kernels
         )
         require_finite(evaluation)
-        return evaluation
+        return with_dynamics(on_device, task, config.b, evaluation)
 
     evaluation = evaluation_of(run.model)
     tail_model, tail_evaluation = run.tail_model, None

@@ -8,6 +8,7 @@ import pytest
 
 from analysis.runs import load
 from entrypoints import evaluate_extrapolation, evaluate_tables, train
+from looped.evaluation.behaviour import KINDS, MIXED
 from looped.records.prompt_errors import FILE
 from looped.tracking import metrics
 
@@ -104,6 +105,27 @@ def test_without_a_choice_every_run_is_evaluated_once(run, store, trained_id):
     assert line.startswith("every finished training of this experiment is evaluated")
     code, (line,) = run(evaluate_extrapolation, "--b_max", "5", "--n_prompts", "64")
     assert line.startswith("tiny-b2-s42: NMSE ")
+
+
+def test_it_says_what_the_state_does_and_evaluates_older_runs_for_it(run, store, trained_id):
+    run(evaluate_extrapolation, "--run_id", trained_id, "--b_max", "20", "--n_prompts", "64")
+    data = store.get_run(trained_id).data
+    assert data.tags["dynamics"] in (*KINDS, MIXED)
+    assert data.metrics["dynamics/prompts"] == 16
+    assert sum(data.metrics[f"dynamics/{kind}"] for kind in KINDS) == pytest.approx(1)
+    assert 1 <= data.metrics["extrapolation/band_first"] <= data.metrics["extrapolation/best_loop"]
+    assert steps(store, trained_id, "loops/prediction_change") == list(range(2, 21))
+    (read_run,) = load.read_runs(store, store.get_run(trained_id).info.experiment_id)
+    tail_run = load.with_tail(store, read_run)
+    for logged_run, prefix in ((read_run, ""), (tail_run, "tail_")):
+        expected = data.metrics[f"dynamics/{prefix}spectral_radius"]
+        assert logged_run.dynamics["spectral_radius"] == expected
+        assert len(logged_run.prediction_change) == 19
+    _, lines = run(evaluate_extrapolation, "--b_max", "20", "--n_prompts", "64")
+    assert lines[0].startswith("every finished training")
+    store.delete_tag(trained_id, "dynamics")  # as runs were left that were evaluated before
+    _, lines = run(evaluate_extrapolation, "--b_max", "20", "--n_prompts", "64")
+    assert "; the state " in lines[0] and "spectral radius" in lines[0]
 
 
 def test_baselines_are_logged_once_however_many_models(run, store, trained_id):

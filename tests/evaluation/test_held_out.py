@@ -62,6 +62,16 @@ def test_state_change_is_the_relative_step_of_each_prompt(model, task):
     np.testing.assert_allclose(evaluation.state_change, expected, rtol=1e-4)
 
 
+def test_prediction_change_is_the_mean_step_of_the_prediction_at_the_query(model, task):
+    xs, ys = task.batch(0, 0, 256, 6, held_out=True)
+    with torch.no_grad():
+        predictions = model(xs, ys, n_loops=4)[:, :, -1].numpy()
+    expected = np.abs(np.diff(predictions, axis=0)).mean(axis=1)
+    for kernels in ("auto", "off"):
+        evaluation = evaluate(model, task, n_loops=4, n_prompts=256, kernels=kernels)
+        np.testing.assert_allclose(evaluation.prediction_change, expected, rtol=1e-3, atol=1e-6)
+
+
 def test_the_standard_error_shrinks_as_theory_says(model, task):
     few, many = (evaluate(model, task, n_loops=1, n_prompts=n) for n in (512, 8192))
     assert many.nmse_se[0] == pytest.approx(few.nmse_se[0] / 4, rel=0.3)
@@ -97,6 +107,9 @@ def planted(nmse_by_loop, n_prompts=40):
 def test_the_summary_says_how_a_model_extrapolates(nmse, b, expected):
     always = {"b_max": len(nmse), "nmse_at_1": nmse[0], "nmse_at_b_max": nmse[-1]}
     always["nmse_at_best"] = min(nmse)
+    # the planted errors are proportional, so that no loop but the best is as good
+    always |= {"band_first": expected["best_loop"], "band_last": expected["best_loop"]}
+    always["band_loops"] = 1
     assert planted(nmse).summary(b) == pytest.approx(always | expected)
 
 
@@ -106,6 +119,7 @@ def test_a_record_is_json_and_holds_every_curve():
     loops = record["loops"]
     assert loops["nmse"] == pytest.approx([0.5, 0.25, 0.125])
     assert len(loops.pop("state_change")) == 2
+    assert loops.pop("prediction_change") == []
     assert all(len(curve) == 3 for curve in loops.values())
     for low, middle, high in zip(
         loops["nmse_q05"], loops["nmse_median"], loops["nmse_q95"], strict=True

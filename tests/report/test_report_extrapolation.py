@@ -1,10 +1,13 @@
 """The extrapolation figures show the planted curves, and where each model was trained."""
 
+from dataclasses import replace
+
 import planted_report
 import pytest
 from planted_report import BITS, LOST, N_LOOPS, lines, runs_without, subject_of, xs_and_ys
 
 from analysis.report.figures import extrapolation
+from looped.names import Weights
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +58,41 @@ def test_plateaued_runs_are_left_out_and_counted():
 
 def test_no_state_is_said():
     (first, _) = extrapolation.exhibits(
-        subject_of(runs_without(planted_report.runs(), state_change=()))
+        subject_of(runs_without(planted_report.runs(), state_change=(), prediction_change=()))
     )
     assert first.lacks == ("fixed point: the state's change was not measured",)
     assert len(first.figure.axes) == 2
+
+
+def test_the_prediction_s_change_stands_below_that_of_the_state(exhibits):
+    loops, changes = xs_and_ys(exhibits[0].figure.axes[4], "b = 5")
+    assert loops[0] == 2 and changes == pytest.approx([0.25**loop for loop in loops])
+
+
+def test_the_band_and_what_the_state_does_are_shown(exhibits):
+    first = exhibits[0]
+    loops, errors = xs_and_ys(first.figure.axes[0], "_as good as the best of b = 5")
+    assert loops == [4, 5, 6, 7]
+    assert errors == pytest.approx(xs_and_ys(first.figure.axes[0], "b = 5")[1][3:7])
+    (table,) = first.details.values()
+    assert len(table) == len(planted_report.runs())
+    row = table.iloc[0]
+    assert (row["state"], row["share"], row["lower"], row["prompts"]) == ("settles", 1, 0.79, 16)
+    assert (row["spectral_radius"], row["band_first"], row["band_last"]) == (0.5, 4, 7)
+    sentence = "tiny settles in 9 of 9 runs (spectral radius 0.50 to 0.50)"
+    assert sentence in first.result and not first.lacks
+
+
+def test_the_mean_of_the_last_weights_has_a_state_and_a_band_of_its_own():
+    run = replace(planted_report.run(), weights=Weights.TAIL)
+    assert (run.band, run.dynamics) == ((5, 5), {"cycles_lower": 0.75})
+
+
+def test_runs_that_were_evaluated_before_states_were_followed_are_said():
+    old = runs_without(planted_report.runs(), metrics={}, prediction_change=())
+    first, _ = extrapolation.exhibits(subject_of(old))
+    assert not first.details and len(first.figure.axes) == 4
+    assert "evaluate-extrapolation finds out" in first.lacks[0]
 
 
 def test_no_loop_beyond_b_is_said():

@@ -8,10 +8,13 @@ from matplotlib.figure import Figure
 
 from analysis.report import drawing, seeds
 from analysis.report.exhibit import Exhibit
+from analysis.report.figures import dynamics
 from analysis.report.subject import Subject
+from looped.evaluation.behaviour import LEAST_STEPS
 
 BY = ["size", "b", "loop"]
-STATE = "|Δz| / |z|"
+CHANGES = {"state_change": "|Δz| / |z|", "prediction_change": "|Δŷ| / sd(y)"}
+"""Of the state and of the prediction, as the axis says it."""
 
 
 def exhibits(subject: Subject) -> list[Exhibit]:
@@ -19,12 +22,18 @@ def exhibits(subject: Subject) -> list[Exhibit]:
     table = curves(subject)
     if not len(table):
         return []
+    states = dynamics.states(subject)
     absolute = (
         "Error after every loop, one line per trained b, which a mark shows. Left of the mark the "
         "model is on its way; a line that stays level right of it keeps what it has, one that "
-        "rises loses it. Below: how much a further loop still changes the state; a line that "
-        "falls towards 0 comes to a fixed point."
+        "rises loses it. Below: how much a further loop still changes the state, and where it is "
+        "known the prediction; a line that falls towards 0 comes to a fixed point."
     )
+    if states["band_first"].notna().any():
+        absolute += (
+            " A pale stretch of a line is the band of loops as good as the best, from the median "
+            "over seeds of its first loop to that of its last."
+        )
     relative = (
         "Error beyond b over the error at b: above 1 further loops hurt, below 1 they help. "
         "Compare the panels to see which size keeps its quality."
@@ -33,6 +42,11 @@ def exhibits(subject: Subject) -> list[Exhibit]:
     lacks: list[str] = []
     if table["state_change"].isna().all():
         lacks.append("fixed point: the state's change was not measured")
+    elif states["state"].isna().all():
+        lacks.append(
+            "what the state does beyond b: no run says it; evaluate-extrapolation finds out, "
+            f"where there are {LEAST_STEPS} loops beyond b and the blocks are tied"
+        )
     n_plateaued = sum(run.is_plateau for run in subject.evaluated_runs)
     if n_plateaued:
         band += f" {n_plateaued} plateaued runs are left out."
@@ -40,10 +54,11 @@ def exhibits(subject: Subject) -> list[Exhibit]:
         name="extrapolation",
         title="Extrapolation 1: over evaluated loops",
         look_for=absolute + band,
-        result=_absolute_result(table),
+        result=" ".join(filter(None, (_absolute_result(table), dynamics.result(states)))),
         table=table,
-        figure=draw_absolute(table),
+        figure=draw_absolute(table, states),
         lacks=tuple(lacks),
+        details={dynamics.WHAT: states} if len(states) else {},
     )
     later_rows = rows_beyond(table)
     if not (later_rows["loop"] > later_rows["b"]).any():
@@ -68,49 +83,56 @@ def exhibits(subject: Subject) -> list[Exhibit]:
 
 
 def curves(subject: Subject) -> pd.DataFrame:
-    """Tabulate ``size``, ``b``, ``seed``, ``loop``, ``nmse``, ``ratio`` and ``state_change``.
+    """Tabulate ``size``, ``b``, ``seed``, ``loop``, ``nmse``, ``ratio`` and ``CHANGES``.
 
-    ``ratio`` is the NMSE over that at b; the state changes from the second loop on. Plateaued
+    ``ratio`` is the NMSE over that at b; changes begin at the second loop. Plateaued
     runs are left out.
     """
     rows = []
     for run in subject.evaluated_runs:
         if not run.is_plateau:
             errors, b = run.loops["nmse"], run.config.b
-            changes = dict(enumerate(run.state_change, 2))
+            changes = [dict(enumerate(getattr(run, name), 2)) for name in CHANGES]
             rows += [
                 (run.config.size, b, run.config.seed, loop, nmse, nmse / errors[b - 1],
-                 changes.get(loop))
+                 *(change.get(loop) for change in changes))
                 for loop, nmse in enumerate(errors, 1)
             ]  # fmt: skip
-    columns = ["size", "b", "seed", "loop", "nmse", "ratio", "state_change"]
-    return pd.DataFrame(rows, columns=columns).astype({"state_change": float})
+    columns = ["size", "b", "seed", "loop", "nmse", "ratio", *CHANGES]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(CHANGES, float))
 
 
 def rows_beyond(table: pd.DataFrame) -> pd.DataFrame:
     """Keep what is at b or beyond it."""
-    return table[table["loop"] >= table["b"]].drop(columns=["nmse", "state_change"])
+    return table[table["loop"] >= table["b"]].drop(columns=["nmse", *CHANGES])
 
 
 @drawing.styled
-def draw_absolute(table: pd.DataFrame) -> Figure:
-    """Draw the errors, and below them how much the state changes; see ``curves``."""
+def draw_absolute(table: pd.DataFrame, states: pd.DataFrame) -> Figure:
+    """Draw the errors with the loops as good as the best, and below how much a loop changes.
+
+    Args:
+        table: of ``curves``.
+        states: of ``dynamics.states``.
+    """
     sizes = list(table["size"].unique())
-    has_state = bool(table["state_change"].notna().any())
-    rows, heights = (2, [5, 2]) if has_state else (1, [1])
-    figure = drawing.figure_of(len(sizes), 6.0 if has_state else 4.2)
+    changes = [name for name in CHANGES if table[name].notna().any()]
+    rows = 1 + len(changes)
+    figure = drawing.figure_of(len(sizes), 4.2 + 1.8 * len(changes))
+    heights = [5, *[2] * len(changes)]
     panels = drawing.panels_of(figure, sizes, rows, is_shared=True, height_ratios=heights)
     _draw_means(panels, table, "nmse", 0)
+    _draw_loops_as_good(panels, table, states)
     drawing.frame(panels[sizes[0]][0], table["nmse"])
-    if has_state:  # seeds differ by orders of magnitude here: each is drawn, without a band
-        moving = table[table["state_change"] > 0]
-        _draw_means(panels, moving, "state_change", 1, has_band=False)
-    for row, label in enumerate(["NMSE", STATE][:rows]):
+    # seeds differ by orders of magnitude here: each is drawn, without a band
+    for row, name in enumerate(changes, 1):
+        _draw_means(panels, table[table[name] > 0], name, row, has_band=False)
+    for row, label in enumerate(["NMSE", *(CHANGES[name] for name in changes)]):
         drawing.error_axis(panels[sizes[0]][row], label)
         drawing.label_left(panels, row, label)
     for column in panels.values():
         drawing.loops_axis(column[-1], int(table["loop"].max()))
-    below = "; below: thin lines are seeds" if has_state else ""
+    below = "; below: thin lines are seeds" if changes else ""
     _legend(figure, panels, table, below)
     return figure
 
@@ -178,6 +200,22 @@ def _draw_means(
         axes.plot(mean["loop"], mean["mean"], color=look["color"], linestyle=look["linestyle"],
                   marker=look["marker"], markevery=mark_indices, markersize=7,
                   label=f"b = {b}")  # fmt: skip
+
+
+def _draw_loops_as_good(
+    panels: Mapping[str, Sequence[Axes]], table: pd.DataFrame, states: pd.DataFrame
+) -> None:
+    """Lay a broad pale stroke below each cell's mean, from its median first loop to its last."""
+    looks = drawing.marks(sorted(table["b"].unique()))
+    means = seeds.geometric_over_seeds(table, BY, "nmse")
+    bands = states.dropna(subset=["band_first"]).groupby(["size", "b"], sort=False)
+    for (size, b), ends in bands[["band_first", "band_last"]].median().iterrows():
+        is_within = means["loop"].between(ends["band_first"], ends["band_last"])
+        stretch = means[(means["size"] == size) & (means["b"] == b) & is_within]
+        panels[size][0].plot(
+            stretch["loop"], stretch["mean"], color=looks[b]["color"], linewidth=9, alpha=0.3,
+            solid_capstyle="round", label=f"_as good as the best of b = {b}",
+        )  # fmt: skip
 
 
 def _absolute_result(table: pd.DataFrame) -> str:
