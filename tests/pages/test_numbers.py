@@ -25,8 +25,7 @@ NO_MEASUREMENT = (
     "10 to 20 minutes on two cores",  # 13 minutes of processor time: results/quick/README.md
     "½ log₂(1 / NMSE)",
     "1 is what predicting 0 gives",
-    "read in November 2026",
-    "trained on 4096 GPUs",
+    "Yang et al. (November 2026)",
     "b = 1 do not stand a second loop",  # tested below
     "of the 36 trainings 18 were surely still learning when they ended, and of 17 the "
     "curves cannot tell",
