@@ -12,6 +12,7 @@ from analysis.claims.claims import judge
 from analysis.claims.family import family_reading
 from analysis.claims.findings import Finding
 from analysis.claims.hypotheses import HYPOTHESES, joint_reading
+from analysis.claims.treatments import judge_treatments
 from analysis.findings.recipes import Recipe, Study, recipes_of, studies_of
 from looped.names import Convergence, Weights
 
@@ -35,6 +36,7 @@ def tables_of(results: Path, resamples: int = 1000) -> dict[str, str]:
         "claims": _claims(recipes, findings),
         "claims-in-numbers": _claims_in_numbers(recipes, findings),
         "hypotheses": _hypotheses(studies),
+        "ways": _ways(studies),
         "phi": _by_recipe(of_curves, lengths, _phi),
         "equal-flops": _by_recipe(of_curves, lengths, _pairs),
         "budgets": _by_recipe(of_curves, lengths, _budgets),
@@ -109,6 +111,26 @@ def _hypotheses(studies: Sequence[Study]) -> Lines:
         lines += ["", f"*{study.title}*", "", *_finding_rows(findings)]
         lines += ["", joint_reading(findings)]
     return lines[1:]
+
+
+def _ways(studies: Sequence[Study]) -> Lines:
+    """Write the claims about ways of training that differ within a study; none where none do."""
+    lines: Lines = []
+    for study in studies:
+        findings = judge_treatments(study.runs)
+        if findings:
+            lines += [
+                "",
+                f"*{study.title}*",
+                "",
+                _row(["claim", "measured", "estimate", "95 % interval", "verdict"]),
+                _rule(5),
+            ]
+            for finding in findings:
+                cells = [f"{finding.statement} (`{finding.claim}`)", finding.statistic]
+                cells += [_number(finding.estimate), _interval(finding.low, finding.high)]
+                lines.append(_row([*cells, finding.verdict_in_words]))
+    return lines[1:] or ["No kept study trains in several ways."]
 
 
 def _finding_rows(findings: Sequence[Finding]) -> Lines:
