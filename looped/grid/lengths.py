@@ -46,8 +46,8 @@ def plan_first_steps(
         alike = by_way[way_of(config)]
         planned = [shorter for shorter in alike if can_begin_with(config, shorter)]
         namesakes = folders.get(config.name, [])
-        ended = [each.config for each in shorter_trainings(config, namesakes, code, load)]
-        shorter = max((*ended, *planned), key=lambda each: each.steps, default=None)
+        left = [each.config for each in shorter_trainings(config, namesakes, code, load)]
+        shorter = max((*left, *planned), key=lambda each: each.steps, default=None)
         if shorter is not None:
             standing = standings[config.identity]
             standings[config.identity] = replace(standing, first_step=shorter.steps)

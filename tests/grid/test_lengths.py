@@ -16,7 +16,7 @@ from looped.grid.ledger import FINISHED, RUNNING, Ledger, News
 from looped.grid.lengths import in_order, plan_first_steps
 from looped.grid.options import RunOptions
 from looped.grid.standing import DONE_BEFORE, TO_DO, TO_GO_ON, Standing
-from looped.names import Tag
+from looped.names import Metric, Tag
 from looped.records import first_steps
 from looped.records.checkpoint_files import newest_step
 from looped.records.first_steps import can_begin_with
@@ -137,8 +137,8 @@ def test_three_lengths_cost_the_longest_and_come_to_the_same_to_the_bit(tmp_path
         ({"steps": 30}, {"steps": 25}, True),  # the tail begins at 28
         ({"steps": 20, "kernels": "auto"}, {"steps": 10, "kernels": "auto"}, False),
         *(
-            ({"steps": 20}, {"steps": 10} | other, False)
-            for other in (
+            ({"steps": 20}, {"steps": 10} | change, False)
+            for change in (
                 *({"seed": 1}, {"b": 3}, {"warmup": 6}, {"log_every": 10}, {"kernels": "fused"}),
                 *({"learning_rate": 0.5}, {"batch_size": 5}, {"n_examples": 6}, {"beta1": 0.5}),
                 *({"precision": "bf16"}, {"checkpoint_loops": True}, {"loop_window": 1}),
@@ -241,17 +241,17 @@ def test_a_take_over_whose_checkpoint_is_lost_is_none(root):
 
 
 def test_a_plan_waits_for_what_is_to_be_trained_and_not_for_what_has_ended(tmp_path, short_root):
-    other = replace(MIDDLE, seed=7, b=1, loop_window=1)
-    standings = {c.identity: Standing(state=TO_DO) for c in (SHORT, MIDDLE, LONG, other)}
-    after = plan_first_steps([SHORT, MIDDLE, LONG, other], standings, tmp_path, None)
+    apart = replace(MIDDLE, seed=7, b=1, loop_window=1)
+    standings = {c.identity: Standing(state=TO_DO) for c in (SHORT, MIDDLE, LONG, apart)}
+    after = plan_first_steps([SHORT, MIDDLE, LONG, apart], standings, tmp_path, None)
     assert after == {MIDDLE.identity: SHORT.identity, LONG.identity: MIDDLE.identity}
-    assert [standings[c.identity].first_step for c in (SHORT, MIDDLE, LONG, other)] == [
+    assert [standings[c.identity].first_step for c in (SHORT, MIDDLE, LONG, apart)] == [
         0,
         10,
         20,
         0,
     ]
-    assert in_order([LONG, other, MIDDLE, SHORT], after) == [SHORT, MIDDLE, LONG, other]
+    assert in_order([LONG, apart, MIDDLE, SHORT], after) == [SHORT, MIDDLE, LONG, apart]
     standings = {c.identity: Standing(state=TO_DO) for c in (MIDDLE, LONG)}
     standings[MIDDLE.identity] = Standing(state=TO_GO_ON, step=15)
     after = plan_first_steps([MIDDLE, LONG], standings, short_root, None)
@@ -284,3 +284,18 @@ def test_a_group_is_given_once_none_of_its_trainings_waits():
     assert first_free([c, b], {a[1].identity}, after) is None
     assert first_free([c], set(), after) == 0
     assert first_free([c, b, a], set(), {}) == 0
+
+
+def test_mlflow_holds_the_whole_way_and_who_took_its_first_steps(short_root, store):
+    (ending,) = train(short_root, MIDDLE, tracking="online", register=False)
+    run = store.get_run(ending.run_id)
+    history = store.get_metric_history(ending.run_id, Metric.LOSS)
+    assert [sample.step for sample in history] == [1, 5, 10, 15, 20]
+    name = run_path(short_root, SHORT).name
+    assert (run.data.tags[Tag.FIRST_STEPS], run.data.tags[Tag.FIRST_STEPS_OF]) == ("10", name)
+    flops = 20 * MIDDLE.step_flops
+    assert f"of its {flops:.3g} FLOP {flops / 2:.3g} were trained here" in run.data.tags[Tag.NOTE]
+    assert f"first 10 steps are those of `{name}`" in run.data.tags[Tag.NOTE]
+    own_start = [r for r in read(run_path(short_root, MIDDLE) / "journal.jsonl")[0]
+                 if r["kind"] == "start"][-1]  # fmt: skip
+    assert run.data.tags[Tag.PROGRAM] == own_start["program"]

@@ -63,12 +63,12 @@ def run_locally(
             if desk.should_stop():
                 queue.clear()
                 _ask_to_stop(workers)
-            while queue and len(workers) < n_workers:
-                workers.append(_start(work, watch_signals, n_threads))
             for worker in workers:
-                if queue and not worker.unended:
-                    running: set[str] = set().union(*(each.unended for each in workers))
-                    _give(worker, queue, first_free(queue, running, after or {}))
+                if not worker.unended:
+                    _give(worker, queue, _first_free(queue, workers, after or {}))
+            while len(workers) < n_workers and _first_free(queue, workers, after or {}) is not None:
+                workers.append(_start(work, watch_signals, n_threads))
+                _give(workers[-1], queue, _first_free(queue, workers, after or {}))
             for worker in [worker for worker in workers if not _listen(worker, desk)]:
                 workers.remove(worker)
             sources = [worker.connection for worker in workers]
@@ -97,12 +97,19 @@ def _start(work: Work, watch_signals: Callable[[], ShouldStop], n_threads: int) 
     return _Worker(process, here)
 
 
+def _first_free(
+    queue: Sequence[Sequence[TrainConfig]], workers: Sequence[_Worker], after: After
+) -> int | None:
+    running: set[str] = set().union(*(worker.unended for worker in workers))
+    return first_free(queue, running, after)
+
+
 def first_free(
     queue: Sequence[Sequence[TrainConfig]], running: set[str], after: After
 ) -> int | None:
     """Return the place of the first group that waits for none that is queued or runs, if any."""
-    if not after:
-        return 0
+    if not queue or not after:
+        return 0 if queue else None
     unended = running.union(config.identity for group in queue for config in group)
     places = (
         place
