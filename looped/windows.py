@@ -19,6 +19,15 @@ window, which therefore still means this one."""
 ALL = "all"
 
 
+TAIL_SHARE = 10
+"""The tail of a training, whose weights are averaged, is one of so many parts of its steps."""
+
+
+def tail_start(n_steps: int) -> int:
+    """Return the first step, counted from 1, of the tail of a training of so many steps."""
+    return n_steps - -(-n_steps // TAIL_SHARE) + 1
+
+
 class Windows(NamedTuple):
     """The two windows of steps that run as many loops as either or more.
 

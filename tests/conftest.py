@@ -8,6 +8,7 @@ from pkgutil import walk_packages
 import jaxtyping
 import pytest
 from hypothesis import settings
+from type_checks import check_nested_functions_a_few_times
 
 # Problems here are small: a second thread costs more than it gives. Child processes inherit it.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -17,6 +18,8 @@ if not Path("/dev/nvidiactl").exists():
     os.environ["TRITON_INTERPRET"] = "1"
 
 NOT_PYTHON = "looped.kernels.gpu.block"
+
+check_nested_functions_a_few_times()
 
 # Before anything imports looped: under pytest beartype checks what its signatures promise, but
 # for the kernels' language, which is not Python. A lent GPU's machine may lack beartype.

@@ -42,6 +42,7 @@ def forecast(
     n_prompts: int | None,
     n_workers: int,
     n_threads: int,
+    after: Mapping[str, str],
 ) -> str:
     """Write what a grid would do.
 
@@ -53,10 +54,12 @@ def forecast(
         n_prompts: held-out prompts; as many as the training affords if None.
         n_workers: groups trained at the same time.
         n_threads: threads of each.
+        after: by identity those that begin only where another one ends.
     """
 
     def flops_of(config: TrainConfig) -> int:
-        step = standings[config.identity].step
+        standing = standings[config.identity]
+        step = max(standing.step, standing.first_step)
         return training_flops(config, step, b_max, n_prompts or affordable_prompts(config))
 
     differing = [name for name in varied(configs) if name not in IN_NAME]
@@ -71,11 +74,13 @@ def forecast(
             facts += [nmse, f"code {standing.commit[:10]}", standing.run_id]
         else:
             step = f"at step {standing.step:,}" if standing.step else ""
+            if standing.first_step:
+                step = f"from step {standing.first_step:,}, where a shorter one ends"
             facts += [f"{flops_of(config):.2g} FLOP", step, standing.reason]
         lines.append("  ".join(fact for fact in facts if fact))
     lines.append(Ledger(configs, standings).summary())
     if groups:
-        lines.append(_time_of(groups, flops_of, n_workers, n_threads)[1])
+        lines.append(_time_of(groups, flops_of, n_workers, n_threads, after)[1])
     return "\n".join(lines)
 
 
@@ -87,6 +92,7 @@ def outlook(
     n_prompts: int | None,
     n_workers: int,
     n_threads: int,
+    after: Mapping[str, str],
 ) -> list[str]:
     """Say before a grid begins how long it will take, and what would be smaller than a long one.
 
@@ -94,12 +100,13 @@ def outlook(
     """
 
     def flops_of(config: TrainConfig) -> int:
-        step = standings[config.identity].step
+        standing = standings[config.identity]
+        step = max(standing.step, standing.first_step)
         return training_flops(config, step, b_max, n_prompts or affordable_prompts(config))
 
     if sum(flops_of(config) for group in groups for config in group) < WORTH_MEASURING:
         return []
-    seconds, line = _time_of(groups, flops_of, n_workers, n_threads)
+    seconds, line = _time_of(groups, flops_of, n_workers, n_threads, after)
     return [line, SMALLER] if seconds > LONG_SECONDS else [line]
 
 
@@ -108,13 +115,18 @@ def _time_of(
     flops_of: Callable[[TrainConfig], int],
     n_workers: int,
     n_threads: int,
+    after: Mapping[str, str],
 ) -> tuple[float, str]:
     """Estimate the seconds that groups take; say them in a line."""
     to_train = [config for group in groups for config in group]
     sizes = dict.fromkeys(config.size for config in to_train)
     speeds = {size: _speed_of(size, groups, n_threads) for size in sizes}
     durations = [sum(map(flops_of, group)) / speeds[group[0].size] for group in groups]
-    seconds = max(sum(durations) / n_workers, *durations)
+    ends: dict[str, float] = {}  # of each training, were there a worker for every group
+    for group, duration in zip(groups, durations, strict=True):  # shorter ones come first
+        begins = max(ends.get(after.get(config.identity, ""), 0.0) for config in group)
+        ends |= {config.identity: begins + duration for config in group}
+    seconds = max(sum(durations) / n_workers, *ends.values())
     rates = ", ".join(f"{size} {speed / 1e9:,.3g}" for size, speed in speeds.items())
     return seconds, (
         f"to train: {len(to_train):,} trainings, {sum(map(flops_of, to_train)):.3g} FLOP, "

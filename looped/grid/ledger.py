@@ -57,6 +57,7 @@ class Entry:
     state: str
     run_id: str = ""
     step: int = 0
+    first_step: int = 0
     nmse: float | None = None
     reason: str = ""
     commit: str = ""
@@ -96,6 +97,8 @@ class Ledger:
             entry.begun_at, entry.commit, entry.reason = now, self.commit, ""
         if news.state in ENDED and entry.begun_at is not None:
             entry.seconds = now - entry.begun_at
+        if news.state == RUNNING and 0 < news.step < entry.first_step:  # it began anew after all
+            entry.first_step = 0
         entry.state = news.state
         entry.run_id = news.run_id or entry.run_id
         entry.step = (
@@ -138,12 +141,16 @@ class Ledger:
 
     @property
     def work(self) -> tuple[int, int]:
-        """FLOPs of the steps that are done, of trainings that ended all, and of all there are."""
+        """FLOPs of the steps that are done, of trainings that ended all, and of all there are.
+
+        Those that a training takes from a shorter one are none of its own.
+        """
         work_done = work_in_all = 0
         step_flops = self._step_flops
         for identity, entry in self.entries.items():
-            steps, flops = entry.config.steps, step_flops[identity]
-            work_done += (steps if entry.state in THROUGH else entry.step) * flops
+            steps, flops = entry.config.steps - entry.first_step, step_flops[identity]
+            steps_done = max(0, entry.step - entry.first_step)
+            work_done += (steps if entry.state in THROUGH else steps_done) * flops
             work_in_all += steps * flops
         return work_done, work_in_all
 

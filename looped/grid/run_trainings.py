@@ -12,6 +12,7 @@ from looped.grid.options import RunOptions
 from looped.grid.threads import kept_threads, running_with
 from looped.names import Metric
 from looped.records.damage import UnwritableError
+from looped.records.first_steps import begin_with_shorter
 from looped.records.folder import LOOKED_AT_SECONDS, FolderInUseError, RunFolder, run_path
 from looped.records.journal import TrackingError
 from looped.records.origin import Origin
@@ -127,13 +128,17 @@ class _OpenTraining:
         root, origin = options.runs_folder, Origin.here(nest.grid)
         fresh = is_fresh(options.resume, Origin.read(run_path(root, config)), origin)
         self.folder = RunFolder(root, config, fresh, nest.patience)
-        self.threads = kept_threads(self.folder.path) if config.device == "cpu" else None
         self.tracker: Tracker | None = None
         self.problems: list[str] = []
         self._has_ended = False
         self._unwritten = ""  # why the journal does not hold its end
         try:
-            origin.write(self.folder.path)
+            if options.resume == "never":
+                origin.write(self.folder.path)
+            else:
+                code = origin.code if options.resume == "same_code" else None
+                begin_with_shorter(self.folder, config, origin, code)
+            self.threads = kept_threads(self.folder.path) if config.device == "cpu" else None
             if options.tracking == "online":
                 self._open_tracker(nest.parent)
         except BaseException:
@@ -229,5 +234,5 @@ class _OpenTraining:
 
 def is_fresh(resume: str, before: Origin | None, now: Origin) -> bool:
     """Tell whether a training begins anew, by the ``resume`` setting and who left what is there."""
-    is_foreign = before is not None and not now.code.is_surely(before.code)
+    is_foreign = before is not None and not before.is_surely_of(now.code)
     return resume == "never" or (resume == "same_code" and is_foreign)

@@ -14,6 +14,7 @@ from looped.grid.engines.engine import Engine, work_through
 from looped.grid.engines.local_engine import LocalEngine
 from looped.grid.folder import PREFIX, DamagedGridError, GridFacts, GridFolder, read_facts
 from looped.grid.ledger import DONE, LONGEST_NOTE, UNTOLD, Ledger
+from looped.grid.lengths import in_order, plan_first_steps
 from looped.grid.lists import grid_identity, refuse_doubles
 from looped.grid.logbook import Logbook, NewsDesk
 from looped.grid.options import GridOptions, RunOptions
@@ -83,10 +84,13 @@ class GridRunner:
             for config in self.configs
             if self.standings[config.identity].state not in skipped
         ]
+        self._after: dict[str, str] = {}
+        if options.engine == "local" and run_options.resume != "never":
+            code = self.origin.code if run_options.resume == "same_code" else None
+            self._after = plan_first_steps(to_train, self.standings, self.root, code)
         self.ledger = Ledger(self.configs, self.standings)
         self.parent: str | None = None
-        # the longest first, so that none is waited for alone
-        self.to_train = sorted(to_train, key=lambda config: -config.steps * config.step_flops)
+        self.to_train = in_order(to_train, self._after)
 
     def forecast(self, further: str = "") -> str:
         """Say what it would do, and whatever further there is to say of it."""
@@ -113,6 +117,7 @@ class GridRunner:
             "n_prompts": self.run_options.n_prompts,
             "n_workers": self.engine.at_once(groups, n_threads),
             "n_threads": n_threads,
+            "after": self._after,
         }
 
     def run(self, stop_request: StopRequest) -> int:
@@ -249,7 +254,7 @@ class GridRunner:
         work = partial(work_through, options=options, nest=nest)
         groups = replica_groups(self.to_train, self.options.replicas)
         try:
-            self.engine.run(groups, work, self.store, desk, n_threads)
+            self.engine.run(groups, work, self.store, desk, n_threads, self._after)
         finally:
             desk.progress.close()
 

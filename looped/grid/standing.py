@@ -30,6 +30,7 @@ class Standing:
         commit: of the code that trained it.
         sources: digest of that code, where it is known.
         step: of its last checkpoint.
+        first_step: of one that is to begin where a shorter training ends: that one's last step.
     """
 
     state: str
@@ -39,6 +40,7 @@ class Standing:
     commit: str = ""
     sources: str = UNKNOWN
     step: int = 0
+    first_step: int = 0
 
 
 def standing_on_disk(root: Path, config: TrainConfig) -> Standing:

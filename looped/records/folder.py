@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from looped.records.damage import (
     writing,
 )
 from looped.records.files import write_atomically
-from looped.records.journal import Journal
+from looped.records.journal import Journal, Record, write_anew
 from looped.records.origin import Origin
 from looped.rules import require
 
@@ -153,6 +154,12 @@ class RunFolder:
     def origin(self) -> Origin:
         """Where the run's newest process ran; this very process if none has said."""
         return Origin.read(self.path) or Origin.here()
+
+    def rewrite_journal(self, records: Iterable[Record]) -> None:
+        """Put other records in place of all that the journal holds, all of them or none."""
+        self.journal.close()
+        write_anew(self.journal_path, records)
+        self.journal = Journal(self.journal_path)
 
     def sign_lock(self, owner: str) -> None:
         """Write the owner's name, an MLflow run id, into the lock that this process holds."""

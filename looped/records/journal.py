@@ -5,7 +5,8 @@ since 1970); what else it holds depends on its kind:
 
 - ``start``: a process began at ``step`` (0, or that of the checkpoint it loaded), as one of so many
   ``replicas`` of a ``program``, an id that all runs which train in it share and no other has,
-  with so many ``threads``;
+  with so many ``threads``; where a shorter ``training`` is named, it was that one's process, and
+  this training went on from where that one ended (see ``first_steps``);
 - ``metrics``: one sample of every curve, ``values`` at ``step``;
 - ``evaluation``: the error after every loop, as ``Evaluation.record`` gives it, and as
   ``kept_prompts`` of how many prompts the own errors lie in ``prompt_errors.FILE``;
@@ -29,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from looped.records.damage import DamagedFileError, one_line, open_own, parse, writing
+from looped.records.files import write_atomically
 from looped.records.record_rules import check_record
 
 REMEDY = "-P resume=never puts its folder aside and trains anew"
@@ -100,6 +102,17 @@ class Journal:
             finally:
                 os.close(self._file)
                 self._file = None
+
+
+def write_anew(path: Path, records: Iterable[Record]) -> None:
+    """Write a journal of these records in place of whatever is there, all of them or none.
+
+    Raises:
+        UnwritableError: the disk takes no more; what was there stands.
+    """
+    lines = [json.dumps(record, allow_nan=False) + "\n" for record in records]
+    with writing(path):
+        write_atomically(path, "".join(lines).encode())
 
 
 def read(path: Path, offset: int = 0) -> tuple[list[Record], int]:

@@ -16,6 +16,7 @@ from looped.names import Tag
 from looped.records.damage import DamagedFileError, read_object, writing
 from looped.records.files import write_atomically
 from looped.records.machine import this_machine
+from looped.rules import require
 
 UNKNOWN = "unknown"
 SOURCES = (".py", ".cpp", ".h")
@@ -52,6 +53,39 @@ class Code(NamedTuple):
 
 
 @dataclass(frozen=True)
+class FirstSteps:
+    """The steps that a training did not take itself: a shorter one of the same way took them.
+
+    Attributes:
+        training: name of the shorter one's folder.
+        steps: how many.
+        flops: of their matrix products.
+        seconds: that they took by the clock, from the first sample's process to the last sample.
+        commit: of the code that took them; ``unknown`` where more than one did.
+        sources: digest of that code's own sources, likewise.
+    """
+
+    training: str
+    steps: int
+    flops: int
+    seconds: float
+    commit: str = UNKNOWN
+    sources: str = UNKNOWN
+
+    def __post_init__(self) -> None:
+        words = (self.training, self.commit, self.sources)
+        is_named = all(isinstance(word, str) and _WORD.fullmatch(word) for word in words)
+        numbers = (self.steps, self.flops, self.seconds)
+        is_counted = all(type(number) in (int, float) and number >= 0 for number in numbers)
+        require(is_named and is_counted, "first steps must be named and counted", self.training)
+
+    @property
+    def code(self) -> Code:
+        """The code that took them."""
+        return Code(self.commit, self.sources)
+
+
+@dataclass(frozen=True)
 class Origin:
     """What MLflow is told of the process that trains.
 
@@ -62,6 +96,7 @@ class Origin:
         grid: identity of the grid that the run is one of, or None.
         sources: digest of the package's own sources; ``unknown`` in older folders.
         machine: which of the machines of that name; empty if unknown.
+        first_steps: those that a shorter training took, if it went on from there.
     """
 
     commit: str
@@ -70,6 +105,7 @@ class Origin:
     grid: str | None = None
     sources: str = UNKNOWN
     machine: str = ""
+    first_steps: FirstSteps | None = None
 
     @classmethod
     def here(cls, grid: str | None = None) -> "Origin":
@@ -81,6 +117,11 @@ class Origin:
         """The code that ran."""
         return Code(self.commit, self.sources)
 
+    def is_surely_of(self, code: Code) -> bool:
+        """Tell whether that code for sure took every step, those of a shorter training too."""
+        codes = [self.code] if self.first_steps is None else [self.code, self.first_steps.code]
+        return all(code.is_surely(each) for each in codes)
+
     @classmethod
     def read(cls, folder: Path) -> "Origin | None":
         """Read what ``write`` left in a folder; where that is damaged, say so: it is unknown."""
@@ -90,8 +131,9 @@ class Origin:
         try:
             content = read_object(path)
             try:
-                origin = cls(**content)
-            except TypeError as error:
+                first_steps = content.pop("first_steps", None)
+                origin = cls(**content, first_steps=first_steps and FirstSteps(**first_steps))
+            except (TypeError, ValueError) as error:
                 raise DamagedFileError(path, error) from error
             grid = UNKNOWN if origin.grid is None else origin.grid
             words = [origin.commit, origin.host, origin.sources, grid]
@@ -111,8 +153,11 @@ class Origin:
         Raises:
             UnwritableError: the disk takes no more.
         """
+        content = asdict(self)
+        if self.first_steps is None:  # what older versions do not know is there where it must be
+            del content["first_steps"]
         with writing(folder / "origin.json"):
-            write_atomically(folder / "origin.json", json.dumps(asdict(self), indent=2).encode())
+            write_atomically(folder / "origin.json", json.dumps(content, indent=2).encode())
 
     @property
     def tags(self) -> dict[str, str]:
@@ -125,6 +170,9 @@ class Origin:
         if self.sources != UNKNOWN:
             tags[Tag.SOURCES] = self.sources
         tags |= {Tag.MACHINE: self.machine} if self.machine else {}
+        if self.first_steps is not None:
+            tags[Tag.FIRST_STEPS] = str(self.first_steps.steps)
+            tags[Tag.FIRST_STEPS_OF] = self.first_steps.training
         return tags if self.grid is None else {**tags, Tag.GRID: self.grid}
 
 

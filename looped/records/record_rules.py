@@ -43,6 +43,7 @@ LONGEST_WORD = 250
 
 _WORD = re.compile(r"[a-z0-9_]{1,64}")
 _ID = re.compile(r"[\w.-]{1,64}")
+_FOLDER = re.compile(r"[\w.-]{1,255}")
 
 
 def check_record(record: Any) -> None:
@@ -60,6 +61,9 @@ def _check_start(record: Mapping[str, Any]) -> None:
     program = record.get("program", "0")
     is_id = isinstance(program, str) and _ID.fullmatch(program) is not None
     require(is_id, "the program of a start must be an id", _shown(program))
+    training = record.get("training", "0")
+    is_name = isinstance(training, str) and _FOLDER.fullmatch(training) is not None
+    require(is_name, "the training of a start must be a folder's name", _shown(training))
     for name in ("replicas", "threads"):
         _check_whole(name, record.get(name, 1), 1, LAST_STEP)
 

@@ -54,6 +54,7 @@ def describe(config: TrainConfig, outcome: Record, folder: Path, origin: Origin)
         f"{config.n_examples} examples, {config.prompt} prompt.",
         f"- Training: {config.steps:,} steps of {config.batch_size} prompts, seed {config.seed}, "
         f"rate {config.rate:g}, {config.precision} on {config.device}.",
+        *_first_steps(config, origin),
         f"- Its smoothed query error {when_left}{_convergence(outcome)}.",
         *_tail(outcome),
         f"- Code: `{origin.commit[:10]}`{' with uncommitted changes' if origin.is_dirty else ''}; "
@@ -75,6 +76,18 @@ def _convergence(outcome: Record) -> str:
         f"; {verdict}: over the last {SHARE:.0%} of the steps log error went by "
         f"{slope:.2f} ± {half_width:.2f} (95 %) of log step"
     )
+
+
+def _first_steps(config: TrainConfig, origin: Origin) -> list[str]:
+    first = origin.first_steps
+    if first is None:
+        return []
+    flops = config.steps * config.step_flops
+    return [
+        f"- Its first {first.steps:,} steps are those of `{first.training}`, which took "
+        f"{first.seconds:,.0f} s, and were not trained again: of its {flops:.3g} FLOP "
+        f"{flops - first.flops:.3g} were trained here."
+    ]
 
 
 def _tail(outcome: Record) -> list[str]:

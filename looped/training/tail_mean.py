@@ -8,8 +8,7 @@ goes its way as if it were not.
 import torch
 from torch import Tensor
 
-TAIL_SHARE = 10
-"""The tail is one of so many parts of the steps."""
+from looped.windows import tail_start
 
 
 class TailMean:
@@ -34,7 +33,7 @@ class TailMean:
     """
 
     def __init__(self, flat: Tensor, n_steps: int) -> None:
-        self.first_step = n_steps - -(-n_steps // TAIL_SHARE) + 1
+        self.first_step = tail_start(n_steps)
         self.mean = torch.zeros_like(flat, requires_grad=False)
         self.is_whole = [True] * len(flat)
         self.n_taken = 0

@@ -36,7 +36,7 @@ class Here:
     def at_once(self, groups, n_threads):
         return 1
 
-    def run(self, groups, work, store, desk, n_threads):
+    def run(self, groups, work, store, desk, n_threads, after):
         for group in groups:
             work(group, desk.hear, lambda: False)
         self._befall(desk)

@@ -50,8 +50,8 @@ def threads_of(path):
     return [record["threads"] for record in read(path)[0] if record["kind"] == "start"]
 
 
-def assert_same(first, second):
-    assert len(first) == 2
+def assert_same(first, second, n_trainings=2):
+    assert len(first) == n_trainings
     assert first.keys() == second.keys()
     for name, tensors in first.items():
         assert all((second[name][key] == value).all() for key, value in tensors.items()), name
@@ -72,6 +72,34 @@ def test_a_training_left_alone_goes_on_with_the_threads_it_began_with(grids, tmp
     output, code = grids.run(runs_dir=tmp_path / "uninterrupted")
     assert code == 0, output
     assert_same(weights(grids.root), weights(tmp_path / "uninterrupted"))
+
+
+@pytest.mark.crash
+def test_a_chain_of_lengths_that_was_killed_goes_on_to_the_same_weights(grids, tmp_path):
+    """Two chains side by side; killed once a longer training is on its way."""
+    process = grids.start(bs="1,2", steps="120,240")
+    deadline = time.monotonic() + 120
+    while True:
+        assert process.poll() is None and time.monotonic() < deadline
+        journals = [path.read_bytes() for path in grids.root.glob("tiny-*/journal.jsonl")]
+        if any(b'"training": ' in content and b'"step": 150' in content for content in journals):
+            break
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    finish(process)
+    output, code = grids.run(bs="1,2", steps="120,240")
+    assert code == 0, output
+    output, code = grids.run(
+        bs="1,2", steps="120,240", resume="never", runs_dir=tmp_path / "uninterrupted"
+    )
+    assert code == 0, output
+    ways = [
+        sorted(root.glob("tiny-*/journal.jsonl"))
+        for root in (grids.root, tmp_path / "uninterrupted")
+    ]
+    is_longer = [[b'"training": ' in path.read_bytes() for path in paths] for paths in ways]
+    assert (sum(is_longer[0]), sum(is_longer[1])) == (2, 0)
+    assert_same(weights(grids.root), weights(tmp_path / "uninterrupted"), n_trainings=4)
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core has one share of threads")

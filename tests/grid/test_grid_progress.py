@@ -96,7 +96,7 @@ def test_a_grid_says_at_its_start_how_long_it_takes_and_what_is_smaller(
     plan = {
         "groups": [[config] for config in CONFIGS],
         "standings": {config.identity: Standing(state=TO_DO) for config in CONFIGS},
-        "b_max": 0, "n_prompts": 64, "n_workers": 2, "n_threads": 1,
+        "b_max": 0, "n_prompts": 64, "n_workers": 2, "n_threads": 1, "after": {},
     }  # fmt: skip
     assert forecast.outlook(**plan) == []  # too little to measure for
     monkeypatch.setattr(forecast, "WORTH_MEASURING", 1)

@@ -23,7 +23,7 @@ def tags_at_first_training(tmp_path, monkeypatch):
     def begin(rules, **changes):
         rules_there = []
 
-        def train(self, groups, work, store, desk, n_threads):
+        def train(self, groups, work, store, desk, n_threads, after):
             run = store.client.get_run(desk.logbook.parent)
             rules_there.append(run.data.tags.get(Tag.CLAIM_RULES))
 

@@ -21,6 +21,8 @@ SECONDS_BETWEEN_NEWS = 1.0
 
 Send = Callable[[News], None]
 ShouldStop = Callable[[], bool]
+After = Mapping[str, str]
+"""By the identity of a training that of a shorter one, after whose end it is to begin."""
 Work = Callable[[Sequence[TrainConfig], Send, ShouldStop], None]
 """Trains a group in a worker and sends its news; pickled by its name."""
 
@@ -63,6 +65,7 @@ class Engine(Protocol):
         store: "Store | None",
         desk: Desk,
         n_threads: int,
+        after: After,
     ) -> None:
         """Train all; return when every training has ended, or stopped in good order.
 
@@ -72,6 +75,8 @@ class Engine(Protocol):
             store: where the grid's run is, so that the workers log there.
             desk: hears of it.
             n_threads: of each training.
+            after: which trainings are to begin where another one ends. An engine that begins them
+                earlier trains them anew.
         """
 
 

@@ -12,7 +12,7 @@ from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, Any
 
 from looped.config import TrainConfig
-from looped.grid.engines.engine import Desk, ShouldStop, Work, environment
+from looped.grid.engines.engine import After, Desk, ShouldStop, Work, environment
 from looped.grid.ledger import ENDED, KILLED, News
 from looped.grid.options import GridOptions
 from looped.grid.stopping import StopRequest
@@ -39,6 +39,7 @@ def run_locally(
     n_workers: int,
     n_threads: int,
     desk: Desk,
+    after: After | None = None,
 ) -> None:
     """Give each group of trainings to the next free worker process, until all have ended.
 
@@ -52,6 +53,7 @@ def run_locally(
         n_threads: threads of each process.
         desk: hears here all that the workers say; where it says to stop, the workers are asked
             to do so in good order, and this returns when they have.
+        after: which trainings begin only once another one has ended, well or not.
     """
     queue = list(groups)
     workers: list[_Worker] = []
@@ -61,11 +63,12 @@ def run_locally(
             if desk.should_stop():
                 queue.clear()
                 _ask_to_stop(workers)
-            while queue and len(workers) < n_workers:
-                workers.append(_start(work, watch_signals, n_threads))
             for worker in workers:
-                if queue and not worker.unended:
-                    _give(worker, queue)
+                if not worker.unended:
+                    _give(worker, queue, _first_free(queue, workers, after or {}))
+            while len(workers) < n_workers and _first_free(queue, workers, after or {}) is not None:
+                workers.append(_start(work, watch_signals, n_threads))
+                _give(workers[-1], queue, _first_free(queue, workers, after or {}))
             for worker in [worker for worker in workers if not _listen(worker, desk)]:
                 workers.remove(worker)
             sources = [worker.connection for worker in workers]
@@ -94,12 +97,36 @@ def _start(work: Work, watch_signals: Callable[[], ShouldStop], n_threads: int) 
     return _Worker(process, here)
 
 
-def _give(worker: _Worker, queue: list[Sequence[TrainConfig]]) -> None:
-    group = queue.pop(0)
+def _first_free(
+    queue: Sequence[Sequence[TrainConfig]], workers: Sequence[_Worker], after: After
+) -> int | None:
+    running: set[str] = set().union(*(worker.unended for worker in workers))
+    return first_free(queue, running, after)
+
+
+def first_free(
+    queue: Sequence[Sequence[TrainConfig]], running: set[str], after: After
+) -> int | None:
+    """Return the place of the first group that waits for none that is queued or runs, if any."""
+    if not queue or not after:
+        return 0 if queue else None
+    unended = running.union(config.identity for group in queue for config in group)
+    places = (
+        place
+        for place, group in enumerate(queue)
+        if not any(after.get(config.identity) in unended for config in group)
+    )
+    return next(places, None)
+
+
+def _give(worker: _Worker, queue: list[Sequence[TrainConfig]], place: int | None) -> None:
+    if place is None:
+        return
+    group = queue.pop(place)
     try:
         worker.connection.send(group)
     except (BrokenPipeError, ConnectionResetError):  # it died idle: the group is the next one's
-        queue.insert(0, group)
+        queue.insert(place, group)
     else:
         worker.unended = {config.identity for config in group}
 
@@ -192,11 +219,12 @@ class LocalEngine:
         store: "Store | None",
         desk: Desk,
         n_threads: int,
+        after: After,
     ) -> None:
         os.environ.update(environment(store))
         watch_signals = partial(StopRequest, has_launcher=True)
         n_workers = self.at_once(groups, n_threads)
-        run_locally(groups, work, watch_signals, n_workers, n_threads, desk)
+        run_locally(groups, work, watch_signals, n_workers, n_threads, desk, after)
 
 
 def _on_gpu(groups: Sequence[Sequence[TrainConfig]]) -> bool:

@@ -13,7 +13,7 @@ from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from looped.config import TrainConfig
-from looped.grid.engines.engine import Desk, Work, environment
+from looped.grid.engines.engine import After, Desk, Work, environment
 from looped.grid.ledger import ENDED, FAILED, KILLED, LOST, RUNNING, News
 from looped.grid.options import GridOptions
 from looped.rules import require
@@ -215,7 +215,7 @@ def _outcome(reference: Any) -> tuple[list[News], str, str]:
 
 
 class RayEngine:
-    """Tasks of a Ray cluster.
+    """Tasks of a Ray cluster, which wait for no other: each training takes all its steps itself.
 
     Raises:
         ValueError: there is no cluster at the address.
@@ -256,6 +256,7 @@ class RayEngine:
         store: "Store | None",
         desk: Desk,
         n_threads: int,
+        after: After,
     ) -> None:
         variables = environment(store)
         run_on_ray(groups, work, variables, self._cpus, self._gpus, desk, n_threads)
