@@ -23,6 +23,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from analysis.scaling.fit import ScalingFit
 from analysis.scaling.law_file import LAW, save_law
 from looped.names import Tag, Weights
+from looped.records.files import copy_package
 from looped.tracking.experiments import listed, said_close
 from looped.tracking.presence import one_at_a_time
 from looped.tracking.ui.descriptions import create_if_missing
@@ -118,7 +119,7 @@ def save_for_serving(path: Path, fit: ScalingFit, run_id: str, account: str) -> 
             python_model=Path(__file__).with_name("served_law.py"),
             artifacts={LAW: str(folder / LAW)},
             # of the other package only what declares settings and rules is read
-            code_paths=[str(code), str(package.parent / "looped")],
+            code_paths=[str(code), str(copy_package(folder))],
             metadata={"account": account},
             mlflow_model=Model(artifact_path=path.name, run_id=run_id),
             signature=_signature(),

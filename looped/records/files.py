@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from glob import escape
@@ -71,6 +72,13 @@ def _remove_leftovers(path: Path) -> None:
         with suppress(OSError), leftover.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             leftover.unlink()
+
+
+def copy_package(folder: Path) -> Path:
+    """Copy ``looped`` into a folder, without the tables of kept trainings; return the copy."""
+    package = Path(__file__).parents[1]
+    ignore = shutil.ignore_patterns("__pycache__", "tables")
+    return Path(shutil.copytree(package, folder / package.name, ignore=ignore))
 
 
 def sha256(content: bytes) -> str:

@@ -6,6 +6,7 @@ It holds the model's files, the code to run them (a copy of this package, with
 
 import logging
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -18,6 +19,7 @@ from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
 from looped import tasks
 from looped.config import TrainConfig
+from looped.records.files import copy_package
 from looped.records.model_files import TAIL_WEIGHTS, files_of
 from looped.sizes import ModelConfig
 
@@ -36,15 +38,14 @@ def save_for_serving(path: Path, folder: Path, config: TrainConfig, run_id: str)
         config: what was trained; ``n_loops`` is its ``b`` unless a call says otherwise.
         run_id: the run that trained it.
     """
-    package = Path(__file__).parents[1]
     shape, names = config.model_config, files_of(folder)
     xs, ys = tasks.from_config(config.task_config).batch(0, 0, 1, shape.n_points)
-    with quietly():
+    with tempfile.TemporaryDirectory() as temporary, quietly():
         mlflow.pyfunc.save_model(
             path,
             python_model=Path(__file__).with_name("served_model.py"),
             artifacts={name: str(folder / name) for name in names},
-            code_paths=[str(package)],
+            code_paths=[str(copy_package(Path(temporary)))],
             mlflow_model=Model(artifact_path=path.name, run_id=run_id),
             signature=_signature(shape, config.b, TAIL_WEIGHTS in names),
             input_example=({"xs": xs.numpy(), "ys": ys.numpy()}, {"n_loops": config.b}),
