@@ -10,6 +10,9 @@ from analysis.runs.logged_run import LoggedRun
 from analysis.runs.recipes import by_name
 from looped.names import Weights
 
+TASK = "linear"
+"""The study's own; what it says of others is told where they are (docs/tasks.md)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -63,7 +66,7 @@ class Study:
 
 
 def recipes_of(results: Path) -> list[Recipe]:
-    """Group the kept trainings by folder, task, recipe and weights, in the order of their names.
+    """Group the kept trainings of the study's task by folder, recipe and weights, by their names.
 
     Args:
         results: holds folders of trainings, as ``results`` does.
@@ -94,7 +97,7 @@ def _kept(results: Path) -> Iterator[tuple[str, str, list[LoggedRun]]]:
     """Read each folder, and once more with the averaged weights where all trainings have them."""
     folders = sorted({journal.parent.parent for journal in results.glob("*/*/journal.jsonl")})
     for folder in folders:
-        runs = read_folder(folder)
+        runs = [run for run in read_folder(folder) if run.config.task == TASK]
         if not runs:
             continue
         yield folder.name, Weights.LAST, runs

@@ -5,6 +5,7 @@ import math
 import re
 import tomllib
 
+import numpy as np
 import pytest
 from kept_journals import RESULTS, bits, curves, losses_beyond, mean_and_interval
 from page_blocks import ROOT, prose_of
@@ -167,6 +168,33 @@ def table_rows(cells, is_gpu):
         ratio, low, high = (cell[name] for name in ("ratio", "ratio_low", "ratio_high"))
         digits = 1 if is_gpu else 2
         yield f"{ratio:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def test_the_tasks_page_states_what_a_dial_showed():
+    text, hops = text_of("docs/tasks.md"), (1, 2, 4)
+    records = [list(map(json.loads, journal.read_text().splitlines()))
+               for journal in sorted(RESULTS.glob("dial/*/journal.jsonl"))]  # fmt: skip
+    configs = [json.loads((journal.parent / "config.json").read_text())["config"]
+               for journal in sorted(RESULTS.glob("dial/*/journal.jsonl"))]  # fmt: skip
+    curve_of = {
+        (config.get("hops", 2), config["b"], config["seed"]): record["loops"]["tail_nmse"]
+        for config, of_run in zip(configs, records, strict=True)
+        for record in of_run
+        if record["kind"] == "evaluation"
+    }
+    bits_of = {key: -0.5 * math.log2(curve[key[1] - 1]) for key, curve in curve_of.items()}
+
+    def at(depth, b):
+        return np.array([bits_of[depth, b, seed] for seed in (42, 451, 1984)])
+
+    for depth in hops:
+        cells = [" ".join(mean_and_interval(at(depth, b))) for b in (1, 2, 4, 8)]
+        assert f"| {depth} | {' | '.join(cells)} |" in text
+    gain, interval = mean_and_interval(at(2, 2) - at(2, 1))
+    assert f"the second loop brings {gain} bits {interval}" in text
+    curves_of_four = np.log([curve_of[4, 4, seed][:4] for seed in (42, 451, 1984)])
+    first, second, third, last = (f"{error:.2f}" for error in np.exp(curves_of_four.mean(axis=0)))
+    assert f"leaves {first}, {second}, {third} and {last} of the variance" in text
 
 
 def test_the_steps_of_the_performance_page_are_those_of_the_benchmarks():
