@@ -9,6 +9,7 @@ from analysis.runs.journals import read_folder, with_tail
 from analysis.runs.logged_run import LoggedRun
 from analysis.runs.recipes import by_name
 from looped.names import Weights
+from looped.windows import ALL
 
 TASK = "linear"
 """The study's own; what it says of others is told where they are (docs/tasks.md)."""
@@ -36,6 +37,20 @@ class Recipe:
         return max(self.runs, key=lambda run: run.config.b)
 
     @property
+    def is_plain(self) -> bool:
+        """Whether the prompt and the loss window alone may be other than the default."""
+        usual = {"grad_window": ALL, "tied": True, "learning_rate_factor": 1.0}
+        usual |= {"learning_rate": None}
+        policy = self.widest.config.policy
+        is_usual = all(policy[name] == value for name, value in usual.items())
+        return is_usual and self.widest.config.b_draw == "fixed"
+
+    @property
+    def sees_all_loops(self) -> bool:
+        """Whether the loss sees all loops, as by default."""
+        return bool(self.widest.config.policy["loss_window"] == ALL)
+
+    @property
     def title(self) -> str:
         """Folder and weights, and what tells the recipe from others of these."""
         return f"{self.folder}, {self.weights} weights, {self.way}"
@@ -47,7 +62,10 @@ class Recipe:
         words = [config.prompt]
         windows = {name: config.policy[name] for name in ("loss_window", "grad_window")}
         words += [f"{name} {window}" for name, window in windows.items() if window != "all"]
+        factor = config.policy["learning_rate_factor"]
+        words += [f"{factor:g} times the rate"] * (factor != 1)
         words += [f"b drawn {config.b_draw}"] * (config.b_draw != "fixed")
+        words += ["for each prompt"] * config.draws_by_prompt
         words += ["untied"] * config.is_untied
         return ", ".join(words)
 

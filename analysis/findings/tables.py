@@ -27,14 +27,16 @@ def tables_of(results: Path, resamples: int = 1000) -> dict[str, str]:
         resamples: of the bootstrap at each length of training.
     """
     recipes, studies = recipes_of(results), studies_of(results)
-    findings = {recipe.letter: judge(recipe.runs) for recipe in recipes}
+    plain = _distinct([recipe for recipe in recipes if recipe.is_plain])
+    findings = {recipe.letter: judge(recipe.runs) for recipe in plain}
+    full = [recipe for recipe in plain if recipe.sees_all_loops]
     # the curves of a training are the same whichever weights were evaluated
-    of_curves = [recipe for recipe in recipes if recipe.weights == Weights.LAST]
+    of_curves = [recipe for recipe in full if recipe.weights == Weights.LAST]
     lengths = {recipe.letter: _lengths_of(recipe, resamples) for recipe in of_curves}
     tables = {
         "recipes": _recipes(recipes),
-        "claims": _claims(recipes, findings),
-        "claims-in-numbers": _claims_in_numbers(recipes, findings),
+        "claims": _claims(plain, findings),
+        "claims-in-numbers": _claims_in_numbers(full, findings),
         "hypotheses": _hypotheses(studies),
         "ways": _ways(studies),
         "phi": _by_recipe(of_curves, lengths, _phi),
@@ -42,6 +44,15 @@ def tables_of(results: Path, resamples: int = 1000) -> dict[str, str]:
         "budgets": _by_recipe(of_curves, lengths, _budgets),
     }
     return {name: "\n".join(lines) for name, lines in tables.items()}
+
+
+def _distinct(recipes: Sequence[Recipe]) -> list[Recipe]:
+    """Leave out recipes whose trainings another folder holds too."""
+    of_trainings = {
+        (recipe.weights, frozenset(run.config.identity for run in recipe.runs)): recipe
+        for recipe in reversed(recipes)
+    }
+    return [recipe for recipe in recipes if recipe in of_trainings.values()]
 
 
 def _recipes(recipes: Sequence[Recipe]) -> Lines:
