@@ -55,10 +55,10 @@ class Rates:
 
     Attributes:
         regrets: a row for each (size, b) that was trained at its own rate and another: ``size``,
-            ``b``, ``seeds`` (at the own rate), ``factors`` (those tried), ``best_factor`` (of the
-            greatest mean), ``edge`` (``least`` or ``greatest`` where that is the end of what was
-            tried, so that the regret is a lower bound; else empty), ``regret`` (of the best rate
-            as the other seeds choose it), ``regret_low``, ``regret_high`` and ``greatest_mean``
+            ``b``, ``seeds`` (at the own rate and another), ``factors`` (those tried),
+            ``best_factor`` (of the greatest mean), ``edge`` (``least`` or ``greatest`` where that
+            is the end of what was tried, so that the regret is a lower bound; else empty),
+            ``regret`` (of the best rate as the other seeds choose it), ``regret_low``, ``regret_high`` and ``greatest_mean``
             (that of the best rate chosen on the seeds that measure it, which is biased upward).
         gains: ``size``, ``b``, ``factor``, ``seeds``, ``gain`` (bits over the own rate) and
             its 95 % interval ``low``, ``high``.
@@ -107,6 +107,25 @@ def read_rates(runs: Sequence[LoggedRun], resamples: int = 1000) -> Rates | None
     )
 
 
+def law_line(law: LawAtBest | str) -> str:
+    """Say in a sentence or two what the joint law is at the best rate, or why there is none."""
+    if isinstance(law, str):
+        return f"No law is fitted at the best rate: {law}."
+    own_phi, best_phi = (
+        f"{value:.2f} [{low:.2f}, {high:.2f}]"
+        for value, low, high in (law.fit_at_own.phi, law.fit_at_best.phi)
+    )
+    line = f"The joint law has phi {own_phi} at the own rates and {best_phi} at the best"
+    if law.phi is None:
+        return f"{line}; a difference takes two seeds of each size."
+    value, low, high = law.phi
+    words = "differs" if low > 0 or high < 0 else "is not shown to differ"
+    return (
+        f"{line}: it {words} ({value:+.2f} [{low:+.2f}, {high:+.2f}] if every size obeys the law; "
+        "jackknife over seeds of sizes, with the choice of rates held)."
+    )
+
+
 def choices_of_others(own_bits: BySeed, gains: Mapping[float, BySeed]) -> dict[int, float]:
     """Choose the best rate of a cell without each seed in turn.
 
@@ -116,14 +135,16 @@ def choices_of_others(own_bits: BySeed, gains: Mapping[float, BySeed]) -> dict[i
 
     Returns:
         The factor of the greatest mean gain over the other seeds, by seed; the size's own where
-        none is above 0. Empty with one seed.
+        none is above 0. Seeds that were trained at the own rate alone have none, and so has a
+        single seed.
 
     Example:
         >>> choices_of_others({1: 0.0, 2: 0.0, 3: 0.0}, {2.0: {1: 0.9, 2: -0.1, 3: -0.1}})
         {1: 1.0, 2: 2.0, 3: 2.0}
     """
+    seeds = [seed for seed in own_bits if any(seed in gain for gain in gains.values())]
     choices = {}
-    for seed in own_bits if len(own_bits) > 1 else ():
+    for seed in seeds if len(seeds) > 1 else ():
         means = {OWN: 0.0}
         for factor, gain in gains.items():
             gains_of_others = [value for seed_there, value in gain.items() if seed_there != seed]
@@ -146,7 +167,7 @@ def _regret(
     return {
         "size": size,
         "b": b,
-        "seeds": len(own_bits),
+        "seeds": len({seed for gain in gains.values() for seed in gain}),
         "factors": ", ".join(f"{factor:g}" for factor in sorted(means)),
         "best_factor": best_factor,
         "edge": ends.get(best_factor, ""),

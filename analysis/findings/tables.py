@@ -7,6 +7,7 @@ from pathlib import Path
 
 from analysis.answers.lengths.lengths import Lengths, read_lengths
 from analysis.answers.lengths.phi import PhiByLength
+from analysis.answers.rates import law_line, read_rates
 from analysis.claims.claim import Verdict
 from analysis.claims.claims import judge
 from analysis.claims.family import family_reading
@@ -39,6 +40,7 @@ def tables_of(results: Path, resamples: int = 1000) -> dict[str, str]:
         "claims-in-numbers": _claims_in_numbers(full, findings),
         "hypotheses": _hypotheses(studies),
         "ways": _ways(studies),
+        "rates": _rates(studies, resamples),
         "phi": _by_recipe(of_curves, lengths, _phi),
         "equal-flops": _by_recipe(of_curves, lengths, _pairs),
         "budgets": _by_recipe(of_curves, lengths, _budgets),
@@ -142,6 +144,26 @@ def _ways(studies: Sequence[Study]) -> Lines:
                 cells += [_number(finding.estimate), _interval(finding.low, finding.high)]
                 lines.append(_row([*cells, finding.verdict_in_words]))
     return lines[1:] or ["No kept study trains in several ways."]
+
+
+def _rates(studies: Sequence[Study], resamples: int) -> Lines:
+    """Write what the size's own rate costs, in the studies that tried others."""
+    lines: Lines = []
+    for study in studies:
+        rates = read_rates(study.runs, resamples)
+        if rates is None:
+            continue
+        header = ["size", "b", "seeds", "rates tried, times the own", "regret, bits"]
+        header += ["95 % interval", "greatest mean at"]
+        lines += ["", f"*{study.title}*", "", _row(header), _rule(len(header))]
+        for row in rates.regrets.to_dict("records"):
+            edge = f" (the {row['edge']} tried)" if row["edge"] else ""
+            cells = [row["size"], row["b"], row["seeds"], row["factors"]]
+            cells += [f"{max(row['regret'], 0):.2f}"]
+            cells += [_interval(row["regret_low"], row["regret_high"])]
+            lines.append(_row([*cells, f"{row['best_factor']:g}{edge}"]))
+        lines += ["", law_line(rates.law)]
+    return lines[1:] or ["No kept study trains at several rates."]
 
 
 def _finding_rows(findings: Sequence[Finding]) -> Lines:

@@ -149,3 +149,18 @@ def test_the_report_shows_rates_where_there_are_some():
     assert len(exhibit.figure.axes) == 2
     (one_rate,) = choose(World().study(("tiny",), (1, 5)), {})
     assert rates_report.exhibits(one_rate, 20) == []
+
+
+def test_seeds_of_the_own_rate_alone_take_no_part():
+    gains = {2.0: {1: 0.3, 2: 0.4}}
+    own_bits = dict.fromkeys((1, 2, 3, 4, 5), 1.0)
+    assert choices_of_others(own_bits, gains) == {1: 2.0, 2: 2.0}
+    row = rates._regret("tiny", 5, own_bits, gains)
+    assert (row["seeds"], row["regret"]) == (2, pytest.approx(0.35))
+
+
+def test_a_regret_below_none_is_shown_as_none():
+    gains = {2.0: {1: 0.3, 2: -0.2}}
+    row = rates._regret("tiny", 5, {1: 1.0, 2: 1.0}, gains)
+    assert row["regret"] == pytest.approx(-0.1)
+    assert "regret 0 [0, " in rates_report._line(row)

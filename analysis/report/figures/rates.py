@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from analysis.answers.rates import LawAtBest, Rates, read_rates
+from analysis.answers.rates import LawAtBest, Rates, law_line, read_rates
 from analysis.report import drawing
 from analysis.report.exhibit import Exhibit
 from analysis.report.subject import Subject
@@ -15,11 +15,11 @@ LOOK_FOR = (
     "E over that at the size's own rate, by seed, against the rate as so many times that one: "
     "means over seeds with 95 % intervals, a line per b. regret: bits that the best of the rates "
     "tried has over the own rate, 0 where the own one is best. It is measured on each seed at the "
-    "rate that the other seeds choose; its interval is the greatest of the rates' upper ends, and "
-    "the greatest of their lower ends corrected for the number of rates, and not below 0. Where "
-    "edge names an end of what was tried the regret is a lower bound. For language models a "
-    "regret of 0.005 nats of cross-entropy, 0.007 bits, was shown before a law was believed "
-    "(arXiv:2604.21106)."
+    "rate that the other seeds choose, and 0 where that is worse than the own one; its interval "
+    "is the greatest of the rates' upper ends, and the greatest of their lower ends corrected for "
+    "the number of rates, and not below 0. Where edge names an end of what was tried the regret "
+    "is a lower bound. For language models a regret of 0.005 nats of cross-entropy, 0.007 bits, "
+    "was shown before a law was believed (arXiv:2604.21106)."
 )
 
 
@@ -84,7 +84,7 @@ def draw(gains: pd.DataFrame) -> Figure:
 def _line(row: dict[str, float]) -> str:
     regret, low, high = row["regret"], row["regret_low"], row["regret_high"]
     ends = "one seed, no interval" if math.isnan(low) else f"[{low:.2g}, {high:.2g}]"
-    number = "not measured" if math.isnan(regret) else f"{regret:.2g}"
+    number = "not measured" if math.isnan(regret) else f"{max(regret, 0):.2g}"
     edge = f", the {row['edge']} tried" if row["edge"] else ""
     return (
         f"{row['size']} at b = {row['b']:.0f}: regret {number} {ends} bits, greatest mean at "
@@ -102,22 +102,4 @@ def _remarks(rates: Rates) -> list[str]:
         )
     if rates.left_out:
         remarks.append(f"Left out: {', '.join(rates.left_out)}.")
-    return [*remarks, _law_line(rates.law)]
-
-
-def _law_line(law: LawAtBest | str) -> str:
-    if isinstance(law, str):
-        return f"No law is fitted at the best rate: {law}."
-    own_phi, best_phi = (
-        f"{value:.2f} [{low:.2f}, {high:.2f}]"
-        for value, low, high in (law.fit_at_own.phi, law.fit_at_best.phi)
-    )
-    line = f"The joint law has phi {own_phi} at the own rates and {best_phi} at the best"
-    if law.phi is None:
-        return f"{line}; a difference takes two seeds of each size."
-    value, low, high = law.phi
-    words = "differs" if low > 0 or high < 0 else "is not shown to differ"
-    return (
-        f"{line}: it {words} ({value:+.2f} [{low:+.2f}, {high:+.2f}] if every size obeys the law; "
-        "jackknife over seeds of sizes, with the choice of rates held)."
-    )
+    return [*remarks, law_line(rates.law)]
