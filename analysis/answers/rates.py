@@ -58,8 +58,9 @@ class Rates:
             ``b``, ``seeds`` (at the own rate and another), ``factors`` (those tried),
             ``best_factor`` (of the greatest mean), ``edge`` (``least`` or ``greatest`` where that
             is the end of what was tried, so that the regret is a lower bound; else empty),
-            ``regret`` (of the best rate as the other seeds choose it), ``regret_low``, ``regret_high`` and ``greatest_mean``
-            (that of the best rate chosen on the seeds that measure it, which is biased upward).
+            ``regret`` (of the best rate as the other seeds choose it), ``regret_low``,
+            ``regret_high`` and ``greatest_mean`` (that of the best rate chosen on the seeds that
+            measure it, which is biased upward).
         gains: ``size``, ``b``, ``factor``, ``seeds``, ``gain`` (bits over the own rate) and
             its 95 % interval ``low``, ``high``.
         law: the joint law at the best rate, or why there is none.
