@@ -19,7 +19,11 @@ def describe(fit: JointFit) -> list[str]:
         *_parameter_lines(fit),
         *_interval_lines(fit),
         *_fit_lines(fit),
-        *(_phi_lines(fit) if _has_phi(fit) else ["all runs are at b = 1, which say nothing of phi"]),
+        *(
+            _phi_lines(fit)
+            if _has_phi(fit)
+            else ["all runs are at b = 1, which say nothing of phi"]
+        ),
         f"{fit.n_runs} runs scatter by {_distance(fit, fit.rmse)} about it",
     ]
     if not fit.converged:
@@ -95,7 +99,9 @@ def _fit_lines(fit: JointFit) -> list[str]:
     if "steps" in cells:
         place += f" after {row['steps']:,.0f} {fit.quantity.length}"
     is_above = (row["off"] > 0) == (fit.quantity == NMSE)  # E rises as a loss falls
-    how_far = f"{abs(row['off']):.2f} bits" if fit.quantity == NMSE else _distance(fit, abs(row["off"]))
+    how_far = (
+        f"{abs(row['off']):.2f} bits" if fit.quantity == NMSE else _distance(fit, abs(row["off"]))
+    )
     side = f"{how_far} {'above' if is_above else 'below'}"
     return [
         f"lack of fit: chance {chance:.2g} of the cells' means lying so far off it{beside}",
