@@ -147,11 +147,7 @@ def _rows_of(source: object, name: str) -> tuple[Sequence[Row], str]:
     if isinstance(source, str | Path):
         return read_rows(Path(source)), name or Path(source).name
     if isinstance(source, pd.DataFrame):
-        # what pandas has no value for is none; a NaN of a loss is no number, and stays
-        frame = source.astype(object)
-        is_number = [pd.api.types.is_float_dtype(kind) for kind in source.dtypes]
-        for column in frame.columns[~np.array(is_number, dtype=bool)]:
-            frame[column] = frame[column].where(source[column].notna(), None)
+        frame = source.astype(object).where(source.notna(), None)
         return frame.to_dict("records"), name or "table"
     return list(source), name or "table"  # type: ignore[call-overload]
 
@@ -200,11 +196,12 @@ def _law(
         return "a law of b needs losses after b loops, got none at loop = b"
     if "length" in rows:
         lengths = rows.groupby(["size", "b", "seed"], sort=False)["length"].nunique(dropna=False)
-        if (lengths > 1).any():
-            size, b, _ = lengths.index[int(np.argmax(lengths > 1))]
+        several = lengths[lengths > 1]
+        if len(several):
+            size, b, _ = several.index[0]
             return (
                 "a law of b needs one length of training for each size, b and seed (choose with "
-                f"where), got {lengths.max()} of {size} at b = {b:g}"
+                f"where), got {several.iloc[0]} of {size} at b = {b:g}"
             )
         known = rows["length"].dropna()
         if known.nunique() > 1:

@@ -100,12 +100,17 @@ def read_table(
     for flag in ("diverged", *(() if with_plateaued else ("plateau",))):
         kept = [(number, row) for number, row in numbered if str(row.get(flag)).lower() != "true"]
         if len(kept) < len(numbered):
-            notices.append(f"{len(numbered) - len(kept)} rows whose {flag} is true are left out")
+            count = counted(len(numbered) - len(kept))
+            notices.append(f"left out, as their {flag} is true: {count}")
         numbered = kept
     value = columns_by_role["value"]
     measured = [(number, row) for number, row in numbered if row.get(value) is not None]
     if len(measured) < len(numbered):
-        notices.append(f"{len(numbered) - len(measured)} rows without a {value} are left out")
+        count = counted(len(numbered) - len(measured))
+        notices.append(
+            f"left out, as their {value} is empty: {count}; were that trainings that diverged, "
+            "what is left would flatter"
+        )
     check(bool(measured), f"the column {value} must hold values", "none")
     content: dict[str, list[Any]] = {}
     for role, column in columns_by_role.items():
@@ -134,6 +139,11 @@ def read_table(
         n_rows=len(rows),
         notices=tuple(notices),
     )
+
+
+def counted(count: int) -> str:
+    """Write a number of rows."""
+    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def _find_columns(names: Sequence[str], columns: Mapping[str, str], unit: str) -> dict[str, str]:
@@ -232,7 +242,9 @@ def _without_doubles(table: pd.DataFrame, has_seeds: bool, notices: list[str]) -
     keys = [name for name in ("size", "b", "seed", "loop", "length") if name in table]
     unique = table.drop_duplicates([*keys, "value"])
     if len(unique) < len(table):
-        notices.append(f"{len(table) - len(unique)} rows say again what another says")
+        notices.append(
+            f"counted once, as another says the same: {counted(len(table) - len(unique))}"
+        )
     groups = unique.groupby(keys, sort=False, dropna=False)["value"]
     doubles = groups.agg(list)[groups.size() > 1]
     for place, values in zip(doubles.index, doubles, strict=True):

@@ -39,9 +39,9 @@ def fit_curves(
 
     Returns:
         A row per model: the ``PARAMETERS``; ``rmse`` (bits); ``peak_loop`` and ``peak_bits`` (of
-        the fitted curve, among all loops up to the last evaluated); ``plateau_from``, the first loop within
-        0.05 bits of the peak; ``lost``, what the curve falls below its peak in the end (bits);
-        ``half_life``, loops beyond the peak after which half of that is gone, infinite where
+        the fitted curve, among all loops up to the last evaluated); ``plateau_from``, the first
+        loop within 0.05 bits of the peak; ``lost``, what the curve falls below its peak in the end
+        (bits); ``half_life``, loops beyond the peak after which half of that is gone, infinite where
         less than ``LEAST_FALL`` is lost. All but ``rmse`` are missing for a curve of fewer than
         ten loops.
     """
