@@ -117,7 +117,8 @@ def main(result: outcome.Outcome) -> int:
             runs = of_weights(store.client, options.weights, selection.runs, all_runs)
             kept_ids = {run.run_id for run in runs}
             runs_without_mean = [run for run in all_runs if run.run_id not in kept_ids]
-            selection = _select(store, runs, options)
+            selection, remark = from_b_1(_select(store, runs, options))
+            arguments.remark(remark)
             if len(selection.runs) <= MANY_RUNS:
                 curves = load.with_curves(store.client, selection.runs)
                 selection = replace(selection, runs=curves)
@@ -173,6 +174,24 @@ def _select(store: "Store", runs: "list[LoggedRun]", options: FitOptions) -> "Se
         with_plateaued=options.plateaued,
         bayes=load.bayes_nmse(*store, runs),
     )
+
+
+def from_b_1(selection: "Selection") -> "tuple[Selection, str]":
+    """Leave out sizes without runs at b = 1, whose E_M nothing measures, and say so in a line.
+
+    Where no size has any, all stay: the law says what it takes.
+    """
+    table = selection.table
+    sizes_at_one = set(table.loc[table["b"] == 1, "size"])
+    sizes_left_out = sorted(set(table["size"]) - sizes_at_one)
+    if not sizes_left_out or not sizes_at_one:
+        return selection, ""
+    selection_kept = replace(
+        selection,
+        table=table[table["size"].isin(sizes_at_one)].reset_index(drop=True),
+        runs=[run for run in selection.runs if run.config.size in sizes_at_one],
+    )
+    return selection_kept, f"left out, as they have no run at b = 1: {', '.join(sizes_left_out)}"
 
 
 def _log(

@@ -69,7 +69,7 @@ def main(result: outcome.Outcome) -> int:
     account = metadata.get("account")
     result.tell(law=uri, account=account, store=store_name(), numbers=row)
     lines = [
-        say(options, row, metadata.get("measured", "")),
+        say(options, row, metadata.get("conversion", "")),
         *([f"fitted to {account}"] if account else []),
     ]
     print("\n".join(lines))
@@ -94,17 +94,17 @@ def _uri_of(law: str | None) -> str:
     return uri
 
 
-def say(options: PredictOptions, row: dict[str, Any], measured: str = "") -> str:
+def say(options: PredictOptions, row: dict[str, Any], conversion_text: str = "") -> str:
     """Say a prediction in a line.
 
     Args:
         options: what was asked.
         row: the prediction.
-        measured: of the law of a table, how its losses became bits, as JSON.
+        conversion_text: of the law of a table, how its losses became bits, as JSON.
     """
     from analysis.loss_tables.units import UNITS, Conversion
 
-    conversion = Conversion(**json.loads(measured)) if measured else Conversion(unit="nmse")
+    conversion = Conversion(**json.loads(conversion_text or '{"unit": "nmse"}'))
     what = options.size or f"E_M = {options.E_M:g} bits"
     loss = conversion.values([row[name] for name in ("E_LM", "upper", "lower")])
     digits = 3 if UNITS[conversion.unit].in_bits is None else 5  # losses of tables differ little

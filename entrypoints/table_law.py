@@ -180,9 +180,9 @@ def _write_law(folder: Path, table_fit: "TableFit", result: outcome.Outcome) -> 
         return
     path = folder / law_registry.ARTIFACT
     shutil.rmtree(path, ignore_errors=True)
-    measured = table_log.measured(table_fit)
+    conversion = table_log.conversion_text(table_fit)
     with quietly():
-        law_registry.save_for_serving(path, table_fit.fit, "", table_fit.account, measured)
+        law_registry.save_for_serving(path, table_fit.fit, "", table_fit.account, conversion)
     size, b = table_fit.fit.run_table.sizes[0], 2 * int(table_fit.fit.run_table.bs[-1])
     print(f"predict by it: looped predict --law {path} --size {size} --b {b}")
     result.tell(law=str(path.resolve()))
@@ -206,10 +206,10 @@ def _log(
 
     prepare_experiment(store)
     named_version: tuple[str, str] | None = None
-    asked = {**vars(options), **of_law, "register": register}
+    options_asked = {**vars(options), **of_law, "register": register}
     with command_run(store, "fit_scaling") as run_id:
         when = round(time.time() * 1000)
-        table_log.log_table_fit(store.client, run_id, table_fit, asked, folder, when)
+        table_log.log_table_fit(store.client, run_id, table_fit, options_asked, folder, when)
         if register and not isinstance(table_fit.fit, str):
             with quietly():
                 name, version, standing = table_log.register_table_law(

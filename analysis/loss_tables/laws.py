@@ -20,6 +20,7 @@ from analysis.loss_tables.reading import LossTable, read_table
 from analysis.loss_tables.units import UNITS, Conversion
 from analysis.scaling.fit import FORMS, ScalingFit, fit_scaling
 from analysis.scaling.run_table import ONE_OF, RunTableError
+from looped.names import Metric
 
 NEEDS_ORIGIN = ("power", "power/per_size")
 """Forms that multiply E_M, and so hang on where E is 0."""
@@ -147,7 +148,10 @@ def _rows_of(source: object, name: str) -> tuple[Sequence[Row], str]:
     if isinstance(source, str | Path):
         return read_rows(Path(source)), name or Path(source).name
     if isinstance(source, pd.DataFrame):
-        frame = source.astype(object).where(source.notna(), None)
+        names = [str(column) for column in source.columns]
+        check(len(set(names)) == len(names), "columns must differ in their names", names)
+        frame = source.set_axis(names, axis=1).astype(object)
+        frame = frame.where(frame.notna(), None)
         return frame.to_dict("records"), name or "table"
     return list(source), name or "table"  # type: ignore[call-overload]
 
@@ -155,14 +159,18 @@ def _rows_of(source: object, name: str) -> tuple[Sequence[Row], str]:
 def _of(table: LossTable, sizes: Sequence[str] | None, bs: Sequence[int] | None) -> LossTable:
     """Take the sizes and b that are wanted."""
     rows = table.rows
-    for name, column, wanted in (("sizes", "size", sizes), ("bs", "b", bs)):
-        if wanted is not None:
+    for name, column, names_wanted in (("sizes", "size", sizes), ("bs", "b", bs)):
+        if names_wanted is not None:
             there = ", ".join(
                 f"{value:g}" if name == "bs" else value for value in rows[column].unique()
             )
-            unknown = [value for value in wanted if value not in set(rows[column])]
-            check(not unknown, f"{name} must be among {there}", ", ".join(map(str, unknown)))
-            rows = rows[rows[column].isin(wanted)]
+            unknown_names = [value for value in names_wanted if value not in set(rows[column])]
+            check(
+                not unknown_names,
+                f"{name} must be among {there}",
+                ", ".join(map(str, unknown_names)),
+            )
+            rows = rows[rows[column].isin(names_wanted)]
     check(len(rows) > 0, "sizes and bs must leave rows", "none")
     return replace(table, rows=rows.reset_index(drop=True))
 
@@ -196,18 +204,19 @@ def _law(
         return "a law of b needs losses after b loops, got none at loop = b"
     if "length" in rows:
         lengths = rows.groupby(["size", "b", "seed"], sort=False)["length"].nunique(dropna=False)
-        several = lengths[lengths > 1]
-        if len(several):
-            size, b, _ = several.index[0]
+        several_lengths = lengths[lengths > 1]
+        if len(several_lengths):
+            size, b, _ = several_lengths.index[0]
             return (
                 "a law of b needs one length of training for each size, b and seed (choose with "
-                f"where), got {several.iloc[0]} of {size} at b = {b:g}"
+                f"where), got {several_lengths.iloc[0]} of {size} at b = {b:g}"
             )
-        known = rows["length"].dropna()
-        if known.nunique() > 1:
+        known_lengths = rows["length"].dropna()
+        if known_lengths.nunique() > 1:
+            span = f"{known_lengths.min():g} to {known_lengths.max():g}"
             notices.append(
-                f"trainings differ in length, {known.min():g} to {known.max():g}: the law of b "
-                "compares them as they are, so that a gain of b holds what their length does"
+                f"trainings differ in length, {span}: the law of b compares them as they are, so "
+                "that a gain of b holds what their length does"
             )
     sizes_at_one = set(rows.loc[rows["b"] == 1, "size"])
     left_out = sorted(set(rows["size"]) - sizes_at_one)
@@ -235,11 +244,11 @@ def _joint(
     **options: Any,
 ) -> JointFit | str:
     rows = table.at_b
-    weights = [name for name in ("n_rec", "n_params") if name in rows]
+    weights = [name for name in ("n_rec", Metric.N_PARAMS) if name in rows]
     if rows.empty or not weights:
         return "the joint law needs the weights of each size, got no column n_params or n_rec"
     once = rows["n_once"] if "n_once" in rows else pd.Series(0.0, index=rows.index)
-    rec = rows["n_rec"] if weights[0] == "n_rec" else rows["n_params"] - once
+    rec = rows["n_rec"] if weights[0] == "n_rec" else rows[Metric.N_PARAMS] - once
     losses = conversion.losses(rows["value"].to_numpy(float))
     is_nmse = UNITS[conversion.unit].reference == 1 or conversion.unit == "expressivity"
     unit = 1.0 if is_nmse else float(losses.max())
@@ -277,11 +286,11 @@ def _curves(table: LossTable, conversion: Conversion) -> pd.DataFrame | str:
     keys = [name for name in ("size", "b", "seed", "length") if name in table.rows]
     rows, curves, loops = [], [], []
     for place, group in table.rows.groupby(keys, sort=False, dropna=False):
-        ordered = group.sort_values("loop")
-        if len(ordered) < 2:
+        ordered_rows = group.sort_values("loop")
+        if len(ordered_rows) < 2:
             continue
-        bits = conversion.bits(ordered["value"].to_numpy(float))
-        counts = ordered["loop"].to_numpy(int)
+        bits = conversion.bits(ordered_rows["value"].to_numpy(float))
+        counts = ordered_rows["loop"].to_numpy(int)
         best = int(bits.argmax())
         rows.append(
             dict(zip(keys, place, strict=True))
@@ -292,6 +301,6 @@ def _curves(table: LossTable, conversion: Conversion) -> pd.DataFrame | str:
         loops.append(counts.tolist())
     if not rows:
         return "curves over loops need a model's loss after two loop counts or more, got one each"
-    measured = pd.DataFrame(rows)
-    starts = measured["b"].fillna(measured["best_loop"]).to_list()
-    return pd.concat([measured, fit_curves(curves, starts, loops)], axis=1)
+    measured_values = pd.DataFrame(rows)
+    starts = measured_values["b"].fillna(measured_values["best_loop"]).to_list()
+    return pd.concat([measured_values, fit_curves(curves, starts, loops)], axis=1)

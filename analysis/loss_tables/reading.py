@@ -12,6 +12,8 @@ import pandas as pd
 from analysis.loss_tables.files import LossTableError, Row, check
 from analysis.loss_tables.units import UNITS, Conversion
 from analysis.scaling.run_table import ONE_OF
+from looped.names import Metric
+from looped.rules import one_line
 
 ROLES: Mapping[str, str] = MappingProxyType(
     {
@@ -21,7 +23,7 @@ ROLES: Mapping[str, str] = MappingProxyType(
         "value": "the loss, in the unit",
         "value_se": "its standard error over held-out prompts, in the unit",
         "loop": "loops run when it was measured, where that is not b",
-        "n_params": "weights of the model",
+        Metric.N_PARAMS: "weights of the model",
         "n_once": "those of them that are used once, however many loops are run",
         "n_rec": "those that are looped; else n_params less n_once",
         "length": "how long it was trained: steps or tokens",
@@ -29,10 +31,13 @@ ROLES: Mapping[str, str] = MappingProxyType(
 )
 """What a column may be. A column that is not named goes by the role's own name."""
 
+MOST_LOOPS = 100_000
+"""A curve is looked at after each of its loops."""
+
 _WHOLE = ("b", "loop")
-_POSITIVE = ("n_params", "n_rec", "length")
+_POSITIVE = (Metric.N_PARAMS, "n_rec", "length")
 _NOT_NEGATIVE = ("n_once", "value_se")
-_OPTIONAL = ("seed", "value_se", "loop", "n_params", "n_once", "n_rec", "length")
+_OPTIONAL = ("seed", "value_se", "loop", Metric.N_PARAMS, "n_once", "n_rec", "length")
 _MOST_NAMED = 3
 
 
@@ -62,7 +67,7 @@ class LossTable:
 
     @property
     def at_b(self) -> pd.DataFrame:
-        """The rows that were measured after b loops."""
+        """The rows that were measured_rows after b loops."""
         rows = self.rows[self.rows["b"].notna()]
         return rows[rows["loop"] == rows["b"]] if "loop" in rows else rows
 
@@ -95,31 +100,31 @@ def read_table(
     notices: list[str] = []
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns_by_role = _find_columns(names, columns or {}, conversion.unit)
-    numbered = [(number, row) for number, row in enumerate(rows, 1)]
-    numbered = _chosen(numbered, names, where or {})
+    numbered_rows = [(number, row) for number, row in enumerate(rows, 1)]
+    numbered_rows = _chosen(numbered_rows, names, where or {})
     for flag in ("diverged", *(() if with_plateaued else ("plateau",))):
-        kept = [(number, row) for number, row in numbered if str(row.get(flag)).lower() != "true"]
-        if len(kept) < len(numbered):
-            count = counted(len(numbered) - len(kept))
+        kept_rows = [pair for pair in numbered_rows if str(pair[1].get(flag)).lower() != "true"]
+        if len(kept_rows) < len(numbered_rows):
+            count = counted(len(numbered_rows) - len(kept_rows))
             notices.append(f"left out, as their {flag} is true: {count}")
-        numbered = kept
+        numbered_rows = kept_rows
     value = columns_by_role["value"]
-    measured = [(number, row) for number, row in numbered if row.get(value) is not None]
-    if len(measured) < len(numbered):
-        count = counted(len(numbered) - len(measured))
+    measured_rows = [pair for pair in numbered_rows if pair[1].get(value) is not None]
+    if len(measured_rows) < len(numbered_rows):
+        count = counted(len(numbered_rows) - len(measured_rows))
         notices.append(
             f"left out, as their {value} is empty: {count}; were that trainings that diverged, "
             "what is left would flatter"
         )
-    check(bool(measured), f"the column {value} must hold values", "none")
+    check(bool(measured_rows), f"the column {value} must hold values", "none")
     content: dict[str, list[Any]] = {}
     for role, column in columns_by_role.items():
-        content[role] = [_read_cell(role, column, number, row) for number, row in measured]
-    _check_values(content["value"], conversion, [number for number, _ in measured])
+        content[role] = [_read_cell(role, column, number, row) for number, row in measured_rows]
+    _check_values(content["value"], conversion, [number for number, _ in measured_rows])
     table = pd.DataFrame(content)
     for name in ONE_OF:
         if name in names:
-            table[name] = [row.get(name) for _, row in measured]
+            table[name] = [row.get(name) for _, row in measured_rows]
     if "size" not in table:
         table["size"] = "model"
         notices.append("the table has no size: all rows are taken to be of one model")
@@ -152,21 +157,23 @@ def _find_columns(names: Sequence[str], columns: Mapping[str, str], unit: str) -
         check(role in ROLES, rule, f"{role}{_hint(role, ROLES)}")
         rule = f"the column for {role} must be one of {', '.join(map(str, names))}"
         check(column in names, rule, f"{column}{_hint(column, names)}")
-    found = dict(columns)
+    columns_by_role = dict(columns)
     for role in ROLES:
-        if role not in found and role in names:
-            found[role] = role
-    if "value" not in found:
+        if role not in columns_by_role and role in names:
+            columns_by_role[role] = role
+    if "value" not in columns_by_role:
         candidates = [name for name in (unit, "loss") if name in names]
-        found |= {"value": candidates[0]} if candidates else {}
-    if "value" in found and "value_se" not in found and f"{found['value']}_se" in names:
-        found["value_se"] = f"{found['value']}_se"
-    needed = ("value",) if "loop" in found else ("size", "b", "value")
-    missing = [role for role in needed if role not in found]
-    hints = [f"{role} ({ROLES[role]}{_close(role, names)})" for role in missing]
-    rule = "columns must say what holds " + " and ".join(hints)
-    check(not missing, f"{rule}, as columns={missing[0]}=NAME" if missing else "", ", ".join(names))
-    return {role: found[role] for role in ROLES if role in found}
+        columns_by_role |= {"value": candidates[0]} if candidates else {}
+    name_of_error = f"{columns_by_role.get('value')}_se"
+    if "value_se" not in columns_by_role and name_of_error in names:
+        columns_by_role["value_se"] = name_of_error
+    needed = ("value",) if "loop" in columns_by_role else ("size", "b", "value")
+    missing_roles = [role for role in needed if role not in columns_by_role]
+    hints = [f"{role} ({ROLES[role]}{_close(role, names)})" for role in missing_roles]
+    rule = f"columns must say what holds {' and '.join(hints)}"
+    example = f", as columns={missing_roles[0]}=NAME" if missing_roles else ""
+    check(not missing_roles, rule + example, ", ".join(names))
+    return {role: columns_by_role[role] for role in ROLES if role in columns_by_role}
 
 
 def _hint(word: str, names: Iterable[str]) -> str:
@@ -187,23 +194,23 @@ def _close(role: str, names: Sequence[str]) -> str:
 def _chosen(
     rows: list[tuple[int, Row]], names: Sequence[str], where: Mapping[str, str]
 ) -> list[tuple[int, Row]]:
-    for column, wanted in where.items():
+    for column, wanted_value in where.items():
         rule = f"where must name columns among {', '.join(map(str, names))}"
         check(column in names, rule, f"{column}{_hint(column, names)}")
-        kept = [(number, row) for number, row in rows if _is_same(row.get(column), wanted)]
+        kept_rows = [pair for pair in rows if _is_same(pair[1].get(column), wanted_value)]
         there = ", ".join(dict.fromkeys(str(row.get(column)) for _, row in rows))
-        check(bool(kept), f"where must leave rows, with {column} one of {there}", wanted)
-        rows = kept
+        check(bool(kept_rows), f"where must leave rows, with {column} one of {there}", wanted_value)
+        rows = kept_rows
     return rows
 
 
-def _is_same(cell: object, wanted: str) -> bool:
-    if str(cell) == wanted:
+def _is_same(cell: object, wanted_value: str) -> bool:
+    if str(cell) == wanted_value:
         return True
     try:
-        return float(str(cell)) == float(wanted)
+        return float(str(cell)) == float(wanted_value)
     except ValueError:
-        return str(cell).lower() == wanted.lower() and isinstance(cell, bool)
+        return str(cell).lower() == wanted_value.lower() and isinstance(cell, bool)
 
 
 def _read_cell(role: str, column: str, number: int, row: Row) -> object:
@@ -213,8 +220,9 @@ def _read_cell(role: str, column: str, number: int, row: Row) -> object:
         return str(cell)
     if cell is None and role in _OPTIONAL and role != "loop":
         return math.nan
-    rule = f"{column} must hold {'whole numbers of at least 1' if role in _WHOLE else 'numbers'}"
-    place = f"{cell} in row {number}"
+    whole_numbers = f"whole numbers from 1 to {MOST_LOOPS:,}"
+    rule = f"{column} must hold {whole_numbers if role in _WHOLE else 'numbers'}"
+    place = f"{one_line(cell)} in row {number}"
     check(cell is not None and not isinstance(cell, bool), rule, place)
     try:
         value = float(str(cell))
@@ -222,7 +230,7 @@ def _read_cell(role: str, column: str, number: int, row: Row) -> object:
         raise LossTableError(f"{rule}, got {place}") from None
     check(math.isfinite(value), f"{column} must hold finite numbers", place)
     if role in _WHOLE:
-        check(value.is_integer() and value >= 1, rule, place)
+        check(value.is_integer() and 1 <= value <= MOST_LOOPS, rule, place)
     elif role in _POSITIVE:
         check(value > 0, f"{column} must be above 0", place)
     elif role in _NOT_NEGATIVE:

@@ -32,7 +32,7 @@ NAME = "looped-scaling-law"
 TABLE_NAME = "looped-table-law"
 """What the names of laws of others' tables begin with: never one of the laws of our runs."""
 ALIAS = "champion"
-MEASURED = "measured"
+CONVERSION = "conversion"
 REGISTERED = "models:/"
 MOST_LAWS = 1000
 ARTIFACT = "law"
@@ -117,7 +117,7 @@ def _leading_uri(client: MlflowClient, name: str) -> str:
 
 
 def save_for_serving(
-    path: Path, fit: ScalingFit, run_id: str, account: str, measured: str = ""
+    path: Path, fit: ScalingFit, run_id: str, account: str, conversion: str = ""
 ) -> None:
     """Make the folder that MLflow loads and serves: ``predict`` takes a table of size or E_M, b.
 
@@ -126,7 +126,7 @@ def save_for_serving(
         fit: the law.
         run_id: the run of the fit; empty where there is none.
         account: what it was fitted to, in words.
-        measured: how its losses became bits, as JSON, where they are no NMSE of ours.
+        conversion: how its losses became bits, as JSON, where they are no NMSE of ours.
     """
     package = Path(__file__).parents[1]
     with tempfile.TemporaryDirectory() as temporary:
@@ -143,7 +143,7 @@ def save_for_serving(
             artifacts={LAW: str(folder / LAW)},
             # of the other package only what declares settings and rules is read
             code_paths=[str(code), str(copy_package(folder))],
-            metadata={"account": account} | ({MEASURED: measured} if measured else {}),
+            metadata={"account": account} | ({CONVERSION: conversion} if conversion else {}),
             mlflow_model=Model(artifact_path=path.name, run_id=run_id or None),
             signature=_signature(),
             input_example=(
@@ -161,7 +161,7 @@ def register(
     name: str,
     task_and_recipe: Mapping[str, str],
     account: str = "",
-    measured: str = "",
+    conversion: str = "",
 ) -> tuple[ModelVersion, str]:
     """Register a law and let ``champion`` point to it if it predicts held-out cells better.
 
@@ -173,7 +173,7 @@ def register(
         task_and_recipe: ``task``, ``recipe`` and ``weights``; laws of other recipes, or of the E
             of other weights, do not compare.
         account: which runs it was fitted to, in words; kept in the version's metadata.
-        measured: as for ``save_for_serving``.
+        conversion: as for ``save_for_serving``.
 
     Returns:
         The version, and in a line what became of the alias.
@@ -181,7 +181,7 @@ def register(
     held_out = fit.held_out
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / ARTIFACT
-        save_for_serving(path, fit, run_id, account, measured)
+        save_for_serving(path, fit, run_id, account, conversion)
         held_out.to_csv(path / HELD_OUT, index=False)
         client.log_artifacts(run_id, str(path), ARTIFACT)
     create_if_missing(client, name, DESCRIPTION)

@@ -19,7 +19,7 @@ from looped.rules import digest
 from looped.tracking.runs import log_in_batches
 
 
-def measured(table_fit: TableFit) -> str:
+def conversion_text(table_fit: TableFit) -> str:
     """Write how losses became bits, as JSON, for whoever loads the law."""
     return json.dumps(asdict(table_fit.conversion))
 
@@ -84,6 +84,6 @@ def register_table_law(
         Tag.RECIPE: digest(asdict(table_fit.conversion) | columns),
     }
     version, standing = law_registry.register(
-        client, run_id, table_fit.fit, name, tags, table_fit.account, measured(table_fit)
+        client, run_id, table_fit.fit, name, tags, table_fit.account, conversion_text(table_fit)
     )
     return name, str(version.version), standing

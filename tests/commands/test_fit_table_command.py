@@ -84,6 +84,14 @@ def test_a_law_of_a_table_is_never_one_of_our_runs(call, store):
     assert code == 0 and line.startswith("small at b = 10: ")
 
 
+def test_a_prediction_is_said_in_the_tables_unit():
+    conversion = json.dumps({"unit": "nats", "way": "ratio", "reference": 8.0, "floor": None})
+    row = {"E_LM": 1.0, "lower": 0.0, "upper": 2.0, "least": 1.0, "most": 1.0, "beyond": False}
+    options = predict_command.PredictOptions(size="S", b=2)
+    assert ", nats 4 [2, 8]" in predict_command.say(options, row, conversion)
+    assert ", NMSE 0.25 [0.0625, 1]" in predict_command.say(options, row)
+
+
 def test_the_run_of_mlflow_run_says_why_a_table_is_refused(call, store, monkeypatch, tmp_path):
     run_id = store.create_run(os.environ["MLFLOW_EXPERIMENT_ID"]).info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)

@@ -27,8 +27,8 @@ def few_forms(monkeypatch):
     """Fit three forms in place of 23."""
 
     def fit_few(points, forms=None, form=None, **options):
-        wanted = [name for name in FEW_FORMS if forms is None or name in forms]
-        return fit_scaling(points, wanted, form, **options)
+        names = [name for name in FEW_FORMS if forms is None or name in forms]
+        return fit_scaling(points, names, form, **options)
 
     monkeypatch.setattr(laws, "fit_scaling", fit_few)
 
@@ -101,15 +101,15 @@ def test_the_kept_trainings_as_a_table_give_the_law_of_the_runs():
     of_table = fit_table(datasets.load("h100-joint").runs, "nmse", resamples=100)
     runs = tabulate_runs(kept_runs.kept_runs(), {})
     of_runs = fit_scaling(runs, FEW_FORMS, resamples=100)
-    asked = {"size": ["tiny", "small", "medium"], "b": [30, 7, 15]}
-    assert of_table.fit.predict(asked) == pytest.approx(of_runs.predict(asked), abs=1e-9)
-    assert np.array(of_table.fit.interval(asked)) == pytest.approx(
-        np.array(of_runs.interval(asked)), abs=1e-9
+    question = {"size": ["tiny", "small", "medium"], "b": [30, 7, 15]}
+    assert of_table.fit.predict(question) == pytest.approx(of_runs.predict(question), abs=1e-9)
+    assert np.array(of_table.fit.interval(question)) == pytest.approx(
+        np.array(of_runs.interval(question)), abs=1e-9
     )
     assert of_table.fit.run_table.errors == pytest.approx(of_runs.run_table.errors)
     by_hand = fit_table("examples/losses.csv", "nmse",
                         {"size": "model", "b": "r", "seed": "rep"}, resamples=100)  # fmt: skip
-    assert by_hand.fit.predict(asked) == pytest.approx(of_runs.predict(asked), abs=1e-9)
+    assert by_hand.fit.predict(question) == pytest.approx(of_runs.predict(question), abs=1e-9)
 
 
 def losses(seeds=3, sizes=("S", "M", "L"), rng=0):
@@ -127,8 +127,8 @@ def test_gains_do_not_hang_on_the_reference():
     for reference in (3.5, 10.8, None):
         fit = fit_table(losses(), "nats", reference=reference, form="logarithmic/shared_gain",
                         resamples=100).fit  # fmt: skip
-        asked = {"size": ["S", "L"], "b": [16, 16]}
-        gains.append(fit.predict(asked) - fit.predict({**asked, "b": [1, 1]}))
+        question = {"size": ["S", "L"], "b": [16, 16]}
+        gains.append(fit.predict(question) - fit.predict({**question, "b": [1, 1]}))
     assert gains[0] == pytest.approx(4 * 0.05, abs=0.01)
     for further_gains in gains[1:]:
         assert further_gains == pytest.approx(gains[0], abs=1e-5)

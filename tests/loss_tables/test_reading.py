@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pyarrow import parquet
 
 from analysis.loss_tables.files import LossTableError, read_rows
@@ -67,8 +70,8 @@ def test_an_empty_loss_is_not_measured_and_a_nan_is_no_number(tmp_path):
         ([{"size": "S", "b": 1, "loss": True}], {}, "loss must hold numbers, got True in row 1"),
         ([{"size": "S", "b": 1, "loss": "inf"}], {}, "must hold finite numbers, got inf in row 1"),
         ([{"size": "S", "b": 1, "loss": -3}], {}, "nats must be above 0, got -3 in row 1"),
-        ([{"size": "S", "b": 2.5, "loss": 3}], {}, "whole numbers of at least 1, got 2.5 in row"),
-        ([{"size": "S", "b": 0, "loss": 3}], {}, "whole numbers of at least 1, got 0 in row 1"),
+        ([{"size": "S", "b": 2.5, "loss": 3}], {}, "whole numbers from 1 to 100,000, got 2.5 in"),
+        ([{"size": "S", "b": 0, "loss": 3}], {}, "whole numbers from 1 to 100,000, got 0 in row"),
         ([{"size": None, "b": 1, "loss": 3}], {}, "every row must have a size, got none in row 1"),
         ([{"size": "S", "b": 1, "loss": None}], {}, "the column loss must hold values, got none"),
         (
@@ -140,6 +143,26 @@ def test_rows_are_chosen_and_flags_are_heeded():
         read_table(rows, NATS, COLUMNS, {"split": "train"})
     with pytest.raises(LossTableError, match=r"got spilt \(did you mean split\?\)"):
         read_table(rows, NATS, COLUMNS, {"spilt": "val"})
+
+
+@given(
+    rows=st.lists(
+        st.dictionaries(
+            st.sampled_from(["size", "b", "loss", "seed", "loop", "length", "n_params"]),
+            st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=4)),
+        ),
+        max_size=4,
+    )
+)
+def test_whatever_a_table_holds_is_read_or_refused_in_a_line(rows):
+    try:
+        table = read_table(rows, NATS)
+    except LossTableError as error:
+        refusal = str(error)
+    else:
+        refusal = ""
+        assert np.isfinite(table.rows["value"]).all() and len(table.rows) <= len(rows)
+    assert refusal.isprintable()
 
 
 def test_a_row_said_twice_counts_once():

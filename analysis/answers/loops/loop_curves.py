@@ -41,9 +41,9 @@ def fit_curves(
         A row per model: the ``PARAMETERS``; ``rmse`` (bits); ``peak_loop`` and ``peak_bits`` (of
         the fitted curve, among all loops up to the last evaluated); ``plateau_from``, the first
         loop within 0.05 bits of the peak; ``lost``, what the curve falls below its peak in the end
-        (bits); ``half_life``, loops beyond the peak after which half of that is gone, infinite where
-        less than ``LEAST_FALL`` is lost. All but ``rmse`` are missing for a curve of fewer than
-        ten loops.
+        (bits); ``half_life``, loops beyond the peak after which half of that is gone, infinite
+        where less than ``LEAST_FALL`` is lost. All but ``rmse`` are missing for a curve of fewer
+        than ten loops.
     """
     rows: list[dict[str, float]] = [{"rmse": math.nan} for _ in curves]
     places = [range(1, len(curve) + 1) for curve in curves] if loops is None else loops
