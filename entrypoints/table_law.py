@@ -46,7 +46,7 @@ class LossTableOptions:
         ("ratio", "difference"),
     )
     reference: float | None = setting(
-        None, "loss at which E is 0; auto: 1 for nmse, else the largest at b = 1"
+        None, "loss at which E is 0; auto: 1 for nmse, else so that the largest at b = 1 is 2 bits"
     )
     floor: float | None = setting(None, "part of the loss that no model goes below; auto: none")
     out: str | None = setting(

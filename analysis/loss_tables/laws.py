@@ -19,6 +19,7 @@ from analysis.loss_tables.files import LossTableError, Row, check, read_rows
 from analysis.loss_tables.reading import LossTable, read_table
 from analysis.loss_tables.units import UNITS, Conversion
 from analysis.scaling.fit import FORMS, ScalingFit, fit_scaling
+from analysis.scaling.form.forms import REFERENCE_BITS
 from analysis.scaling.run_table import ONE_OF, RunTableError
 from looped.names import Metric
 
@@ -85,7 +86,8 @@ def fit_table(
         unit: of the values, one of ``units.UNITS``.
         columns: by role (``reading.ROLES``), what the table calls it.
         bits: ``ratio`` or ``difference``; see ``units``.
-        reference: value at which E is 0; 1 for NMSE, else the largest mean loss at b = 1.
+        reference: value at which E is 0; 1 for NMSE, else so that the largest mean loss at b = 1
+            is 2 bits.
         floor: the part of the loss that no model can go below.
         where: by column, the value that rows must have.
         sizes: those wanted.
@@ -176,18 +178,23 @@ def _of(table: LossTable, sizes: Sequence[str] | None, bs: Sequence[int] | None)
 
 
 def _with_reference(conversion: Conversion, table: LossTable, notices: list[str]) -> Conversion:
-    """Take the reference from the table, since nobody gave one."""
+    """Take the reference from the table, since nobody gave one.
+
+    It puts the largest loss where forms state a gain that depends on E_M.
+    """
     rows, what = table.at_b, "mean loss of a size at b = 1"
     at_one = rows[rows["b"] == 1]
     if at_one.empty:
-        what, reference = "loss of the table", float(table.rows["value"].max())
+        what, largest = "loss of the table", float(table.rows["value"].max())
     else:
-        reference = float(at_one.groupby("size")["value"].mean().max())
+        largest = float(at_one.groupby("size")["value"].mean().max())
+    of_largest = replace(conversion, reference=largest)
+    (reference,) = of_largest.values([-REFERENCE_BITS])
     notices.append(
-        f"no reference was given: E is 0 at the largest {what}, {reference:.6g}. Gains do not "
-        "hang on it; E_M does, so forms that multiply E_M (power) are left out"
+        f"no reference was given: {REFERENCE_BITS:g} bits are the largest {what}, {largest:.6g}. "
+        "Gains do not hang on it; E_M does, so forms that multiply E_M (power) are left out"
     )
-    return replace(conversion, reference=reference)
+    return replace(conversion, reference=float(reference))
 
 
 def _law(
