@@ -48,7 +48,7 @@ UNITS: Mapping[str, Unit] = MappingProxyType(
         "nats": Unit(meaning="cross-entropy by natural logarithms", in_bits=1 / math.log(2)),
         "bits": Unit(meaning="cross-entropy by logarithms of base 2"),
         "bpb": Unit(meaning="bits per byte"),
-        "perplexity": Unit(meaning="2 to the cross-entropy in bits, whose log2 is taken", above=1),
+        "perplexity": Unit(meaning="e to the cross-entropy in nats, whose log2 is taken", above=1),
         "expressivity": Unit(
             meaning="E in bits, taken as it is", above=-math.inf, per_doubling=0.5, in_bits=None
         ),
