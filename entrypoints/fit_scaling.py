@@ -1,4 +1,4 @@
-"""Fit the scaling function E_LM = b(E_M) to the runs of an experiment."""
+"""Fit the scaling function E_LM = b(E_M) to the runs of an experiment, or to a table of losses."""
 
 import logging
 import sys
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrypoints import arguments, outcome, terminal
+from entrypoints import arguments, outcome, table_law, terminal
 from looped.grid.options import require_path
 from looped.grid.places import runs_folder
 from looped.names import Tag
@@ -37,6 +37,9 @@ FORMS = (
 )  # fmt: skip
 """Names of ``analysis.scaling.FORMS``, which takes a second to load."""
 
+OF_ANY_LAW = ("form", "loss", "clusters", "resamples", "seed")
+OF_RUNS = ("task", "recipe", "measure", "weights", "runs_dir")
+
 
 @dataclass(frozen=True)
 class FitOptions:
@@ -60,7 +63,9 @@ class FitOptions:
     )
     resamples: int = setting(1000, "resamples of the bootstrap")
     seed: int = setting(0, "seed of the bootstrap")
-    register: bool = setting(True, "register the law")
+    register: bool | None = setting(
+        None, "register the law; auto: that of runs, and not that of a table"
+    )
     experiment: str | None = setting(None, arguments.EXPERIMENT_HELP)
     runs_dir: str | None = setting(
         None, "folder whose journals MLflow should hold as runs; auto: where train keeps them"
@@ -78,7 +83,11 @@ class FitOptions:
 @outcome.command("fit_scaling")
 def main(result: outcome.Outcome) -> int:
     """Fit, answer, log; return the exit code: 1 as well where MLflow lacks finished trainings."""
-    (options,) = arguments.parse("fit_scaling", __doc__, FitOptions)
+    options, of_table = arguments.parse(
+        "fit_scaling", __doc__, FitOptions, table_law.LossTableOptions
+    )
+    if of_table.table is not None:
+        return _fit_table(of_table, options, result)
     logging.basicConfig(format="%(message)s")
     # MLflow and pandas take seconds to load: only once the arguments are known to be good
     from analysis.answers.answers import answer
@@ -108,7 +117,8 @@ def main(result: outcome.Outcome) -> int:
             runs = of_weights(store.client, options.weights, selection.runs, all_runs)
             kept_ids = {run.run_id for run in runs}
             runs_without_mean = [run for run in all_runs if run.run_id not in kept_ids]
-            selection = _select(store, runs, options)
+            selection, remark = from_b_1(_select(store, runs, options))
+            arguments.remark(remark)
             if len(selection.runs) <= MANY_RUNS:
                 curves = load.with_curves(store.client, selection.runs)
                 selection = replace(selection, runs=curves)
@@ -131,6 +141,23 @@ def main(result: outcome.Outcome) -> int:
     return code or int(bool(shortfall))
 
 
+def _fit_table(
+    of_table: table_law.LossTableOptions, options: FitOptions, result: outcome.Outcome
+) -> int:
+    of_law = {
+        "sizes": arguments.words("sizes", options.sizes),
+        "bs": arguments.loop_counts("bs", options.bs),
+        "with_plateaued": options.plateaued,
+        **{name: getattr(options, name) for name in OF_ANY_LAW},
+    }
+    for name in OF_RUNS:
+        came, default = getattr(options, name), FitOptions.__dataclass_fields__[name].default
+        if came != default:
+            rule = f"{name} is of runs and must be {arguments.AUTO if default is None else default}"
+            return arguments.complain("fit_scaling", f"{rule} with a table, got {came}")
+    return table_law.fit(of_table, of_law, options.experiment, bool(options.register), result)
+
+
 def _column(options: FitOptions) -> str:
     return "expressivity" if options.measure == "mean" else "expressivity_median"
 
@@ -147,6 +174,24 @@ def _select(store: "Store", runs: "list[LoggedRun]", options: FitOptions) -> "Se
         with_plateaued=options.plateaued,
         bayes=load.bayes_nmse(*store, runs),
     )
+
+
+def from_b_1(selection: "Selection") -> "tuple[Selection, str]":
+    """Leave out sizes without runs at b = 1, whose E_M nothing measures, and say so in a line.
+
+    Where no size has any, all stay: the law says what it takes.
+    """
+    table = selection.table
+    sizes_at_one = set(table.loc[table["b"] == 1, "size"])
+    sizes_left_out = sorted(set(table["size"]) - sizes_at_one)
+    if not sizes_left_out or not sizes_at_one:
+        return selection, ""
+    selection_kept = replace(
+        selection,
+        table=table[table["size"].isin(sizes_at_one)].reset_index(drop=True),
+        runs=[run for run in selection.runs if run.config.size in sizes_at_one],
+    )
+    return selection_kept, f"left out, as they have no run at b = 1: {', '.join(sizes_left_out)}"
 
 
 def _log(
@@ -169,7 +214,7 @@ def _log(
             files.write(folder, answers)
             when = round(time.time() * 1000)
             answers_log.log_answers(client, run_id, answers, asdict(options), folder, when)
-        if options.register:
+        if options.register is not False:
             first = answers.selection.runs[0]
             name = law_registry.registered_name(first.task, first.config.prompt)
             tags = {

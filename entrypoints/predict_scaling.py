@@ -1,5 +1,6 @@
 """Predict the expressivity of a looped model, trained or not, from the registered law."""
 
+import json
 import math
 import os
 import sys
@@ -64,9 +65,13 @@ def main(result: outcome.Outcome) -> int:
         if launched_run() and isinstance(error, ValueError):  # MLflow is there
             fail_launched(MlflowClient(), str(error))
         return arguments.complain("predict_scaling", error)
-    account = (law.metadata.metadata or {}).get("account")
+    metadata = law.metadata.metadata or {}
+    account = metadata.get("account")
     result.tell(law=uri, account=account, store=store_name(), numbers=row)
-    lines = [say(options, row), *([f"fitted to {account}"] if account else [])]
+    lines = [
+        say(options, row, metadata.get("conversion", "")),
+        *([f"fitted to {account}"] if account else []),
+    ]
     print("\n".join(lines))
     if launched_run():
         note_on_launched(MlflowClient(), "predict_scaling", "\n\n".join([*lines, f"law: {uri}"]))
@@ -89,14 +94,25 @@ def _uri_of(law: str | None) -> str:
     return uri
 
 
-def say(options: PredictOptions, row: dict[str, Any]) -> str:
-    """Say a prediction in a line."""
+def say(options: PredictOptions, row: dict[str, Any], conversion_text: str = "") -> str:
+    """Say a prediction in a line.
+
+    Args:
+        options: what was asked.
+        row: the prediction.
+        conversion_text: of the law of a table, how its losses became bits, as JSON.
+    """
+    from analysis.loss_tables.units import UNITS, Conversion
+
+    conversion = Conversion(**json.loads(conversion_text or '{"unit": "nmse"}'))
     what = options.size or f"E_M = {options.E_M:g} bits"
-    nmse = [2.0 ** (-2 * row[name]) for name in ("E_LM", "upper", "lower")]
+    loss = conversion.values([row[name] for name in ("E_LM", "upper", "lower")])
+    digits = 3 if UNITS[conversion.unit].in_bits is None else 5  # losses of tables differ little
+    name = "NMSE" if conversion.unit in ("nmse", "expressivity") else conversion.unit
     line = (
         f"{what} at b = {options.b}: {row['E_LM']:.3f} bits "
         f"[{row['lower']:.3f}, {row['upper']:.3f}] ({options.level:.0%} interval for the mean "
-        f"over seeds), NMSE {nmse[0]:.3g} [{nmse[1]:.3g}, {nmse[2]:.3g}]"
+        f"over seeds), {name} {loss[0]:.{digits}g} [{loss[1]:.{digits}g}, {loss[2]:.{digits}g}]"
     )
     if "run_lower" in row:  # a law registered before knew no such interval
         line += f"; one new training: [{row['run_lower']:.3f}, {row['run_upper']:.3f}] bits"

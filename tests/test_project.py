@@ -16,6 +16,7 @@ from entrypoints.import_runs import ImportOptions
 from entrypoints.predict_scaling import PredictOptions
 from entrypoints.relocate import RelocateOptions
 from entrypoints.report import ReportOptions
+from entrypoints.table_law import LossTableOptions
 from looped.config import TrainConfig
 from looped.grid.lists import Lists
 from looped.grid.options import GridOptions, GridRunOptions, RunOptions
@@ -30,7 +31,7 @@ PARSERS = {
     "evaluate-extrapolation": (EvaluateOptions,),
     "evaluate_extrapolation": (EvaluateOptions,),
     "evaluate_tables": (TableOptions,),
-    "fit_scaling": (FitOptions,),
+    "fit_scaling": (FitOptions, LossTableOptions),
     "predict_scaling": (PredictOptions,),
     "relocate": (RelocateOptions,),
     "report": (ReportOptions,),

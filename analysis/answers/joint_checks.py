@@ -155,6 +155,8 @@ def phi_by_sizes(
     Returns:
         ``left_out`` (empty for a pair), ``sizes`` (those fitted), ``phi``, ``at_bound``.
     """
+    if not form.with_loops:
+        return pd.DataFrame(columns=["left_out", "sizes", "phi", "at_bound"])
     n_sizes, phi = len(runs.sizes), form.names.index("phi")
     parts: list[tuple[str, Sequence[int], Floats]] = []
     for index, row in enumerate(() if thetas_without is None else thetas_without):

@@ -19,10 +19,12 @@ class JointForm:
         is_log: which of them theta holds as logarithms, of shape (P,).
         n_reference: weights that A is stated at.
         steps_reference: steps that B is stated at; 1 without that term.
+        with_loops: whether phi is there; without it all runs are of b = 1.
     """
 
-    def __init__(self, cells: pd.DataFrame, with_steps: bool) -> None:
-        self.names = ["L_inf", "A", "alpha", "phi", *(["B", "beta"] if with_steps else [])]
+    def __init__(self, cells: pd.DataFrame, with_steps: bool, with_loops: bool = True) -> None:
+        self.names = ["L_inf", "A", "alpha", *(["phi"] if with_loops else [])]
+        self.names += ["B", "beta"] if with_steps else []
         self.is_log = np.array([name != "phi" for name in self.names])
         n_once, n_rec = (cells[name].to_numpy(float) for name in ("n_once", "n_rec"))
         self.n_reference = float(np.exp(np.log(n_rec).mean()))
@@ -31,7 +33,7 @@ class JointForm:
         steps = cells["steps"].to_numpy(float) if with_steps else np.ones(len(cells))
         self.steps_reference = float(np.exp(np.log(steps).mean()))
         self.log_steps = np.log(steps / self.steps_reference)
-        self.with_steps = with_steps
+        self.with_steps, self.with_loops = with_steps, with_loops
 
     @property
     def bounds(self) -> tuple[Floats, Floats]:
@@ -47,7 +49,8 @@ class JointForm:
     @property
     def starts(self) -> Floats:
         """Where to begin, of shape (starts, P)."""
-        parts: list[tuple[float, ...]] = [(1e-4, 1e-2), (0.01, 0.3), (0.3, 1.5), (0.2, 0.5, 1.0)]
+        parts: list[tuple[float, ...]] = [(1e-4, 1e-2), (0.01, 0.3), (0.3, 1.5)]
+        parts += [(0.2, 0.5, 1.0)] if self.with_loops else []
         parts += [(0.01,), (0.5, 1.5)] if self.with_steps else []
         rows = np.array(list(itertools.product(*parts)))
         rows[:, self.is_log] = np.log(rows[:, self.is_log])
@@ -72,7 +75,8 @@ class JointForm:
 
         def model(theta: Floats) -> tuple[Floats, Floats]:
             natural = self.natural(theta)
-            floor, factor, alpha, phi = (natural[:, [i]] for i in range(4))
+            floor, factor, alpha = (natural[:, [i]] for i in range(3))
+            phi = natural[:, [3]] if self.with_loops else np.zeros_like(alpha)
             looped_weights = self.b**phi * self.rec
             weights = self.once + looped_weights
             term = factor * weights**-alpha
@@ -81,10 +85,11 @@ class JointForm:
                 np.broadcast_to(floor, term.shape),
                 term,
                 -term * alpha * np.log(weights),
-                -term * alpha * looped_weights / weights * np.log(self.b),
             ]
+            if self.with_loops:
+                slopes.append(-term * alpha * looped_weights / weights * np.log(self.b))
             if self.with_steps:
-                factor, beta = natural[:, [4]], natural[:, [5]]
+                factor, beta = natural[:, [-2]], natural[:, [-1]]
                 late = factor * np.exp(-beta * self.log_steps)
                 total = total + late
                 slopes += [late, -late * beta * self.log_steps]

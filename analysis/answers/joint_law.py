@@ -36,6 +36,25 @@ MISFIT = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """What a joint law is of.
+
+    Attributes:
+        loss: its name.
+        length: of a training, by name.
+        unit: the loss of which E = -1/2 log2 is 0; L_inf, A and B are said as losses.
+    """
+
+    loss: str = "NMSE"
+    length: str = "steps"
+    unit: float = 1.0
+
+
+NMSE = Quantity()
+"""What trainings of our own are measured by."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class JointFit:
     """The joint law fitted to runs.
 
@@ -55,6 +74,7 @@ class JointFit:
         lack_of_fit_alike: the same if all sizes scatter alike.
         cells: ``size``, ``b``, ``steps`` where they vary, ``mean``, ``expected``, in bits.
         phi_by_sizes: phi without each size, and by pairs of sizes; see ``joint_checks``.
+        quantity: what the law is of.
     """
 
     parameters: pd.DataFrame
@@ -69,6 +89,7 @@ class JointFit:
     lack_of_fit_alike: float
     cells: pd.DataFrame
     phi_by_sizes: pd.DataFrame
+    quantity: Quantity = NMSE
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -94,7 +115,12 @@ class JointFit:
 
 
 def fit_joint(
-    runs: pd.DataFrame, loss: str = "huber", resamples: int = 1000, seed: int = 0
+    runs: pd.DataFrame,
+    loss: str = "huber",
+    resamples: int = 1000,
+    seed: int = 0,
+    quantity: Quantity = NMSE,
+    with_loops: bool = True,
 ) -> JointFit:
     """Fit the joint law.
 
@@ -104,12 +130,14 @@ def fit_joint(
         loss: as in ``fit_scaling``.
         resamples: of the bootstrap over runs.
         seed: of the bootstrap.
+        quantity: what the law is of.
+        with_loops: whether to ask for phi; without it the law is of b = 1.
 
     Raises:
         RunTableError: too few sizes, b or runs; the message says how many it takes.
     """
-    joint_runs = read_joint_runs(runs)
-    form = JointForm(joint_runs.rows.iloc[joint_runs.firsts], joint_runs.with_steps)
+    joint_runs = read_joint_runs(runs, with_loops)
+    form = JointForm(joint_runs.rows.iloc[joint_runs.firsts], joint_runs.with_steps, with_loops)
     observations = observe(form, joint_runs)
     solution = solve(form.model, observations, form.starts, *form.bounds, loss=loss, max_steps=300)
     best = int(np.argmin(solution.loss))
@@ -141,7 +169,9 @@ def fit_joint(
     expected = form.model(theta[None])[0][0]
     errors = joint_runs.values - expected[joint_runs.cells]
     return JointFit(
-        parameters=_tabulate(form, theta, (theta - spread, theta + spread), ends_of_runs),
+        parameters=_tabulate(
+            form, theta, (theta - spread, theta + spread), ends_of_runs, quantity.unit
+        ),
         is_by_leaving_out=thetas_without is not None,
         sizes=joint_runs.sizes,
         n_reference=form.n_reference,
@@ -155,6 +185,7 @@ def fit_joint(
         phi_by_sizes=joint_checks.phi_by_sizes(
             form, joint_runs, observations, theta, loss, thetas_without
         ),
+        quantity=quantity,
     )
 
 
@@ -176,11 +207,13 @@ def _tabulate(
     theta: Floats,
     ends: tuple[Floats, Floats],
     ends_of_runs: tuple[Floats, Floats],
+    unit: float,
 ) -> pd.DataFrame:
-    columns = {"name": form.names, "value": form.natural(theta)}
+    units = np.array([unit if name in ("L_inf", "A", "B") else 1.0 for name in form.names])
+    columns = {"name": form.names, "value": form.natural(theta) * units}
     names = ("lower", "upper", "lower_runs", "upper_runs")
     for name, end in zip(names, (*ends, *ends_of_runs), strict=True):
-        columns[name] = form.natural(np.clip(end, *form.bounds))
+        columns[name] = form.natural(np.clip(end, *form.bounds)) * units
     return pd.DataFrame(columns | {"at_bound": form.is_at_bound(theta)})
 
 

@@ -27,6 +27,7 @@ class JointRuns:
         sizes: names, the smallest first.
         size: index into ``sizes``, of shape (n,).
         with_steps: whether the trainings differ in length, which is a term of the law then.
+        with_loops: whether what loops are worth is asked for; else all are of b = 1.
     """
 
     rows: pd.DataFrame
@@ -36,11 +37,12 @@ class JointRuns:
     sizes: tuple[str, ...]
     size: Indices
     with_steps: bool
+    with_loops: bool = True
 
     @property
     def n_parameters(self) -> int:
         """Of the law."""
-        return 6 if self.with_steps else 4
+        return 3 + self.with_loops + 2 * self.with_steps
 
     @property
     def counts(self) -> Indices:
@@ -73,7 +75,7 @@ class JointRuns:
         is_used = np.ones(len(self.values), dtype=bool) if is_used is None else is_used
         for rule, count, least in (
             ("sizes", len(np.unique(self.size[is_used])), 2),
-            ("values of b", self.rows["b"][is_used].nunique(), 2),
+            ("values of b", self.rows["b"][is_used].nunique(), 1 + self.with_loops),
             ("cells", len(np.unique(self.cells[is_used])), self.n_parameters),
             ("runs", int(is_used.sum()), self.n_parameters + SPARE_RUNS),
         ):
@@ -82,11 +84,12 @@ class JointRuns:
         return None
 
 
-def read_joint_runs(runs: pd.DataFrame) -> JointRuns:
+def read_joint_runs(runs: pd.DataFrame, with_loops: bool = True) -> JointRuns:
     """Put runs in order.
 
     Args:
         runs: as for ``joint_law.fit_joint``.
+        with_loops: whether what loops are worth is asked for.
 
     Raises:
         RunTableError: columns or runs are missing; the message says which, or how many it takes.
@@ -98,21 +101,34 @@ def read_joint_runs(runs: pd.DataFrame) -> JointRuns:
     order = [name for name in ("n_rec", "n_once", "b", "steps", "expressivity") if name in runs]
     rows = runs.sort_values(order).reset_index(drop=True)
     keys = [name for name in order if name != "expressivity"]
-    sizes = rows.drop_duplicates(["n_rec", "n_once"])
-    names = sizes["size"] if "size" in sizes else [f"{n:,.0f} weights" for n in sizes["n_rec"]]
+    names, size = _sizes_of(rows)
     joint_runs = JointRuns(
         rows=rows,
         values=rows["expressivity"].to_numpy(float),
         cells=np.cumsum(_is_new(rows, keys)) - 1,
         firsts=np.flatnonzero(_is_new(rows, keys)),
-        sizes=tuple(map(str, names)),
-        size=np.cumsum(_is_new(rows, ["n_rec", "n_once"])) - 1,
+        sizes=names,
+        size=size,
         with_steps="steps" in rows and rows["steps"].nunique() > 1,
+        with_loops=with_loops,
     )
     shortage = joint_runs.shortage()
     if shortage:
         raise RunTableError(shortage)
     return joint_runs
+
+
+def _sizes_of(rows: pd.DataFrame) -> tuple[tuple[str, ...], Indices]:
+    """Name the sizes, the smallest first, and say which each row is of, as indices of shape (n,).
+
+    A size is what has the same weights; where those of one name depend on b, what has that name.
+    """
+    shapes = rows.drop_duplicates(["n_rec", "n_once"])
+    if "size" in rows and shapes["size"].duplicated().any():
+        indices, unique_names = pd.factorize(rows["size"])
+        return tuple(map(str, unique_names)), np.asarray(indices, dtype=np.intp)
+    names = shapes["size"] if "size" in rows else [f"{n:,.0f} weights" for n in shapes["n_rec"]]
+    return tuple(map(str, names)), np.cumsum(_is_new(rows, ["n_rec", "n_once"])) - 1
 
 
 def _is_new(rows: pd.DataFrame, keys: list[str]) -> Booleans:

@@ -3,7 +3,7 @@
 import math
 
 from analysis.answers.joint_checks import FEW_SIZES
-from analysis.answers.joint_law import MISFIT, PUBLISHED_PHI, JointFit
+from analysis.answers.joint_law import MISFIT, NMSE, PUBLISHED_PHI, JointFit
 
 ENOUGH_LENGTHS = 3
 """Of trainings; with fewer a floor and a term that falls with the steps are one."""
@@ -14,25 +14,39 @@ RUNS_ALONE = "if every size obeys it"
 
 def describe(fit: JointFit) -> list[str]:
     """Say what was found, in lines."""
-    value, lower, upper = PUBLISHED_PHI
     lines = [
         _formula(fit),
         *_parameter_lines(fit),
         *_interval_lines(fit),
         *_fit_lines(fit),
-        *_phi_lines(fit),
-        f"language models, of cross-entropy: phi {value} [{lower}, {upper}] (arXiv:2604.21106)",
-        f"{fit.n_runs} runs scatter by {fit.rmse:.3g} bits about it",
+        *(
+            _phi_lines(fit)
+            if _has_phi(fit)
+            else ["all runs are at b = 1, which say nothing of phi"]
+        ),
+        f"{fit.n_runs} runs scatter by {_distance(fit, fit.rmse)} about it",
     ]
     if not fit.converged:
         lines.append("the search did not come to rest: take these values for nothing")
     return lines
 
 
+def _has_phi(fit: JointFit) -> bool:
+    return "phi" in set(fit.parameters["name"])
+
+
+def _distance(fit: JointFit, bits: float) -> str:
+    """Write how far off something is: in bits of E, or in per cent of a loss that is no NMSE."""
+    if fit.quantity == NMSE:
+        return f"{bits:.3g} bits"
+    return f"{100 * math.expm1(2 * math.log(2) * bits):.2g} % of the loss"
+
+
 def _formula(fit: JointFit) -> str:
-    formula = f"NMSE = L_inf + A ((N_once + b^phi N_rec) / {fit.n_reference:,.0f})^-alpha"
+    weights = "(N_once + b^phi N_rec)" if _has_phi(fit) else "(N_once + N_rec)"
+    formula = f"{fit.quantity.loss} = L_inf + A ({weights} / {fit.n_reference:,.0f})^-alpha"
     if fit.steps_reference is not None:
-        formula += f" + B (steps / {fit.steps_reference:,.0f})^-beta"
+        formula += f" + B ({fit.quantity.length} / {fit.steps_reference:,.0f})^-beta"
     return formula
 
 
@@ -83,15 +97,23 @@ def _fit_lines(fit: JointFit) -> list[str]:
     row = cells.loc[cells["off"].abs().idxmax()]
     place = f"{row['size']} at b = {row['b']:g}"
     if "steps" in cells:
-        place += f" after {row['steps']:,.0f} steps"
-    side = "above" if row["off"] > 0 else "below"
+        place += f" after {row['steps']:,.0f} {fit.quantity.length}"
+    is_above = (row["off"] > 0) == (fit.quantity == NMSE)  # E rises as a loss falls
+    how_far = (
+        f"{abs(row['off']):.2f} bits" if fit.quantity == NMSE else _distance(fit, abs(row["off"]))
+    )
+    side = f"{how_far} {'above' if is_above else 'below'}"
     return [
         f"lack of fit: chance {chance:.2g} of the cells' means lying so far off it{beside}",
-        f"    {verdict}; farthest off is {place}, {abs(row['off']):.2f} bits {side}",
+        f"    {verdict}; farthest off is {place}, {side}",
     ]
 
 
 def _phi_lines(fit: JointFit) -> list[str]:
+    value, lower, upper = PUBLISHED_PHI
+    published = (
+        f"language models, of cross-entropy: phi {value} [{lower}, {upper}] (arXiv:2604.21106)"
+    )
     lines = []
     if len(fit.sizes) <= FEW_SIZES:
         lines = [
@@ -101,11 +123,11 @@ def _phi_lines(fit: JointFit) -> list[str]:
     if len(fit.sizes) > FEW_SIZES:
         table = fit.phi_by_sizes.sort_values("phi")
         ends = [f"{row.phi:.3g} (without {row.left_out})" for row in table.itertuples()]
-        return [*lines, f"phi without one size lies between {ends[0]} and {ends[-1]}"]
+        return [*lines, f"phi without one size lies between {ends[0]} and {ends[-1]}", published]
     for row in fit.phi_by_sizes.to_dict("records"):
         part = f"without {row['left_out']}" if row["left_out"] else f"of {row['sizes']} alone"
         if row["left_out"] and row["sizes"].count(",") == 1:
             part += f" ({row['sizes']})"
         edge = ", at the edge of what was searched" if row["at_bound"] else ""
         lines.append(f"phi {part}: {row['phi']:.3g}{edge}")
-    return lines
+    return [*lines, published]

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+import pandas as pd
 from mlflow import entities
 from mlflow.entities import RunTag
 from mlflow.tracking import MlflowClient
@@ -11,6 +12,7 @@ from mlflow.tracking import MlflowClient
 from analysis.answers.answers import Answers
 from analysis.answers.flops import KINDS
 from analysis.answers.joint_law import JointFit
+from analysis.scaling.fit import ScalingFit
 from looped.names import Kind, Metric, Param, Tag
 from looped.tracking.runs import log_in_batches
 
@@ -66,32 +68,47 @@ def log_answers(
 
 def metrics(answers: Answers) -> dict[str, float]:
     """Name the numbers of a law and its answers as they are logged; some may be NaN or infinite."""
-    fit = answers.fit
     values: dict[str, float] = {
-        Metric.FIT + "runs": len(fit.run_table.values),
         Metric.FIT + "plateaued_left_out": answers.selection.n_plateaued,
         Metric.FIT + "diverged_left_out": answers.selection.n_diverged,
         Metric.FIT + "unconverged": answers.selection.n_unconverged,
-        Metric.FIT + "residual_sd": fit.best.residual_sd,
-        Metric.FIT + "aicc": fit.best.aicc,
     }
-    tables = {Metric.LAW: fit.best.parameters()}
-    if isinstance(answers.joint, JointFit):
-        tables[Metric.JOINT] = answers.joint.parameters
+    for size, crossing in answers.worthwhile.items():
+        values[Metric.WORTHWHILE + size] = crossing.b
+    return values | law_metrics(answers.fit, answers.joint) | _flops_metrics(answers)
+
+
+def law_metrics(fit: ScalingFit | str, joint: JointFit | str) -> dict[str, float]:
+    """Name the numbers of the law of b and of the joint law; a law that is text has none."""
+    values: dict[str, float] = {}
+    tables: dict[str, pd.DataFrame] = {}
+    if isinstance(fit, ScalingFit):
+        values = {
+            Metric.FIT + "runs": len(fit.run_table.values),
+            Metric.FIT + "residual_sd": fit.best.residual_sd,
+            Metric.FIT + "aicc": fit.best.aicc,
+        }
+        tables[Metric.LAW] = fit.best.parameters()
+        values |= _form_metrics(fit)
+    if isinstance(joint, JointFit):
+        tables[Metric.JOINT] = joint.parameters
     for family, table in tables.items():
         for row in table.to_dict("records"):
             plain_name = row["name"].replace("[", ".").rstrip("]")  # MLflow takes no brackets
             name = family + plain_name
             values |= {name: row["value"], f"{name}/lower": row["lower"]}
             values[f"{name}/upper"] = row["upper"]
+    return values | _joint_metrics(joint)
+
+
+def _form_metrics(fit: ScalingFit) -> dict[str, float]:
+    values: dict[str, float] = {}
     for row in fit.comparison.to_dict("records"):
         for what in ("delta", "weight", "leave_one_b_out", "leave_one_size_out"):
             values[f"{Metric.FORMS}{row['form']}/{what}"] = row[what]
             if row["form"] == fit.best_form:
                 values[Metric.FIT + what] = row[what]
-    for size, crossing in answers.worthwhile.items():
-        values[Metric.WORTHWHILE + size] = crossing.b
-    return values | _joint_metrics(answers.joint) | _flops_metrics(answers)
+    return values
 
 
 def _joint_metrics(joint: JointFit | str) -> dict[str, float]:

@@ -29,7 +29,10 @@ from looped.tracking.presence import one_at_a_time
 from looped.tracking.ui.descriptions import create_if_missing
 
 NAME = "looped-scaling-law"
+TABLE_NAME = "looped-table-law"
+"""What the names of laws of others' tables begin with: never one of the laws of our runs."""
 ALIAS = "champion"
+CONVERSION = "conversion"
 REGISTERED = "models:/"
 MOST_LAWS = 1000
 ARTIFACT = "law"
@@ -63,6 +66,16 @@ def registered_name(task: str, prompt: str) -> str:
     """
     words = [] if task == "linear" else [task.replace(" ", "-").replace("=", "")]
     return "-".join([NAME, *words, *([] if prompt == "joint" else [prompt])])
+
+
+def table_law_name(table: str) -> str:
+    """Name the registered law of a table, by its file's name without the ending.
+
+    Example:
+        >>> table_law_name("my losses.csv")
+        'looped-table-law-my-losses'
+    """
+    return f"{TABLE_NAME}-{re.sub('[^A-Za-z0-9]+', '-', Path(table).stem).strip('-') or 'table'}"
 
 
 def choose_law(client: MlflowClient, uri: str | None, store: str) -> str:
@@ -103,8 +116,18 @@ def _leading_uri(client: MlflowClient, name: str) -> str:
     return f"{REGISTERED}{name}/{newest}"
 
 
-def save_for_serving(path: Path, fit: ScalingFit, run_id: str, account: str) -> None:
-    """Make the folder that MLflow loads and serves: ``predict`` takes a table of size or E_M, b."""
+def save_for_serving(
+    path: Path, fit: ScalingFit, run_id: str, account: str, conversion: str = ""
+) -> None:
+    """Make the folder that MLflow loads and serves: ``predict`` takes a table of size or E_M, b.
+
+    Args:
+        path: of the folder.
+        fit: the law.
+        run_id: the run of the fit; empty where there is none.
+        account: what it was fitted to, in words.
+        conversion: how its losses became bits, as JSON, where they are no NMSE of ours.
+    """
     package = Path(__file__).parents[1]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -120,8 +143,8 @@ def save_for_serving(path: Path, fit: ScalingFit, run_id: str, account: str) -> 
             artifacts={LAW: str(folder / LAW)},
             # of the other package only what declares settings and rules is read
             code_paths=[str(code), str(copy_package(folder))],
-            metadata={"account": account},
-            mlflow_model=Model(artifact_path=path.name, run_id=run_id),
+            metadata={"account": account} | ({CONVERSION: conversion} if conversion else {}),
+            mlflow_model=Model(artifact_path=path.name, run_id=run_id or None),
             signature=_signature(),
             input_example=(
                 pd.DataFrame({"size": [fit.run_table.sizes[0]], "b": [10]}),
@@ -138,6 +161,7 @@ def register(
     name: str,
     task_and_recipe: Mapping[str, str],
     account: str = "",
+    conversion: str = "",
 ) -> tuple[ModelVersion, str]:
     """Register a law and let ``champion`` point to it if it predicts held-out cells better.
 
@@ -149,6 +173,7 @@ def register(
         task_and_recipe: ``task``, ``recipe`` and ``weights``; laws of other recipes, or of the E
             of other weights, do not compare.
         account: which runs it was fitted to, in words; kept in the version's metadata.
+        conversion: as for ``save_for_serving``.
 
     Returns:
         The version, and in a line what became of the alias.
@@ -156,7 +181,7 @@ def register(
     held_out = fit.held_out
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / ARTIFACT
-        save_for_serving(path, fit, run_id, account)
+        save_for_serving(path, fit, run_id, account, conversion)
         held_out.to_csv(path / HELD_OUT, index=False)
         client.log_artifacts(run_id, str(path), ARTIFACT)
     create_if_missing(client, name, DESCRIPTION)

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from planted_study import E_M, TRUTH, log_training
 
 from analysis.answers import files as answer_files
 from analysis.publish import law_registry
+from analysis.runs.selection import Selection
 from analysis.scaling.fit import fit_scaling
 from analysis.scaling.form.forms import FORMS
 from analysis.scaling.law_file import load_law, save_law
@@ -221,6 +223,22 @@ def test_mixed_recipes_are_refused_unless_chosen(run, planted_store):
     code, (line,) = run(fit_command, *QUICK)
     assert code == 1
     assert "must share their recipe" in line and "steps=300" in line
+
+
+def test_a_size_without_b_1_is_left_out_with_a_notice():
+    table = planted_study.table_of_runs(noise=0.05)
+    table = table[(table["size"] != "small") | (table["b"] > 1)]
+    runs = [SimpleNamespace(config=SimpleNamespace(size=size)) for size in table["size"]]
+    counts = dict.fromkeys(
+        ("n_plateaued", "n_diverged", "n_repeated", "n_unconverged", "n_unevaluated"), 0
+    )
+    selection, line = fit_command.from_b_1(Selection(table=table, runs=runs, **counts))
+    assert line == "left out, as they have no run at b = 1: small"
+    assert set(selection.table["size"]) == {"tiny", "medium"}
+    assert {run.config.size for run in selection.runs} == {"tiny", "medium"}
+    assert fit_command.from_b_1(selection) == (selection, "")
+    none_at_one = Selection(table=table[table["b"] > 1], runs=runs, **counts)
+    assert fit_command.from_b_1(none_at_one) == (none_at_one, "")
 
 
 def test_the_run_that_launched_it_holds_the_fit(run, planted_store, monkeypatch):

@@ -25,27 +25,37 @@ _LOGS = np.array([False, False, True, True, False, True, False])
 _FEWEST_LOOPS = 10
 
 
-def fit_curves(curves: Sequence[Sequence[float]], bs: Sequence[int]) -> pd.DataFrame:
+def fit_curves(
+    curves: Sequence[Sequence[float]],
+    bs: Sequence[int],
+    loops: Sequence[Sequence[int]] | None = None,
+) -> pd.DataFrame:
     """Fit every model's curve.
 
     Args:
-        curves: E in bits after loop 1, 2, ..., one sequence per model.
+        curves: E in bits after each evaluated loop, one sequence per model.
         bs: what each model was trained at; the decay is looked for around it first.
+        loops: those evaluated, ascending, for each model; 1, 2, ... if left out.
 
     Returns:
         A row per model: the ``PARAMETERS``; ``rmse`` (bits); ``peak_loop`` and ``peak_bits`` (of
-        the fitted curve, among the loops evaluated); ``plateau_from``, the first loop within
-        0.05 bits of the peak; ``lost``, what the curve falls below its peak in the end (bits);
-        ``half_life``, loops beyond the peak after which half of that is gone, infinite where
-        less than ``LEAST_FALL`` is lost. All but ``rmse`` are missing for a curve of fewer than
-        ten loops.
+        the fitted curve, among all loops up to the last evaluated); ``plateau_from``, the first
+        loop within 0.05 bits of the peak; ``lost``, what the curve falls below its peak in the end
+        (bits); ``half_life``, loops beyond the peak after which half of that is gone, infinite
+        where less than ``LEAST_FALL`` is lost. All but ``rmse`` are missing for a curve of fewer
+        than ten loops.
     """
     rows: list[dict[str, float]] = [{"rmse": math.nan} for _ in curves]
-    lengths = np.array([len(curve) for curve in curves])
-    for length in np.unique(lengths[lengths >= _FEWEST_LOOPS]):
-        indices = [int(index) for index in np.flatnonzero(lengths == length)]
+    places = [range(1, len(curve) + 1) for curve in curves] if loops is None else loops
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for index, evaluated_loops in enumerate(places):
+        alike.setdefault(tuple(evaluated_loops), []).append(index)
+    for evaluated_loops, indices in alike.items():
+        if len(evaluated_loops) < _FEWEST_LOOPS:
+            continue
         values = np.array([list(curves[i]) for i in indices], dtype=np.float64)
-        for index, row in zip(indices, _fit(values, [bs[i] for i in indices]), strict=True):
+        fits = _fit(values, [bs[i] for i in indices], np.array(evaluated_loops, float))
+        for index, row in zip(indices, fits, strict=True):
             rows[index] = row
     columns = [*PARAMETERS, "rmse", "peak_loop", "peak_bits", "plateau_from", "lost", "half_life"]
     return pd.DataFrame(rows, columns=columns)
@@ -85,19 +95,19 @@ def _model(loops: Floats) -> Model:
     return model
 
 
-def _fit(values: Floats, bs: Sequence[int]) -> list[dict[str, float]]:
+def _fit(values: Floats, bs: Sequence[int], loops: Floats) -> list[dict[str, float]]:
     n_models, n_loops = values.shape
-    loops = np.arange(1, n_loops + 1.0)
+    last = float(loops[-1])
     lower = np.array([-20, 0, np.log(1e-3), np.log(0.1), 0, np.log(1e-3), 1.0])
-    upper = np.array([60, 60, np.log(10), np.log(2), 60, np.log(10), float(n_loops)])
+    upper = np.array([60, 60, np.log(10), np.log(2), 60, np.log(10), last])
     starts = np.array(
         [
             [v[0], max(v.max() - v[0], 0.1), np.log(rate), np.log(0.8), fall,
-             np.log(decay), min(onset, n_loops - 1)]
+             np.log(decay), min(onset, last - 1)]
             for v, b in zip(values, bs, strict=True)
             for fall in [max(v.max() - v[-1], 0.05)]
             for rate, decay, onset in itertools.product(
-                (0.1, 0.6, 2.0), (0.03, 0.3), (1 + int(v.argmax()), b, 2 * b)
+                (0.1, 0.6, 2.0), (0.03, 0.3), (float(loops[v.argmax()]), b, 2 * b)
             )
         ]
     )  # fmt: skip
@@ -114,12 +124,15 @@ def _fit(values: Floats, bs: Sequence[int]) -> list[dict[str, float]]:
     best = solution.loss.reshape(n_models, per_model).argmin(axis=1)
     theta = solution.theta[np.arange(n_models) * per_model + best]
     natural = np.where(_LOGS, np.exp(np.where(_LOGS, theta, 0.0)), theta)
-    fitted_curves = _model(loops)(theta)[0]
+    fitted_values = _model(loops)(theta)[0]
+    fitted_curves = _model(np.arange(1, last + 1))(theta)[0]
     return [
         dict(zip(PARAMETERS, map(float, row), strict=True))
-        | {"rmse": float(np.sqrt(((fitted_curve - value) ** 2).mean()))}
+        | {"rmse": float(np.sqrt(((fitted - value) ** 2).mean()))}
         | _landmarks(row, fitted_curve)
-        for row, fitted_curve, value in zip(natural, fitted_curves, values, strict=True)
+        for row, fitted, fitted_curve, value in zip(
+            natural, fitted_values, fitted_curves, values, strict=True
+        )
     ]
 
 

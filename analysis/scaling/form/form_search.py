@@ -17,6 +17,9 @@ from analysis.scaling.run_table import RunTable
 from analysis.scaling.solving.solver import Observations, Solution, solve
 
 PROJECTION_STEPS = 6
+_EDGE = 1e-3
+"""Share of what is searched within which a parameter is at its edge."""
+
 _ALLOWED_RISE = 4.0  # in squared standard deviations: two of them
 
 
@@ -151,7 +154,10 @@ def _status(
     theta, span = solution.theta[0], sized_form.upper - sized_form.lower
     if not solution.converged[0]:
         return FitStatus.NOT_CONVERGED, ()
-    is_at_edge = np.minimum(theta - sized_form.lower, sized_form.upper - theta) < 1e-3 * span
+    # bits within a run's scatter of an end are at it; a gain may be small where runs scatter less
+    is_linear = np.array([parameter.is_linear for parameter in sized_form.parameters])
+    near = np.where(is_linear, np.minimum(_EDGE * span, observations.scale.min()), _EDGE * span)
+    is_at_edge = np.minimum(theta - sized_form.lower, sized_form.upper - theta) < near
     if is_at_edge.any():
         return FitStatus.AT_BOUND, _names_of(sized_form, is_at_edge)
     is_loose = _unbounded(sized_form, run_table, observations, solution, loss)
