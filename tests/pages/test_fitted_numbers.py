@@ -113,7 +113,7 @@ def test_the_study_is_told_as_it_is_fitted():
 def test_the_quick_study_is_told_as_it_is_fitted():
     fit, text = text_of_fit("results/quick", "tail"), page("docs/grids.md")
     weight, tiny, small, gain = (
-        found_in(fit, r"\(Akaike weights\): logarithmic/shared_gain \((\S+?)\)")[0],
+        found_in(fit, r"the first of them are logarithmic/shared_gain \((\S+?)\)")[0],
         *(
             found_in(fit, rf"{name} *: (\S+ \[[^]]+\])")[0]
             for name in (r"E_M\[tiny\]", r"E_M\[small\]", "gain")
