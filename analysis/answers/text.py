@@ -14,6 +14,7 @@ from analysis.answers.loops import text as loops_text
 from analysis.runs.expressivity import DEFINITION
 from analysis.scaling.words.form_text import number
 from analysis.scaling.words.text import section
+from looped.counting import counted
 
 
 def describe(answers: Answers) -> str:
@@ -24,8 +25,8 @@ def describe(answers: Answers) -> str:
         joint = [*joint_text.describe(answers.joint), law_of_b]
     if answers.n_without_mean:
         joint.append(
-            f"left out: {answers.n_without_mean} runs of other lengths, which hold no mean of "
-            "their last weights (weights=last takes them)"
+            f"left out: {counted(answers.n_without_mean, 'run')} of other lengths, which "
+            "hold no mean of their last weights (weights=last takes them)"
         )
     parts = [
         section("Runs", [answers.selection.account], wrap=True),

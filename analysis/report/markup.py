@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.report.exhibit import Exhibit
+from looped.counting import counted
 
 MOST_ROWS = 60
 """Longer tables stay in their csv."""
@@ -56,7 +57,9 @@ def words_of(exhibit: Exhibit, name: str) -> str:
     if 0 < len(exhibit.table) <= MOST_ROWS:
         lines.append(in_details("the numbers", _table(exhibit.table)))
     elif len(exhibit.table):
-        lines.append(paragraph(f"The numbers, {len(exhibit.table):,} rows: {name}.csv", "caption"))
+        lines.append(
+            paragraph(f"The numbers, {counted(len(exhibit.table), 'row')}: {name}.csv", "caption")
+        )
     if exhibit.text:
         lines.append(in_details("the whole text", f"<pre>{escape(exhibit.text)}</pre>"))
     return "\n".join(lines)

@@ -16,6 +16,7 @@ from pathlib import Path
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
+from looped.counting import counted
 from looped.names import Tag
 from looped.records.damage import DamagedFileError, read_object
 from looped.records.folder import lock_owner
@@ -210,7 +211,7 @@ def _notice(doubts: Mapping[str, str]) -> None:
     logger.warning(
         "left RUNNING, since this process cannot tell whether they live, %s (%s%s): their own "
         "user's or machine's next command ends the dead ones",
-        "1 run" if len(news) == 1 else f"{len(news):,} runs", "; ".join(examples), further,
+        counted(len(news), "run"), "; ".join(examples), further,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from analysis.report import drawing, seeds
 from analysis.report.exhibit import Exhibit
 from analysis.report.figures import dynamics
 from analysis.report.subject import Subject
+from looped.counting import counted
 from looped.evaluation.behaviour import LEAST_STEPS
 
 BY = ["size", "b", "loop"]
@@ -225,7 +226,7 @@ def _absolute_result(table: pd.DataFrame) -> str:
         best = means_of_size.loc[means_of_size["mean"].idxmin()]
         sentences.append(
             f"{size}: least {best['mean']:.2g}, trained at b = {best['b']}, "
-            f"after {best['loop']} loops."
+            f"after {counted(best['loop'], 'loop')}."
         )
     return " ".join(sentences)
 

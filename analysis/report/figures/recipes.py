@@ -9,6 +9,7 @@ from analysis.report.exhibit import Exhibit
 from analysis.report.subject import Subject
 from analysis.runs.logged_run import LoggedRun
 from analysis.runs.recipes import by_name
+from looped.counting import counted
 
 LOOK_FOR = (
     "Every claim judged within each recipe by itself: what was found, its 95 % interval over seeds "
@@ -28,7 +29,9 @@ def exhibits(subject: Subject) -> list[Exhibit]:
     table = pd.DataFrame({"claim": [claim.slug for claim in CLAIMS]})
     for column, runs in columns.items():
         table[column] = [_cell(finding) for finding in judge(runs)]
-    counts = ", ".join(f"{len(runs)} runs of {column}" for column, runs in columns.items())
+    counts = ", ".join(
+        f"{counted(len(runs), 'run')} of {column}" for column, runs in columns.items()
+    )
     measured_rows = ~table.drop(columns="claim").eq(str(Verdict.MISSING)).all(axis=1)
     return [
         Exhibit(

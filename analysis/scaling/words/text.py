@@ -14,6 +14,7 @@ from analysis.scaling.run_table import RunTable
 from analysis.scaling.solving.resampling import FEW_CLUSTERS
 from analysis.scaling.words import form_text
 from analysis.scaling.words.form_text import CORRELATED, LEVEL
+from looped.counting import counted
 
 WIDTH = 96
 
@@ -126,10 +127,10 @@ def _fit_lines(fit: DescribedFit) -> list[str]:
     n_clusters = int(run_table.clusters(best.cluster_kind).max()) + 1
     bs = ", ".join(f"{b:g}" for b in run_table.bs)
     seeds = np.bincount(run_table.cells)
-    span = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()}-{seeds.max()}"
+    is_even = seeds.min() == seeds.max()
+    span = counted(seeds.max(), "seed") if is_even else f"{seeds.min()}-{seeds.max()} seeds"
     lines = {
-        "runs": f"{len(run_table.values)}: {', '.join(run_table.sizes)} at b = {bs}, "
-        f"{span} seeds a cell",
+        "runs": f"{len(run_table.values)}: {', '.join(run_table.sizes)} at b = {bs}, {span} a cell",
         "parameters": f"{len(best.theta)}, of them E_M {len(run_table.sizes)}",
         "status": f"{fit.status.name}: {fit.status.value}"
         + (f" ({', '.join(best.blamed_parameters)})" if best.blamed_parameters else ""),
@@ -153,7 +154,7 @@ def _fit_lines(fit: DescribedFit) -> list[str]:
     if n_clusters < FEW_CLUSTERS:
         lines["few clusters"] = "intervals hang on little; more seeds would narrow them most"
     if fit.run_table.n_duplicates:
-        lines["said twice"] = f"{fit.run_table.n_duplicates} rows, counted once"
+        lines["said twice"] = f"{counted(fit.run_table.n_duplicates, 'row')}, counted once"
     width = max(map(len, lines))
     return [f"{name:<{width}} = {value}" for name, value in lines.items()]
 
