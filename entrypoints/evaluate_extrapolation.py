@@ -97,7 +97,9 @@ def main(result: outcome.Outcome) -> int:
         fail_launched(store.client, str(error))
         return arguments.complain("evaluate_extrapolation", error)
     except _Stopped:
-        print(f"stopped after {len(lines)} of {counted(len(run_ids), 'model')}", file=sys.stderr)
+        reason = f"stopped after {len(lines)} of {counted(len(run_ids), 'model')}"
+        fail_launched(store.client, reason, "KILLED")
+        print(reason, file=sys.stderr)
         return stop_request.exit_code
     if not run_ids:
         print(

@@ -52,6 +52,8 @@ def words_of(exhibit: Exhibit, name: str) -> str:
     lines = [paragraph(exhibit.look_for, "caption")]
     if exhibit.result:
         lines.append(paragraph(exhibit.result, "caption found"))
+    if len(exhibit.shown_table):
+        lines.append(_table(exhibit.shown_table))
     lines += [f'<div class="missing">Missing: {escape(lack)}</div>' for lack in exhibit.lacks]
     lines += [in_details(what, _table(table)) for what, table in exhibit.details.items()]
     if 0 < len(exhibit.table) <= MOST_ROWS:

@@ -16,6 +16,9 @@ from analysis.runs.recipes import by_name, by_recipe, departures, name_of
 from analysis.runs.selection import SelectionError, tabulate_runs
 from looped.counting import counted
 
+MOST_NAMED = 3
+"""Other recipes that an account names; of more it says how many they are."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
@@ -216,6 +219,8 @@ def _account(
     exclusions = [
         f"{counted(count, 'run')} of recipe {name}" for name, count in sorted(other_recipes.items())
     ]
+    if len(exclusions) > MOST_NAMED:
+        exclusions = [f"{counted(other_recipes.total(), 'run')} of {len(exclusions)} other recipes"]
     if n_diverged:
         exclusions.append(f"{n_diverged} diverged")
     n_repeated = n_of_recipe - len(group)

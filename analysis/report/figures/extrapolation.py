@@ -50,7 +50,7 @@ def exhibits(subject: Subject) -> list[Exhibit]:
         )
     n_plateaued = sum(run.is_plateau for run in subject.evaluated_runs)
     if n_plateaued:
-        band += f" {n_plateaued} plateaued runs are left out."
+        band += f" {counted(n_plateaued, 'plateaued run')} left out."
     first = Exhibit(
         name="extrapolation",
         title="Extrapolation 1: over evaluated loops",

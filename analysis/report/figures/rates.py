@@ -83,11 +83,11 @@ def draw(gains: pd.DataFrame) -> Figure:
 
 def _line(row: dict[str, float]) -> str:
     regret, low, high = row["regret"], row["regret_low"], row["regret_high"]
-    ends = "one seed, no interval" if math.isnan(low) else f"[{low:.2g}, {high:.2g}]"
-    number = "not measured" if math.isnan(regret) else f"{regret:.2g}"
+    ends = " bits (one seed, no interval)" if math.isnan(low) else f" [{low:.2g}, {high:.2g}] bits"
+    number = "not measured" if math.isnan(regret) else f"{regret:.2g}{ends}"
     edge = f", the {row['edge']} tried" if row["edge"] else ""
     return (
-        f"{row['size']} at b = {row['b']:.0f}: regret {number} {ends} bits, greatest mean at "
+        f"{row['size']} at b = {row['b']:.0f}: regret {number}, greatest mean at "
         f"{row['best_factor']:g} times the own rate{edge}."
     )
 
@@ -101,7 +101,8 @@ def _remarks(rates: Rates) -> list[str]:
             "the regret there is a lower bound."
         )
     if rates.left_out:
-        remarks.append(f"Left out: {', '.join(rates.left_out)}.")
+        words = ", ".join(remark.removesuffix(" left out") for remark in rates.left_out)
+        remarks.append(f"Runs left out: {words}.")
     return [*remarks, _law_line(rates.law)]
 
 
