@@ -32,14 +32,14 @@ def describe(answers: Answers) -> str:
         section("Runs", [answers.selection.account], wrap=True),
         section("Expressivity", _cell_lines(answers)),
         answers.fit.report(),
-        section("Joint law of size and loops", joint),
-        section("Loops for size", _exchange_lines(answers)),
+        section("Joint law of size and loops", joint, hang=True),
+        section("Loops for size", _exchange_lines(answers), hang=True),
         section(f"The loop that gains less than {exchange.WORTHWHILE_BITS:g} bits",
                 [f"{size}: {crossing}{_beyond(answers, crossing)}"
                  for size, crossing in answers.worthwhile.items()]),
         section(f"What to train, at {answers.length}, and what to run", _cost_lines(answers)),
         section("What a doubling of the FLOPs buys, in bits", _doubling_lines(answers)),
-        section("Shorter trainings", lengths_text.describe(answers.lengths)),
+        section("Shorter trainings", lengths_text.describe(answers.lengths), hang=True),
         section("Beyond the trained b", _curve_lines(answers)),
         section("One law of all curves", loops_text.describe(answers.loop_law)),
     ]  # fmt: skip

@@ -105,8 +105,14 @@ def describe(fit: DescribedFit) -> str:
     return "\n".join(parts)
 
 
-def section(title: str, lines: Sequence[str], wrap: bool = False) -> str:
+def section(title: str, lines: Sequence[str], wrap: bool = False, hang: bool = False) -> str:
     """Set lines under a title; running text is wrapped.
+
+    Args:
+        title: of the section.
+        lines: to set.
+        wrap: at the margin.
+        hang: the same, with what follows a line's first part set in; tables must be narrower.
 
     Example:
         >>> from analysis.scaling.words.text import section
@@ -114,9 +120,12 @@ def section(title: str, lines: Sequence[str], wrap: bool = False) -> str:
         [[Law]]
             E_LM = E_M b^phi
     """
-    wrapped_lines = [
-        part for line in lines for part in (textwrap.wrap(line, WIDTH) if wrap else [line])
-    ]
+
+    def parts(line: str) -> list[str]:
+        margin = " " * (len(line) - len(line.lstrip()) + 4) if hang else ""
+        return textwrap.wrap(line, WIDTH, subsequent_indent=margin, break_on_hyphens=not hang)
+
+    wrapped_lines = [part for line in lines for part in (parts(line) if wrap or hang else [line])]
     return "\n".join([f"[[{title}]]", *(f"    {line}" for line in wrapped_lines)])
 
 
