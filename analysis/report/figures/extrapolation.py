@@ -133,8 +133,10 @@ def draw_absolute(table: pd.DataFrame, states: pd.DataFrame) -> Figure:
         drawing.label_left(panels, row, label)
     for column in panels.values():
         drawing.loops_axis(column[-1], int(table["loop"].max()))
-    below = "; below: thin lines are seeds" if changes else ""
-    _legend(figure, panels, table, below)
+    more = "; below: thin lines are seeds" if changes else ""
+    if states["band_first"].notna().any():
+        more += "\nbroad and pale: loops as good as the best"
+    _legend(figure, panels, table, more)
     return figure
 
 

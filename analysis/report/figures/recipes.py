@@ -30,11 +30,12 @@ def exhibits(subject: Subject) -> list[Exhibit]:
     groups = by_name(distinct_runs)
     if len(groups) < 2:
         return []
-    shown = name_of(subject.runs)
-    usual = shown if shown in groups else max(groups, key=lambda name: len(groups[name]))
+    shown_name = name_of(subject.runs)
+    largest_name = max(groups, key=lambda name: len(groups[name]))
+    usual_name = shown_name if shown_name in groups else largest_name
     settings = {name: _settings(runs) for name, runs in groups.items()}
-    words = {name: _words(settings[name], settings[usual]) for name in groups}
-    names = sorted(groups, key=lambda name: (name != usual, words[name]))
+    words = {name: _words(settings[name], settings[usual_name]) for name in groups}
+    names = sorted(groups, key=lambda name: (name != usual_name, words[name]))
     table = pd.DataFrame({"claim": [claim.slug for claim in CLAIMS]})
     for name in names:
         table[words[name]] = [_cell(finding) for finding in judge(groups[name])]
