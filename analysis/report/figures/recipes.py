@@ -1,5 +1,6 @@
 """The verdicts of several recipes side by side."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
@@ -35,6 +36,8 @@ def exhibits(subject: Subject) -> list[Exhibit]:
     usual_name = shown_name if shown_name in groups else largest_name
     settings = {name: _settings(runs) for name, runs in groups.items()}
     words = {name: _words(settings[name], settings[usual_name]) for name in groups}
+    counts = Counter(words.values())  # a column each, whatever they share
+    words = {name: f"{word} ({name})" if counts[word] > 1 else word for name, word in words.items()}
     names = sorted(groups, key=lambda name: (name != usual_name, words[name]))
     table = pd.DataFrame({"claim": [claim.slug for claim in CLAIMS]})
     for name in names:
