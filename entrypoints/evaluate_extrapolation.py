@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoints import arguments, outcome, terminal
+from looped.counting import counted
 from looped.grid.options import require_path
 from looped.grid.places import runs_folder
 from looped.grid.stopping import StopRequest
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
-    from looped.evaluation.held_out import Evaluation
+    from looped.evaluation.evaluation import Evaluation
     from looped.model import LoopedTransformer
     from looped.tracking.stores.store import Store
 
@@ -67,10 +68,10 @@ def main(result: outcome.Outcome) -> int:
 
     progress = Progress()
 
-    def show(name: str, prompts_done: int) -> None:
+    def show(name: str, prompts_done: int, n_prompts: int) -> None:
         if stop_request():
             raise _Stopped
-        progress.show_evaluation(name, prompts_done, options.n_prompts)
+        progress.show_evaluation(name, prompts_done, n_prompts)
 
     reference = options.run_id or options.model
     code, lines, run_ids = 0, [], []
@@ -96,7 +97,9 @@ def main(result: outcome.Outcome) -> int:
         fail_launched(store.client, str(error))
         return arguments.complain("evaluate_extrapolation", error)
     except _Stopped:
-        print(f"stopped after {len(lines)} of {len(run_ids)} models", file=sys.stderr)
+        reason = f"stopped after {len(lines)} of {counted(len(run_ids), 'model')}"
+        fail_launched(store.client, reason, "KILLED")
+        print(reason, file=sys.stderr)
         return stop_request.exit_code
     if not run_ids:
         print(
@@ -147,14 +150,18 @@ def _unevaluated(store: "Store", options: EvaluateOptions) -> list[str]:
 
 
 def _evaluate(
-    client: "MlflowClient", run_id: str, options: EvaluateOptions, show: Callable[[str, int], None]
+    client: "MlflowClient",
+    run_id: str,
+    options: EvaluateOptions,
+    show: Callable[[str, int, int], None],
 ) -> tuple[str, dict[str, float]]:
     """Evaluate one training run's model, log it to that run; say in a line, and give, what came."""
     from looped import tasks
     from looped.evaluation import files
     from looped.evaluation.behaviour import say
     from looped.evaluation.dynamics import with_dynamics
-    from looped.evaluation.held_out import by_prompt, evaluate
+    from looped.evaluation.evaluation import by_prompt
+    from looped.evaluation.held_out import evaluate
     from looped.records.record_rules import KEPT_PROMPTS
     from looped.task_kinds import TaskConfig
     from looped.tracking import registry
@@ -167,16 +174,21 @@ def _evaluate(
     n_examples = model.config.n_points - 1
     n_loops = options.b_max if model.config.n_stacks == 1 else b
 
-    def evaluation_of(model: "LoopedTransformer") -> "Evaluation":
+    tail_model = registry.load_tail(run_id)
+    n_in_all = options.n_prompts * (1 if tail_model is None else 2)
+
+    def evaluation_of(model: "LoopedTransformer", before: int = 0) -> "Evaluation":
+        def on_batch(prompts_done: int) -> None:
+            show(name, before + prompts_done, n_in_all)
+
         task_to_draw = tasks.from_config(task)
-        evaluation = evaluate(
-            model, task_to_draw, n_loops, options.n_prompts, lambda n_done: show(name, n_done)
-        )
+        evaluation = evaluate(model, task_to_draw, n_loops, options.n_prompts, on_batch)
         return with_dynamics(model, task_to_draw, b, evaluation)
 
-    tail_model = registry.load_tail(run_id)
-    tail_evaluation = None if tail_model is None else evaluation_of(tail_model)
     evaluation = evaluation_of(model)
+    tail_evaluation = (
+        None if tail_model is None else evaluation_of(tail_model, before=options.n_prompts)
+    )
     record = evaluation.record(b, tail_evaluation)
     is_to_keep = options.n_prompts >= run.data.metrics.get(Metric.PROMPTS_KEPT, 0)
     root = runs_folder(options.runs_dir)
@@ -202,13 +214,15 @@ def _evaluate(
     ends = "" if model.config.n_stacks == 1 else "; untied, it has no loops beyond"
     if evaluation.dynamics:
         ends = f"; {say(evaluation.dynamics)}"
-    line = f"{name}: {_say(summary, b)}{ends} ({options.n_prompts:,} prompts; run {run_id})"
+    line = (
+        f"{name}: {_say(summary, b)}{ends} ({counted(options.n_prompts, 'prompt')}; run {run_id})"
+    )
     dynamics = {Metric.DYNAMICS + key: value for key, value in record["dynamics"].items()}
     return line, summary | dynamics
 
 
 def _say(summary: dict[str, float], b: int) -> str:
-    at_end = f"{summary['nmse_at_b_max']:.4g} after {summary['b_max']:.0f} loops"
+    at_end = f"{summary['nmse_at_b_max']:.4g} after {counted(summary['b_max'], 'loop')}"
     first, last = (round(summary[name]) for name in ("band_first", "band_last"))
     as_good = "no other is as good" if first == last else f"as good from {first} to {last}"
     best = f"best {summary['nmse_at_best']:.4g} after {summary['best_loop']:.0f} ({as_good})"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from shlex import quote
 
 from entrypoints import arguments, outcome, terminal
+from looped.counting import counted
 from looped.grid.options import require_path
 from looped.grid.places import runs_folder
 from looped.rules import setting
@@ -75,7 +76,7 @@ def main(result: outcome.Outcome) -> int:
         return arguments.complain("import_runs", error)
     n_new = sum(imported.is_new for imported in results)
     n_before = len(results) - n_new
-    summary = f"{n_new:,} of {len(folders):,} runs told; {n_before:,} were told before"
+    summary = f"{n_new:,} of {counted(len(folders), 'run')} told; {n_before:,} were told before"
     if lines_left_out:
         summary += f"; {len(lines_left_out):,} left out"
     print(summary)

@@ -109,7 +109,7 @@ FAULTS = [
     ),
     Fault(
         "the standard error over prompts is without the root",
-        "looped/evaluation/held_out.py",
+        "looped/evaluation/evaluation.py",
         "deviation / math.sqrt(errors.shape[-1])",
         "deviation / errors.shape[-1]",
         "tests/evaluation/test_held_out.py",

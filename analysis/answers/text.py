@@ -14,6 +14,7 @@ from analysis.answers.loops import text as loops_text
 from analysis.runs.expressivity import DEFINITION
 from analysis.scaling.words.form_text import number
 from analysis.scaling.words.text import section
+from looped.counting import counted
 
 
 def describe(answers: Answers) -> str:
@@ -24,21 +25,21 @@ def describe(answers: Answers) -> str:
         joint = [*joint_text.describe(answers.joint), law_of_b]
     if answers.n_without_mean:
         joint.append(
-            f"left out: {answers.n_without_mean} runs of other lengths, which hold no mean of "
-            "their last weights (weights=last takes them)"
+            f"left out: {counted(answers.n_without_mean, 'run')} of other lengths, which "
+            "hold no mean of their last weights (weights=last takes them)"
         )
     parts = [
         section("Runs", [answers.selection.account], wrap=True),
         section("Expressivity", _cell_lines(answers)),
         answers.fit.report(),
-        section("Joint law of size and loops", joint),
-        section("Loops for size", _exchange_lines(answers)),
+        section("Joint law of size and loops", joint, hang=True),
+        section("Loops for size", _exchange_lines(answers), hang=True),
         section(f"The loop that gains less than {exchange.WORTHWHILE_BITS:g} bits",
                 [f"{size}: {crossing}{_beyond(answers, crossing)}"
                  for size, crossing in answers.worthwhile.items()]),
         section(f"What to train, at {answers.length}, and what to run", _cost_lines(answers)),
         section("What a doubling of the FLOPs buys, in bits", _doubling_lines(answers)),
-        section("Shorter trainings", lengths_text.describe(answers.lengths)),
+        section("Shorter trainings", lengths_text.describe(answers.lengths), hang=True),
         section("Beyond the trained b", _curve_lines(answers)),
         section("One law of all curves", loops_text.describe(answers.loop_law)),
     ]  # fmt: skip

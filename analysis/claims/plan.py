@@ -32,6 +32,7 @@ from analysis.claims.hypotheses import HYPOTHESES
 from analysis.claims.power import (
     ENOUGH,
     ERROR,
+    OTHER_WAY,
     chance_above,
     chances_of,
     least_distance,
@@ -41,6 +42,7 @@ from analysis.claims.power import (
 from analysis.claims.treatments import TREATMENTS
 from analysis.runs.logged_run import LoggedRun
 from looped.config import TrainConfig
+from looped.counting import counted
 
 Variant = tuple[int, str, str]
 """What studies vary: steps, draw, and the policy in words."""
@@ -84,8 +86,8 @@ class Pilot:
         tasks = ", ".join(sorted({run.task for run in runs}))
         lengths = ", ".join(f"{each:,}" for each in steps)
         return (
-            f"{len(runs)} finished runs in {self.source} ({tasks}, {lengths} steps, "
-            f"{self.n_seeds} seeds a cell)"
+            f"{counted(len(runs), 'finished run')} in {self.source} ({tasks}, {lengths} steps, "
+            f"{counted(self.n_seeds, 'seed')} a cell)"
         )
 
 
@@ -106,8 +108,8 @@ def plan_reading(configs: Sequence[TrainConfig], n_loops: int, pilot: Pilot) -> 
     prospects = {claim.slug: study.prospect(claim) for claim in (*CLAIMS, *HYPOTHESES)}
     of_treatments = {claim.slug: study.prospect(claim) for claim in study.treatments}
     prospects |= {slug: each for slug, each in of_treatments.items() if each.is_measured}
-    header = f"claims, with {study.n_seeds} seeds a cell, told from {pilot.account}"
-    lines = [f"{header}{_difference(pilot, configs)}:"]
+    header = f"claims, with {counted(study.n_seeds, 'seed')} a cell, in studies like the pilot"
+    lines = [f"{header}, {pilot.account}{_difference(pilot, configs)}:"]
     if unknown_sizes:
         lines.append(f"  left out, as the pilot has none of it: {', '.join(unknown_sizes)}")
     width = max(map(len, prospects))
@@ -183,7 +185,7 @@ class _PlannedStudy:
         chances = chances_of(parts, claim, [self.n_seeds], explained)
         chance = (chances.support if is_for else chances.contradiction)[0]
         verdict = "supported" if is_for else "contradicted"
-        words = f"{verdict} in {min(chance, 0.99):.0%} or more of studies that are as the pilot"
+        words = f"{verdict} in {min(chance, 0.99):.0%} of them or more"
         if chance >= ENOUGH:
             return Prospect(True, words)
         if chance < 0.01:  # a bound that says nothing
@@ -191,7 +193,9 @@ class _PlannedStudy:
         as_planned = {name: _like(part, self.n_seeds) for name, part in parts.items()}
         if explained is not None:
             explained = _like(explained, self.n_seeds)
-        return Prospect(True, f"{words}; {outlook_of(as_planned, claim, explained).words}")
+        outlook = outlook_of(as_planned, claim, explained).words
+        is_said = not is_for and chance >= 0.01
+        return Prospect(True, f"{words}; {outlook.removeprefix(OTHER_WAY) if is_said else outlook}")
 
     def _reach_of(self, parts: Parts, claim: Claim) -> str:
         """Say how far the truth must lie from the threshold, where the pilot tells no effect."""

@@ -36,6 +36,9 @@ ENOUGH = 0.8
 
 ERROR = (1 - LEVEL) / 2
 
+OTHER_WAY = "the estimate points the other way: "
+"""Said before the seeds that would contradict a claim."""
+
 FARTHEST = 64.0
 """Bits; no error of a model lies so far from another."""
 
@@ -82,7 +85,7 @@ def outlook_of(parts: Parts, claim: Claim, explained_bits: BySeed | None = None)
     count = f"about {seeds} seeds" if len(enough) else f"no number of seeds up to {MOST_SEEDS}"
     beside = "" if explained_bits is None else ", its premise shown too"
     words = f"{count} would {way} it at this scatter{beside}"
-    return Outlook(seeds, words if is_for else f"the estimate points the other way: {words}")
+    return Outlook(seeds, words if is_for else f"{OTHER_WAY}{words}")
 
 
 def points_for(parts: Parts, claim: Claim) -> bool:

@@ -15,6 +15,7 @@ from analysis.claims.claim import Claim, Premise
 from analysis.claims.claims import CLAIMS
 from analysis.claims.hypotheses import HYPOTHESES
 from analysis.claims.treatments import TREATMENTS
+from looped.counting import counted
 from looped.rules import digest
 
 _CODE = (
@@ -51,9 +52,11 @@ def rules_reading(kept_rules: Sequence[str | None], today: str) -> str:
     if not counts:
         return ""
     without = kept_rules.count(None)
-    parts = [f"{change} ({counts[change]} trainings)" for change in _CHANGES if counts[change]]
+    parts = [
+        f"{change} ({counted(counts[change], 'training')})" for change in _CHANGES if counts[change]
+    ]
     if without:
-        parts.append(f"nothing was kept ({without} trainings)")
+        parts.append(f"nothing was kept ({counted(without, 'training')})")
     rules = "The claims' rules, against those kept before the grid's first training"
     return f"{rules}: {'; '.join(parts)}."
 

@@ -21,6 +21,7 @@ class Exhibit:
         lacks: why there is nothing to draw, or what the figure lacks.
         text: more, as preformatted text.
         details: further tables, by what they hold.
+        shown_table: what there is to see in place of a figure.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Exhibit:
     lacks: tuple[str, ...] = ()
     text: str = ""
     details: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    shown_table: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def caption(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.report.exhibit import Exhibit
+from looped.counting import counted
 
 MOST_ROWS = 60
 """Longer tables stay in their csv."""
@@ -51,12 +52,16 @@ def words_of(exhibit: Exhibit, name: str) -> str:
     lines = [paragraph(exhibit.look_for, "caption")]
     if exhibit.result:
         lines.append(paragraph(exhibit.result, "caption found"))
+    if len(exhibit.shown_table):
+        lines.append(_table(exhibit.shown_table))
     lines += [f'<div class="missing">Missing: {escape(lack)}</div>' for lack in exhibit.lacks]
     lines += [in_details(what, _table(table)) for what, table in exhibit.details.items()]
     if 0 < len(exhibit.table) <= MOST_ROWS:
         lines.append(in_details("the numbers", _table(exhibit.table)))
     elif len(exhibit.table):
-        lines.append(paragraph(f"The numbers, {len(exhibit.table):,} rows: {name}.csv", "caption"))
+        lines.append(
+            paragraph(f"The numbers, {counted(len(exhibit.table), 'row')}: {name}.csv", "caption")
+        )
     if exhibit.text:
         lines.append(in_details("the whole text", f"<pre>{escape(exhibit.text)}</pre>"))
     return "\n".join(lines)

@@ -8,6 +8,7 @@ from analysis.report.content import Report, Section
 from analysis.report.exhibit import Exhibit
 from analysis.report.markup import figure, heading, paragraph, words_of
 from analysis.report.verdicts import claims_and_hypotheses
+from looped.counting import counted
 
 STYLE = Path(__file__).with_name("page.css")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -128,6 +129,6 @@ def _account(report: Report) -> str:
     runs = sum(len(section.subject.runs) for section in report.sections)
     tasks = ", ".join(section.subject.task for section in report.sections)
     return (
-        f"{runs} finished trainings of {tasks}. Everything here is drawn from logged runs alone; "
-        "each figure lies beside this page as svg, png and csv."
+        f"{counted(runs, 'finished training')} of {tasks}. Everything here is drawn from logged "
+        "runs alone; each figure lies beside this page as svg, png and csv."
     )

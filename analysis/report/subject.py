@@ -14,6 +14,10 @@ from analysis.runs.expressivity import EXACT_BELOW, expressivity
 from analysis.runs.logged_run import LoggedRun
 from analysis.runs.recipes import by_name, by_recipe, departures, name_of
 from analysis.runs.selection import SelectionError, tabulate_runs
+from looped.counting import counted
+
+MOST_NAMED = 3
+"""Other recipes that an account names; of more it says how many they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +124,9 @@ def choose(
             )
     if recipe is not None:
         groups = by_name(matching_runs)
-        recipes = ", ".join(f"{name} ({len(group)} runs)" for name, group in sorted(groups.items()))
+        recipes = ", ".join(
+            f"{name} ({counted(len(group), 'run')})" for name, group in sorted(groups.items())
+        )
         wanted_runs = {
             run.run_id for name, group in groups.items() for run in group if name.startswith(recipe)
         }
@@ -135,7 +141,9 @@ def choose(
         for name, _ in sorted(tasks_to_show.items(), key=lambda item: (-tasks[item[0]], item[0]))
     ]
     without_section = [
-        f"{name} ({count} runs)" for name, count in tasks.items() if name not in tasks_to_show
+        f"{name} ({counted(count, 'run')})"
+        for name, count in tasks.items()
+        if name not in tasks_to_show
     ]
     if without_section:
         remark = f" Without a section, as all of it diverged: {', '.join(without_section)}."
@@ -200,14 +208,19 @@ def _account(
     )
     n_plateaued = sum(run.is_plateau for run in runs_of_recipe)
     parts = [
-        f"{len(runs_of_recipe)} runs of recipe {name} ({config.prompt} prompt, "
-        f"{config.n_examples} examples, {config.steps:,} steps of {config.batch_size} prompts)",
+        f"{counted(len(runs_of_recipe), 'run')} of recipe {name} ({config.prompt} prompt, "
+        f"{counted(config.n_examples, 'example')}, {counted(config.steps, 'step')} of "
+        f"{counted(config.batch_size, 'prompt')})",
         f"{n_plateaued} plateaued, drawn apart" if n_plateaued else "none plateaued",
         f"when they ended: {convergence_account(runs_of_recipe)}",
         weights_account(runs_of_recipe),
         prompts_account(runs_of_recipe),
     ]
-    exclusions = [f"{count} runs of recipe {name}" for name, count in sorted(other_recipes.items())]
+    exclusions = [
+        f"{counted(count, 'run')} of recipe {name}" for name, count in sorted(other_recipes.items())
+    ]
+    if len(exclusions) > MOST_NAMED:
+        exclusions = [f"{counted(other_recipes.total(), 'run')} of {len(exclusions)} other recipes"]
     if n_diverged:
         exclusions.append(f"{n_diverged} diverged")
     n_repeated = n_of_recipe - len(group)
@@ -220,7 +233,9 @@ def _account(
 
 def _listed(values: Iterable[object]) -> str:
     counts = Counter(map(str, values))
-    return ", ".join(f"{value} ({count} runs)" for value, count in sorted(counts.items()))
+    return ", ".join(
+        f"{value} ({counted(count, 'run')})" for value, count in sorted(counts.items())
+    )
 
 
 def _require(holds: bool, rule: str, value: object) -> None:

@@ -29,8 +29,13 @@ def prompts_account(runs: Sequence[LoggedRun]) -> str:
     n_kept = sum(run.prompt_errors is not None for run in runs)
     if n_kept == len(runs):
         return "all kept their error on each held-out prompt, which claims compare one by one"
+    if not n_kept:
+        return (
+            "none kept its error on each held-out prompt (evaluate-extrapolation keeps it): "
+            "intervals of claims hold what seeds do, and no error of the prompts"
+        )
     return (
-        f"{n_kept or 'none'} of {len(runs)} kept their error on each held-out prompt "
+        f"{n_kept} of {len(runs)} kept their error on each held-out prompt "
         "(evaluate-extrapolation keeps it): intervals of claims about the others hold what seeds "
         "do, and no error of the prompts"
     )

@@ -12,6 +12,7 @@ from analysis.runs.expressivity import expressivity, standard_error
 from analysis.runs.logged_run import LoggedRun, are_on_all_prompts
 from analysis.runs.recipes import by_name, name_of
 from looped.config import TrainConfig
+from looped.counting import counted
 from looped.names import Convergence
 
 
@@ -45,7 +46,7 @@ class Selection:
     def short_account(self) -> str:
         """Say in a few words how many runs these are."""
         diverged = f", {self.n_diverged} diverged" if self.n_diverged else ""
-        return f"{len(self.runs)} runs, {self.n_plateaued} plateaued{diverged} left out"
+        return f"{counted(len(self.runs), 'run')}, {self.n_plateaued} plateaued{diverged} left out"
 
     @property
     def account(self) -> str:
@@ -64,7 +65,7 @@ class Selection:
         if self.n_unevaluated:
             exclusions += f", {self.n_unevaluated} not evaluated (evaluate-extrapolation does it)"
         return (
-            f"{len(self.runs)} runs of {first.task}, recipe {name_of(self.runs)}, "
+            f"{counted(len(self.runs), 'run')} of {first.task}, recipe {name_of(self.runs)}, "
             f"{first.config.prompt} prompt, {prompts}; {exclusions}; "
             f"when they ended: {convergence_account(self.runs)}; {weights_account(self.runs)}"
         )
@@ -109,7 +110,9 @@ def select(
     _check(len({run.task for run in matching_runs}) == 1, rule, tasks_there)
     groups = by_name(matching_runs)
     wanted_groups = {name: runs for name, runs in groups.items() if name.startswith(recipe or "")}
-    recipes = ", ".join(f"{name} ({len(runs)} runs)" for name, runs in sorted(groups.items()))
+    recipes = ", ".join(
+        f"{name} ({counted(len(runs), 'run')})" for name, runs in sorted(groups.items())
+    )
     _check(bool(wanted_groups), f"recipe must be one of {recipes}", recipe)
     largest_group = max(wanted_groups.values(), key=len)
     is_sole = recipe is not None and len(wanted_groups) == 1
@@ -219,7 +222,7 @@ def _check(holds: bool, rule: str, value: object) -> None:
 
 def _listed(values: Iterable[object]) -> str:
     counts = pd.Series([str(value) for value in values]).value_counts().sort_index()
-    return ", ".join(f"{value} ({count} runs)" for value, count in counts.items())
+    return ", ".join(f"{value} ({counted(count, 'run')})" for value, count in counts.items())
 
 
 def _differences(groups: Mapping[str, Sequence[LoggedRun]]) -> str:
@@ -231,7 +234,7 @@ def _differences(groups: Mapping[str, Sequence[LoggedRun]]) -> str:
     table = pd.DataFrame(settings).T.astype(object)
     differing_settings = [name for name in table if len({repr(value) for value in table[name]}) > 1]
     return "; ".join(
-        f"{name} ({len(groups[name])} runs: "
+        f"{name} ({counted(len(groups[name]), 'run')}: "
         + ", ".join(f"{what}={_setting_text(table.loc[name, what])}" for what in differing_settings)
         + ")"
         for name in sorted(groups)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from looped.counting import counted
 from looped.rules import require
 
 Floats = npt.NDArray[np.float64]
@@ -155,7 +156,9 @@ def read_run_table(table: Mapping[str, Any] | pd.DataFrame) -> RunTable:
             _rule(len(kinds) == 1, f"runs of one law must share their {name}", ", ".join(kinds))
     for name in ("size", "seed"):
         n_missing = int(rows[name].isna().sum())
-        _rule(n_missing == 0, f"every run must have a {name}", f"{n_missing:,} rows without")
+        _rule(
+            n_missing == 0, f"every run must have a {name}", f"{counted(n_missing, 'row')} without"
+        )
     rows["size"] = rows["size"].astype(str)
     for name in ("b", "expressivity", "standard_error"):
         if name in rows:

@@ -118,7 +118,10 @@ def _folder_of(name: str | os.PathLike[str]) -> Path:
     if name in names():
         return FOLDER / name
     folder = Path(name)
-    there = ", ".join(names()) or "none, for this installation has no data sets"
+    there = ", ".join(names()) or (
+        "none, for this installation has no data sets, nor has the code that a loaded model "
+        "brings: import looped before one is loaded"
+    )
     rule = f"name must be a data set's ({there}), or a folder that holds one with its {CHECKSUMS}"
     require((folder / CHECKSUMS).is_file(), rule, name)
     return folder.resolve()

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from looped.evaluation.behaviour import Behaviour, classify, shares, window_start
-from looped.evaluation.held_out import Evaluation, held_out_batches
+from looped.evaluation.evaluation import Evaluation
+from looped.evaluation.held_out import held_out_batches
 from looped.evaluation.jacobian import spectral_radii
 from looped.model import LoopedTransformer
 from looped.tasks import Task

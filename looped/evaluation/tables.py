@@ -19,7 +19,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from looped.evaluation.baselines import Baseline
-from looped.evaluation.held_out import PROMPTS_PER_BATCH, Floats
+from looped.evaluation.evaluation import Floats
+from looped.evaluation.held_out import PROMPTS_PER_BATCH
 from looped.evaluation.linear_baselines import TUNING_SEED, as_answer, least_squares, ridge
 from looped.model import LoopedTransformer
 from looped.task_kinds import TASK_KINDS

@@ -11,6 +11,7 @@ from multiprocessing import get_context
 import torch
 
 from looped.config import TrainConfig
+from looped.counting import counted
 from looped.grid.ledger import Ledger
 from looped.grid.lists import varied
 from looped.grid.standing import DONE_BEFORE, Standing
@@ -129,9 +130,9 @@ def _time_of(
     seconds = max(sum(durations) / n_workers, *ends.values())
     rates = ", ".join(f"{size} {speed / 1e9:,.3g}" for size, speed in speeds.items())
     return seconds, (
-        f"to train: {len(to_train):,} trainings, {sum(map(flops_of, to_train)):.3g} FLOP, "
-        f"about {_duration(seconds)} here, {n_workers} at a time with {n_threads} threads "
-        f"each (GFLOP/s of one, measured for a second: {rates})"
+        f"to train: {counted(len(to_train), 'training')}, {sum(map(flops_of, to_train)):.3g} FLOP, "
+        f"about {_duration(seconds)} here, {n_workers} at a time with "
+        f"{counted(n_threads, 'thread')} each (GFLOP/s of one, measured for a second: {rates})"
     )
 
 

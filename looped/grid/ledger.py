@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 
 from looped.config import TrainConfig
+from looped.counting import counted
 from looped.grid.lists import varied
 from looped.grid.standing import DONE_BEFORE, FAILED_BEFORE, TO_DO, TO_GO_ON, Standing
 
@@ -128,13 +129,16 @@ class Ledger:
     def summary(self) -> str:
         """Say in a line how many trainings are in which state."""
         counts = ", ".join(f"{count:,} {_word(state)}" for state, count in self.counts.items())
-        return f"{len(self.entries):,} trainings: {counts}"
+        return f"{counted(len(self.entries), 'training')}: {counts}"
 
     def line(self) -> str:
         """Say the same, and how far those that run are."""
         running = [entry for entry in self.entries.values() if entry.state == RUNNING]
         steps = [
-            f"{entry.config.name} {entry.step:,}/{entry.config.steps:,}" for entry in running[:4]
+            f"{entry.config.name} {entry.step:,}/{entry.config.steps:,}"
+            if entry.step < entry.config.steps
+            else f"{entry.config.name} being evaluated"
+            for entry in running[:4]
         ]
         more = ", ..." if len(running) > 4 else ""
         return self.summary() + (f" ({', '.join(steps)}{more})" if steps else "")
@@ -186,7 +190,7 @@ class Ledger:
         for index, row in enumerate(rows):
             room -= len(row) + 1
             if room < 0:
-                tail = ["", f"{len(rows) - index:,} more rows are in `trainings.csv`.", *tail]
+                tail = ["", f"Further rows ({len(rows) - index:,}) are in `trainings.csv`.", *tail]
                 break
             lines.append(row)
         return "\n".join(lines + tail)

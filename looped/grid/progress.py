@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from looped.counting import counted
 from looped.grid.ledger import Ledger
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -75,7 +76,7 @@ class GridProgress:
         return share if left is None else f"{share}, {tqdm.format_interval(left)} left"
 
     def _counts(self) -> str:
-        return f"{self._ledger.n_through:,} of {len(self._ledger.entries):,} trainings"
+        return f"{self._ledger.n_through:,} of {counted(len(self._ledger.entries), 'training')}"
 
     def _show(self) -> None:
         if self._bar is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from looped.config import TrainConfig
+from looped.counting import counted
 from looped.grid.balance import Balance, balance_with_journals, balance_with_store
 from looped.grid.engines.engine import Engine, work_through
 from looped.grid.engines.local_engine import LocalEngine
@@ -136,7 +137,7 @@ class GridRunner:
                 self._settle(folder, self.store)
             facts = folder.facts_if_whole
             threads = self._threads(facts)
-            name = f"grid of {len(self.configs)} trainings"
+            name = f"grid of {counted(len(self.configs), 'training')}"
             origin = self.origin.tags | self._rules_to_keep(folder, facts)
             folder.begin(name, self.lists, origin, threads)
             logbook = Logbook(folder, self.store)

@@ -16,6 +16,7 @@ from pathlib import Path
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
+from looped.counting import counted
 from looped.names import Tag
 from looped.records.damage import DamagedFileError, read_object
 from looped.records.folder import lock_owner
@@ -48,7 +49,7 @@ def mark_dead_runs(client: MlflowClient, experiment_id: str) -> list[str]:
     is not here, is another user's or another run's, or its machine only has the same name.
 
     A run that ``mlflow run`` made and whose command never began, for want of conda say, has no
-    machine; it is marked when it is an hour old.
+    machine, and one whose command has left has no lock; both are marked when they are an hour old.
 
     Returns:
         Their ids.
@@ -65,7 +66,8 @@ def mark_dead_runs(client: MlflowClient, experiment_id: str) -> list[str]:
             continue
         with hold_if_free(folder) as is_held:
             if not is_held:
-                doubts |= {run_id: doubt} if (doubt := _hidden(folder)) else {}
+                doubt = "" if _was_released(run) else _hidden(folder)
+                doubts |= {run_id: doubt} if doubt else {}
             elif not _is_folder_of(folder, run_id):
                 doubts[run_id] = f"{folder} is another run's"
             elif _end_dead_run(client, run_id, folder):
@@ -75,9 +77,9 @@ def mark_dead_runs(client: MlflowClient, experiment_id: str) -> list[str]:
     an_hour_ago = round(time.time() * 1000) - HOUR_MS
     query = f"{running} and attributes.start_time < {an_hour_ago}"
     for run in list_runs(client, experiment_id, query):
-        if _never_began(run):
+        if _is_over(run):
             run_now = find_run(client, run.info.run_id)
-            if run_now is not None and run_now.info.status == "RUNNING" and _never_began(run_now):
+            if run_now is not None and run_now.info.status == "RUNNING" and _is_over(run_now):
                 end_run(client, run.info.run_id, "KILLED", DIED)
                 dead_ids.append(run.info.run_id)
     return dead_ids
@@ -210,7 +212,7 @@ def _notice(doubts: Mapping[str, str]) -> None:
     logger.warning(
         "left RUNNING, since this process cannot tell whether they live, %s (%s%s): their own "
         "user's or machine's next command ends the dead ones",
-        "1 run" if len(news) == 1 else f"{len(news):,} runs", "; ".join(examples), further,
+        counted(len(news), "run"), "; ".join(examples), further,
     )  # fmt: skip
 
 
@@ -233,6 +235,20 @@ def _end_dead_run(client: MlflowClient, run_id: str, folder: Path) -> bool:
     command = f"mlflow run . -e import_runs -P path={folder.parent}"
     logger.warning("run %s has finished, and MLflow was not told: %s tells it", run_id, command)
     return False
+
+
+def _is_over(run: Run) -> bool:
+    return _never_began(run) or _was_released(run)
+
+
+def _was_released(run: Run) -> bool:
+    """Tell whether a command of this machine left and took its lock with it.
+
+    It does so as it ends, and leaves it to ``mlflow run`` to end their run, which may be dead too.
+    """
+    folder = folder_of(run)
+    is_of_command = folder.name == run.info.run_id and is_of_this_machine(run)
+    return is_of_command and folder.parent.is_dir() and not os.path.lexists(folder)
 
 
 def _never_began(run: Run) -> bool:

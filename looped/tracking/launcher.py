@@ -111,17 +111,23 @@ def command_run(store: Store, name: str) -> Iterator[str]:
         release(run_id)
 
 
-def fail_launched(client: MlflowClient, reason: str) -> None:
-    """Leave the reason on the run that ``mlflow run`` made, which ends it once more."""
+def fail_launched(client: MlflowClient, reason: str, status: str = "FAILED") -> None:
+    """Leave the reason on the run that ``mlflow run`` made, which ends it once more.
+
+    Args:
+        client: of the store.
+        reason: why the command ends as it does.
+        status: KILLED where it was asked to stop; ``mlflow run`` may have been stopped with it.
+    """
     launched_run_id = run_to_take(client)
     if launched_run_id:
-        _end_if_there(client, launched_run_id, reason)
+        _end_if_there(client, launched_run_id, reason, status)
 
 
-def _end_if_there(client: MlflowClient, run_id: str, reason: str) -> None:
-    """End a run as FAILED; what made it fail is said by whoever asks, and matters more."""
+def _end_if_there(client: MlflowClient, run_id: str, reason: str, status: str = "FAILED") -> None:
+    """End a run; what made it fail is said by whoever asks, and matters more."""
     try:
-        end_run(client, run_id, "FAILED", reason)
+        end_run(client, run_id, status, reason)
     except MlflowException:
         logging.getLogger("looped").info("run %s cannot be told", run_id)
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from looped.config import TrainConfig
+from looped.counting import counted
 from looped.names import Convergence, Metric, Tag
 from looped.records.journal import Record
 from looped.records.origin import Origin
@@ -12,7 +13,7 @@ from looped.training.convergence import SHARE, T_OF_BLOCKS
 def result(config: TrainConfig, outcome: Record) -> str:
     """Say in one line how good the model is, from the journal's ``outcome``."""
     values = outcome["values"]
-    loops = "1 loop" if config.b == 1 else f"{config.b} loops"
+    loops = counted(config.b, "loop")
     return (
         f"NMSE {values[Metric.NMSE]:.4g} ± {values[Metric.NMSE_SE]:.2g} "
         f"({values[Metric.BITS]:.2f} bits) after {loops}, "
@@ -51,9 +52,10 @@ def describe(config: TrainConfig, outcome: Record, folder: Path, origin: Origin)
         f"- Model: `{config.size}`, {config.model_config.n_params():,} parameters{ties}, "
         f"trained at b = {config.b}{how_b_comes} with loss on the last {loss}{stops}.",
         f"- Task: {config.task_config.title} in {config.n_dims} dimensions, "
-        f"{config.n_examples} examples, {config.prompt} prompt.",
-        f"- Training: {config.steps:,} steps of {config.batch_size} prompts, seed {config.seed}, "
-        f"rate {config.rate:g}, {config.precision} on {config.device}.",
+        f"{counted(config.n_examples, 'example')}, {config.prompt} prompt.",
+        f"- Training: {counted(config.steps, 'step')} of "
+        f"{counted(config.batch_size, 'prompt')}, seed {config.seed}, rate {config.rate:g}, "
+        f"{config.precision} on {config.device}.",
         *_first_steps(config, origin),
         f"- Its smoothed query error {when_left}{_convergence(outcome)}.",
         *_tail(outcome),
@@ -84,7 +86,7 @@ def _first_steps(config: TrainConfig, origin: Origin) -> list[str]:
         return []
     flops = config.steps * config.step_flops
     return [
-        f"- Its first {first.steps:,} steps are those of `{first.training}`, which took "
+        f"- Its first {counted(first.steps, 'step')} are those of `{first.training}`, which took "
         f"{first.seconds:,.0f} s, and were not trained again: of its {flops:.3g} FLOP "
         f"{flops - first.flops:.3g} were trained here."
     ]

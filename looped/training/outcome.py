@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from looped.config import TrainConfig
-from looped.evaluation.held_out import Evaluation, standard_error
+from looped.evaluation.evaluation import Evaluation, standard_error
 from looped.names import Metric, Tag
 from looped.records.checkpoint import load_checkpoints
 from looped.records.journal import Record

@@ -62,7 +62,7 @@ class Progress(Watcher):
 
     def show_evaluation(self, name: str, prompts_done: int, n_prompts: int) -> None:
         """Show how far an evaluation is: on a terminal, or once it takes long."""
-        line = f"{name}: evaluated on {prompts_done:,}/{n_prompts:,} prompts"
+        line = f"{name}: {prompts_done / n_prompts:.0%} evaluated"
         if self._is_terminal:
             end = "\n" if prompts_done == n_prompts else ""
             print(f"\r{line}{end}", end="", file=sys.stderr, flush=True)

@@ -3,11 +3,14 @@
 import html
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from looped import tasks
 from looped.config import TrainConfig
+from looped.counting import counted
 from looped.evaluation.dynamics import with_dynamics
-from looped.evaluation.held_out import Evaluation, by_prompt, evaluate, evaluate_further
+from looped.evaluation.evaluation import Evaluation, by_prompt
+from looped.evaluation.held_out import evaluate, evaluate_further
 from looped.model import LoopedTransformer
 from looped.names import Metric, Tag
 from looped.records.journal import Record
@@ -60,7 +63,7 @@ class Trained:
         return (
             f"Trained({self.config.name}: NMSE {values[Metric.NMSE]:.4g} "
             f"± {values[Metric.NMSE_SE]:.2g} ({values[Metric.BITS]:.2f} bits) after "
-            f"{self.config.b} loops, {self.curve.step:,} steps)"
+            f"{counted(self.config.b, 'loop')}, {counted(self.curve.step, 'step')})"
         )
 
     def _repr_html_(self) -> str:
@@ -128,29 +131,30 @@ def _evaluate_and_keep(
     config, curve = run.config, run.curve
     n_prompts = n_prompts or affordable_prompts(config)
     n_final = final_prompts(config, n_prompts)
+    tail_model, tail_evaluation = run.tail_model, None
+    n_in_all = n_final * (1 if tail_model is None else 2)
 
-    def progress(prompts_done: int) -> None:
-        watcher.evaluated(config, prompts_done, n_final)
+    def progress(prompts_done: int, before: int = 0) -> None:
+        watcher.evaluated(config, before + prompts_done, n_in_all)
         if watcher.should_stop():
             raise Stopped(f"stopped while evaluating, {prompts_done} prompts done")
 
     task = tasks.from_config(config.task_config)
     n_loops = config.loops_up_to(b_max)
 
-    def evaluation_of(model: LoopedTransformer) -> Evaluation:
-        on_device = model.to(config.device)
-        evaluation = evaluate(on_device, task, n_loops, n_prompts, progress, config.kernels)
+    def evaluation_of(model: LoopedTransformer, before: int = 0) -> Evaluation:
+        on_device, on_batch = model.to(config.device), partial(progress, before=before)
+        evaluation = evaluate(on_device, task, n_loops, n_prompts, on_batch, config.kernels)
         evaluation = evaluate_further(
-            on_device, task, config.b, evaluation, n_final, progress, config.kernels
+            on_device, task, config.b, evaluation, n_final, on_batch, config.kernels
         )
         require_finite(evaluation)
         return with_dynamics(on_device, task, config.b, evaluation)
 
     evaluation = evaluation_of(run.model)
-    tail_model, tail_evaluation = run.tail_model, None
     if tail_model is not None:
         try:
-            tail_evaluation = evaluation_of(tail_model)
+            tail_evaluation = evaluation_of(tail_model, before=n_final)
         except DivergedError:  # of weights that never were a step's: it takes no training along
             tail_model = None
     outcome, tags = assess(evaluation, tail_evaluation, config, curve, run.journal.history())

@@ -57,7 +57,10 @@ class Watcher:
         """A training came to a sample of its curve."""
 
     def evaluated(self, config: TrainConfig, prompts_done: int, n_prompts: int) -> None:
-        """A trained model was run on ``prompts_done`` of its ``n_prompts`` held-out prompts."""
+        """A trained model was run on ``prompts_done`` of ``n_prompts`` held-out prompts.
+
+        Those of the mean of its last weights, where it is kept, count once more.
+        """
 
     def ended(self, ending: Ending) -> None:
         """A training ended, well or not."""

@@ -141,10 +141,10 @@ def test_the_report_shows_rates_where_there_are_some():
     )
     (subject,) = choose(runs, {})
     (exhibit,) = rates_report.exhibits(subject, 20)
-    regret = re.search(r"small at b = 5: regret (\S+) \[(\S+), (\S+)\] bits", exhibit.result)
-    estimate, low, high = map(float, regret.groups())
+    row = exhibit.shown_table.set_index(["size", "b"]).loc["small", 5]
+    estimate, low, high = map(float, re.findall(r"[\d.]+", row["regret, bits"]))
     assert low < estimate < high and estimate == pytest.approx(REGRET, abs=0.05)
-    assert "2 times the own rate, the greatest tried" in exhibit.result
+    assert row["rate of the greatest mean, over the own"] == "2, the greatest tried"
     assert "phi" in exhibit.result and "it differs" in exhibit.result
     assert len(exhibit.figure.axes) == 2
     (one_rate,) = choose(World().study(("tiny",), (1, 5)), {})
@@ -163,4 +163,4 @@ def test_a_regret_below_none_is_shown_as_none():
     gains = {2.0: {1: 0.3, 2: -0.2}}
     row = rates._regret("tiny", 5, {1: 1.0, 2: 1.0}, gains)
     assert row["regret"] == pytest.approx(-0.1)
-    assert "regret 0 [0, " in rates_report._line(row)
+    assert rates_report._row(row)["regret, bits"].startswith("0 [0, ")

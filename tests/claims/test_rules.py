@@ -58,10 +58,10 @@ def test_every_module_that_runs_become_verdicts_by_is_hashed():
         (["a b"] * 3, "first training: the same (3 trainings)."),
         (["a c"] * 2, "the same words and thresholds, but the code that measures them has changed "
          "since (2 trainings)."),
-        (["c b"], "words or thresholds have changed since (1 trainings)."),
-        (["a b", "c d", None, None], "the same (1 trainings); words or thresholds have changed "
-         "since (1 trainings); nothing was kept (2 trainings)."),
-        ([""], "words or thresholds have changed since (1 trainings)."),
+        (["c b"], "words or thresholds have changed since (1 training)."),
+        (["a b", "c d", None, None], "the same (1 training); words or thresholds have changed "
+         "since (1 training); nothing was kept (2 trainings)."),
+        ([""], "words or thresholds have changed since (1 training)."),
     ],
 )  # fmt: skip
 def test_a_report_says_whether_they_changed(kept_rules, says):

@@ -70,6 +70,28 @@ def test_a_run_is_evaluated_beyond_its_b(run, store, trained_id):
     assert metrics["held_out/prompts_kept"] == 64
 
 
+def test_an_evaluation_that_is_stopped_ends_the_run_of_mlflow_run(
+    run, store, trained_id, monkeypatch
+):
+    """Stopped by a signal that ends ``mlflow run`` too, nobody else would end it."""
+    experiment_id = store.get_run(trained_id).info.experiment_id
+    launched_id = store.create_run(experiment_id).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", launched_id)
+    monkeypatch.setattr(evaluate_extrapolation, "StopRequest", StoppedAtOnce)
+    code, _ = run(evaluate_extrapolation, *FEW)
+    assert code == StoppedAtOnce.exit_code
+    launched_run = store.get_run(launched_id)
+    assert launched_run.info.status == "KILLED"
+    assert launched_run.data.tags["looped.reason"] == "stopped after 0 of 1 model"
+
+
+class StoppedAtOnce:
+    exit_code = 143
+
+    def __call__(self):
+        return True
+
+
 def test_errors_by_prompt_are_read_for_the_weights_that_are_compared(run, store, trained_id):
     run(evaluate_extrapolation, "--run_id", trained_id, *FEW)
     (read_run,) = load.read_runs(store, store.get_run(trained_id).info.experiment_id)

@@ -150,9 +150,12 @@ def test_a_dry_run_says_which_claims_it_can_decide_from_the_runs_that_there_are(
     assert main(monkeypatch, tmp_path / "runs", **settings) == 0
     lines = capsys.readouterr().out.splitlines()
     (header,) = [line for line in lines if line.startswith("claims, with 3 seeds a cell")]
-    assert "told from 36 finished runs in the store (linear, 7,500 steps, 3 seeds a cell)" in header
+    assert (
+        "like the pilot, 36 finished runs in the store (linear, 7,500 steps, 3 seeds a cell)"
+        in header
+    )
     words = {line.split()[0]: line for line in lines}
-    assert "supported in 99% or more of studies" in words["quality-grows-with-size"]
+    assert "supported in 99% of them or more" in words["quality-grows-with-size"]
     # medium is planted to lose a bit beyond b, so that there is something to explain
     assert "where it does lie the pilot cannot tell" in words["random-b-uniform-equal-steps"]
     assert not any(line.startswith("warning") for line in lines)

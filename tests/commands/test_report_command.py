@@ -108,7 +108,7 @@ def test_a_section_per_task_and_recipes_left_out_are_said(call, store):
     log_training(store, experiment, planted_study.replace(SMALL, steps=300), 1.5)
     code, lines = call(report, *QUICK)
     assert code == 0, lines
-    assert "Left out: 1 runs of recipe" in lines[0]
+    assert "Left out: 1 run of recipe" in lines[0]
     assert [line.split(":")[0] for line in lines[1:4]] == list(tasks)
     run = report_run(store)
     paths = artifacts(store, run.info.run_id)

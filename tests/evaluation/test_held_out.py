@@ -7,7 +7,8 @@ import torch
 from safetensors.numpy import save
 
 from looped import LoopedTransformer, Size, make_task
-from looped.evaluation.held_out import Evaluation, by_prompt, evaluate, evaluate_further
+from looped.evaluation.evaluation import Evaluation, by_prompt
+from looped.evaluation.held_out import evaluate, evaluate_further
 from looped.records.damage import DamagedFileError
 from looped.records.prompt_errors import FILE, load_prompt_errors
 

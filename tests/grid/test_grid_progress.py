@@ -55,7 +55,7 @@ def test_elsewhere_than_on_a_terminal_it_is_a_short_line_now_and_then(clock, cap
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err == (
-        "4 trainings: 1 done before, 1 running, 2 to do (tiny-b2-s2 3,000/3,000)"
+        "4 trainings: 1 done before, 1 running, 2 to do (tiny-b2-s2 being evaluated)"
         ", 50% of the work, 00:30 left\n"
     )
 

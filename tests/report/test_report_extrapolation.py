@@ -53,7 +53,7 @@ def test_plateaued_runs_are_left_out_and_counted():
     stuck = planted_report.run("tiny", 5, seed=4, bits=0.01, plateau=True)
     first = extrapolation.exhibits(subject_of([*planted_report.runs(), stuck]))[0]
     assert set(first.table["seed"]) == {1, 2, 3}
-    assert "1 plateaued runs are left out" in first.look_for
+    assert "1 plateaued run left out" in first.look_for
 
 
 def test_no_state_is_said():

@@ -112,9 +112,7 @@ def test_a_mixture_is_refused_with_what_differs(store, experiment):
     assert len(select(runs, recipe=recipe[:6]).runs) == 1
     log_training(store, experiment, planted_study.replace(CONFIG, n_dims=10), 2.0)
     runs = read_runs(store, experiment)
-    with pytest.raises(
-        SelectionError, match=r"must share their task .*linear n_dims=10 \(1 runs\)"
-    ):
+    with pytest.raises(SelectionError, match=r"must share their task .*linear n_dims=10 \(1 run\)"):
         select(runs, recipe=recipe)
     assert select(runs, task="linear n_dims=10").runs[0].config.n_dims == 10
     assert {run.task for run in select(runs, task="linear", recipe=recipe).runs} == {"linear"}
@@ -123,10 +121,10 @@ def test_a_mixture_is_refused_with_what_differs(store, experiment):
 @pytest.mark.parametrize(
     ("choice", "rule"),
     [
-        ({"task": "relu_network"}, r"task must be one of linear \(1 runs\), got relu_network"),
+        ({"task": "relu_network"}, r"task must be one of linear \(1 run\), got relu_network"),
         ({"recipe": "nope"}, "recipe must be one of"),
-        ({"sizes": ["huge"]}, r"sizes must be among small \(1 runs\), got \['huge'\]"),
-        ({"bs": [9]}, r"bs must be among 5 \(1 runs\), got \[9\]"),
+        ({"sizes": ["huge"]}, r"sizes must be among small \(1 run\), got \['huge'\]"),
+        ({"bs": [9]}, r"bs must be among 5 \(1 run\), got \[9\]"),
     ],
 )
 def test_a_choice_of_nothing_is_refused(store, experiment, choice, rule):

@@ -95,7 +95,7 @@ def test_a_row_said_twice_counts_once_and_two_values_for_one_run_are_named():
          "expressivity must be finite numbers, got x, y, z$"),
         (TWO_SIZES.assign(size=None), "every run must have a size, got 7 rows without"),
         (TWO_SIZES.assign(size=["tiny", np.nan, *TWO_SIZES["size"][2:]]),
-         "every run must have a size, got 1 rows without"),
+         "every run must have a size, got 1 row without"),
         (TWO_SIZES.assign(seed=[1, np.nan, None, 1, 1, 1, 1]),
          "every run must have a seed, got 2 rows without"),
     ],

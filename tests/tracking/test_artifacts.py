@@ -71,7 +71,7 @@ def test_a_moved_or_copied_project_is_refused_until_it_is_relocated(
         open_store()
     assert len(str(refusal.value).splitlines()) == 1
     lines = artifacts.relocate(new / "mlflow.db")
-    assert any("(1 runs)" in line for line in lines)
+    assert any("(1 run)" in line for line in lines)
     open_store()
     run = client.get_run(run_id)
     assert run.info.artifact_uri == f"{new}/mlruns/1/{run_id}/artifacts"

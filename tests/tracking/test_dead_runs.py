@@ -1,12 +1,8 @@
 """Who may end a run, and as what: runs whose process is gone."""
 
 import os
-import socket
-import subprocess
-import sys
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -17,10 +13,9 @@ from looped.records.folder import FolderLock, RunFolder
 from looped.tracking import dead_runs
 from looped.tracking import tracker as trackers
 from looped.tracking.dead_runs import end_lost_runs, mark_dead_runs
-from looped.tracking.launcher import command_run
 from looped.tracking.opening import open_run
 from looped.tracking.runs import end_run
-from looped.tracking.stores.store import Store, open_store
+from looped.tracking.stores.store import Store
 from looped.training import resolve
 
 CONFIG = resolve.resolve(
@@ -272,73 +267,3 @@ def test_a_run_that_cannot_begin_is_not_left_running(store, tmp_path, monkeypatc
         open_run(CONFIG, folder)
     (run,) = store.search_runs([os.environ["MLFLOW_EXPERIMENT_ID"]])
     assert run.info.status == "FAILED"
-
-
-def in_process_that_dies(script):
-    """Run a script that says the id of a run it works in, and is killed."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-    )  # fmt: skip
-    run_id = process.stdout.readline().strip()
-    return process, run_id
-
-
-COMMAND = """
-import time
-from looped.tracking.launcher import command_run
-from looped.tracking.stores.store import open_store
-with command_run(open_store(), "fit_scaling") as run_id:
-    print(run_id, flush=True)
-    time.sleep(600)
-"""
-
-
-def test_the_next_command_ends_a_fit_that_was_killed(store, tmp_path):
-    process, run_id = in_process_that_dies(COMMAND)
-    tags = store.get_run(run_id).data.tags
-    assert tags["looped.host"] == socket.gethostname()
-    open_store()
-    assert status(store, run_id) == "RUNNING"  # it lives
-    process.kill()
-    process.communicate()
-    open_store()
-    run = store.get_run(run_id)
-    assert (run.info.status, run.data.tags["looped.reason"]) == ("KILLED", "its process died")
-    assert not Path(tags["looped.folder"]).exists()
-
-
-LAUNCHED = """
-import os, time
-from looped.tracking.stores.store import open_store
-open_store()
-print(os.environ["MLFLOW_RUN_ID"], flush=True)
-time.sleep(600)
-"""
-
-
-def test_a_run_that_mlflow_made_is_its_commands_from_the_start(store, experiment, monkeypatch):
-    run_id = store.create_run(experiment).info.run_id
-    with monkeypatch.context() as launched:
-        launched.setenv("MLFLOW_RUN_ID", run_id)
-        process, _ = in_process_that_dies(LAUNCHED)
-    assert mark_dead_runs(store, experiment) == []
-    process.kill()
-    process.communicate()
-    assert mark_dead_runs(store, experiment) == [run_id]
-
-
-@pytest.mark.parametrize(
-    ("error", "complaint", "reason"),
-    [
-        (ValueError("too few runs"), ValueError, "too few runs"),
-        (OSError(28, "No space left on device", "/x"), trackers.TrackingError, "No space left"),
-    ],
-)
-def test_a_command_that_fails_leaves_a_failed_run(store, experiment, error, complaint, reason):
-    with pytest.raises(complaint, match=reason), command_run(Store(store, experiment), "fit"):
-        raise error
-    (run,) = store.search_runs([experiment])
-    assert run.info.status == "FAILED"
-    assert reason in run.data.tags["looped.reason"]
-    assert not Path(run.data.tags["looped.folder"]).exists()

@@ -66,7 +66,7 @@ def test_offline_equals_online(store, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["import_runs", "--path", str(tmp_path / "offline")])
     assert import_runs.main() == 0
     assert import_runs.main() == 0
-    assert "1 of 1 runs told; 0 were told before" in capsys.readouterr().out
+    assert "1 of 1 run told; 0 were told before" in capsys.readouterr().out
     online, offline = runs(store)
     assert everything(store, online) == everything(store, offline)
     versions = store.search_model_versions("name='looped-linear-tiny-d2-n5'")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from small_trainings import TINY, Witness, folders_in, train_in
 
-from looped.evaluation.held_out import Evaluation
+from looped.evaluation.evaluation import Evaluation
 from looped.records.checkpoint import load_checkpoints, save_checkpoint
 from looped.records.journal import read
 from looped.tracking.metrics import tags_of

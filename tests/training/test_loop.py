@@ -141,9 +141,9 @@ def test_a_watcher_is_told_of_every_sample_and_every_batch_of_the_evaluation(tmp
     witness = Witness()
     _, curve = train_in(tmp_path, TINY, watcher=witness)
     assert [step for _, step, _ in witness.samples] == [step for step, _ in curve]
-    of_one = [[256, 640], [512, 640], [640, 640]]
     # the last step's weights, then the mean of the tail
-    assert [counts for _, *counts in witness.evaluations] == 2 * of_one
+    counts = [[n_done, 1280] for n_done in (256, 512, 640, 896, 1152, 1280)]
+    assert [counts_of_batch for _, *counts_of_batch in witness.evaluations] == counts
     assert {config.identity for config, *_ in witness.samples + witness.evaluations} == {
         resolve.resolve(TINY).identity
     }

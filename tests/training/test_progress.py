@@ -35,7 +35,7 @@ def test_a_terminal_gets_a_bar(capsys, monkeypatch):
     assert "tiny-b5-s42: 100%" in text
     assert "10/10" in text
     assert "loss 0.5000, query error 0.2500" in text
-    assert text.endswith("\rtiny-b5-s42: evaluated on 64/64 prompts\n")
+    assert text.endswith("\rtiny-b5-s42: 100% evaluated\n")
 
 
 def test_it_never_stops_what_it_shows():

@@ -8,6 +8,7 @@ from analysis.answers.loops.held_out import BETWEEN, FLAT, LAW, NEAREST, NOISE, 
 from analysis.answers.loops.law_form import FORMULA, WORDS
 from analysis.answers.loops.loop_law import ALIKE, BETTER, WORSE, LoopLawFit
 from analysis.scaling.words.text import WIDTH
+from looped.counting import counted
 
 PUBLISHED = (
     "published of language models (arXiv:2604.12946, section 5.3): 0.85 to 1.31 % at sizes left "
@@ -41,7 +42,8 @@ def describe(fit: LoopLawFit | str) -> list[str]:
     n_cells, n_loops = fit.table.shape
     return [
         *FORMULA,
-        f"{fit.table.n_runs} runs, {n_cells} cells, {n_loops} loops, {fit.n_free} parameters, "
+        f"{counted(fit.table.n_runs, 'run')}, {counted(n_cells, 'cell')}, {n_loops} loops, "
+        f"{fit.n_free} parameters, "
         f"whose x is ln(N / {fit.law.n_reference:,.0f})",
         "[95 % by seed]; docs/extrapolation.md says how each word is made of its parameters:",
         *_parameter_lines(fit),

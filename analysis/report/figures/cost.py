@@ -15,6 +15,7 @@ from analysis.report.exhibit import Exhibit
 from analysis.report.figures import performance
 from analysis.report.subject import Subject
 from analysis.runs.logged_run import LoggedRun
+from looped.counting import counted
 from looped.names import Metric
 
 
@@ -52,7 +53,8 @@ def exhibit(subject: Subject) -> Exhibit:
             "Runs that trained as one program have their seconds and memory together, which say "
             "nothing of a single b: "
             + ", ".join(
-                f"{size} {rows['seconds'].iloc[0]:.2g} s a step for {rows['sharing'].iloc[0]} runs"
+                f"{size} {rows['seconds'].iloc[0]:.2g} s a step for "
+                f"{counted(rows['sharing'].iloc[0], 'run')}"
                 for size, rows in shared_rows.groupby("size", sort=False)
             )
             + "."

@@ -49,5 +49,6 @@ def result(table: pd.DataFrame) -> str:
                  for word, count in counts.items()]  # fmt: skip
         radii = rows["spectral_radius"].dropna()
         steep = f" (spectral radius {radii.min():.2f} to {radii.max():.2f})" if len(radii) else ""
-        sentences.append(f"{size} {', '.join(words)} runs{steep}")
+        noun = "run" if len(rows) == 1 else "runs"
+        sentences.append(f"{size} {', '.join(words)} {noun}{steep}")
     return f"What the state does beyond b: {'; '.join(sentences)}."

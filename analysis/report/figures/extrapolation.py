@@ -10,6 +10,7 @@ from analysis.report import drawing, seeds
 from analysis.report.exhibit import Exhibit
 from analysis.report.figures import dynamics
 from analysis.report.subject import Subject
+from looped.counting import counted
 from looped.evaluation.behaviour import LEAST_STEPS
 
 BY = ["size", "b", "loop"]
@@ -49,7 +50,7 @@ def exhibits(subject: Subject) -> list[Exhibit]:
         )
     n_plateaued = sum(run.is_plateau for run in subject.evaluated_runs)
     if n_plateaued:
-        band += f" {n_plateaued} plateaued runs are left out."
+        band += f" {counted(n_plateaued, 'plateaued run')} left out."
     first = Exhibit(
         name="extrapolation",
         title="Extrapolation 1: over evaluated loops",
@@ -132,8 +133,10 @@ def draw_absolute(table: pd.DataFrame, states: pd.DataFrame) -> Figure:
         drawing.label_left(panels, row, label)
     for column in panels.values():
         drawing.loops_axis(column[-1], int(table["loop"].max()))
-    below = "; below: thin lines are seeds" if changes else ""
-    _legend(figure, panels, table, below)
+    more = "; below: thin lines are seeds" if changes else ""
+    if states["band_first"].notna().any():
+        more += "\nbroad and pale: loops as good as the best"
+    _legend(figure, panels, table, more)
     return figure
 
 
@@ -225,7 +228,7 @@ def _absolute_result(table: pd.DataFrame) -> str:
         best = means_of_size.loc[means_of_size["mean"].idxmin()]
         sentences.append(
             f"{size}: least {best['mean']:.2g}, trained at b = {best['b']}, "
-            f"after {best['loop']} loops."
+            f"after {counted(best['loop'], 'loop')}."
         )
     return " ".join(sentences)
 

@@ -10,6 +10,7 @@ from analysis.report import drawing, seeds
 from analysis.report.exhibit import Exhibit
 from analysis.report.subject import Subject
 from analysis.runs.expressivity import DEFINITION, expressivity
+from looped.counting import counted
 from looped.drawing import BASELINE_STYLES, GREY
 
 COLUMNS = ["size", "b", "seed", "nmse", "expressivity", "standard_error", "plateau", "convergence"]
@@ -135,9 +136,10 @@ def _result(subject: Subject) -> str:
     best_run = learned_rows.loc[learned_rows["nmse"].idxmin()]
     error_text = seeds.with_interval(best["nmse"], best["nmse_lower"], best["nmse_upper"])
     sentences = [
-        f"Lowest NMSE: {best['size']}, b = {best['b']}, {error_text} over {best['seeds']} seeds "
-        f"({best['mean']:.2f} bits); of a single run {best_run['nmse']:.2g} "
-        f"({best_run['size']}, b = {best_run['b']}, seed {best_run['seed']})."
+        f"Lowest NMSE: {best['size']}, b = {best['b']}, {error_text} over "
+        f"{counted(best['seeds'], 'seed')} ({best['mean']:.2f} bits); of a single run "
+        f"{best_run['nmse']:.2g} ({best_run['size']}, b = {best_run['b']}, "
+        f"seed {best_run['seed']})."
     ]
     for size, mean in means.groupby("size", sort=False):
         first, last = mean.iloc[0], mean.iloc[-1]

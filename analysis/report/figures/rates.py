@@ -13,13 +13,13 @@ from analysis.report.subject import Subject
 
 LOOK_FOR = (
     "E over that at the size's own rate, by seed, against the rate as so many times that one: "
-    "means over seeds with 95 % intervals, a line per b. regret: bits that the best of the rates "
-    "tried has over the own rate, 0 where the own one is best. It is measured on each seed at the "
-    "rate that the other seeds choose, and 0 where that is worse than the own one; its interval "
-    "is the greatest of the rates' upper ends, and the greatest of their lower ends corrected for "
-    "the number of rates, and not below 0. Where edge names an end of what was tried the regret "
-    "is a lower bound. For language models a regret of 0.005 nats of cross-entropy, 0.007 bits, "
-    "was shown before a law was believed (arXiv:2604.21106)."
+    "means over seeds with 95 % intervals, a line per b. regret: bits that the best of the "
+    "rates tried has over the own rate, 0 where the own one is best. It is measured on each "
+    "seed at the rate that the other seeds choose, and said as 0 where that comes out below; "
+    "its interval is the greatest of the rates' upper ends, and the greatest of their lower "
+    "ends corrected for the number of rates, and not below 0. Where the greatest mean is at an "
+    "end of what was tried the regret is a lower bound. For language models a regret of 0.005 "
+    "nats of cross-entropy, 0.007 bits, was shown before a law was believed (arXiv:2604.21106)."
 )
 
 
@@ -41,8 +41,9 @@ def exhibits(subject: Subject, resamples: int) -> list[Exhibit]:
             name="rates",
             title="The learning rate",
             look_for=LOOK_FOR,
-            result=" ".join([*map(_line, rates.regrets.to_dict("records")), *_remarks(rates)]),
+            result=" ".join(_remarks(rates)),
             table=rates.regrets,
+            shown_table=pd.DataFrame(map(_row, rates.regrets.to_dict("records"))),
             figure=draw(rates.gains),
             details=details,
         )
@@ -81,15 +82,16 @@ def draw(gains: pd.DataFrame) -> Figure:
     return figure
 
 
-def _line(row: dict[str, float]) -> str:
+def _row(row: dict[str, float]) -> dict[str, object]:
     regret, low, high = row["regret"], row["regret_low"], row["regret_high"]
-    ends = "one seed, no interval" if math.isnan(low) else f"[{low:.2g}, {high:.2g}]"
-    number = "not measured" if math.isnan(regret) else f"{max(regret, 0):.2g}"
+    ends = " (one seed, no interval)" if math.isnan(low) else f" [{low:.2g}, {high:.2g}]"
     edge = f", the {row['edge']} tried" if row["edge"] else ""
-    return (
-        f"{row['size']} at b = {row['b']:.0f}: regret {number} {ends} bits, greatest mean at "
-        f"{row['best_factor']:g} times the own rate{edge}."
-    )
+    return {
+        "size": row["size"],
+        "b": row["b"],
+        "regret, bits": "not measured" if math.isnan(regret) else f"{max(regret, 0):.2g}{ends}",
+        "rate of the greatest mean, over the own": f"{row['best_factor']:g}{edge}",
+    }
 
 
 def _remarks(rates: Rates) -> list[str]:
@@ -101,5 +103,6 @@ def _remarks(rates: Rates) -> list[str]:
             "the regret there is a lower bound."
         )
     if rates.left_out:
-        remarks.append(f"Left out: {', '.join(rates.left_out)}.")
+        words = ", ".join(remark.removesuffix(" left out") for remark in rates.left_out)
+        remarks.append(f"Runs left out: {words}.")
     return [*remarks, law_line(rates.law)]

@@ -1,5 +1,6 @@
 """The verdicts of several recipes side by side."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
@@ -7,13 +8,20 @@ import pandas as pd
 from analysis.claims.claims import CLAIMS, Finding, Verdict, judge
 from analysis.report.exhibit import Exhibit
 from analysis.report.subject import Subject
+from analysis.report.verdicts import MARKS
 from analysis.runs.logged_run import LoggedRun
-from analysis.runs.recipes import by_name
+from analysis.runs.recipes import by_name, name_of
+
+USUAL = "as in the figures"
+
+SIGNS = {f"^{verdict}:?": MARKS[verdict] for verdict in Verdict}
+"""What stands for a verdict in a table of many."""
 
 LOOK_FOR = (
     "Every claim judged within each recipe by itself: what was found, its 95 % interval over seeds "
     "and the verdict. Where two recipes differ the claim is about how the models were trained. A "
-    "run stands in every recipe that would have trained it."
+    "run stands in every recipe that would have trained it. ✓ supported, ✗ contradicted, "
+    "? undecided, - not measured."
 )
 
 
@@ -23,20 +31,32 @@ def exhibits(subject: Subject) -> list[Exhibit]:
     groups = by_name(distinct_runs)
     if len(groups) < 2:
         return []
+    shown_name = name_of(subject.runs)
+    largest_name = max(groups, key=lambda name: len(groups[name]))
+    usual_name = shown_name if shown_name in groups else largest_name
     settings = {name: _settings(runs) for name, runs in groups.items()}
-    columns = {f"{name}: {_words(name, settings)}": groups[name] for name in sorted(groups)}
+    words = {name: _words(settings[name], settings[usual_name]) for name in groups}
+    counts = Counter(words.values())  # a column each, whatever they share
+    words = {name: f"{word} ({name})" if counts[word] > 1 else word for name, word in words.items()}
+    names = sorted(groups, key=lambda name: (name != usual_name, words[name]))
     table = pd.DataFrame({"claim": [claim.slug for claim in CLAIMS]})
-    for column, runs in columns.items():
-        table[column] = [_cell(finding) for finding in judge(runs)]
-    counts = ", ".join(f"{len(runs)} runs of {column}" for column, runs in columns.items())
+    for name in names:
+        table[words[name]] = [_cell(finding) for finding in judge(groups[name])]
     measured_rows = ~table.drop(columns="claim").eq(str(Verdict.MISSING)).all(axis=1)
+    list_of_recipes = pd.DataFrame(
+        [(words[name], len(groups[name]), name) for name in names],
+        columns=["what sets it apart", "runs", "recipe"],
+    )
     return [
         Exhibit(
             name="recipes",
             title="Recipes side by side",
             look_for=LOOK_FOR,
-            result=f"There are {counts}.",
+            result=f"There are {len(names)} recipes, a column each: that of the figures first, "
+            "the others named by what sets them apart from it.",
             table=table[measured_rows],
+            shown_table=table[measured_rows].replace(SIGNS, regex=True),
+            details={"the recipes, with their runs": list_of_recipes},
         )
     ]
 
@@ -47,13 +67,14 @@ def _settings(runs: Sequence[LoggedRun]) -> dict[str, str]:
     return {name: str(value) for name, value in settings.items()}
 
 
-def _words(name: str, settings: dict[str, dict[str, str]]) -> str:
-    """Say what sets a recipe apart from the others."""
-    return ", ".join(
+def _words(settings: dict[str, str], usual_settings: dict[str, str]) -> str:
+    """Say what sets a recipe apart from the one that the figures show."""
+    apart = [
         f"{setting}={value}"
-        for setting, value in settings[name].items()
-        if len({words[setting] for words in settings.values()}) > 1
-    )
+        for setting, value in settings.items()
+        if value != usual_settings.get(setting)
+    ]
+    return ", ".join(apart) or USUAL
 
 
 def _cell(finding: Finding) -> str:

@@ -26,33 +26,35 @@ def exhibits(subject: Subject) -> list[Exhibit]:
     table = tying(subject.runs_of_task)
     if not len(table):
         return []
-    lines = [*map(_line, table.to_dict("records")), _fitted(subject)]
     return [
         Exhibit(
             name="tying",
             title="What tying costs",
             look_for=LOOK_FOR,
-            result=" ".join(lines),
+            result=_fitted(subject),
             table=table,
+            shown_table=pd.DataFrame(map(_row, table.to_dict("records"))),
         )
     ]
 
 
-def _line(row: dict[str, object]) -> str:
-    weights = f"{row['looped_weights']:,} and {row['untied_weights']:,} weights"
-    phi = row["phi_bound"] or _interval(row, "phi")
-    return (
-        f"{row['size']} at b = {row['b']} ({weights}): untied over looped at equal loops "
-        f"{_interval(row, 'equal_loops', ' bits')}; looped over untied at equal weights "
-        f"{_interval(row, 'equal_weights', ' bits')}; phi {phi}."
-    )
+def _row(row: dict[str, object]) -> dict[str, object]:
+    return {
+        "size": row["size"],
+        "b": row["b"],
+        "weights, looped": f"{row['looped_weights']:,}",
+        "untied": f"{row['untied_weights']:,}",
+        "equal_loops, bits": _interval(row, "equal_loops"),
+        "equal_weights, bits": _interval(row, "equal_weights"),
+        "phi": row["phi_bound"] or _interval(row, "phi"),
+    }
 
 
-def _interval(row: dict[str, object], name: str, unit: str = "") -> str:
+def _interval(row: dict[str, object], name: str) -> str:
     value, low, high = (float(str(row[name + end])) for end in ("", "_low", "_high"))
     if math.isnan(value):
         return "not measured"
-    return f"{value:.3g}{'' if math.isnan(low) else f' [{low:.3g}, {high:.3g}]'}{unit}"
+    return f"{value:.3g}{'' if math.isnan(low) else f' [{low:.3g}, {high:.3g}]'}"
 
 
 def _fitted(subject: Subject) -> str:

@@ -3,6 +3,7 @@
 import html
 
 from analysis.scaling.words.text import DescribedFit
+from looped.counting import counted
 
 COLUMNS = {
     "form": "form",
@@ -28,8 +29,8 @@ def line_of(fit: DescribedFit) -> str:
     bs = ", ".join(f"{b:g}" for b in table.bs)
     what = f"{fit.best_form} predicts"
     if n_forms > 1:
-        what = f"average of {n_forms} forms predicts, {fit.best_form} leads"
-    runs = f"{len(table.values)} runs of {', '.join(table.sizes)} at b = {bs}"
+        what = f"average of {counted(n_forms, 'form')} predicts, {fit.best_form} leads"
+    runs = f"{counted(len(table.values), 'run')} of {', '.join(table.sizes)} at b = {bs}"
     return f"ScalingFit({runs}: {what}, {fit.status.name})"
 
 

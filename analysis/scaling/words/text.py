@@ -14,6 +14,7 @@ from analysis.scaling.run_table import RunTable
 from analysis.scaling.solving.resampling import FEW_CLUSTERS
 from analysis.scaling.words import form_text
 from analysis.scaling.words.form_text import CORRELATED, LEVEL
+from looped.counting import counted
 
 WIDTH = 96
 
@@ -104,8 +105,14 @@ def describe(fit: DescribedFit) -> str:
     return "\n".join(parts)
 
 
-def section(title: str, lines: Sequence[str], wrap: bool = False) -> str:
+def section(title: str, lines: Sequence[str], wrap: bool = False, hang: bool = False) -> str:
     """Set lines under a title; running text is wrapped.
+
+    Args:
+        title: of the section.
+        lines: to set.
+        wrap: at the margin.
+        hang: the same, with what follows a line's first part set in; tables must be narrower.
 
     Example:
         >>> from analysis.scaling.words.text import section
@@ -113,9 +120,12 @@ def section(title: str, lines: Sequence[str], wrap: bool = False) -> str:
         [[Law]]
             E_LM = E_M b^phi
     """
-    wrapped_lines = [
-        part for line in lines for part in (textwrap.wrap(line, WIDTH) if wrap else [line])
-    ]
+
+    def parts(line: str) -> list[str]:
+        margin = " " * (len(line) - len(line.lstrip()) + 4) if hang else ""
+        return textwrap.wrap(line, WIDTH, subsequent_indent=margin, break_on_hyphens=not hang)
+
+    wrapped_lines = [part for line in lines for part in (parts(line) if wrap or hang else [line])]
     return "\n".join([f"[[{title}]]", *(f"    {line}" for line in wrapped_lines)])
 
 
@@ -126,10 +136,10 @@ def _fit_lines(fit: DescribedFit) -> list[str]:
     n_clusters = int(run_table.clusters(best.cluster_kind).max()) + 1
     bs = ", ".join(f"{b:g}" for b in run_table.bs)
     seeds = np.bincount(run_table.cells)
-    span = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()}-{seeds.max()}"
+    is_even = seeds.min() == seeds.max()
+    span = counted(seeds.max(), "seed") if is_even else f"{seeds.min()}-{seeds.max()} seeds"
     lines = {
-        "runs": f"{len(run_table.values)}: {', '.join(run_table.sizes)} at b = {bs}, "
-        f"{span} seeds a cell",
+        "runs": f"{len(run_table.values)}: {', '.join(run_table.sizes)} at b = {bs}, {span} a cell",
         "parameters": f"{len(best.theta)}, of them E_M {len(run_table.sizes)}",
         "status": f"{fit.status.name}: {fit.status.value}"
         + (f" ({', '.join(best.blamed_parameters)})" if best.blamed_parameters else ""),
@@ -153,7 +163,7 @@ def _fit_lines(fit: DescribedFit) -> list[str]:
     if n_clusters < FEW_CLUSTERS:
         lines["few clusters"] = "intervals hang on little; more seeds would narrow them most"
     if fit.run_table.n_duplicates:
-        lines["said twice"] = f"{fit.run_table.n_duplicates} rows, counted once"
+        lines["said twice"] = f"{counted(fit.run_table.n_duplicates, 'row')}, counted once"
     width = max(map(len, lines))
     return [f"{name:<{width}} = {value}" for name, value in lines.items()]
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from mlflow.tracking import MlflowClient
 from mlflow.utils.file_utils import local_file_uri_to_path
 
+from looped.counting import counted
 from looped.names import Tag
 from looped.records.journal import TrackingError
 from looped.tracking.stores.remedy import relocate_command
@@ -131,14 +132,14 @@ def relocate(database: Path) -> list[str]:
         connection.execute("BEGIN IMMEDIATE")
         for root in list(misplaced_roots(connection, database)):
             n_runs = _rewrite(connection, root)
-            lines.append(f"{root.old} is {root.new} now ({n_runs:,} runs)")
+            lines.append(f"{root.old} is {root.new} now ({counted(n_runs, 'run')})")
             _rewrite_folders(connection, root, database.absolute().parent)
         sources = connection.execute("SELECT source FROM model_versions").fetchall()
         connection.execute("COMMIT")
     paths = [_path_of(source or "") for (source,) in sources]
     n_lost = sum(path is not None and not path.exists() for path in paths)
     if n_lost:
-        lines.append(f"the files of {n_lost:,} registered models are not there")
+        lines.append(f"the files of {counted(n_lost, 'registered model')} are not there")
     return lines
 
 

@@ -20,6 +20,7 @@ from mlflow.tracking import MlflowClient
 from scipy.special import stdtrit
 
 from looped.config import TrainConfig
+from looped.counting import counted
 from looped.names import Kind, Metric, Param, Tag
 from looped.rules import digest
 from looped.tracking.logged import config_of, curve_of
@@ -268,7 +269,7 @@ def _metrics(
 
 def _note(cell: Cell, n_seeds: int, series: Mapping[int, tuple[float, float, float]]) -> str:
     config = cell.config
-    loops = "1 loop" if config.b == 1 else f"{config.b} loops"
+    loops = counted(config.b, "loop")
     lines = []
     if config.b in series:
         mean, lower, upper = series[config.b]
