@@ -94,7 +94,7 @@ def test_a_database_that_came_without_its_artifacts_says_so(project, monkeypatch
         open_store()
     assert not home.exists()
     assert artifacts.relocate(new / "mlflow.db")[-1] == (
-        "the files of 1 registered models are not there"
+        "the files of 1 registered model are not there"
     )
     open_store()
 
