@@ -7,9 +7,8 @@ from string import ascii_uppercase
 
 from analysis.runs.journals import read_folder, with_tail
 from analysis.runs.logged_run import LoggedRun
-from analysis.runs.recipes import by_name
+from analysis.runs.recipes import by_name, unusual_ways
 from looped.names import Weights
-from looped.windows import ALL
 
 TASK = "linear"
 """The study's own; what it says of others is told where they are (docs/tasks.md)."""
@@ -39,16 +38,13 @@ class Recipe:
     @property
     def is_plain(self) -> bool:
         """Whether the prompt and the loss window alone may be other than the default."""
-        usual = {"grad_window": ALL, "tied": True, "learning_rate_factor": 1.0}
-        usual |= {"learning_rate": None}
-        policy = self.widest.config.policy
-        is_usual = all(policy[name] == value for name, value in usual.items())
-        return is_usual and self.widest.config.b_draw == "fixed"
+        is_fixed = self.widest.config.b_draw == "fixed"
+        return is_fixed and unusual_ways(self.runs) <= {"loss_window"}
 
     @property
     def sees_all_loops(self) -> bool:
         """Whether the loss sees all loops, as by default."""
-        return bool(self.widest.config.policy["loss_window"] == ALL)
+        return "loss_window" not in unusual_ways(self.runs)
 
     @property
     def title(self) -> str:

@@ -47,12 +47,7 @@ def log_answers(
             f"{answers.selection.account}.\n\n{fit.verdict}\n\nThe whole: `scaling/fit.txt`."
         ),
     }
-    params = {Param.FIT + name: value for name, value in options.items()} | {
-        Param.LAW + "form": fit.best_form,
-        Param.LAW + "formula": fit.best.sized_form.form.formula,
-        Param.LAW + "sizes": ",".join(fit.run_table.sizes),
-        Param.LAW + "bs": ",".join(f"{b:g}" for b in fit.run_table.bs),
-    }
+    params = {Param.FIT + name: value for name, value in options.items()} | law_params(fit)
     finite_metrics = [
         entities.Metric(name, value, time_ms, 0)
         for name, value in metrics(answers).items()
@@ -64,6 +59,16 @@ def log_answers(
     run_tags = [RunTag(name, value) for name, value in tags.items()]
     log_in_batches(client, run_id, finite_metrics, run_tags)
     client.log_artifacts(run_id, str(folder), "scaling")
+
+
+def law_params(fit: ScalingFit) -> dict[str, str]:
+    """Name the words of a law as they are logged."""
+    return {
+        Param.LAW + "form": fit.best_form,
+        Param.LAW + "formula": fit.best.sized_form.form.formula,
+        Param.LAW + "sizes": ",".join(fit.run_table.sizes),
+        Param.LAW + "bs": ",".join(f"{b:g}" for b in fit.run_table.bs),
+    }
 
 
 def metrics(answers: Answers) -> dict[str, float]:

@@ -12,7 +12,7 @@ from mlflow.tracking import MlflowClient
 
 from analysis.loss_tables.laws import TableFit
 from analysis.publish import law_registry
-from analysis.publish.answers_log import law_metrics
+from analysis.publish.answers_log import law_metrics, law_params
 from analysis.scaling.fit import ScalingFit
 from looped.names import Kind, Param, Tag
 from looped.rules import digest
@@ -49,12 +49,7 @@ def log_table_fit(
     if isinstance(fit, ScalingFit):
         formula = fit.best.sized_form.form.formula
         tags |= {Tag.FORM: fit.best_form, Tag.STATUS: fit.status.name}
-        params |= {
-            Param.LAW + "form": fit.best_form,
-            Param.LAW + "formula": formula,
-            Param.LAW + "sizes": ",".join(fit.run_table.sizes),
-            Param.LAW + "bs": ",".join(f"{b:g}" for b in fit.run_table.bs),
-        }
+        params |= law_params(fit)
         note = f"**{formula}** ({fit.best_form}, {fit.status.name})\n\n{fit.verdict}\n\n{note}"
     client.log_batch(
         run_id, params=[entities.Param(name, str(value)) for name, value in params.items()]

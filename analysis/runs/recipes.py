@@ -49,10 +49,15 @@ def by_name(runs: Iterable[LoggedRun]) -> dict[str, list[LoggedRun]]:
     return groups
 
 
+def unusual_ways(runs: Sequence[LoggedRun]) -> frozenset[str]:
+    """Name the ways of training in which a group of ``by_recipe`` departs from the defaults."""
+    policy = max(runs, key=lambda run: run.config.b).config.policy
+    return frozenset(name for name, word in USUAL.policy.items() if policy[name] != word)
+
+
 def departures(runs: Sequence[LoggedRun]) -> int:
     """Count the ways of training in which a group of ``by_recipe`` departs from the defaults."""
-    policy, usual_policy = max(runs, key=lambda run: run.config.b).config.policy, USUAL.policy
-    return sum(policy[name] != word for name, word in usual_policy.items())
+    return len(unusual_ways(runs))
 
 
 def name_of(runs: Sequence[LoggedRun]) -> str:
