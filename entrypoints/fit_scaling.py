@@ -181,17 +181,17 @@ def from_b_1(selection: "Selection") -> "tuple[Selection, str]":
 
     Where no size has any, all stay: the law says what it takes.
     """
-    table = selection.table
-    sizes_at_one = set(table.loc[table["b"] == 1, "size"])
-    sizes_left_out = sorted(set(table["size"]) - sizes_at_one)
-    if not sizes_left_out or not sizes_at_one:
+    from analysis.runs.selection import left_out_words, sizes_without_base
+
+    table, sizes = selection.table, sizes_without_base(selection.table)
+    if not sizes:
         return selection, ""
     selection_kept = replace(
         selection,
-        table=table[table["size"].isin(sizes_at_one)].reset_index(drop=True),
-        runs=[run for run in selection.runs if run.config.size in sizes_at_one],
+        table=table[~table["size"].isin(sizes)].reset_index(drop=True),
+        runs=[run for run in selection.runs if run.config.size not in sizes],
     )
-    return selection_kept, f"left out, as they have no run at b = 1: {', '.join(sizes_left_out)}"
+    return selection_kept, left_out_words(sizes)
 
 
 def _log(

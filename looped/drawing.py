@@ -84,4 +84,10 @@ def save(figure: Figure, path: Any) -> None:
     """Save as SVG and PNG, the same bytes for the same figure."""
     with style():
         figure.savefig(f"{path}.svg", metadata={"Date": None})
-        figure.savefig(f"{path}.png", dpi=150, metadata={"Software": None})
+        save_png(figure, f"{path}.png")
+
+
+def save_png(figure: Figure, path: Any) -> None:
+    """Save as PNG alone, the same bytes for the same figure."""
+    with style():
+        figure.savefig(path, dpi=150, metadata={"Software": None})

@@ -144,7 +144,7 @@ FAULTS = [
     ),
     Fault(
         "a small b has longer to lose than a large one",
-        "analysis/claims/claim_measures.py",
+        "analysis/claims/measures/study.py",
         'cells.bits_lost("medium", b, b + loops)',
         'cells.bits_lost("medium", b)',
         "tests/claims/test_planted_verdicts.py",

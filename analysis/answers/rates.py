@@ -24,7 +24,7 @@ from analysis.answers.leaving_out import degrees_of, jackknifed, without_seeds
 from analysis.claims.by_seed import BySeed, Sense, interval, mean, weakest
 from analysis.claims.cells import Cells
 from analysis.claims.findings import comparable
-from analysis.claims.rate_measures import OWN, VARIES, by_factor, over_own
+from analysis.claims.measures.rates import OWN, VARIES, by_factor, over_own
 from analysis.runs.logged_run import LoggedRun
 from analysis.runs.selection import tabulate_runs
 from analysis.scaling.run_table import RunTableError

@@ -19,7 +19,7 @@ import pandas as pd
 from analysis.claims.by_seed import BySeed, interval, less, mean
 from analysis.claims.cells import Cells
 from analysis.claims.findings import comparable
-from analysis.claims.treatment_measures import looped_bits_at, under, weights_of
+from analysis.claims.measures.treatments import looped_bits_at, under, weights_of
 from analysis.runs.logged_run import LoggedRun
 
 

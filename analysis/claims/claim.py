@@ -53,6 +53,7 @@ class Claim:
         premise: what there must be for the claim to explain.
         beside: what else to tell with it, in bits by seed, which is not judged.
         scope: which of the study's cells it speaks of; None where it names none of them.
+        asked_of: keeps the sizes it can be asked of, where it speaks of the largest size.
     """
 
     slug: str
@@ -68,6 +69,7 @@ class Claim:
     premise: Premise | None = None
     beside: Callable[[Cells], Parts] | None = None
     scope: Scope | None = None
+    asked_of: Callable[[Cells], Cells] | None = None
 
     @property
     def rule(self) -> str:
@@ -103,6 +105,15 @@ class Claim:
         if not self.ratio:
             return bits
         return 4.0**bits if bits < 500 else math.inf
+
+    def substitute(self, cells: Cells) -> str:
+        """Say what stands for the cells that it speaks of; empty where those are there."""
+        if self.scope is not None:
+            return self.scope.substitute(cells)
+        if self.asked_of is None or not cells.runs:
+            return ""
+        largest = self.asked_of(cells).largest
+        return f"here {largest}" if largest != cells.largest else ""
 
     def verdict(self, low: float, high: float) -> Verdict:
         """Say what an interval, in the unit of the statistic, means for the claim."""

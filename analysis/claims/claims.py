@@ -6,11 +6,11 @@ the words of the claim, never from an outcome.
 
 from collections.abc import Sequence
 
-from analysis.claims import claim_measures as measures
 from analysis.claims.by_seed import NOTABLE_BITS, Sense
 from analysis.claims.cells import FARTHEST_LOOP
 from analysis.claims.claim import Claim, Verdict
 from analysis.claims.findings import Finding, comparable, findings_table, weigh
+from analysis.claims.measures import study as measures
 from analysis.claims.scope import Bs, Scope
 from analysis.runs.logged_run import LoggedRun
 

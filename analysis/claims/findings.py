@@ -153,7 +153,7 @@ def weigh(cells: Cells, left_out: Sequence[str], claim: Claim) -> Finding:
             "high": high,
             "p": p,
             "verdict": verdict,
-            "substitute": claim.scope.substitute(cells) if claim.scope else "",
+            "substitute": claim.substitute(cells),
             "seeds": outlook.seeds,
             "outlook": outlook.words,
         },

@@ -10,11 +10,11 @@ size loses anything beyond its b, none is judged.
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from analysis.claims import hypothesis_measures as measures
 from analysis.claims.by_seed import NOTABLE_BITS, BySeed, Sense
 from analysis.claims.cells import STUDIED_B, Cells
 from analysis.claims.claim import Claim, Premise, Verdict
 from analysis.claims.findings import Finding
+from analysis.claims.measures import drawn_b, larger_b, more_data
 from looped.b_draw import DISTRIBUTIONS
 
 
@@ -41,10 +41,11 @@ HYPOTHESES: tuple[Claim, ...] = (
         sense=BELOW,
         threshold=-NOTABLE_BITS,
         reason=_BETTER,
-        measure=measures.change_with_steps,
+        measure=more_data.change_with_steps,
         varies=("steps",),
-        beside=measures.quality_with_steps,
-        premise=_loses(measures.shortest_loss),
+        asked_of=more_data.of_several_lengths,
+        beside=more_data.quality_with_steps,
+        premise=_loses(more_data.shortest_loss),
     ),
     Claim(
         slug="more-data-equal-flops",
@@ -58,9 +59,10 @@ HYPOTHESES: tuple[Claim, ...] = (
         sense=BELOW,
         threshold=-NOTABLE_BITS,
         reason=_BETTER,
-        measure=measures.change_at_flops,
+        measure=more_data.change_at_flops,
         varies=("steps",),
-        premise=_loses(measures.shortest_loss),
+        asked_of=more_data.of_several_lengths,
+        premise=_loses(more_data.shortest_loss),
     ),
     Claim(
         slug="larger-b-quality-equal-steps",
@@ -72,9 +74,10 @@ HYPOTHESES: tuple[Claim, ...] = (
         sense=ABOVE,
         threshold=0,
         reason=_MORE,
-        measure=measures.gain_at_larger_b,
+        measure=larger_b.gain_at_larger_b,
         varies=("steps",),
-        premise=_loses(measures.loss_at_studied_b),
+        asked_of=larger_b.of_larger_b,
+        premise=_loses(larger_b.loss_at_studied_b),
     ),
     Claim(
         slug="larger-b-extrapolation-equal-steps",
@@ -89,9 +92,10 @@ HYPOTHESES: tuple[Claim, ...] = (
         sense=ABOVE,
         threshold=0,
         reason=_MORE,
-        measure=measures.relief_at_larger_b,
+        measure=larger_b.relief_at_larger_b,
         varies=("steps",),
-        premise=_loses(measures.loss_at_studied_b),
+        asked_of=larger_b.of_larger_b,
+        premise=_loses(larger_b.loss_at_studied_b),
     ),
     Claim(
         slug="larger-b-quality-equal-flops",
@@ -106,9 +110,10 @@ HYPOTHESES: tuple[Claim, ...] = (
         sense=ABOVE,
         threshold=0,
         reason=_MORE,
-        measure=measures.gain_against_steps,
+        measure=larger_b.gain_against_steps,
         varies=("steps",),
-        premise=_loses(measures.loss_at_studied_b),
+        asked_of=larger_b.of_larger_b,
+        premise=_loses(larger_b.loss_at_studied_b),
     ),
     Claim(
         slug="larger-b-extrapolation-equal-flops",
@@ -123,9 +128,10 @@ HYPOTHESES: tuple[Claim, ...] = (
         sense=ABOVE,
         threshold=0,
         reason=_MORE,
-        measure=measures.relief_against_steps,
+        measure=larger_b.relief_against_steps,
         varies=("steps",),
-        premise=_loses(measures.loss_at_studied_b),
+        asked_of=larger_b.of_larger_b,
+        premise=_loses(larger_b.loss_at_studied_b),
     ),
     *(
         Claim(
@@ -143,14 +149,15 @@ HYPOTHESES: tuple[Claim, ...] = (
             reason=_BETTER,
             measure=partial(measure, distribution=distribution),
             varies=("b_draw",),
-            beside=partial(measures.quality_with_draw, distribution=distribution),
-            premise=_loses(measures.fixed_loss),
+            asked_of=drawn_b.of_several_draws,
+            beside=partial(drawn_b.quality_with_draw, distribution=distribution),
+            premise=_loses(drawn_b.fixed_loss),
         )
         for distribution in DISTRIBUTIONS
         if distribution != "fixed"
         for what, cost_words, measure in (
-            ("steps", "steps", measures.change_with_draw),
-            ("flops", "expected training FLOPs", measures.draw_at_flops),
+            ("steps", "steps", drawn_b.change_with_draw),
+            ("flops", "expected training FLOPs", drawn_b.draw_at_flops),
         )
     ),
 )

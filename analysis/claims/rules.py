@@ -19,11 +19,10 @@ from looped.counting import counted
 from looped.rules import digest
 
 _CODE = (
-    *("by_seed", "cells", "claim", "claim_measures", "claims"),
-    *("findings", "hypotheses", "hypothesis_measures", "measured", "scope"),
-    *("treatments", "treatment_measures", "rate_measures"),
+    *("by_seed", "cells", "claim", "claims", "findings", "hypotheses", "measured", "scope"),
+    "treatments",
 )
-"""The modules of this package that runs become verdicts by."""
+"""The modules of this package that runs become verdicts by, beside all those of ``measures``."""
 
 
 def rules_digests(claims: Sequence[Claim] = (*CLAIMS, *HYPOTHESES, *TREATMENTS)) -> str:
@@ -36,7 +35,9 @@ def rules_digests(claims: Sequence[Claim] = (*CLAIMS, *HYPOTHESES, *TREATMENTS))
         [12, 12]
     """
     words = {claim.slug: _plain(claim) for claim in claims}
-    code = {name: _lines(Path(__file__).with_name(f"{name}.py")) for name in _CODE}
+    here = Path(__file__).parent
+    modules = [*(here / f"{name}.py" for name in _CODE), *sorted(here.glob("measures/*.py"))]
+    code = {str(module.relative_to(here)): _lines(module) for module in modules}
     levels = {"level": LEVEL, "notable_bits": NOTABLE_BITS}
     return f"{digest(words | levels)} {digest(code)}"
 

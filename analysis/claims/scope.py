@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.claims.cells import FARTHEST_LOOP, STUDIED_BS, STUDIED_SIZES, Cells
-from analysis.claims.claim_measures import NAMED_BS, bs_of_gaps
+from analysis.claims.measures.study import NAMED_BS, bs_of_gaps
 
 
 class Bs(enum.Enum):

@@ -6,12 +6,12 @@ They are judged where runs differ in what they ask about, and not spoken of else
 from collections.abc import Sequence
 from functools import partial
 
-from analysis.claims import rate_measures
-from analysis.claims import treatment_measures as measures
 from analysis.claims.by_seed import NOTABLE_BITS, Sense
 from analysis.claims.claim import Claim, Premise, Verdict
 from analysis.claims.claims import judge
 from analysis.claims.findings import Finding
+from analysis.claims.measures import rates
+from analysis.claims.measures import treatments as measures
 from analysis.runs.logged_run import LoggedRun
 from looped.b_draw import DISTRIBUTIONS
 
@@ -108,8 +108,8 @@ TREATMENTS: tuple[Claim, ...] = (
         sense=Sense.BELOW,
         threshold=NOTABLE_BITS,
         reason=_NOTABLE,
-        measure=rate_measures.gains_over_own,
-        varies=rate_measures.VARIES,
+        measure=rates.gains_over_own,
+        varies=rates.VARIES,
     ),
 )
 

@@ -37,8 +37,8 @@ def fill(page: str, tables: Mapping[str, str]) -> str:
     return _TABLE.sub(filled, page)
 
 
-def numbers_without_source(page: str) -> list[str]:
-    r"""List the numbers of the words of a page that stand in none of its tables.
+def numbers_without_source(page: str, *other_pages: str) -> list[str]:
+    r"""List the numbers of the words of a page that stand in no table of it or of other pages.
 
     Code, links' addresses and numbers in names (``h100``) are passed over. A sign counts only where
     a table has it too.
@@ -50,7 +50,8 @@ def numbers_without_source(page: str) -> list[str]:
     """
     in_tables = {
         number.lstrip("+-")
-        for place in _TABLE.finditer(page)
+        for text in (page, *other_pages)
+        for place in _TABLE.finditer(text)
         for number in NUMBER.findall(place[3])
     }
     words = _TABLE.sub("", page)

@@ -19,7 +19,7 @@ class Recipe:
     """Trainings that were made in one way, with one kind of weights.
 
     Attributes:
-        letter: names it.
+        letter: names it, with whichever weights.
         folder: of ``results``.
         weights: that its held-out errors are of, one of ``Weights``.
         runs: its trainings.
@@ -48,8 +48,8 @@ class Recipe:
 
     @property
     def title(self) -> str:
-        """Folder and weights, and what tells the recipe from others of these."""
-        return f"{self.folder}, {self.weights} weights, {self.way}"
+        """Folder, and what tells the recipe from others of it."""
+        return f"{self.folder}, {self.way}"
 
     @property
     def way(self) -> str:
@@ -71,11 +71,13 @@ class Study:
     """All trainings of a folder under one prompt, whatever else differs, for the hypotheses.
 
     Attributes:
-        title: folder, prompt, task and weights.
+        title: folder, task and prompt.
+        weights: that its held-out errors are of, one of ``Weights``.
         runs: its trainings.
     """
 
     title: str
+    weights: str
     runs: Sequence[LoggedRun]
 
 
@@ -86,14 +88,24 @@ def recipes_of(results: Path) -> list[Recipe]:
         results: holds folders of trainings, as ``results`` does.
     """
     recipes: list[Recipe] = []
+    letters: dict[tuple[str, str, str], str] = {}
     for folder, weights, runs in _kept(results):
         for task in dict.fromkeys(run.task for run in runs):
             of_task = [run for run in runs if run.task == task]
-            for _, group in sorted(by_name(of_task).items(), key=_place):
-                letter = _letter(len(recipes))
+            for name, group in sorted(by_name(of_task).items(), key=_place):
+                letter = letters.setdefault((folder, task, name), _letter(len(letters)))
                 recipe = Recipe(letter=letter, folder=folder, weights=weights, runs=group)
                 recipes.append(recipe)
     return recipes
+
+
+def distinct(recipes: Sequence[Recipe]) -> list[Recipe]:
+    """Leave out recipes whose trainings another folder holds too."""
+    of_trainings = {
+        (recipe.weights, frozenset(run.config.identity for run in recipe.runs)): recipe
+        for recipe in reversed(recipes)
+    }
+    return [recipe for recipe in recipes if recipe in of_trainings.values()]
 
 
 def studies_of(results: Path) -> list[Study]:
@@ -102,8 +114,8 @@ def studies_of(results: Path) -> list[Study]:
     for folder, weights, runs in _kept(results):
         for key in dict.fromkeys((run.task, run.config.prompt) for run in runs):
             of_key = [run for run in runs if (run.task, run.config.prompt) == key]
-            title = f"{folder}, {key[0]}, {key[1]} prompt, {weights} weights"
-            studies.append(Study(title=title, runs=of_key))
+            title = f"{folder}, {key[0]}, {key[1]} prompt"
+            studies.append(Study(title=title, weights=weights, runs=of_key))
     return studies
 
 

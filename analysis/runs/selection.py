@@ -244,3 +244,27 @@ def _differences(groups: Mapping[str, Sequence[LoggedRun]]) -> str:
 def _setting_text(value: object) -> object:
     is_missing = value is None or (isinstance(value, float) and np.isnan(value))
     return "the size's own" if is_missing else value
+
+
+def sizes_without_base(table: pd.DataFrame) -> list[str]:
+    """List the sizes that have no run at b = 1, whose E_M nothing measures; none if no size has.
+
+    A law leaves them out; where no size has any it says itself what it takes.
+
+    Example:
+        >>> table = pd.DataFrame({"size": ["tiny", "small"], "b": [1, 5]})
+        >>> sizes_without_base(table), sizes_without_base(table[table["b"] > 1])
+        (['small'], [])
+    """
+    sizes_at_one = set(table.loc[table["b"] == 1, "size"])
+    return [size for size in table["size"].unique() if size not in sizes_at_one and sizes_at_one]
+
+
+def left_out_words(sizes: Sequence[str]) -> str:
+    """Say which sizes a law leaves out; empty where it leaves none.
+
+    Example:
+        >>> left_out_words(["small", "medium"])
+        'left out, as they have no run at b = 1: small, medium'
+    """
+    return f"left out, as they have no run at b = 1: {', '.join(sizes)}" if sizes else ""

@@ -12,7 +12,7 @@ from planted_runs import BASE, GAIN, Plant, World
 from analysis.claims.cells import Cells
 from analysis.claims.claims import CLAIMS, Verdict, findings_table, judge
 from analysis.claims.hypotheses import HYPOTHESES, joint_reading
-from analysis.claims.hypothesis_measures import _at_flops
+from analysis.claims.measures.compared import at_flops
 from looped.config import TrainConfig
 
 STEPS = tuple({"steps": 7500 * times} for times in (1, 2, 4))
@@ -145,6 +145,37 @@ def test_where_a_loss_is_not_shown_no_hypothesis_is_judged(claim, side):
     assert "its premise is not shown" in finding.detail
 
 
+@every_claim
+def test_a_larger_size_that_lacks_what_a_hypothesis_varies_is_not_what_it_is_asked_of(claim):
+    """Medium keeps all and has the plain trainings alone, and small and tiny have all of them."""
+    plant = PLANTS[claim.slug]
+
+    def moved(config):  # to the largest of the two sizes goes what was planted for medium
+        return replace(config, size={"small": "medium", "tiny": "small"}[config.size])
+
+    world = plant.holds.but(
+        bits=lambda config: plant.holds.bits(moved(config)),
+        lost=lambda config: plant.holds.lost(moved(config)),
+        hump=lambda config: plant.holds.hump(moved(config)),
+    )
+    smaller = world.study(**plant.study, sizes=("tiny", "small"))
+    plain = World(lost=lambda config: 0.0).study(sizes=("medium",))
+    finding, finding_alone = finding_of([*smaller, *plain], claim), finding_of(smaller, claim)
+    assert finding_alone.verdict is Verdict.SUPPORTED and finding_alone.substitute == ""
+    assert (finding.verdict, finding.substitute) == (Verdict.SUPPORTED, "here small")
+    assert (finding.low, finding.estimate, finding.high) == (
+        finding_alone.low, finding_alone.estimate, finding_alone.high
+    )  # fmt: skip
+
+
+def test_what_is_explained_is_the_loss_of_the_cells_that_were_trained_longer():
+    """A loss at other b, however great, is not what more data at this b could explain."""
+    world = World(lost=lambda config: 2.0 if config.b == 10 else 0.0)
+    longer = world.study(bs=(1, 5), variants=STEPS[1:])
+    finding = finding_of([*world.study(), *longer], HYPOTHESES[0])
+    assert finding.verdict is Verdict.UNDECIDED and "nothing to explain" in finding.detail
+
+
 def test_equal_loops_and_equal_flops_can_disagree():
     """More steps help, but loops cost: at equal FLOPs the smaller b loses as much again."""
     world = World(lost=lambda c: 1.5 - 0.3 * doublings(c) - 0.3 * math.log2(c.b))
@@ -188,14 +219,14 @@ def test_what_grows_with_the_logarithm_of_the_flops_is_interpolated_exactly():
     world = World(bits=lambda c: math.log2(flops(c.b)) - 40, noise=0)
     cells = Cells.of(world.study(sizes=("small",), bs=(5, 10, 15)))
     flops_between = flops(7)
-    (value, *other_values) = _at_flops(
+    (value, *other_values) = at_flops(
         cells, "small", (5, 10, 15), cells.bits, flops_between
     ).values()
     assert value == pytest.approx(math.log2(flops_between) - 40)
     assert other_values == pytest.approx([value] * 2)
     end = cells.bits("small", 15)
-    assert _at_flops(cells, "small", (5, 10, 15), cells.bits, 1.2 * flops(15)) == end
-    assert not _at_flops(cells, "small", (5, 10, 15), cells.bits, 1.3 * flops(15))
+    assert at_flops(cells, "small", (5, 10, 15), cells.bits, 1.2 * flops(15)) == end
+    assert not at_flops(cells, "small", (5, 10, 15), cells.bits, 1.3 * flops(15))
 
 
 @pytest.mark.parametrize(

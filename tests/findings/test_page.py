@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 from kept_journals import RESULTS
 
+from analysis.findings import markdown, recipes
 from analysis.findings import page as page_module
-from analysis.findings import recipes, tables
 from analysis.findings.page import fill, numbers_without_source
 from looped import datasets
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/findings.md").read_text("utf-8")
+PAGE, NUMBERS = (
+    (ROOT / "docs" / name).read_text("utf-8") for name in ("findings.md", "findings-in-numbers.md")
+)
 
 
 @pytest.mark.slow  # every recipe is judged, and phi fitted at each of its lengths
@@ -25,11 +27,12 @@ def test_the_page_is_as_results_has_it():
 
 
 def test_the_words_have_no_number_that_is_in_no_table():
-    assert numbers_without_source(PAGE) == []
+    assert numbers_without_source(PAGE, NUMBERS) == []
+    assert numbers_without_source(NUMBERS) == []
 
 
 def test_every_kept_training_is_in_a_recipe():
-    in_table = PAGE.partition("<!-- table: recipes -->")[2].partition("<!-- end -->")[0]
+    in_table = NUMBERS.partition("<!-- table: recipes -->")[2].partition("<!-- end -->")[0]
     folders = {
         journal.parents[1].name
         for journal in RESULTS.glob("*/*/journal.jsonl")
@@ -50,8 +53,10 @@ def test_a_place_for_no_table_is_refused_and_a_page_filled_twice_stays():
 def test_a_number_that_no_table_has_is_noticed():
     page = "By 1,200 [0.2, -3], `7`, h100, [it](9.md).\n<!-- table: x -->\n0.2, 3\n<!-- end -->"
     assert numbers_without_source(page) == ["1,200"]
+    other_page = "1,300\n<!-- table: y -->\n1,200\n<!-- end -->"
+    assert numbers_without_source(page, other_page) == []
 
 
 def test_the_examples_run():
-    for module in (page_module, recipes, tables):
+    for module in (markdown, page_module, recipes):
         assert doctest.testmod(module).failed == 0

@@ -1,6 +1,6 @@
 """The error after every evaluated loop: on the way to b, and beyond it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,6 +10,7 @@ from analysis.report import drawing, seeds
 from analysis.report.exhibit import Exhibit
 from analysis.report.figures import dynamics
 from analysis.report.subject import Subject
+from analysis.runs.logged_run import LoggedRun
 from looped.counting import counted
 from looped.evaluation.behaviour import LEAST_STEPS
 
@@ -20,7 +21,7 @@ CHANGES = {"state_change": "|Δz| / |z|", "prediction_change": "|Δŷ| / sd(y)"}
 
 def exhibits(subject: Subject) -> list[Exhibit]:
     """Draw both extrapolation figures of a task."""
-    table = curves(subject)
+    table = curves(subject.evaluated_runs)
     if not len(table):
         return []
     states = dynamics.states(subject)
@@ -83,14 +84,14 @@ def exhibits(subject: Subject) -> list[Exhibit]:
     ]
 
 
-def curves(subject: Subject) -> pd.DataFrame:
+def curves(runs: Iterable[LoggedRun]) -> pd.DataFrame:
     """Tabulate ``size``, ``b``, ``seed``, ``loop``, ``nmse``, ``ratio`` and ``CHANGES``.
 
     ``ratio`` is the NMSE over that at b; changes begin at the second loop. Plateaued
     runs are left out.
     """
     rows = []
-    for run in subject.evaluated_runs:
+    for run in runs:
         if not run.is_plateau:
             errors, b = run.loops["nmse"], run.config.b
             changes = [dict(enumerate(getattr(run, name), 2)) for name in CHANGES]
@@ -122,12 +123,12 @@ def draw_absolute(table: pd.DataFrame, states: pd.DataFrame) -> Figure:
     figure = drawing.figure_of(len(sizes), 4.2 + 1.8 * len(changes))
     heights = [5, *[2] * len(changes)]
     panels = drawing.panels_of(figure, sizes, rows, is_shared=True, height_ratios=heights)
-    _draw_means(panels, table, "nmse", 0)
+    draw_means(panels, table, "nmse", 0)
     _draw_loops_as_good(panels, table, states)
     drawing.frame(panels[sizes[0]][0], table["nmse"])
     # seeds differ by orders of magnitude here: each is drawn, without a band
     for row, name in enumerate(changes, 1):
-        _draw_means(panels, table[table[name] > 0], name, row, has_band=False)
+        draw_means(panels, table[table[name] > 0], name, row, has_band=False)
     for row, label in enumerate(["NMSE", *(CHANGES[name] for name in changes)]):
         drawing.error_axis(panels[sizes[0]][row], label)
         drawing.label_left(panels, row, label)
@@ -157,7 +158,7 @@ def draw_relative(table: pd.DataFrame) -> Figure:
     for row, (panel_rows, label) in enumerate(
         [(table, "NMSE after t loops / after b"), (looped_rows, "the same, b > 1 alone")][:rows]
     ):
-        _draw_means(panels, panel_rows, "ratio", row, bs)
+        draw_means(panels, panel_rows, "ratio", row, bs)
         drawing.frame(panels[sizes[0]][row], panel_rows["ratio"], 1.1)
         drawing.error_axis(panels[sizes[0]][row], label)
         drawing.label_left(panels, row, label)
@@ -178,7 +179,7 @@ def _legend(
     drawing.legend_below(figure, [column[0] for column in panels.values()], 6, title, labels)
 
 
-def _draw_means(
+def draw_means(
     panels: Mapping[str, Sequence[Axes]],
     table: pd.DataFrame,
     column: str,

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from analysis.report import drawing
 from analysis.report.exhibit import Exhibit
 from analysis.report.subject import Subject
+from analysis.runs.selection import left_out_words, sizes_without_base
 from analysis.scaling import figures
 from analysis.scaling.fit import ScalingFit, fit_scaling
 from analysis.scaling.run_table import RunTableError
@@ -28,16 +29,19 @@ class FitOrReason(NamedTuple):
 
     fit: ScalingFit | None
     reason: str = ""
+    """Why there is no fit, or which sizes it leaves out."""
 
 
 def fit(subject: Subject, resamples: int, clusters: str = "auto") -> FitOrReason:
-    """Fit the law to the runs that learned."""
-    if not len(subject.learned_rows):
+    """Fit the law to the runs that learned, of sizes with such a run at b = 1."""
+    rows = subject.learned_rows
+    if not len(rows):
         return FitOrReason(None, "a law needs evaluated runs that learned, got none")
+    sizes = sizes_without_base(rows)
+    rows = rows[~rows["size"].isin(sizes)]
     try:
-        return FitOrReason(
-            fit_scaling(subject.learned_rows, clusters=clusters, resamples=resamples)
-        )
+        law = fit_scaling(rows, clusters=clusters, resamples=resamples)
+        return FitOrReason(law, left_out_words(sizes))
     except RunTableError as error:
         return FitOrReason(None, str(error))
 
@@ -54,6 +58,7 @@ def exhibit(subject: Subject, fit_or_reason: FitOrReason) -> Exhibit:
         result=law.verdict,
         table=law.best.parameters(),
         figure=draw(law, subject.ceiling_bits),
+        lacks=(f"law: {reason}",) if reason else (),
         text=law.report(),
         details={f"the {len(law.fits)} forms compared": law.comparison[[*FORM_COLUMNS]]},
     )
