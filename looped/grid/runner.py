@@ -1,15 +1,14 @@
 """Works through a grid: plans, trains what is left, and keeps its logbook."""
 
 import logging
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from looped.config import TrainConfig
 from looped.counting import counted
+from looped.grid.closing import import_command_of, say_last
 from looped.grid.engines.choice import is_of_one_machine, make_engine, require_reachable
 from looped.grid.engines.engine import work_through
 from looped.grid.lengths import in_order, plan_first_steps
@@ -24,12 +23,9 @@ from looped.grid.records.balance import (
     tell,
 )
 from looped.grid.records.folder import PREFIX, DamagedGridError, GridFacts, GridFolder, read_facts
-from looped.grid.records.ledger import DONE, LONGEST_NOTE, UNTOLD, Ledger, News
+from looped.grid.records.ledger import LONGEST_NOTE, UNTOLD, Ledger, News
 from looped.grid.records.logbook import Logbook, NewsDesk
-from looped.grid.records.standing import (
-    DONE_BEFORE,
-    FAILED_BEFORE,
-)
+from looped.grid.records.standing import DONE_BEFORE, FAILED_BEFORE, standing_on_disk
 from looped.grid.run_trainings import Nest
 from looped.grid.stopping import StopRequest
 from looped.names import Tag
@@ -85,7 +81,7 @@ class GridRunner:
         self.identity = grid_identity(self.configs)
         self.origin = Origin.here(self.identity)
         self.store = _open_store(options.engine) if run_options.tracking == "online" else None
-        self._import_command = _import_command(self.store, self.root)
+        self._import_command = import_command_of(self.store, self.root)
         self.standings = standings_before(
             self.configs, self.store, self.root, run_options.resume, self.origin
         )
@@ -100,6 +96,10 @@ class GridRunner:
             # jobs that ended while nobody listened: the store may lack them, no job is needed
             self._untold = [config for config in to_train if is_finished(self.root, config)]
             to_train = [config for config in to_train if config not in self._untold]
+            for config in self._untold:
+                standing = standing_on_disk(self.root, config)
+                untold = replace(standing, state=UNTOLD, step=config.steps)
+                self.standings[config.identity] = untold
         self._after: dict[str, str] = {}
         if options.engine == "local" and run_options.resume != "never":
             code = self.origin.code if run_options.resume == "same_code" else None
@@ -146,7 +146,7 @@ class GridRunner:
         stop_request.listen()  # Ray may have taken the signals
         is_left = bool(self.to_train or self._untold)
         if not is_left and self.store is None:  # nothing that a new logbook would tell
-            return self._say(self.ledger, stop_request, Balance())
+            return self._say(stop_request, Balance())
         folder = GridFolder(self.root, self.identity)
         try:
             if self.store is not None:
@@ -184,7 +184,7 @@ class GridRunner:
             from looped.tracking.ui import links
 
             print(links.written(links.of_grid(self.store, logbook.parent)), flush=True)
-        return self._say(ledger, stop_request, balance)
+        return self._say(stop_request, balance)
 
     def _rules_to_keep(self, folder: GridFolder, facts: GridFacts | None) -> dict[str, str]:
         """Return the rules as a tag: as the grid was begun, or as they are if it begins.
@@ -259,7 +259,8 @@ class GridRunner:
 
     def _train(self, desk: NewsDesk, n_threads: int) -> None:
         for config in self._untold:
-            desk.hear(News(identity=config.identity, state=UNTOLD, step=config.steps))
+            reason = self.standings[config.identity].reason
+            desk.hear(News(identity=config.identity, state=UNTOLD, reason=reason))
         if not self.to_train:
             return
         if self.options.engine == "local":  # of other machines nothing is known here
@@ -278,44 +279,10 @@ class GridRunner:
         finally:
             desk.progress.close()
 
-    def _say(self, ledger: Ledger, stop_request: StopRequest, balance: Balance) -> int:
-        """Say what came, what the store lacks last; return the exit code."""
-        print(ledger.summary(), flush=True)
-        counts = ledger.counts
-        if counts.get(FAILED_BEFORE) and not self.options.retry_failed:
-            print("-P retry_failed=true tries again what failed before", file=sys.stderr)
-        is_stopped = stop_request() and not ledger.is_done
-        if is_stopped:
-            print("give the same command to go on", file=sys.stderr)
-        command = self._import_command
-        n_untold = counts.get(UNTOLD, 0)
-        if balance.problem:
-            print(f"MLflow may not hold all of it ({balance.problem}): {command} tells it "
-                  "what it lacks", file=sys.stderr)  # fmt: skip
-        elif n_untold:
-            n_done = sum(counts.get(state, 0) for state in (*DONE, UNTOLD))
-            print(f"MLflow holds {n_done - n_untold:,} of the {n_done:,} trainings that are done: "
-                  f"{command} tells it the others", file=sys.stderr)  # fmt: skip
-        elif balance.n_missing:
-            print(f"MLflow does not hold {balance.n_missing:,} of the trainings any more, and no "
-                  "journal here does: the same command trains them", file=sys.stderr)  # fmt: skip
-        if is_stopped:
-            return stop_request.exit_code
-        if ledger.is_under_way:
-            print("the same command says what stands, and tells MLflow what has ended", flush=True)
-            return 1 if balance.problem else 0
-        return 0 if ledger.is_done and not balance.problem else 1
-
-
-def _import_command(store: "Store | None", root: Path) -> str:
-    """Write how to tell of the trainings later; asked for while MLflow is there."""
-    if store is None:
-        return ""
-    from looped.tracking.stores.remedy import import_command
-    from looped.tracking.stores.store import reachable
-
-    with reachable():
-        return import_command(store, root)
+    def _say(self, stop_request: StopRequest, balance: Balance) -> int:
+        return say_last(
+            self.ledger, stop_request, balance, self._import_command, self.options.retry_failed
+        )
 
 
 def _open_store(engine: str) -> "Store":

@@ -18,7 +18,6 @@ WORDS = (
 """Keys whose value goes to ``sbatch`` as it came; ``setup`` is a line of shell before each job."""
 
 KEYS = tuple(sorted(NUMBERS + WORDS))
-GPU_KEYS = ("gpus_per_node", "gpus_per_task", "gres")
 NOT_OF_SUBMITIT = ("reservation",)
 """Keys that submitit passes on without knowing them."""
 
@@ -71,9 +70,11 @@ class SlurmSettings:
     @property
     def device(self) -> str:
         """What a job trains on: a GPU where it asks for one."""
-        asks = any("gpu" in f"{key}={self.asked.get(key, '')}" for key in GPU_KEYS)
-        is_none = all(self.asked.get(key, "0") in ("0", "gpu:0") for key in GPU_KEYS)
-        return "cuda" if asks and not is_none else "cpu"
+        numbers = [str(self.asked.get(key, "0")) for key in ("gpus_per_node", "gpus_per_task")]
+        resources = str(self.asked.get("gres", "")).split(",")
+        numbers += [each for each in resources if each.partition(":")[0] == "gpu"]
+        has_gpu = any(number.rpartition(":")[2] != "0" for number in numbers)
+        return "cuda" if has_gpu else "cpu"
 
     @property
     def cores(self) -> int:

@@ -104,7 +104,9 @@ class JobWatch:
 
     def _killed(self, identity: str, job: str, state: JobState, newest: News | None) -> News:
         log = self._files.log_of(job)
-        end = "left the queue" if state.state == GONE else f"ended: {state.state}"
+        end = f"ended: {state.state}"
+        if state.state == GONE:
+            end = "left the queue" if newest else "was cancelled before it began"
         reason = f"its job {job} {end}"
         if newest is not None and newest.state == KILLED and newest.reason:
             reason = f"{newest.reason} ({reason})"
@@ -134,6 +136,10 @@ def _on_its_way(identity: str, job: str, state: JobState, newest: News | None) -
 
 
 def _may_say_more(state: JobState, newest: News | None) -> bool:
-    """Tell whether a job ended well, and what it wrote last is not seen yet."""
-    is_open = newest is None or newest.state not in ENDED
-    return is_open and state.state in ("COMPLETED", GONE)
+    """Tell whether a job may have ended well, and what it wrote last is not seen yet.
+
+    One of an array that is cancelled before it begins is gone from the queue at once.
+    """
+    if newest is None:
+        return state.state == "COMPLETED"
+    return newest.state not in ENDED and state.state in ("COMPLETED", GONE)
