@@ -11,7 +11,13 @@ from pathlib import Path
 
 from services import free_port
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "srun")
+PROGRAMS = (
+    *("munged", "slurmctld", "slurmd", "setpriv"),
+    *("sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun"),
+)
+
+WITH_THE_TEST = ("setpriv", "--pdeathsig", "KILL")
+"""A daemon is gone with the test that started it, however that ended."""
 
 CONFIGURATION = """\
 ClusterName=looped
@@ -19,7 +25,7 @@ SlurmctldHost=localhost
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket,cred_expire=2
+AuthInfo=socket={folder}/munge.socket,cred_expire=6
 CryptoType=crypto/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
@@ -142,7 +148,7 @@ class SlurmCluster:
     def _start(self, name, *words):
         with (self.folder / f"{name}.out").open("a") as log:
             self._daemons[name] = subprocess.Popen(
-                [_program(name), *words], env=self.variables(), stdout=log, stderr=log,
+                [*WITH_THE_TEST, _program(name), *words], env=self.variables(), stdout=log, stderr=log,
                 cwd=self.folder, start_new_session=True,
             )  # fmt: skip
 

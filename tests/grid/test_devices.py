@@ -136,8 +136,8 @@ def test_a_worker_whose_training_failed_on_its_gpu_is_given_no_more(tmp_path):
 
 
 def test_one_gpu_is_left_as_the_user_set_it(tmp_path, monkeypatch):
-    seen = []
-    monkeypatch.setattr(local_engine, "run_locally", lambda *given: seen.append(given[-1]))
+    devices_given = []
+    monkeypatch.setattr(local_engine, "run_locally", lambda *words: devices_given.append(words[-1]))
     for devices in (["5"], ["5", "6"]):
         LocalEngine(GridOptions(), devices).run([CONFIGS[:1]], never, None, Desk(tmp_path), 1, {})
-    assert seen == [(), ["5", "6"]]
+    assert devices_given == [(), ["5", "6"]]

@@ -18,14 +18,14 @@ WORDS = st.text("abc123:/[]-_,=", min_size=1, max_size=8).filter(
 
 
 @given(st.dictionaries(st.sampled_from([key for key in KEYS if key not in NUMBERS]), WORDS))
-def test_what_is_asked_is_what_was_given(asked):
-    text = ",".join(f"{key}={value}" for key, value in asked.items())
-    assert SlurmSettings.read(text or None).asked == asked
+def test_what_is_asked_is_what_was_given(requests):
+    text = ",".join(f"{key}={value}" for key, value in requests.items())
+    assert SlurmSettings.read(text or None).requests == requests
 
 
 def test_a_part_without_a_key_belongs_to_the_value_before_it():
     settings = SlurmSettings.read("nodelist=a1,a[2-4,7],time=120,array_parallelism=8")
-    assert settings.asked == {"nodelist": "a1,a[2-4,7]", "time": 120, "array_parallelism": 8}
+    assert settings.requests == {"nodelist": "a1,a[2-4,7]", "time": 120, "array_parallelism": 8}
     assert settings.at_once == 8
     assert settings.for_submitit("looped")["time"] == 120
 

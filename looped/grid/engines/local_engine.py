@@ -101,8 +101,8 @@ def run_locally(
 
 
 def _least_taken(devices: Sequence[str], workers: Sequence[_Worker]) -> str | None:
-    taken = [worker.device for worker in workers]
-    return min(devices, key=taken.count, default=None)
+    devices_in_use = [worker.device for worker in workers]
+    return min(devices, key=devices_in_use.count, default=None)
 
 
 def _start(

@@ -74,9 +74,9 @@ class SlurmEngine:
     def is_under_way(self, folder: Path, configs: Sequence[TrainConfig]) -> bool:
         if self._waits:
             return False
-        wanted = {config.identity for config in configs}
+        identities = {config.identity for config in configs}
         watch = JobWatch(JobFiles(folder), _Silence(folder), is_told=True)
-        return wanted <= watch.take_up(wanted)
+        return identities <= watch.take_up(identities)
 
     def run(
         self,
@@ -129,7 +129,7 @@ class SlurmEngine:
                 for config in (config for job in jobs[start:] for config in job.group):
                     desk.hear(News(identity=config.identity, state=KILLED, reason=reason))
                 return
-            kept = [
+            submitted_jobs = [
                 SubmittedJob(
                     job=job.job_id,
                     news=each.news.name,
@@ -137,10 +137,10 @@ class SlurmEngine:
                 )
                 for job, each in zip(submitted, part, strict=True)
             ]
-            watch.add(kept)
+            watch.add(submitted_jobs)
             n_trainings = sum(len(each.group) for each in part)
-            _say(f"submitted {counted(n_trainings, 'training')} as {_named(kept)}")
-            executor.update_parameters(dependency=f"afterany:{_arrays(kept)}")
+            _say(f"submitted {counted(n_trainings, 'training')} as {_named(submitted_jobs)}")
+            executor.update_parameters(dependency=f"afterany:{_arrays(submitted_jobs)}")
 
 
 class _Silence:

@@ -85,10 +85,10 @@ def states_of(jobs: Iterable[str]) -> dict[str, JobState]:
     Raises:
         SlurmError: the queue does not answer.
     """
-    asked = list(jobs)
-    if not asked:
+    job_ids = list(jobs)
+    if not job_ids:
         return {}
-    arrays = ",".join(dict.fromkeys(job.partition("_")[0] for job in asked))
+    arrays = ",".join(dict.fromkeys(job.partition("_")[0] for job in job_ids))
     words = ["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T|%r"]
     try:
         answer = _answer([*words, f"--jobs={arrays}"])
@@ -101,7 +101,7 @@ def states_of(jobs: Iterable[str]) -> dict[str, JobState]:
         job, _, rest = line.strip().partition("|")
         state, _, reason = rest.partition("|")
         standing[job] = JobState(state, "" if reason == "None" else reason)
-    return {job: standing.get(job, JobState(GONE)) for job in asked}
+    return {job: standing.get(job, JobState(GONE)) for job in job_ids}
 
 
 def requeue(job: str) -> None:
@@ -113,14 +113,18 @@ def requeue(job: str) -> None:
     _answer(["scontrol", "requeue", job])
 
 
-def _answer(words: list[str], given: str | None = None) -> str:
+def _answer(words: list[str], script: str | None = None) -> str:
     try:
-        done = subprocess.run(
-            words, input=given, capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS
+        answer = subprocess.run(
+            words, input=script, capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SlurmError(one_line(error)) from None
-    if done.returncode != 0:
-        said = "; ".join(filter(None, (line.strip() for line in done.stderr.splitlines())))
-        raise SlurmError(one_line(said or f"{words[0]} ended with code {done.returncode}"))
-    return done.stdout
+    if answer.returncode != 0:
+        words_of_error = "; ".join(
+            filter(None, (line.strip() for line in answer.stderr.splitlines()))
+        )
+        raise SlurmError(
+            one_line(words_of_error or f"{words[0]} ended with code {answer.returncode}")
+        )
+    return answer.stdout

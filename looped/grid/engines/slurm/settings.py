@@ -32,15 +32,15 @@ class SlurmSettings:
     """What each job asks for.
 
     Attributes:
-        asked: by the name that submitit has for it, as the user gave it.
+        requests: by the name that submitit has for it, as the user gave it.
 
     Example:
         >>> settings = SlurmSettings.read("partition=gpu,gpus_per_task=1,time=120")
-        >>> settings.asked["time"], settings.device, settings.cores
+        >>> settings.requests["time"], settings.device, settings.cores
         (120, 'cuda', 1)
     """
 
-    asked: Mapping[str, Any]
+    requests: Mapping[str, Any]
 
     @classmethod
     def read(cls, text: str | None) -> "SlurmSettings":
@@ -51,7 +51,7 @@ class SlurmSettings:
         Raises:
             ValueError: a key is not known, given twice, or its value breaks its rule.
         """
-        asked: dict[str, Any] = {}
+        requests: dict[str, Any] = {}
         parts: list[str] = []
         for part in (text or "").split(","):
             if "=" in part or not parts:
@@ -63,15 +63,15 @@ class SlurmSettings:
             rule = "slurm must be key=value pairs with commas between them"
             require(bool(key and equals and value), rule, part or "nothing")
             _require_known(key)
-            require(key not in asked, f"slurm must name {key} once", text)
-            asked[key] = _number(key, value) if key in NUMBERS else value
-        return cls(asked)
+            require(key not in requests, f"slurm must name {key} once", text)
+            requests[key] = _number(key, value) if key in NUMBERS else value
+        return cls(requests)
 
     @property
     def device(self) -> str:
         """What a job trains on: a GPU where it asks for one."""
-        numbers = [str(self.asked.get(key, "0")) for key in ("gpus_per_node", "gpus_per_task")]
-        resources = str(self.asked.get("gres", "")).split(",")
+        numbers = [str(self.requests.get(key, "0")) for key in ("gpus_per_node", "gpus_per_task")]
+        resources = str(self.requests.get("gres", "")).split(",")
         numbers += [each for each in resources if each.partition(":")[0] == "gpu"]
         has_gpu = any(number.rpartition(":")[2] != "0" for number in numbers)
         return "cuda" if has_gpu else "cpu"
@@ -79,12 +79,12 @@ class SlurmSettings:
     @property
     def cores(self) -> int:
         """Of each job."""
-        return int(self.asked.get("cpus_per_task", 1))
+        return int(self.requests.get("cpus_per_task", 1))
 
     @property
     def at_once(self) -> int:
         """The most jobs that run at the same time."""
-        return int(self.asked.get("array_parallelism", MOST_AT_ONCE))
+        return int(self.requests.get("array_parallelism", MOST_AT_ONCE))
 
     def for_submitit(self, name: str) -> dict[str, Any]:
         """Return what submitit's executor takes.
@@ -92,10 +92,12 @@ class SlurmSettings:
         Args:
             name: of the jobs, in the queue.
         """
-        known = {key: value for key, value in self.asked.items() if key not in NOT_OF_SUBMITIT}
-        if "setup" in known:
-            known["setup"] = [known["setup"]]
-        further = {key: self.asked[key] for key in NOT_OF_SUBMITIT if key in self.asked}
+        parameters = {
+            key: value for key, value in self.requests.items() if key not in NOT_OF_SUBMITIT
+        }
+        if "setup" in parameters:
+            parameters["setup"] = [parameters["setup"]]
+        further = {key: self.requests[key] for key in NOT_OF_SUBMITIT if key in self.requests}
         return {
             "time": None,  # the partition's own, where none is asked for
             "signal_delay_s": SIGNAL_SECONDS,
@@ -103,7 +105,7 @@ class SlurmSettings:
             "wckey": None,
             # srun does not take the cores from its job by itself
             "srun_args": ["--cpus-per-task", str(self.cores)],
-            **known,
+            **parameters,
             "job_name": name,
             "additional_parameters": {"requeue": True, **further},
         }

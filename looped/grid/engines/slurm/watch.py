@@ -37,16 +37,16 @@ class JobWatch:
         self._over_since: dict[str, float] = {}
         self._is_silent = False
 
-    def take_up(self, wanted: AbstractSet[str]) -> set[str]:
+    def take_up(self, identities: AbstractSet[str]) -> set[str]:
         """Follow what earlier commands submitted; return the trainings that need no new job.
 
         Args:
-            wanted: identities of the trainings that are to be trained.
+            identities: of the trainings that are to be trained.
 
         Raises:
             SlurmError: the queue does not answer.
         """
-        jobs = [job for job in self._files.jobs() if not wanted.isdisjoint(job.trainings)]
+        jobs = [job for job in self._files.jobs() if not identities.isdisjoint(job.trainings)]
         states = states_of(job.job for job in jobs)
         self.jobs = [job for job in jobs if not states[job.job].has_ended]
         for job in jobs:
