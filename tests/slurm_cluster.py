@@ -148,8 +148,8 @@ class SlurmCluster:
     def _start(self, name, *words):
         with (self.folder / f"{name}.out").open("a") as log:
             self._daemons[name] = subprocess.Popen(
-                [*WITH_THE_TEST, _program(name), *words], env=self.variables(), stdout=log, stderr=log,
-                cwd=self.folder, start_new_session=True,
+                [*WITH_THE_TEST, _program(name), *words], env=self.variables(), cwd=self.folder,
+                stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
     def _wait_for(self, name):

@@ -122,12 +122,10 @@ def test_a_job_that_is_told_of_its_limit_goes_on_from_its_checkpoint(cluster, tm
 @pytest.mark.slow
 def test_the_limit_of_a_minute_ends_no_training(cluster, tmp_path):
     desk = Desk(tmp_path / "runs" / "grid-0")
-    began_at = time.monotonic()
-    run(desk, [CONFIGS[:1]], 90, "time=1,signal_delay_s=20", seconds=1.0)
-    (only,) = desk.states()
-    assert only.state == FINISHED
-    assert 0 < int(only.reason.split()[-1]) < 90
-    print(f"{time.monotonic() - began_at:.0f} s, began again behind {only.reason}")
+    run(desk, [CONFIGS[:1]], 20, "time=1,signal_delay_s=20", seconds=1.0)
+    (end,) = desk.states()
+    assert end.state == FINISHED
+    assert 0 < int(end.reason.split()[-1]) < 20
 
 
 @pytest.mark.crash

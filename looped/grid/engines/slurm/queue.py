@@ -121,10 +121,7 @@ def _answer(words: list[str], script: str | None = None) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SlurmError(one_line(error)) from None
     if answer.returncode != 0:
-        words_of_error = "; ".join(
-            filter(None, (line.strip() for line in answer.stderr.splitlines()))
-        )
-        raise SlurmError(
-            one_line(words_of_error or f"{words[0]} ended with code {answer.returncode}")
-        )
+        lines = [line.strip() for line in answer.stderr.splitlines() if line.strip()]
+        reason = "; ".join(lines) or f"{words[0]} ended with code {answer.returncode}"
+        raise SlurmError(one_line(reason))
     return answer.stdout
