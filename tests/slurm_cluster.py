@@ -45,7 +45,8 @@ SlurmdTimeout=15
 MpiDefault=none
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
-NodeName=localhost CPUs=2 RealMemory=1000
+GresTypes=gpu
+NodeName=localhost CPUs=2 RealMemory=1000 Gres=gpu:1
 PartitionName=main Nodes=localhost Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -60,7 +61,7 @@ def why_not():
 
 
 class SlurmCluster:
-    """One node with two cores; each daemon is a process of this one."""
+    """One node with two cores and what it takes for a GPU; each daemon is a process of this one."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -72,6 +73,7 @@ class SlurmCluster:
             (self.folder / name).mkdir()
         ports = {"controller_port": free_port(), "node_port": free_port()}
         self.conf.write_text(CONFIGURATION.format(folder=self.folder, **ports))
+        (self.folder / "gres.conf").write_text("NodeName=localhost Name=gpu File=/dev/null\n")
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(1024))
         key.chmod(0o400)

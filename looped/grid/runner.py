@@ -76,7 +76,9 @@ class GridRunner:
         self.engine = make_engine(options)
         self.configs = self.engine.resolve(configs)
         for config in self.configs:
-            require_room_to_evaluate(config, run_options.loops_to_evaluate, run_options.n_prompts)
+            if options.engine == "local" or config.device == "cpu":  # no GPU of another machine
+                n_loops = run_options.loops_to_evaluate
+                require_room_to_evaluate(config, n_loops, run_options.n_prompts)
         refuse_doubles(self.configs)
         self.identity = grid_identity(self.configs)
         self.origin = Origin.here(self.identity)
@@ -113,6 +115,11 @@ class GridRunner:
         from looped.grid.forecast import forecast
 
         plan = self._plan(self._threads(self._facts()))
+        if (
+            self.options.engine == "slurm"
+        ):  # its nodes are not this machine, whose speed says little
+            n_groups, plan["groups"] = len(plan["groups"]), []
+            further = f"to submit: {counted(n_groups, 'job')} of Slurm\n{further}"
         text = forecast(configs=self.configs, **plan)
         text = "\n".join(filter(None, (text, further)))
         if self.store is not None:

@@ -17,7 +17,7 @@ from toy_work import counting
 
 from looped.config import TrainConfig
 from looped.grid.options import GridOptions
-from looped.grid.records.ledger import ENDED, FINISHED, KILLED, LOST, QUEUED, RUNNING
+from looped.grid.records.ledger import ENDED, FAILED, FINISHED, KILLED, LOST, QUEUED, RUNNING
 
 ROOT = Path(__file__).parents[2]
 
@@ -122,10 +122,10 @@ def test_a_job_that_is_told_of_its_limit_goes_on_from_its_checkpoint(cluster, tm
 @pytest.mark.slow
 def test_the_limit_of_a_minute_ends_no_training(cluster, tmp_path):
     desk = Desk(tmp_path / "runs" / "grid-0")
-    run(desk, [CONFIGS[:1]], 20, "time=1,signal_delay_s=20", seconds=1.0)
+    run(desk, [CONFIGS[:1]], 60, "time=1,signal_delay_s=5", seconds=1.0)
     (end,) = desk.states()
     assert end.state == FINISHED
-    assert 0 < int(end.reason.split()[-1]) < 20
+    assert 0 < int(end.reason.split()[-1]) < 60
 
 
 @pytest.mark.crash
@@ -141,6 +141,34 @@ def test_a_node_that_is_lost_costs_no_training(cluster, tmp_path):
     lost = [each for each in desk.news if each.state == LOST]
     assert any("lost with its node, and is queued again" in each.reason for each in lost)
     assert int(desk.states()[0].reason.split()[-1]) > 0
+
+
+@pytest.mark.crash
+def test_a_job_that_asks_for_a_gpu_says_where_there_is_none(tmp_path, monkeypatch):
+    from looped.grid.engines.slurm_engine import SlurmEngine
+
+    engine = SlurmEngine(GridOptions(engine="slurm", slurm="gpus_per_task=1"))
+    (config,) = engine.resolve([replace(TrainConfig(), seed=0)])
+    monkeypatch.setitem(globals(), "IDENTITIES", [config.identity])
+    assert (config.device, config.precision) == ("cuda", "bf16")
+    desk = Desk(tmp_path / "runs" / "grid-0")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    work = partial(counting, root=tmp_path, steps=1)
+    engine.run([[config]], work, None, desk, 1, {})
+    assert desk.news[-1].state == FAILED
+    assert "got cuda without a GPU" in desk.news[-1].reason
+
+
+def test_a_grid_for_gpus_is_planned_where_there_is_none(call, tmp_path):
+    import entrypoints.grid
+
+    words = ["--engine", "slurm", "--slurm", "gpus_per_task=1", "--dry_run", "true"]
+    words += ["--tracking", "offline", "--runs_dir", str(tmp_path), "--evaluate", "false"]
+    code, lines = call(entrypoints.grid, *words)
+    assert code == 0, lines
+    assert "36 trainings: 36 to do" in lines
+    assert "to submit: 3 jobs of Slurm" in lines
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_limit_that_no_step_fits_into_is_said(tmp_path, monkeypatch):
@@ -231,7 +259,7 @@ def test_the_weights_are_those_of_the_local_engine_to_the_bit(grids, tmp_path):
     ("slurm", "message"),
     [
         ("partition=gpu", "slurm must ask for what the cluster has, got: .*nvalid partition"),
-        ("gpus_per_task=1", "slurm must ask for what the cluster has, got: .*gres"),
+        ("gpus_per_task=2", "slurm must ask for what the cluster has, got: .*not available"),
     ],
 )
 def test_what_the_cluster_lacks_is_one_line(slurm, message):

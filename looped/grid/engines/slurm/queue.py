@@ -19,7 +19,7 @@ WAITING_STATES = ("CONFIGURING", "PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL
 GONE = "gone"
 """Of a job that the queue does not list any more."""
 
-_PASSING = re.compile(r"busy|down|drain|inactive|not available", re.IGNORECASE)
+_PASSING = re.compile(r"busy|down|drain|inactive", re.IGNORECASE)
 """Reasons for which sbatch may take a job all the same, to run it later."""
 
 
