@@ -2,7 +2,9 @@
 
 import csv
 import importlib.util
+import os
 import re
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -10,8 +12,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from child_processes import ChildProcesses
+from child_processes import ChildProcesses, finish
 from safetensors.torch import load_file
+from services import mlflow_server
 from slurm_cluster import slurm_cluster, why_not
 from toy_work import counting
 
@@ -211,23 +214,26 @@ def states(grids):
 
 @pytest.mark.slow
 def test_a_grid_that_is_not_waited_for_is_told_by_the_same_command(cluster, grids):
-    output, code = grids.run(wait="false", slurm="array_parallelism=2")
-    assert code == 0, output
-    assert "4 trainings: 4 queued" in output
+    process = grids.start(slurm="array_parallelism=1")
+    cluster.wait_until(lambda: cluster.tell("squeue", "--noheader").strip(), 180)
+    os.kill(process.pid, signal.SIGINT)
+    output, code = finish(process)
+    assert code == 128 + signal.SIGINT, output
+    assert "go on: the same command waits for them again, and scancel" in output
     (array,) = re.findall(r"jobs of Slurm \((\d+)\)", output)
     deadline = time.monotonic() + 300
     while FINISHED not in states(grids) and "done" not in states(grids):
-        output, code = grids.run(wait="false", slurm="array_parallelism=2")
+        output, code = grids.run(wait="false", slurm="array_parallelism=1")
         assert code == 0, output
         assert "submitted" not in output
         assert time.monotonic() < deadline, output
     cluster.tell("scancel", array)
     cluster.wait_until(lambda: not cluster.tell("squeue", "--noheader").strip())
-    output, code = grids.run(wait="false", slurm="array_parallelism=2")
+    output, code = grids.run(wait="false", slurm="array_parallelism=1")
     assert code == 0, output
     if "submitted" in output:  # those that were cancelled go on
-        assert re.search(r"killed: .*CANCELLED", output), output
-    output, code = grids.run(slurm="array_parallelism=2")
+        assert re.search(r"killed: .*(CANCELLED|was cancelled)", output), output
+    output, code = grids.run(slurm="array_parallelism=1")
     assert code == 0, output
     assert output.count("submitted") == 0
     assert set(states(grids)) <= {"done", "finished"}
@@ -238,6 +244,23 @@ def test_a_grid_that_is_not_waited_for_is_told_by_the_same_command(cluster, grid
     assert parents[-1].info.status == "FINISHED"
     for run in trainings:
         assert grids.steps(run) == [1, *range(10, 301, 10)]
+
+
+@pytest.mark.slow
+def test_jobs_tell_a_server_that_they_reach(cluster, grids, tmp_path, monkeypatch):
+    with mlflow_server(os.environ["MLFLOW_TRACKING_URI"], tmp_path) as uri:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        output, code = grids.run(wait="false", bs="1")
+        assert code == 0, output
+        cluster.wait_until(lambda: not cluster.tell("squeue", "--noheader").strip(), 300)
+        trainings = grids.runs("training")  # nobody but the jobs can have told of them
+        assert [run.info.status for run in trainings] == ["FINISHED"] * 2
+        output, code = grids.run(wait="false", bs="1")
+    assert code == 0, output
+    assert "2 trainings: 2 done before" in output
+    (parent,) = grids.runs("grid")
+    assert parent.info.status == "FINISHED"
+    assert {run.data.tags["mlflow.parentRunId"] for run in trainings} == {parent.info.run_id}
 
 
 @pytest.mark.slow
@@ -268,6 +291,16 @@ def test_what_the_cluster_lacks_is_one_line(slurm, message):
     with pytest.raises(ValueError, match=message) as refusal:
         SlurmEngine(GridOptions(engine="slurm", slurm=slurm))
     assert "\n" not in str(refusal.value)
+
+
+def test_a_checkout_that_is_gone_tomorrow_is_refused(tmp_path, monkeypatch):
+    from looped.grid.engines.slurm_engine import SlurmEngine
+
+    monkeypatch.setenv("MLFLOW_RUN_ID", "1")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="in a checkout that every node sees, got the temporary"):
+        SlurmEngine(GridOptions(engine="slurm"))
 
 
 def test_without_slurm_or_submitit_nothing_is_made(tmp_path, monkeypatch):

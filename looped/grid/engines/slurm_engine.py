@@ -23,6 +23,7 @@ from looped.grid.engines.slurm.queue import (
 from looped.grid.engines.slurm.settings import SlurmSettings
 from looped.grid.engines.slurm.watch import JobWatch
 from looped.grid.options import GridOptions
+from looped.grid.places import is_temporary_checkout
 from looped.grid.records.ledger import KILLED, News
 from looped.rules import one_line, require
 from looped.training.groups import replica_groups
@@ -46,6 +47,8 @@ class SlurmEngine:
         self._settings = SlurmSettings.read(options.slurm)
         self._waits = options.wait
         require_slurm()
+        rule = "engine=slurm must be given in a checkout that every node sees"
+        require(not is_temporary_checkout(), rule, f"the temporary one in {Path.cwd()}")
         folder = Path(tempfile.gettempdir())
         script = _executor(folder, self._settings, "looped")._make_submission_file_text("true", "")
         require_accepted(script)
