@@ -31,6 +31,12 @@ class Here:
     def resolve(self, configs):
         return [resolve.resolve(config) for config in configs]
 
+    def groups(self, configs, replicas):
+        return [[config] for config in configs]
+
+    def is_under_way(self, folder, configs):
+        return False
+
     def threads(self, groups):
         return 1
 
@@ -58,7 +64,7 @@ def grid(store, tmp_path, monkeypatch):
         def make(grid_options):
             return Here(grid_options, store, befall)
 
-        monkeypatch.setattr(runner, "_engine", make)
+        monkeypatch.setattr(runner, "make_engine", make)
         run_options = RunOptions(
             runs_dir=str(tmp_path / "runs"), evaluate=False, register=False, **options
         )

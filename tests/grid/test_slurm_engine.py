@@ -162,6 +162,7 @@ def test_a_job_that_asks_for_a_gpu_says_where_there_is_none(tmp_path, monkeypatc
     assert "got cuda without a GPU" in desk.news[-1].reason
 
 
+@pytest.mark.slow
 def test_a_grid_for_gpus_is_planned_where_there_is_none(call, tmp_path):
     import entrypoints.grid
 
