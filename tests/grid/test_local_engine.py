@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 from toy_work import never, toy, until_signal
@@ -16,6 +17,8 @@ CONFIGS = [replace(TrainConfig(), seed=seed).resolved("cpu", "fp32") for seed in
 
 class Desk:
     """Keeps all news; says to stop once so many trainings were heard of."""
+
+    folder = Path()
 
     def __init__(self, most=None):
         self.news = []

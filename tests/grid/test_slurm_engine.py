@@ -221,7 +221,7 @@ def test_a_grid_that_is_not_waited_for_is_told_by_the_same_command(cluster, grid
     output, code = finish(process)
     assert code == 128 + signal.SIGINT, output
     assert "go on: the same command waits for them again, and scancel" in output
-    (array,) = re.findall(r"jobs of Slurm \((\d+)\)", output)
+    array = re.findall(r"jobs of Slurm \((\d+)\)", output)[0]
     deadline = time.monotonic() + 300
     while FINISHED not in states(grids) and "done" not in states(grids):
         output, code = grids.run(wait="false", slurm="array_parallelism=1")
