@@ -9,9 +9,10 @@ SEED ?= 42
 BIN := .venv/bin
 INSTALLED := .venv/installed
 INSTALLED_RAY := .venv/installed-ray
+INSTALLED_SLURM := .venv/installed-slurm
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup store train grid study ray bench datasets findings ui test test-crash test-all check clean
+.PHONY: help setup store train grid study ray slurm bench datasets findings ui test test-crash test-all check clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -41,6 +42,12 @@ ray: $(INSTALLED_RAY)  ## add what several machines need: Ray, PostgreSQL's clie
 
 $(INSTALLED_RAY): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,ray]'
+	@touch $@
+
+slurm: $(INSTALLED_SLURM)  ## add what the queue of a Slurm cluster needs: submitit
+
+$(INSTALLED_SLURM): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,slurm]'
 	@touch $@
 
 # 40 models of linear regression in 2 dimensions: real trainings, small enough for two cores

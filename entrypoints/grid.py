@@ -41,6 +41,7 @@ def main(result: outcome.Outcome) -> int:
     # torch and MLflow take seconds to load: only once the arguments are known to be good
     from analysis.answers.lengths.claims import ALL_CLAIMS
     from analysis.claims.rules import rules_digests
+    from looped.grid.engines.slurm.queue import SlurmError
     from looped.grid.runner import GridRunner
     from looped.records.damage import UnwritableError
     from looped.records.folder import FolderInUseError
@@ -62,7 +63,7 @@ def main(result: outcome.Outcome) -> int:
             print(runner.forecast(_claims_forecast(runner)))
             return 0
         return runner.run(stop_request)
-    except (TrackingError, FolderInUseError, UnwritableError) as error:
+    except (TrackingError, FolderInUseError, UnwritableError, SlurmError) as error:
         return arguments.complain("grid", error)
     finally:
         _tell(result, runner)

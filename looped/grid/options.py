@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from looped.grid.engines.slurm.settings import SlurmSettings
 from looped.grid.places import expanded, runs_folder
 from looped.grid.studies import STUDIES, left_to_study
 from looped.rules import check_choices, require, require_one_of, require_whole, setting
@@ -17,7 +18,7 @@ MOST_TRAININGS = 1_000_000
 LONGEST_PATH, LONGEST_PART = 3_500, 255  # bytes; Linux takes 4,095, and a run's files need some
 MOST_SHOWN = 100
 
-ENGINES = ("local", "ray")
+ENGINES = ("local", "ray", "slurm")
 RESUMES = ("auto", "same_code", "never")
 TRACKINGS = ("online", "offline")
 
@@ -84,11 +85,19 @@ class GridOptions:
     dry_run: bool = setting(False, "print the trainings and an estimate, and train nothing")
     retry_failed: bool = setting(False, "train again what failed before")
     replicas: str = setting("auto", "runs that train as one program: auto, off or how many")
-    engine: str = setting("local", "local: processes of this machine; ray: a Ray cluster", ENGINES)
-    workers: int | None = setting(None, "processes; auto: one per core, or one that has the GPU")
+    engine: str = setting(
+        "local",
+        "local: processes of this machine; ray: a Ray cluster; slurm: jobs of its queue",
+        ENGINES,
+    )
+    workers: int | None = setting(None, "processes; auto: one for each core, or for each GPU")
     ray_address: str = setting("auto", "of the Ray cluster; auto: the one this machine is of")
     ray_cpus: int = setting(1, "cores that Ray gives a group of trainings")
     ray_gpus: float | None = setting(None, "GPUs that Ray gives it; auto: 1 if any node has one")
+    slurm: str | None = setting(
+        None, "what a job asks for, such as partition=gpu,gpus_per_task=1,time=120"
+    )
+    wait: bool = setting(True, "false: submit to Slurm and return; again: say what stands")
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -99,6 +108,10 @@ class GridOptions:
         rule = f"replicas must be auto, off or a whole number from 1 to {MOST_TRAININGS:,}"
         require(self.replicas in ("auto", "off") or is_number, rule, shortened(self.replicas))
         _require_in("ray_cpus", self.ray_cpus, 1, MOST_PROCESSES)
+        SlurmSettings.read(self.slurm)
+        is_slurm = self.engine == "slurm"
+        require(is_slurm or self.slurm is None, "slurm must come with engine=slurm", self.engine)
+        require(is_slurm or self.wait, "wait=false must come with engine=slurm", self.engine)
         if self.workers is not None:
             _require_in("workers", self.workers, 1, MOST_PROCESSES)
         if self.ray_gpus is not None:

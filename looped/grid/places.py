@@ -56,11 +56,15 @@ def expanded(path: str) -> Path:
         raise ValueError(f"~ at the beginning of a path must be a known home, got {path}") from None
 
 
+def is_temporary_checkout() -> bool:
+    """Tell whether this process runs in what ``mlflow run`` checked out of a URL for it."""
+    temporary = Path(tempfile.gettempdir()).resolve()
+    return Variable.RUN_ID in os.environ and Path.cwd().is_relative_to(temporary)
+
+
 def _lasting(here: Path) -> Path:
     """Return a folder that outlives what ``mlflow run`` checked out for this process."""
-    temporary = Path(tempfile.gettempdir()).resolve()
-    is_checkout = Variable.RUN_ID in os.environ and Path.cwd().is_relative_to(temporary)
-    if not is_checkout or here.exists():
+    if not is_temporary_checkout() or here.exists():
         return here
     home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     with suppress(ValueError):

@@ -1,32 +1,36 @@
 """Works through a grid: plans, trains what is left, and keeps its logbook."""
 
 import logging
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from looped.config import TrainConfig
 from looped.counting import counted
-from looped.grid.balance import Balance, balance_with_journals, balance_with_store
-from looped.grid.engines.engine import Engine, work_through
-from looped.grid.engines.local_engine import LocalEngine
-from looped.grid.folder import PREFIX, DamagedGridError, GridFacts, GridFolder, read_facts
-from looped.grid.ledger import DONE, LONGEST_NOTE, UNTOLD, Ledger
+from looped.grid.closing import import_command_of, say_last
+from looped.grid.engines.choice import is_of_one_machine, make_engine, require_reachable
+from looped.grid.engines.engine import work_through
 from looped.grid.lengths import in_order, plan_first_steps
 from looped.grid.lists import grid_identity, refuse_doubles
-from looped.grid.logbook import Logbook, NewsDesk
 from looped.grid.options import GridOptions, RunOptions
-from looped.grid.run_trainings import Nest, is_fresh
-from looped.grid.standing import DONE_BEFORE, FAILED_BEFORE, TO_DO, Standing, standing_on_disk
+from looped.grid.plan import standings_before
+from looped.grid.records.balance import (
+    Balance,
+    balance_with_journals,
+    balance_with_store,
+    is_finished,
+    tell,
+)
+from looped.grid.records.folder import PREFIX, DamagedGridError, GridFacts, GridFolder, read_facts
+from looped.grid.records.ledger import LONGEST_NOTE, UNTOLD, Ledger, News
+from looped.grid.records.logbook import Logbook, NewsDesk
+from looped.grid.records.standing import DONE_BEFORE, FAILED_BEFORE, standing_on_disk
+from looped.grid.run_trainings import Nest
 from looped.grid.stopping import StopRequest
 from looped.names import Tag
-from looped.records.folder import run_path
+from looped.records.journal import TrackingError
 from looped.records.origin import Origin
-from looped.rules import require
-from looped.training.groups import replica_groups
 from looped.training.memory_needs import require_room_to_evaluate
 
 if TYPE_CHECKING:
@@ -69,22 +73,35 @@ class GridRunner:
         self.options, self.run_options, self.lists = options, run_options, lists
         self._claim_rules = claim_rules
         self.root = run_options.runs_folder.absolute()
-        self.engine = _engine(options)
+        self.engine = make_engine(options)
         self.configs = self.engine.resolve(configs)
         for config in self.configs:
-            require_room_to_evaluate(config, run_options.loops_to_evaluate, run_options.n_prompts)
+            if options.engine == "local" or config.device == "cpu":  # no GPU of another machine
+                n_loops = run_options.loops_to_evaluate
+                require_room_to_evaluate(config, n_loops, run_options.n_prompts)
         refuse_doubles(self.configs)
         self.identity = grid_identity(self.configs)
         self.origin = Origin.here(self.identity)
         self.store = _open_store(options.engine) if run_options.tracking == "online" else None
-        self._import_command = _import_command(self.store, self.root)
-        self.standings = self._standings()
+        self._import_command = import_command_of(self.store, self.root)
+        self.standings = standings_before(
+            self.configs, self.store, self.root, run_options.resume, self.origin
+        )
         skipped = (DONE_BEFORE,) if options.retry_failed else (DONE_BEFORE, FAILED_BEFORE)
         to_train = [
             config
             for config in self.configs
             if self.standings[config.identity].state not in skipped
         ]
+        self._untold: list[TrainConfig] = []
+        if options.engine == "slurm" and run_options.resume == "auto":
+            # jobs that ended while nobody listened: the store may lack them, no job is needed
+            self._untold = [config for config in to_train if is_finished(self.root, config)]
+            to_train = [config for config in to_train if config not in self._untold]
+            for config in self._untold:
+                standing = standing_on_disk(self.root, config)
+                untold = replace(standing, state=UNTOLD, step=config.steps)
+                self.standings[config.identity] = untold
         self._after: dict[str, str] = {}
         if options.engine == "local" and run_options.resume != "never":
             code = self.origin.code if run_options.resume == "same_code" else None
@@ -98,6 +115,11 @@ class GridRunner:
         from looped.grid.forecast import forecast
 
         plan = self._plan(self._threads(self._facts()))
+        if (
+            self.options.engine == "slurm"
+        ):  # its nodes are not this machine, whose speed says little
+            n_groups, plan["groups"] = len(plan["groups"]), []
+            further = f"to submit: {counted(n_groups, 'job')} of Slurm\n{further}"
         text = forecast(configs=self.configs, **plan)
         text = "\n".join(filter(None, (text, further)))
         if self.store is not None:
@@ -110,7 +132,7 @@ class GridRunner:
 
     def _plan(self, n_threads: int) -> dict[str, Any]:
         """Say what is left to train and how: what ``forecast`` and ``outlook`` take."""
-        groups = replica_groups(self.to_train, self.options.replicas)
+        groups = self.engine.groups(self.to_train, self.options.replicas)
         return {
             "groups": groups,
             "standings": self.standings,
@@ -129,8 +151,9 @@ class GridRunner:
             TrackingError: MLflow cannot be reached.
         """
         stop_request.listen()  # Ray may have taken the signals
-        if not self.to_train and self.store is None:  # nothing that a new logbook would tell
-            return self._say(self.ledger, stop_request, Balance())
+        is_left = bool(self.to_train or self._untold)
+        if not is_left and self.store is None:  # nothing that a new logbook would tell
+            return self._say(stop_request, Balance())
         folder = GridFolder(self.root, self.identity)
         try:
             if self.store is not None:
@@ -139,14 +162,16 @@ class GridRunner:
             threads = self._threads(facts)
             name = f"grid of {counted(len(self.configs), 'training')}"
             origin = self.origin.tags | self._rules_to_keep(folder, facts)
-            folder.begin(name, self.lists, origin, threads)
-            logbook = Logbook(folder, self.store)
+            is_look = folder.has_begun and self.engine.is_under_way(folder.path, self.to_train)
+            if not is_look:
+                folder.begin(name, self.lists, origin, threads)
+            logbook = Logbook(folder, self.store, goes_on=is_look)
             self.parent = logbook.parent
             self.ledger = ledger = Ledger(self.configs, self.standings, self.origin.commit)
             logbook.show(ledger)
             print(ledger.summary(), flush=True)
             try:
-                self._train(NewsDesk(ledger, logbook, stop_request), threads)
+                self._train(NewsDesk(ledger, logbook, stop_request, self._tell_now()), threads)
                 balance, closing = self._balance(ledger, logbook.parent), ""
                 if balance.finished:
                     closing = logbook.closing(ledger, balance.finished)
@@ -156,7 +181,8 @@ class GridRunner:
                 logbook.end(ledger, "KILLED", repr(error))
                 raise
             is_well = ledger.is_done and not balance.problem
-            status = "FINISHED" if is_well else "KILLED" if stop_request() else "FAILED"
+            is_let_go = stop_request() or ledger.is_under_way
+            status = "FINISHED" if is_well else "KILLED" if is_let_go else "FAILED"
             if not logbook.end(ledger, status, ledger.summary(), closing) and not balance.problem:
                 balance = replace(balance, problem="the end of the grid could not be told")
         finally:
@@ -165,7 +191,7 @@ class GridRunner:
             from looped.tracking.ui import links
 
             print(links.written(links.of_grid(self.store, logbook.parent)), flush=True)
-        return self._say(ledger, stop_request, balance)
+        return self._say(stop_request, balance)
 
     def _rules_to_keep(self, folder: GridFolder, facts: GridFacts | None) -> dict[str, str]:
         """Return the rules as a tag: as the grid was begun, or as they are if it begins.
@@ -179,7 +205,7 @@ class GridRunner:
 
     def _settle(self, folder: GridFolder, store: "Store") -> None:
         """End what the process before this one left."""
-        from looped.grid.parent_run import settle_parent
+        from looped.grid.records.parent_run import settle_parent
         from looped.tracking.stores.store import reachable
 
         try:
@@ -187,6 +213,21 @@ class GridRunner:
                 settle_parent(store, folder)
         except DamagedGridError as error:
             logger.warning("%s", error)
+
+    def _tell_now(self) -> Callable[[str], None] | None:
+        """Return what tells MLflow of a training as it ends, where its worker could not."""
+        if self.store is None or self.options.engine != "slurm":
+            return None
+
+        def tell_of(identity: str) -> None:
+            assert self.store is not None
+            parents = {} if self.parent is None else {self.identity: self.parent}
+            try:
+                tell(self.ledger, identity, self.store, self.root, parents, self.run_options)
+            except TrackingError as error:  # the end of the grid tries again
+                logger.warning("MLflow is away (%s)", error)
+
+        return tell_of
 
     def _balance(self, ledger: Ledger, parent: str | None) -> Balance:
         if self.store is None:
@@ -211,7 +252,7 @@ class GridRunner:
 
         All trainings count, not those that are left, so that it is the same whatever is done.
         """
-        threads = self.engine.threads(replica_groups(self.configs, self.options.replicas))
+        threads = self.engine.threads(self.engine.groups(self.configs, self.options.replicas))
         if facts is None or facts.threads is None or self.run_options.resume == "never":
             return threads
         if facts.threads != threads and self.to_train:
@@ -223,26 +264,10 @@ class GridRunner:
             )
         return facts.threads
 
-    def _standings(self) -> dict[str, Standing]:
-        if self.store is None:
-            standings = {
-                config.identity: standing_on_disk(self.root, config) for config in self.configs
-            }
-            if self.run_options.resume != "same_code":
-                return standings
-            for config in self.configs:
-                before = Origin.read(run_path(self.root, config))
-                if is_fresh("same_code", before, self.origin):
-                    standings[config.identity] = Standing(state=TO_DO)
-            return standings
-        from looped.grid.known_runs import standings_in_store
-        from looped.tracking.stores.store import reachable
-
-        code = self.origin.code if self.run_options.resume == "same_code" else None
-        with reachable():
-            return standings_in_store(self.store, self.configs, self.root, code)
-
     def _train(self, desk: NewsDesk, n_threads: int) -> None:
+        for config in self._untold:
+            reason = self.standings[config.identity].reason
+            desk.hear(News(identity=config.identity, state=UNTOLD, reason=reason))
         if not self.to_train:
             return
         if self.options.engine == "local":  # of other machines nothing is known here
@@ -252,59 +277,19 @@ class GridRunner:
                 print(line, flush=True)
         nest = Nest(self.identity, desk.logbook.parent, PATIENCE)
         options = replace(self.run_options, runs_dir=str(self.root))
+        if self.options.engine == "slurm" and self.store and is_of_one_machine(self.store):
+            options = replace(options, tracking="offline")  # their news are told from here
         work = partial(work_through, options=options, nest=nest)
-        groups = replica_groups(self.to_train, self.options.replicas)
+        groups = self.engine.groups(self.to_train, self.options.replicas)
         try:
             self.engine.run(groups, work, self.store, desk, n_threads, self._after)
         finally:
             desk.progress.close()
 
-    def _say(self, ledger: Ledger, stop_request: StopRequest, balance: Balance) -> int:
-        """Say what came, what the store lacks last; return the exit code."""
-        print(ledger.summary(), flush=True)
-        counts = ledger.counts
-        if counts.get(FAILED_BEFORE) and not self.options.retry_failed:
-            print("-P retry_failed=true tries again what failed before", file=sys.stderr)
-        is_stopped = stop_request() and not ledger.is_done
-        if is_stopped:
-            print("give the same command to go on", file=sys.stderr)
-        command = self._import_command
-        n_untold = counts.get(UNTOLD, 0)
-        if balance.problem:
-            print(f"MLflow may not hold all of it ({balance.problem}): {command} tells it "
-                  "what it lacks", file=sys.stderr)  # fmt: skip
-        elif n_untold:
-            n_done = sum(counts.get(state, 0) for state in (*DONE, UNTOLD))
-            print(f"MLflow holds {n_done - n_untold:,} of the {n_done:,} trainings that are done: "
-                  f"{command} tells it the others", file=sys.stderr)  # fmt: skip
-        elif balance.n_missing:
-            print(f"MLflow does not hold {balance.n_missing:,} of the trainings any more, and no "
-                  "journal here does: the same command trains them", file=sys.stderr)  # fmt: skip
-        if is_stopped:
-            return stop_request.exit_code
-        return 0 if ledger.is_done and not balance.problem else 1
-
-
-def _engine(options: GridOptions) -> Engine:
-    """Make the engine that was asked for; Ray is an extra that may not be there."""
-    if options.engine == "local":
-        return LocalEngine(options)
-    try:
-        from looped.grid.engines.ray_engine import RayEngine
-    except ImportError as error:
-        raise ValueError(f"engine=ray needs Ray (make ray), got {error}") from None
-    return RayEngine(options)
-
-
-def _import_command(store: "Store | None", root: Path) -> str:
-    """Write how to tell of the trainings later; asked for while MLflow is there."""
-    if store is None:
-        return ""
-    from looped.tracking.stores.remedy import import_command
-    from looped.tracking.stores.store import reachable
-
-    with reachable():
-        return import_command(store, root)
+    def _say(self, stop_request: StopRequest, balance: Balance) -> int:
+        return say_last(
+            self.ledger, stop_request, balance, self._import_command, self.options.retry_failed
+        )
 
 
 def _open_store(engine: str) -> "Store":
@@ -314,8 +299,5 @@ def _open_store(engine: str) -> "Store":
     store = open_store()
     with reachable():
         require_writable(*store)
-    uri = store.client.tracking_uri
-    is_local = uri.partition(":")[0].partition("+")[0] in ("sqlite", "file") or ":" not in uri
-    rule = "engine=ray must log to a server that every node reaches (MLFLOW_TRACKING_URI)"
-    require(engine != "ray" or not is_local, rule, uri)
+    require_reachable(engine, store)
     return store

@@ -9,9 +9,10 @@ from child_processes import ChildProcesses, finish
 from small_trainings import TINY
 
 from entrypoints import import_runs
-from looped.grid import known_runs, runner
-from looped.grid.ledger import KILLED, News
+from looped.grid import runner
 from looped.grid.options import GridOptions, RunOptions
+from looped.grid.records import known_runs
+from looped.grid.records.ledger import KILLED, News
 from looped.grid.run_trainings import Nest, run_trainings
 from looped.grid.stopping import StopRequest
 from looped.records.folder import FolderLock, run_path
@@ -29,6 +30,12 @@ class Here:
 
     def resolve(self, configs):
         return [resolve.resolve(config) for config in configs]
+
+    def groups(self, configs, replicas):
+        return [[config] for config in configs]
+
+    def is_under_way(self, folder, configs):
+        return False
 
     def threads(self, groups):
         return 1
@@ -57,7 +64,7 @@ def grid(store, tmp_path, monkeypatch):
         def make(grid_options):
             return Here(grid_options, store, befall)
 
-        monkeypatch.setattr(runner, "_engine", make)
+        monkeypatch.setattr(runner, "make_engine", make)
         run_options = RunOptions(
             runs_dir=str(tmp_path / "runs"), evaluate=False, register=False, **options
         )

@@ -3,19 +3,22 @@
 import time
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 from toy_work import never, toy, until_signal
 
 from looped.config import TrainConfig
 from looped.grid.engines.local_engine import run_locally
-from looped.grid.ledger import FINISHED, KILLED, RUNNING
+from looped.grid.records.ledger import FINISHED, KILLED, RUNNING
 
 CONFIGS = [replace(TrainConfig(), seed=seed).resolved("cpu", "fp32") for seed in range(5)]
 
 
 class Desk:
     """Keeps all news; says to stop once so many trainings were heard of."""
+
+    folder = Path()
 
     def __init__(self, most=None):
         self.news = []

@@ -4,11 +4,12 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from looped.config import TrainConfig
-from looped.grid.ledger import FAILED, FINISHED, KILLED, RUNNING, UNTOLD, News
 from looped.grid.options import RunOptions
+from looped.grid.records.ledger import FAILED, FINISHED, KILLED, RUNNING, UNTOLD, News
 from looped.grid.run_trainings import Nest, run_trainings
 from looped.names import Variable
 from looped.training.progress import going_on
@@ -31,6 +32,10 @@ Work = Callable[[Sequence[TrainConfig], Send, ShouldStop], None]
 class Desk(Protocol):
     """Where the workers' news come in, and who says when to stop."""
 
+    @property
+    def folder(self) -> Path:
+        """The folder of the grid, in the folder of all runs."""
+
     def hear(self, news: News) -> None:
         """Take in what a worker says."""
 
@@ -43,7 +48,7 @@ class Desk(Protocol):
 
 @runtime_checkable
 class Engine(Protocol):
-    """Trains groups somewhere: in processes of this machine, or on a Ray cluster."""
+    """Trains groups somewhere: in processes of this machine, or on the machines of a cluster."""
 
     def resolve(self, configs: Sequence[TrainConfig]) -> list[TrainConfig]:
         """Decide what was left automatic, for the machines that will train.
@@ -52,11 +57,27 @@ class Engine(Protocol):
             ValueError: they lack what a training asks for.
         """
 
+    def groups(self, configs: Sequence[TrainConfig], replicas: str) -> list[list[TrainConfig]]:
+        """Say which trainings run together, in the order in which to begin the groups.
+
+        Args:
+            configs: resolved, in the order in which to begin them.
+            replicas: ``auto``, ``off`` or the largest number of trainings in a group.
+        """
+
     def threads(self, groups: Sequence[Sequence[TrainConfig]]) -> int:
         """Say with how many threads each training of a grid runs, by all groups of the grid."""
 
     def at_once(self, groups: Sequence[Sequence[TrainConfig]], n_threads: int) -> int:
         """Say how many of these groups train at once, with so many threads each."""
+
+    def is_under_way(self, folder: Path, configs: Sequence[TrainConfig]) -> bool:
+        """Tell whether an earlier command saw to all of these, and this one is only to look.
+
+        Args:
+            folder: of the grid.
+            configs: of the trainings that are not done.
+        """
 
     def run(
         self,
@@ -68,6 +89,9 @@ class Engine(Protocol):
         after: After,
     ) -> None:
         """Train all; return when every training has ended, or stopped in good order.
+
+        An engine whose trainings outlive this process may return earlier; it tells the desk which
+        are queued and which run.
 
         Args:
             groups: trainings that run together, in the order in which to begin them.

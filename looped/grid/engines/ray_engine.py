@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
@@ -14,9 +15,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from looped.config import TrainConfig
 from looped.grid.engines.engine import After, Desk, Work, environment
-from looped.grid.ledger import ENDED, FAILED, KILLED, LOST, RUNNING, News
 from looped.grid.options import GridOptions
+from looped.grid.records.ledger import ENDED, FAILED, KILLED, LOST, RUNNING, News
 from looped.rules import require
+from looped.training.groups import replica_groups
 
 if TYPE_CHECKING:
     from looped.tracking.stores.store import Store
@@ -241,6 +243,12 @@ class RayEngine:
         automatic = "bf16" if device == "cuda" else "fp32"
         precision = automatic if config.precision == "auto" else config.precision
         return config.resolved(device, precision)
+
+    def groups(self, configs: Sequence[TrainConfig], replicas: str) -> list[list[TrainConfig]]:
+        return replica_groups(configs, replicas)
+
+    def is_under_way(self, folder: Path, configs: Sequence[TrainConfig]) -> bool:
+        return False  # its tasks end with the command
 
     def threads(self, groups: Sequence[Sequence[TrainConfig]]) -> int:
         return self._cpus

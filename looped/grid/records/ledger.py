@@ -11,9 +11,10 @@ from functools import cached_property
 from looped.config import TrainConfig
 from looped.counting import counted
 from looped.grid.lists import varied
-from looped.grid.standing import DONE_BEFORE, FAILED_BEFORE, TO_DO, TO_GO_ON, Standing
+from looped.grid.records.standing import DONE_BEFORE, FAILED_BEFORE, TO_DO, TO_GO_ON, Standing
 
 RUNNING = "running"
+QUEUED = "queued"  # with a cluster, which has not begun it
 LOST = "lost"  # with its node, and waiting to be begun again
 FINISHED, UNTOLD, FAILED, KILLED = "finished", "untold", "failed", "killed"
 ENDED = (FINISHED, UNTOLD, FAILED, KILLED)
@@ -23,7 +24,8 @@ THROUGH = (*ENDED, DONE_BEFORE, FAILED_BEFORE)
 LONGEST_NOTE = 7_500  # MLflow keeps 8,000 characters of a tag
 
 _ORDER = (
-    DONE_BEFORE, FINISHED, UNTOLD, RUNNING, LOST, TO_GO_ON, TO_DO, KILLED, FAILED, FAILED_BEFORE,
+    DONE_BEFORE, FINISHED, UNTOLD, RUNNING, QUEUED, LOST, TO_GO_ON, TO_DO, KILLED, FAILED,
+    FAILED_BEFORE,
 )  # fmt: skip
 
 _COLUMNS = ["state", "step", "steps", "nmse", "seconds", "run_id", "identity", "commit", "reason"]
@@ -35,7 +37,7 @@ class News:
 
     Attributes:
         identity: of the training.
-        state: ``running``, ``lost`` or one of ``ENDED``.
+        state: ``running``, ``queued``, ``lost`` or one of ``ENDED``.
         run_id: its MLflow run; empty when there is none.
         step: gradient steps done.
         nmse: held-out error, once there is one.
@@ -120,6 +122,13 @@ class Ledger:
     def n_through(self) -> int:
         """How many trainings are through, well or not."""
         return sum(count for state, count in self.counts.items() if state in THROUGH)
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether some are queued or run, and none came to grief or is left to begin."""
+        states = self.counts.keys()
+        well = (*DONE, UNTOLD, RUNNING, QUEUED, LOST)
+        return not states.isdisjoint((RUNNING, QUEUED, LOST)) and states <= {*well}
 
     @property
     def is_done(self) -> bool:

@@ -7,9 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from looped.config import TrainConfig
-from looped.grid.ledger import DONE, FINISHED, KILLED, UNTOLD, Ledger, News
 from looped.grid.options import RunOptions
-from looped.grid.standing import DONE_BEFORE, TO_DO, Standing, standing_on_disk
+from looped.grid.records.ledger import DONE, FAILED, FINISHED, KILLED, UNTOLD, Ledger, News
+from looped.grid.records.standing import (
+    DONE_BEFORE,
+    FAILED_BEFORE,
+    TO_DO,
+    Standing,
+    standing_on_disk,
+)
 from looped.records.folder import FolderInUseError, run_path
 from looped.records.journal import TrackingError
 
@@ -39,7 +45,7 @@ def balance_with_journals(ledger: Ledger, root: Path) -> Balance:
     missing = [
         identity
         for identity, entry in ledger.entries.items()
-        if entry.state in DONE and not _finished_here(root, entry.config)
+        if entry.state in DONE and not is_finished(root, entry.config)
     ]
     for identity in missing:
         reason = f"its journal in {root} does not say that it finished"
@@ -64,7 +70,7 @@ def balance_with_store(
     """
     from mlflow.exceptions import MlflowException
 
-    from looped.grid.known_runs import finished_runs
+    from looped.grid.records.known_runs import finished_runs
 
     parents = {} if parent is None else {grid: parent}
     try:
@@ -72,14 +78,16 @@ def balance_with_store(
         missing = _missing(ledger, finished, root)
         if missing:
             for identity in missing:
-                _tell(ledger, identity, store, root, parents, options)
+                if tell(ledger, identity, store, root, parents, options):
+                    name = ledger.entries[identity].config.name
+                    logger.warning("%s: the store lacked it, and was told again", name)
             finished = finished_runs(store, root)
             missing = _missing(ledger, finished, root)
     except (MlflowException, TrackingError) as error:
         return Balance(problem=" ".join(str(error).split()))
     for identity in missing:
         entry = ledger.entries[identity]
-        if _finished_here(root, entry.config):
+        if is_finished(root, entry.config):
             state, reason = UNTOLD, entry.reason
         else:
             state = TO_DO
@@ -99,24 +107,36 @@ def _missing(ledger: Ledger, finished: Mapping[str, Sequence[Standing]], root: P
         if not finished.get(identity)
         and (
             entry.state in (*DONE, UNTOLD)
-            or (entry.state == KILLED and _finished_here(root, entry.config))
+            or (entry.state == KILLED and is_finished(root, entry.config))
         )
     ]
 
 
-def _finished_here(root: Path, config: TrainConfig) -> bool:
+def is_finished(root: Path, config: TrainConfig) -> bool:
+    """Tell whether the journal of a training says that it finished."""
     return standing_on_disk(root, config).state == DONE_BEFORE
 
 
-def _tell(
+def tell(
     ledger: Ledger,
     identity: str,
     store: "Store",
     root: Path,
     parents: Mapping[str, str],
     options: RunOptions,
-) -> None:
-    """Tell MLflow of a training that it lacks, from its journal.
+) -> bool:
+    """Tell MLflow of a training that ended and that it lacks, from its journal.
+
+    Args:
+        ledger: of the grid; it hears what came of it.
+        identity: of the training.
+        store: to tell.
+        root: folder of all runs.
+        parents: the MLflow runs of grids, by the identity of the grid.
+        options: how the training was trained.
+
+    Returns:
+        Whether it was told.
 
     Raises:
         TrackingError: MLflow cannot be reached.
@@ -124,14 +144,16 @@ def _tell(
     from looped.tracking.importer import import_run
 
     entry = ledger.entries[identity]
-    if not _finished_here(root, entry.config):
-        return
+    standing = standing_on_disk(root, entry.config)
+    if standing.state not in (DONE_BEFORE, FAILED_BEFORE):
+        return False
     path = run_path(root, entry.config)
     try:
         imported = import_run(store, path, parents, options.register)
     except (FolderInUseError, OSError, ValueError) as error:
         logger.warning("%s could not be told: %s", path, " ".join(str(error).split()))
-        return
-    logger.warning("%s: the store lacked it, and was told again", entry.config.name)
-    state = DONE_BEFORE if entry.state == DONE_BEFORE else FINISHED
-    ledger.hear(News(identity=identity, state=state, run_id=imported.run_id))
+        return False
+    is_old = entry.state == DONE_BEFORE
+    state = FAILED if standing.state == FAILED_BEFORE else DONE_BEFORE if is_old else FINISHED
+    ledger.hear(News(identity=identity, state=state, run_id=imported.run_id, nmse=standing.nmse))
+    return True

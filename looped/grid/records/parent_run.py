@@ -15,14 +15,14 @@ from mlflow.entities import Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from looped.grid.folder import PREFIX, DamagedGridError, GridFacts, GridFolder
-from looped.grid.ledger import DONE, UNTOLD
+from looped.grid.records.folder import PREFIX, DamagedGridError, GridFacts, GridFolder
+from looped.grid.records.ledger import DONE, UNTOLD
 from looped.names import Kind, Metric, Param, Tag
 from looped.records.folder import FolderInUseError
 from looped.records.journal import TrackingError
 from looped.records.machine import this_machine
 from looped.tracking.dead_runs import end_lost_runs, is_of_this_machine, mark_dead_runs
-from looped.tracking.launcher import launched_run, run_to_take
+from looped.tracking.launcher import discard_launched, launched_run, run_to_take
 from looped.tracking.runs import end_run, find_run, list_runs, of_kind
 from looped.tracking.stores.store import Store, reachable
 from looped.tracking.ui.introduction import source_tags
@@ -90,6 +90,23 @@ def open_parent(store: Store, folder: GridFolder, may_take_launched: bool = True
         earlier_ids = {run.info.run_id for run in _told_runs(client, folder)}
         lost_ids = {*earlier_ids, *_unsigned_runs(store, folder, run_id)} - {run_id}
         end_lost_runs(client, lost_ids, folder.path)
+    return run_id
+
+
+def parent_to_go_on(store: Store, folder: GridFolder) -> str | None:
+    """Find the run of the command before this one, to tell it further; None where it is gone.
+
+    The run that ``mlflow run`` made for this command goes to the trash once that ended it.
+
+    Raises:
+        TrackingError: MLflow cannot be reached.
+    """
+    with reachable():
+        run_id = known_parent(store, folder)
+    if run_id is not None:
+        note = f"It looked how the trainings of run {run_id} stand."
+        discard_launched(store.client, "grid, a look", note, "a look: the grid has a run")
+        folder.sign(run_id)
     return run_id
 
 

@@ -4,12 +4,24 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from looped.grid.folder import DamagedGridError, GridFolder
-from looped.grid.ledger import ENDED, FINISHED, KILLED, LOST, RUNNING, Ledger, News
 from looped.grid.progress import GridProgress
-from looped.grid.standing import Standing
+from looped.grid.records.folder import DamagedGridError, GridFolder
+from looped.grid.records.ledger import (
+    ENDED,
+    FAILED,
+    FINISHED,
+    KILLED,
+    LOST,
+    RUNNING,
+    UNTOLD,
+    Entry,
+    Ledger,
+    News,
+)
+from looped.grid.records.standing import Standing
 from looped.names import Kind, Tag
 
 if TYPE_CHECKING:
@@ -21,17 +33,24 @@ logger = logging.getLogger("looped")
 
 
 class Logbook:
-    """What is kept of a grid: its folder, and the parent run where MLflow is told."""
+    """What is kept of a grid: its folder, and the parent run where MLflow is told.
 
-    def __init__(self, folder: GridFolder, store: "Store | None") -> None:
+    Args:
+        folder: of the grid, which has begun.
+        store: to tell; None for none.
+        goes_on: whether to tell the run of the command before this one further, whose jobs go on.
+    """
+
+    def __init__(self, folder: GridFolder, store: "Store | None", goes_on: bool = False) -> None:
         self.folder, self.store = folder, store
         self.parent: str | None = None
         self._began = time.monotonic()
         self._is_away = self._is_unwritable = False
         if store is not None:
-            from looped.grid.parent_run import open_parent
+            from looped.grid.records.parent_run import open_parent, parent_to_go_on
 
-            self.parent = open_parent(store, folder)
+            parent = parent_to_go_on(store, folder) if goes_on else None
+            self.parent = parent or open_parent(store, folder)
 
     def show(self, ledger: Ledger, closing: str = "") -> bool:
         """Show where the trainings stand; tell whether MLflow knows."""
@@ -98,7 +117,7 @@ class Logbook:
             return True
         from mlflow.exceptions import MlflowException
 
-        from looped.grid import parent_run
+        from looped.grid.records import parent_run
 
         try:
             getattr(parent_run, name)(self.store.client, self.parent, *content)
@@ -112,22 +131,44 @@ class Logbook:
 
 
 class NewsDesk:
-    """Hears what the workers say, and shows it now and then."""
+    """Hears what the workers say, and shows it now and then.
 
-    def __init__(self, ledger: Ledger, logbook: Logbook, stop_request: Callable[[], bool]) -> None:
+    Args:
+        ledger: of the grid.
+        logbook: where it is shown.
+        stop_request: tells whether to stop.
+        tell: tells MLflow of a training that its worker could not tell of; None leaves that to
+            the end of the grid.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        logbook: Logbook,
+        stop_request: Callable[[], bool],
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
         self.ledger, self.logbook, self._stop_request = ledger, logbook, stop_request
+        self._tell = tell
         self.progress = GridProgress(ledger)
         self._shown_at = time.monotonic()
         self._cost = 0.0
         self._shown_changes = 0
 
+    @property
+    def folder(self) -> Path:
+        """The folder of the grid."""
+        return self.logbook.folder.path
+
     def hear(self, news: News) -> None:
         """Take in news of a training; say how it ended."""
         self.ledger.hear(news)
         entry = self.ledger.entries[news.identity]
+        if self._tell is not None and (news.state == UNTOLD or is_untold_failure(entry)):
+            self._tell(news.identity)
         if news.state in ENDED:
-            is_well = news.state == FINISHED
-            state = "" if is_well else f"{news.state}: "
+            is_well = entry.state == FINISHED
+            state = "" if is_well else f"{entry.state}: "
             self.progress.say(f"{entry.config.name}: {state}{news.reason}", is_well)
         elif news.state == RUNNING and news.reason:
             self.progress.say(news.reason, is_well=False)
@@ -149,3 +190,8 @@ class NewsDesk:
     def should_stop(self) -> bool:
         """Tell whether to stop in good order."""
         return self._stop_request()
+
+
+def is_untold_failure(entry: Entry) -> bool:
+    """Tell whether a training failed where MLflow could not be told of it."""
+    return entry.state == FAILED and not entry.run_id
