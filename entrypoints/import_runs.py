@@ -42,7 +42,7 @@ def main(result: outcome.Outcome) -> int:
         remedy = f"`cp -r {quote(str(path))} copy` makes such a folder"
         return arguments.complain("import_runs", f"{rule}, got {options.path or path}; {remedy}")
     # MLflow takes seconds to load: only once there is something to tell
-    from looped.grid.parent_run import end_parents, open_parents
+    from looped.grid.records.parent_run import end_parents, open_parents
     from looped.records.damage import one_line
     from looped.records.folder import FolderInUseError
     from looped.records.journal import TrackingError

@@ -263,7 +263,7 @@ FAULTS = [
     ),
     Fault(
         "a grid says what it trained without asking the store",
-        "looped/grid/balance.py",
+        "looped/grid/records/balance.py",
         "        if not finished.get(identity)\n",
         "        if not finished\n",
         "tests/grid/test_balance.py",

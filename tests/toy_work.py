@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from looped.grid.ledger import FINISHED, KILLED, RUNNING, News
+from looped.grid.records.ledger import FINISHED, KILLED, RUNNING, News
 
 
 def never():

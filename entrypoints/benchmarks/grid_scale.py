@@ -19,10 +19,10 @@ from mlflow.entities import RunTag
 from mlflow.tracking import MlflowClient
 
 from looped.config import TrainConfig
-from looped.grid.folder import GridFolder
-from looped.grid.known_runs import finished_runs, standings_in_store
-from looped.grid.ledger import FINISHED, RUNNING, Ledger, News
 from looped.grid.lists import Lists, cross, grid_identity, refuse_doubles
+from looped.grid.records.folder import GridFolder
+from looped.grid.records.known_runs import finished_runs, standings_in_store
+from looped.grid.records.ledger import FINISHED, RUNNING, Ledger, News
 from looped.names import Kind, Metric, Param, Tag
 from looped.tracking.stores.store import Store
 

@@ -12,9 +12,9 @@ import torch
 
 from looped.config import TrainConfig
 from looped.counting import counted
-from looped.grid.ledger import Ledger
 from looped.grid.lists import varied
-from looped.grid.standing import DONE_BEFORE, Standing
+from looped.grid.records.ledger import Ledger
+from looped.grid.records.standing import DONE_BEFORE, Standing
 from looped.names import Metric
 from looped.training import loop
 from looped.training.outcome import affordable_prompts, final_prompts

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from looped.config import TrainConfig
-from looped.grid.standing import TO_DO, Standing
+from looped.grid.records.standing import TO_DO, Standing
 from looped.records.first_steps import (
     can_begin_with,
     folders_by_name,

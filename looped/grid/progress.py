@@ -7,7 +7,7 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from looped.counting import counted
-from looped.grid.ledger import Ledger
+from looped.grid.records.ledger import Ledger
 
 SECONDS_BETWEEN_LINES = 10.0
 

@@ -10,17 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 from looped.config import TrainConfig
 from looped.counting import counted
-from looped.grid.balance import Balance, balance_with_journals, balance_with_store
 from looped.grid.engines.engine import Engine, work_through
 from looped.grid.engines.local_engine import LocalEngine
-from looped.grid.folder import PREFIX, DamagedGridError, GridFacts, GridFolder, read_facts
-from looped.grid.ledger import DONE, LONGEST_NOTE, UNTOLD, Ledger
 from looped.grid.lengths import in_order, plan_first_steps
 from looped.grid.lists import grid_identity, refuse_doubles
-from looped.grid.logbook import Logbook, NewsDesk
 from looped.grid.options import GridOptions, RunOptions
+from looped.grid.records.balance import Balance, balance_with_journals, balance_with_store
+from looped.grid.records.folder import PREFIX, DamagedGridError, GridFacts, GridFolder, read_facts
+from looped.grid.records.ledger import DONE, LONGEST_NOTE, UNTOLD, Ledger
+from looped.grid.records.logbook import Logbook, NewsDesk
+from looped.grid.records.standing import (
+    DONE_BEFORE,
+    FAILED_BEFORE,
+    TO_DO,
+    Standing,
+    standing_on_disk,
+)
 from looped.grid.run_trainings import Nest, is_fresh
-from looped.grid.standing import DONE_BEFORE, FAILED_BEFORE, TO_DO, Standing, standing_on_disk
 from looped.grid.stopping import StopRequest
 from looped.names import Tag
 from looped.records.folder import run_path
@@ -179,7 +185,7 @@ class GridRunner:
 
     def _settle(self, folder: GridFolder, store: "Store") -> None:
         """End what the process before this one left."""
-        from looped.grid.parent_run import settle_parent
+        from looped.grid.records.parent_run import settle_parent
         from looped.tracking.stores.store import reachable
 
         try:
@@ -235,7 +241,7 @@ class GridRunner:
                 if is_fresh("same_code", before, self.origin):
                     standings[config.identity] = Standing(state=TO_DO)
             return standings
-        from looped.grid.known_runs import standings_in_store
+        from looped.grid.records.known_runs import standings_in_store
         from looped.tracking.stores.store import reachable
 
         code = self.origin.code if self.run_options.resume == "same_code" else None

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from looped.grid.folder import MOST_THREADS
-from looped.grid.standing import DAMAGE, last_step
+from looped.grid.records.folder import MOST_THREADS
+from looped.grid.records.standing import DAMAGE, last_step
 from looped.records.journal import last_record
 
 

@@ -9,9 +9,10 @@ from child_processes import ChildProcesses, finish
 from small_trainings import TINY
 
 from entrypoints import import_runs
-from looped.grid import known_runs, runner
-from looped.grid.ledger import KILLED, News
+from looped.grid import runner
 from looped.grid.options import GridOptions, RunOptions
+from looped.grid.records import known_runs
+from looped.grid.records.ledger import KILLED, News
 from looped.grid.run_trainings import Nest, run_trainings
 from looped.grid.stopping import StopRequest
 from looped.records.folder import FolderLock, run_path

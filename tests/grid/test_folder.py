@@ -11,9 +11,9 @@ import pytest
 from small_trainings import TINY
 
 from entrypoints import import_runs
-from looped.grid.folder import DamagedGridError, GridFolder
 from looped.grid.options import RunOptions
-from looped.grid.parent_run import end_parents, open_parent, open_parents, settle_parent
+from looped.grid.records.folder import DamagedGridError, GridFolder
+from looped.grid.records.parent_run import end_parents, open_parent, open_parents, settle_parent
 from looped.grid.run_trainings import Nest, run_trainings
 from looped.names import Tag
 from looped.tracking.stores.store import open_store
@@ -155,8 +155,8 @@ def die_in_a_grid(root, moment):
 import os, signal
 from contextlib import closing
 from pathlib import Path
-from looped.grid import parent_run
-from looped.grid.folder import GridFolder
+from looped.grid.records import parent_run
+from looped.grid.records.folder import GridFolder
 from looped.tracking.stores.store import open_store
 from mlflow.tracking import MlflowClient
 

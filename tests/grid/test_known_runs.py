@@ -8,8 +8,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 from looped.config import TrainConfig
-from looped.grid import known_runs
-from looped.grid.known_runs import finished_runs, standings_in_store
+from looped.grid.records import known_runs
+from looped.grid.records.known_runs import finished_runs, standings_in_store
 from looped.names import Kind, Metric, Tag
 from looped.records.origin import Code
 from looped.tracking.stores.store import Store

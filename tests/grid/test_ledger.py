@@ -3,8 +3,8 @@ import io
 from dataclasses import replace
 
 from looped.config import TrainConfig
-from looped.grid.ledger import FAILED, FINISHED, LONGEST_NOTE, RUNNING, UNTOLD, Ledger, News
-from looped.grid.standing import DONE_BEFORE, TO_DO, Standing
+from looped.grid.records.ledger import FAILED, FINISHED, LONGEST_NOTE, RUNNING, UNTOLD, Ledger, News
+from looped.grid.records.standing import DONE_BEFORE, TO_DO, Standing
 
 CONFIGS = [
     replace(TrainConfig(), b=b, seed=seed).resolved("cpu", "fp32")

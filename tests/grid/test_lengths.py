@@ -12,10 +12,10 @@ from small_trainings import TINY, samples
 
 from looped.grid import run_trainings
 from looped.grid.engines.local_engine import first_free
-from looped.grid.ledger import FINISHED, RUNNING, Ledger, News
 from looped.grid.lengths import in_order, plan_first_steps
 from looped.grid.options import RunOptions
-from looped.grid.standing import DONE_BEFORE, TO_DO, TO_GO_ON, Standing
+from looped.grid.records.ledger import FINISHED, RUNNING, Ledger, News
+from looped.grid.records.standing import DONE_BEFORE, TO_DO, TO_GO_ON, Standing
 from looped.names import Metric, Tag
 from looped.records import first_steps
 from looped.records.checkpoint_files import newest_step

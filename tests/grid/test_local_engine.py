@@ -9,7 +9,7 @@ from toy_work import never, toy, until_signal
 
 from looped.config import TrainConfig
 from looped.grid.engines.local_engine import run_locally
-from looped.grid.ledger import FINISHED, KILLED, RUNNING
+from looped.grid.records.ledger import FINISHED, KILLED, RUNNING
 
 CONFIGS = [replace(TrainConfig(), seed=seed).resolved("cpu", "fp32") for seed in range(5)]
 

@@ -5,7 +5,7 @@ import pytest
 from looped.config import TrainConfig
 from looped.grid.engines import engine
 from looped.grid.engines.engine import NewsSender
-from looped.grid.ledger import FAILED, FINISHED, KILLED, RUNNING, UNTOLD
+from looped.grid.records.ledger import FAILED, FINISHED, KILLED, RUNNING, UNTOLD
 from looped.training.watcher import Ending
 
 CONFIG = TrainConfig(steps=600).resolved("cpu", "fp32")

@@ -9,8 +9,8 @@ import pytest
 from bad_folders import DEEP, GOOD, KINDS, TINY, give, rewrite
 
 from entrypoints import import_runs
-from looped.grid.folder import GridFolder
 from looped.grid.options import RunOptions
+from looped.grid.records.folder import GridFolder
 from looped.grid.run_trainings import Nest, run_trainings
 from looped.records.folder import run_path
 from looped.training import resolve

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from looped import TrainConfig
-from looped.grid.known_runs import standings_in_store
-from looped.grid.standing import FAILED_BEFORE, TO_DO
+from looped.grid.records.known_runs import standings_in_store
+from looped.grid.records.standing import FAILED_BEFORE, TO_DO
 from looped.records.folder import FolderLock, RunFolder
 from looped.tracking import dead_runs
 from looped.tracking import tracker as trackers

@@ -10,8 +10,8 @@ from small_trainings import Witness
 
 from entrypoints import import_runs
 from looped import TrainConfig
-from looped.grid.folder import GridFolder
 from looped.grid.options import RunOptions
+from looped.grid.records.folder import GridFolder
 from looped.grid.run_trainings import Nest, run_trainings
 from looped.records.folder import RunFolder, run_path
 from looped.tracking import importer

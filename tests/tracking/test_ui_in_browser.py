@@ -15,8 +15,8 @@ from mlflow.entities import Param
 from services import mlflow_server
 
 from entrypoints import fit_scaling, report
-from looped.grid.folder import GridFolder
-from looped.grid.parent_run import open_parent, show_parent
+from looped.grid.records.folder import GridFolder
+from looped.grid.records.parent_run import open_parent, show_parent
 from looped.tracking.logged import config_of, curve_of
 from looped.tracking.runs import end_run, list_trainings
 from looped.tracking.stores.store import Store

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from looped.config import TrainConfig
-from looped.grid.ledger import FAILED, FINISHED, KILLED, RUNNING, UNTOLD, News
 from looped.grid.options import RunOptions
+from looped.grid.records.ledger import FAILED, FINISHED, KILLED, RUNNING, UNTOLD, News
 from looped.grid.run_trainings import Nest, run_trainings
 from looped.names import Variable
 from looped.training.progress import going_on

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from looped.config import TrainConfig
 from looped.grid.engines.engine import After, Desk, ShouldStop, Work, environment
-from looped.grid.ledger import ENDED, KILLED, News
 from looped.grid.options import GridOptions
+from looped.grid.records.ledger import ENDED, KILLED, News
 from looped.grid.stopping import StopRequest
 from looped.training.resolve import resolve
 

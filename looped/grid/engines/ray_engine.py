@@ -14,8 +14,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from looped.config import TrainConfig
 from looped.grid.engines.engine import After, Desk, Work, environment
-from looped.grid.ledger import ENDED, FAILED, KILLED, LOST, RUNNING, News
 from looped.grid.options import GridOptions
+from looped.grid.records.ledger import ENDED, FAILED, KILLED, LOST, RUNNING, News
 from looped.rules import require
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from looped.config import TrainConfig
-from looped.grid.ledger import DONE, FINISHED, KILLED, UNTOLD, Ledger, News
 from looped.grid.options import RunOptions
-from looped.grid.standing import DONE_BEFORE, TO_DO, Standing, standing_on_disk
+from looped.grid.records.ledger import DONE, FINISHED, KILLED, UNTOLD, Ledger, News
+from looped.grid.records.standing import DONE_BEFORE, TO_DO, Standing, standing_on_disk
 from looped.records.folder import FolderInUseError, run_path
 from looped.records.journal import TrackingError
 
@@ -64,7 +64,7 @@ def balance_with_store(
     """
     from mlflow.exceptions import MlflowException
 
-    from looped.grid.known_runs import finished_runs
+    from looped.grid.records.known_runs import finished_runs
 
     parents = {} if parent is None else {grid: parent}
     try:

@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.search_utils import SearchUtils
 
 from looped.config import TrainConfig
-from looped.grid.standing import (
+from looped.grid.records.standing import (
     DAMAGE,
     DONE_BEFORE,
     FAILED_BEFORE,

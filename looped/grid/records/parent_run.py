@@ -15,8 +15,8 @@ from mlflow.entities import Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from looped.grid.folder import PREFIX, DamagedGridError, GridFacts, GridFolder
-from looped.grid.ledger import DONE, UNTOLD
+from looped.grid.records.folder import PREFIX, DamagedGridError, GridFacts, GridFolder
+from looped.grid.records.ledger import DONE, UNTOLD
 from looped.names import Kind, Metric, Param, Tag
 from looped.records.folder import FolderInUseError
 from looped.records.journal import TrackingError

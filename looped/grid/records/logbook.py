@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from looped.grid.folder import DamagedGridError, GridFolder
-from looped.grid.ledger import ENDED, FINISHED, KILLED, LOST, RUNNING, Ledger, News
 from looped.grid.progress import GridProgress
-from looped.grid.standing import Standing
+from looped.grid.records.folder import DamagedGridError, GridFolder
+from looped.grid.records.ledger import ENDED, FINISHED, KILLED, LOST, RUNNING, Ledger, News
+from looped.grid.records.standing import Standing
 from looped.names import Kind, Tag
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Logbook:
         self._began = time.monotonic()
         self._is_away = self._is_unwritable = False
         if store is not None:
-            from looped.grid.parent_run import open_parent
+            from looped.grid.records.parent_run import open_parent
 
             self.parent = open_parent(store, folder)
 
@@ -98,7 +98,7 @@ class Logbook:
             return True
         from mlflow.exceptions import MlflowException
 
-        from looped.grid import parent_run
+        from looped.grid.records import parent_run
 
         try:
             getattr(parent_run, name)(self.store.client, self.parent, *content)

@@ -11,7 +11,7 @@ from functools import cached_property
 from looped.config import TrainConfig
 from looped.counting import counted
 from looped.grid.lists import varied
-from looped.grid.standing import DONE_BEFORE, FAILED_BEFORE, TO_DO, TO_GO_ON, Standing
+from looped.grid.records.standing import DONE_BEFORE, FAILED_BEFORE, TO_DO, TO_GO_ON, Standing
 
 RUNNING = "running"
 LOST = "lost"  # with its node, and waiting to be begun again
