@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from looped.config import TrainConfig
 from looped.counting import counted
 from looped.grid.engines.engine import Engine, work_through
 from looped.grid.engines.local_engine import LocalEngine
+from looped.grid.inputs.input_file import InputFile
+from looped.grid.inputs.kept import keep_inputs
 from looped.grid.lengths import in_order, plan_first_steps
 from looped.grid.lists import grid_identity, refuse_doubles
 from looped.grid.options import GridOptions, RunOptions
@@ -22,12 +24,14 @@ from looped.grid.records.logbook import Logbook, NewsDesk
 from looped.grid.records.standing import (
     DONE_BEFORE,
     FAILED_BEFORE,
+    LEFT_OUT,
     TO_DO,
     Standing,
     standing_on_disk,
 )
 from looped.grid.run_trainings import Nest, is_fresh
 from looped.grid.stopping import StopRequest
+from looped.grid.timing.plan import Plan, Speeds
 from looped.names import Tag
 from looped.records.folder import run_path
 from looped.records.origin import Origin
@@ -53,6 +57,7 @@ class GridRunner:
         run_options: how to train each.
         claim_rules: what its runs will be judged by, to be kept before the first is trained;
             empty for nothing.
+        inputs: files that say what is trained, to be kept with it.
 
     Attributes:
         ledger: where its trainings stand.
@@ -71,9 +76,10 @@ class GridRunner:
         options: GridOptions,
         run_options: RunOptions,
         claim_rules: str = "",
+        inputs: Sequence[InputFile] = (),
     ) -> None:
         self.options, self.run_options, self.lists = options, run_options, lists
-        self._claim_rules = claim_rules
+        self._claim_rules, self._inputs = claim_rules, inputs
         self.root = run_options.runs_folder.absolute()
         self.engine = _engine(options)
         self.configs = self.engine.resolve(configs)
@@ -92,6 +98,7 @@ class GridRunner:
             if self.standings[config.identity].state not in skipped
         ]
         self._after: dict[str, str] = {}
+        self._speeds: Speeds = {}
         if options.engine == "local" and run_options.resume != "never":
             code = self.origin.code if run_options.resume == "same_code" else None
             self._after = plan_first_steps(to_train, self.standings, self.root, code)
@@ -101,11 +108,15 @@ class GridRunner:
 
     def forecast(self, further: str = "") -> str:
         """Say what it would do, and whatever further there is to say of it."""
-        from looped.grid.forecast import forecast
+        from looped.grid.timing.forecast import listing, time_line
 
-        plan = self._plan(self._threads(self._facts()))
-        text = forecast(configs=self.configs, **plan)
-        text = "\n".join(filter(None, (text, further)))
+        n_threads = self._threads(self._facts())
+        lines = self._keep_budget(n_threads)
+        plan = self._plan(self.to_train, n_threads)
+        text = listing(self.configs, plan)
+        if self.to_train:
+            lines.append(time_line(plan, self._measure(plan)))
+        text = "\n".join(filter(None, (text, *lines, further)))
         if self.store is not None:
             from looped.tracking.launcher import discard_launched
 
@@ -114,23 +125,54 @@ class GridRunner:
             discard_launched(self.store.client, "grid, dry run", note, reason)
         return text
 
-    def _plan(self, n_threads: int) -> dict[str, Any]:
-        """Say what is left to train and how: what ``forecast`` and ``outlook`` take."""
-        groups = replica_groups(self.to_train, self.options.replicas)
-        return {
-            "groups": groups,
-            "standings": self.standings,
-            "b_max": self.run_options.b_max if self.run_options.evaluate else 0,
-            "n_prompts": self.run_options.n_prompts,
-            "n_workers": self.engine.at_once(groups, n_threads),
-            "n_threads": n_threads,
-            "after": self._after,
-        }
+    def _plan(self, to_train: Sequence[TrainConfig], n_threads: int) -> Plan:
+        """Say what of the trainings that are left is to be trained, and how."""
+        groups = replica_groups(to_train, self.options.replicas)
+        return Plan(
+            groups=groups,
+            standings=self.standings,
+            b_max=self.run_options.loops_to_evaluate,
+            n_prompts=self.run_options.n_prompts,
+            n_workers=self.engine.at_once(groups, n_threads),
+            n_threads=n_threads,
+            after=self._after,
+        )
+
+    def _measure(self, plan: Plan) -> Speeds:
+        """Measure once how fast the sizes of a grid train here."""
+        if not self._speeds:
+            from looped.grid.timing.speeds import measured_speeds
+
+            self._speeds = measured_speeds(plan)
+        return self._speeds
+
+    def _keep_budget(self, n_threads: int) -> list[str]:
+        """Leave out what a budget does not hold; say what that is.
+
+        Raises:
+            BudgetError: it does not hold the shortest training.
+        """
+        if self.options.budget is None or not self.to_train:
+            return []
+        from looped.grid.timing.budget import fit_budget
+
+        speeds = self._measure(self._plan(self.to_train, n_threads))
+        choice = fit_budget(
+            self.to_train, partial(self._plan, n_threads=n_threads), speeds, self.options.budget
+        )
+        reason = f"does not fit into the budget of {self.options.budget}"
+        for config in choice.left_out:
+            standing = self.standings[config.identity]
+            self.standings[config.identity] = replace(standing, state=LEFT_OUT, reason=reason)
+        self.ledger = Ledger(self.configs, self.standings, self.ledger.commit)
+        self.to_train = list(choice.to_train)
+        return list(choice.lines)
 
     def run(self, stop_request: StopRequest) -> int:
         """Train what is left; return the exit code.
 
         Raises:
+            BudgetError: not even the shortest training fits into the budget.
             FolderInUseError: another process runs this grid.
             TrackingError: MLflow cannot be reached.
         """
@@ -145,6 +187,8 @@ class GridRunner:
             threads = self._threads(facts)
             name = f"grid of {counted(len(self.configs), 'training')}"
             origin = self.origin.tags | self._rules_to_keep(folder, facts)
+            for line in [*keep_inputs(folder, self._inputs), *self._keep_budget(threads)]:
+                print(line, flush=True)
             folder.begin(name, self.lists, origin, threads)
             logbook = Logbook(folder, self.store)
             self.parent = logbook.parent
@@ -152,7 +196,7 @@ class GridRunner:
             logbook.show(ledger)
             print(ledger.summary(), flush=True)
             try:
-                self._train(NewsDesk(ledger, logbook, stop_request), threads)
+                self._train(ledger, logbook, stop_request, threads)
                 balance, closing = self._balance(ledger, logbook.parent), ""
                 if balance.finished:
                     closing = logbook.closing(ledger, balance.finished)
@@ -248,20 +292,26 @@ class GridRunner:
         with reachable():
             return standings_in_store(self.store, self.configs, self.root, code)
 
-    def _train(self, desk: NewsDesk, n_threads: int) -> None:
+    def _train(
+        self, ledger: Ledger, logbook: Logbook, stop_request: StopRequest, n_threads: int
+    ) -> None:
         if not self.to_train:
             return
-        if self.options.engine == "local":  # of other machines nothing is known here
-            from looped.grid.forecast import outlook
+        from looped.grid.timing.forecast import is_worth_measuring, outlook
+        from looped.grid.timing.progress import GridProgress
 
-            for line in outlook(**self._plan(n_threads)):
+        plan = self._plan(self.to_train, n_threads)
+        # of other machines nothing is known here
+        if self.options.engine == "local" and (self._speeds or is_worth_measuring(plan)):
+            for line in outlook(plan, self._measure(plan)):
                 print(line, flush=True)
-        nest = Nest(self.identity, desk.logbook.parent, PATIENCE)
+        progress = GridProgress(ledger, plan, self._speeds)
+        desk = NewsDesk(ledger, logbook, stop_request, progress)
+        nest = Nest(self.identity, logbook.parent, PATIENCE)
         options = replace(self.run_options, runs_dir=str(self.root))
         work = partial(work_through, options=options, nest=nest)
-        groups = replica_groups(self.to_train, self.options.replicas)
         try:
-            self.engine.run(groups, work, self.store, desk, n_threads, self._after)
+            self.engine.run(plan.groups, work, self.store, desk, n_threads, self._after)
         finally:
             desk.progress.close()
 

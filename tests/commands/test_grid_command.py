@@ -11,7 +11,7 @@ from child_processes import ChildProcesses, dice, finish
 
 from analysis.claims import plan
 from entrypoints import grid
-from looped.grid import forecast
+from looped.grid.timing import forecast
 
 SMALL = {
     "sizes": "tiny", "n_dims": 2, "n_examples": 7, "batch_size": 8, "steps": 300, "log_every": 10,

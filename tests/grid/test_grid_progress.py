@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 from small_trainings import TINY
 
-from looped.grid import forecast, progress
 from looped.grid.engines.engine import NewsSender
-from looped.grid.progress import GridProgress
 from looped.grid.records.ledger import FINISHED, RUNNING, Ledger, News
 from looped.grid.records.standing import DONE_BEFORE, TO_DO, TO_GO_ON, Standing
+from looped.grid.timing import forecast, progress
+from looped.grid.timing.progress import GridProgress
 from looped.training import resolve
 
 CONFIGS = [resolve.resolve(replace(TINY, seed=seed, steps=3000)) for seed in (1, 2, 3, 4)]

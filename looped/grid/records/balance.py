@@ -132,6 +132,6 @@ def _tell(
     except (FolderInUseError, OSError, ValueError) as error:
         logger.warning("%s could not be told: %s", path, " ".join(str(error).split()))
         return
-    logger.warning("%s: the store lacked it, and was told again", entry.config.name)
+    logger.warning("%s: the store lacked it, and was told again", entry.title)
     state = DONE_BEFORE if entry.state == DONE_BEFORE else FINISHED
     ledger.hear(News(identity=identity, state=state, run_id=imported.run_id))

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from looped.grid.progress import GridProgress
 from looped.grid.records.folder import DamagedGridError, GridFolder
 from looped.grid.records.ledger import ENDED, FINISHED, KILLED, LOST, RUNNING, Ledger, News
 from looped.grid.records.standing import Standing
+from looped.grid.timing.progress import GridProgress
 from looped.names import Kind, Tag
 
 if TYPE_CHECKING:
@@ -114,9 +114,15 @@ class Logbook:
 class NewsDesk:
     """Hears what the workers say, and shows it now and then."""
 
-    def __init__(self, ledger: Ledger, logbook: Logbook, stop_request: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        logbook: Logbook,
+        stop_request: Callable[[], bool],
+        progress: GridProgress,
+    ) -> None:
         self.ledger, self.logbook, self._stop_request = ledger, logbook, stop_request
-        self.progress = GridProgress(ledger)
+        self.progress = progress
         self._shown_at = time.monotonic()
         self._cost = 0.0
         self._shown_changes = 0
@@ -124,13 +130,15 @@ class NewsDesk:
     def hear(self, news: News) -> None:
         """Take in news of a training; say how it ended."""
         self.ledger.hear(news)
+        self.progress.hear(news)
         entry = self.ledger.entries[news.identity]
         if news.state in ENDED:
             is_well = news.state == FINISHED
             state = "" if is_well else f"{news.state}: "
-            self.progress.say(f"{entry.config.name}: {state}{news.reason}", is_well)
+            self.progress.say(f"{entry.title}: {state}{news.reason}", is_well)
         elif news.state == RUNNING and news.reason:
-            self.progress.say(news.reason, is_well=False)
+            line = news.reason.replace(f"{entry.config.name}: ", f"{entry.title}: ", 1)
+            self.progress.say(line, is_well=False)
         if news.state in (KILLED, LOST):
             self.logbook.end_lost(entry.run_id)
 

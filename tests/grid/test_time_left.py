@@ -1,0 +1,111 @@
+"""The time left of simulated grids, whose true time is known."""
+
+import random
+from dataclasses import replace
+
+import pytest
+from simulated_grid import Machine, news_of, plan_of, usual_speeds
+
+from looped import TrainConfig
+from looped.grid.timing.plan import Speed
+from looped.grid.timing.time_left import TimeLeft
+
+SMALL = TrainConfig(n_dims=2, n_examples=15, batch_size=32, steps=300)
+FACTOR, SHARE, SECONDS = 1.5, 0.02, 5.0
+"""An estimate may be wrong by this factor, by this share of the whole time, or so many seconds."""
+CONFIGS = {
+    size: [
+        replace(SMALL, size=size, b=b, seed=seed).resolved("cpu", "fp32")
+        for b in (1, 2, 5, 10)
+        for seed in range(4)
+    ]
+    for size in ("nano", "tiny", "small", "medium")
+}
+
+
+def estimates(plan, machine, speeds, moments):
+    """Return at shares of the whole time what was estimated, what was left; and the whole."""
+    told = news_of(plan, machine)
+    whole = told[-1][0]
+    time_left = TimeLeft(plan, speeds, 0.0)
+    estimates_and_truths, place = [], 0
+    for moment in moments:
+        now = moment * whole
+        while place < len(told) and told[place][0] <= now:
+            time_left.hear(told[place][1], told[place][0])
+            place += 1
+        estimates_and_truths.append((moment, time_left.seconds_left(now), whole - now))
+    return estimates_and_truths, whole
+
+
+def misses(estimates_and_truths, whole, factor=FACTOR):
+    slack = max(SHARE * whole, SECONDS)
+    return [
+        (round(moment, 3), seconds, true, whole)
+        for moment, seconds, true in estimates_and_truths
+        if seconds is None or not true / factor - slack <= seconds <= factor * true + slack
+    ]
+
+
+def drawn(seed):
+    """Draw a grid of one to three sizes and values of b, and a machine that trains it.
+
+    A size is up to twice as fast there as usual, or as slow. That was measured for a second, alone:
+    workers beside one another may be slower, alike. Some trainings go on from a step.
+    """
+    dice = random.Random(seed)
+    sizes, bs = (
+        dice.sample(choices, dice.randint(1, 3)) for choices in (tuple(CONFIGS), (1, 2, 5, 10))
+    )
+    configs = [
+        config
+        for size in sizes
+        for config in CONFIGS[size]
+        if config.b in bs and config.seed < dice.randint(2, 4)
+    ]
+    before = {
+        config.identity: dice.randint(1, config.steps - 1)
+        for config in configs[: dice.randint(0, 3)]
+    }
+    n_prompts = dice.choice([64, 1024, 4096])
+    plan = plan_of(configs, dice.randint(1, 4), before, n_prompts=n_prompts)
+    speeds = {
+        size: 0.05 * speed * dice.uniform(0.5, 2.0) for size, speed in usual_speeds(*sizes).items()
+    }
+    machine = Machine(
+        speeds=speeds, evaluation=dice.uniform(0.5, 2.0), begin=dice.uniform(0.1, 3.0),
+        tell=dice.uniform(0.0, 2.0),
+    )  # fmt: skip
+    alone = dice.uniform(1.0, 1.7)
+    measured = {
+        size: Speed(*(alone * dice.uniform(0.9, 1.1) * speed / slower
+                      for slower in (1.0, machine.evaluation)))
+        for size, speed in speeds.items()
+    }  # fmt: skip
+    return plan, machine, measured
+
+
+MOMENTS = [n / 25 for n in range(1, 25)]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_after_a_tenth_of_the_time_it_is_right_within_a_factor_of_one_and_a_half(seed):
+    late = [0.1, *(moment for moment in MOMENTS if moment > 0.1)]
+    assert not misses(*estimates(*drawn(seed), late))
+
+
+@pytest.mark.parametrize("seed", range(100, 104))
+def test_from_the_first_second_on_it_is_no_nonsense(seed):
+    """It may be off by what the workers slow one another, which cannot be known."""
+    assert not misses(*estimates(*drawn(seed), [0.0, 0.001, 0.01, 0.03, 0.06]), factor=2.0)
+
+
+@pytest.mark.parametrize("seed", range(200, 207))
+def test_a_machine_that_changes_its_pace_is_followed_within_a_tenth(seed):
+    plan, machine, measured = drawn(seed)
+    dice = random.Random(seed)
+    changed_at = dice.uniform(0.02, 0.7) * news_of(plan, machine)[-1][0]
+    machine.changes = [(changed_at, dice.choice([0.5, 2.0]))]
+    whole = news_of(plan, machine)[-1][0]
+    late = [moment for moment in MOMENTS if moment > max(0.1, changed_at / whole + 0.1)]
+    assert not misses(*estimates(plan, machine, measured, late))
