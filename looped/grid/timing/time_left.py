@@ -22,7 +22,7 @@ WORK = "work"
 """Training and evaluating: what the one says of the machine's pace holds for the other."""
 NOMINAL_BEGIN, NOMINAL_TELL = 1.0, 0.3
 """Seconds to begin a group and to keep and tell of a training, until some have been seen."""
-SHORT_MEMORY, SHARE_REMEMBERED = 15.0, 0.1
+SHORT_MEMORY, SHARE_REMEMBERED = 10.0, 0.1
 """What is older than this share of the grid's time, or so many seconds, counts for half."""
 DOUBT = {BEGIN: 1.0, WORK: 4.0, TRAIN: 4.0, EVALUATE: 1.0, TELL: 1.0}
 """Seconds of a kind of work after which it is trusted as much as what is more general."""
