@@ -24,14 +24,13 @@ from looped.grid.records.logbook import Logbook, NewsDesk
 from looped.grid.records.standing import (
     DONE_BEFORE,
     FAILED_BEFORE,
-    LEFT_OUT,
     TO_DO,
     Standing,
     standing_on_disk,
 )
 from looped.grid.run_trainings import Nest, is_fresh
 from looped.grid.stopping import StopRequest
-from looped.grid.timing.plan import Plan, Speeds
+from looped.grid.timing.planner import Planner
 from looped.names import Tag
 from looped.records.folder import run_path
 from looped.records.origin import Origin
@@ -98,10 +97,12 @@ class GridRunner:
             if self.standings[config.identity].state not in skipped
         ]
         self._after: dict[str, str] = {}
-        self._speeds: Speeds = {}
         if options.engine == "local" and run_options.resume != "never":
             code = self.origin.code if run_options.resume == "same_code" else None
             self._after = plan_first_steps(to_train, self.standings, self.root, code)
+        self._planner = Planner(
+            self.engine.at_once, options, run_options, self.standings, self._after
+        )
         self.ledger = Ledger(self.configs, self.standings)
         self.parent: str | None = None
         self.to_train = in_order(to_train, self._after)
@@ -112,10 +113,10 @@ class GridRunner:
 
         n_threads = self._threads(self._facts())
         lines = self._keep_budget(n_threads)
-        plan = self._plan(self.to_train, n_threads)
+        plan = self._planner.plan(self.to_train, n_threads)
         text = listing(self.configs, plan)
         if self.to_train:
-            lines.append(time_line(plan, self._measure(plan)))
+            lines.append(time_line(plan, self._planner.measure(plan)))
         text = "\n".join(filter(None, (text, *lines, further)))
         if self.store is not None:
             from looped.tracking.launcher import discard_launched
@@ -125,48 +126,11 @@ class GridRunner:
             discard_launched(self.store.client, "grid, dry run", note, reason)
         return text
 
-    def _plan(self, to_train: Sequence[TrainConfig], n_threads: int) -> Plan:
-        """Say what of the trainings that are left is to be trained, and how."""
-        groups = replica_groups(to_train, self.options.replicas)
-        return Plan(
-            groups=groups,
-            standings=self.standings,
-            b_max=self.run_options.loops_to_evaluate,
-            n_prompts=self.run_options.n_prompts,
-            n_workers=self.engine.at_once(groups, n_threads),
-            n_threads=n_threads,
-            after=self._after,
-        )
-
-    def _measure(self, plan: Plan) -> Speeds:
-        """Measure once how fast the sizes of a grid train here."""
-        if not self._speeds:
-            from looped.grid.timing.speeds import measured_speeds
-
-            self._speeds = measured_speeds(plan)
-        return self._speeds
-
     def _keep_budget(self, n_threads: int) -> list[str]:
-        """Leave out what a budget does not hold; say what that is.
-
-        Raises:
-            BudgetError: it does not hold the shortest training.
-        """
-        if self.options.budget is None or not self.to_train:
-            return []
-        from looped.grid.timing.budget import fit_budget
-
-        speeds = self._measure(self._plan(self.to_train, n_threads))
-        choice = fit_budget(
-            self.to_train, partial(self._plan, n_threads=n_threads), speeds, self.options.budget
-        )
-        reason = f"does not fit into the budget of {self.options.budget}"
-        for config in choice.left_out:
-            standing = self.standings[config.identity]
-            self.standings[config.identity] = replace(standing, state=LEFT_OUT, reason=reason)
-        self.ledger = Ledger(self.configs, self.standings, self.ledger.commit)
-        self.to_train = list(choice.to_train)
-        return list(choice.lines)
+        """Leave out what the budget does not hold; say what that is."""
+        self.to_train, lines = self._planner.keep_budget(self.to_train, n_threads)
+        self.ledger = Ledger(self.configs, self.standings)
+        return lines
 
     def run(self, stop_request: StopRequest) -> int:
         """Train what is left; return the exit code.
@@ -300,12 +264,13 @@ class GridRunner:
         from looped.grid.timing.forecast import is_worth_measuring, outlook
         from looped.grid.timing.progress import GridProgress
 
-        plan = self._plan(self.to_train, n_threads)
+        planner = self._planner
+        plan = planner.plan(self.to_train, n_threads)
         # of other machines nothing is known here
-        if self.options.engine == "local" and (self._speeds or is_worth_measuring(plan)):
-            for line in outlook(plan, self._measure(plan)):
+        if self.options.engine == "local" and (planner.speeds or is_worth_measuring(plan)):
+            for line in outlook(plan, planner.measure(plan)):
                 print(line, flush=True)
-        progress = GridProgress(ledger, plan, self._speeds)
+        progress = GridProgress(ledger, plan, planner.speeds)
         desk = NewsDesk(ledger, logbook, stop_request, progress)
         nest = Nest(self.identity, logbook.parent, PATIENCE)
         options = replace(self.run_options, runs_dir=str(self.root))

@@ -3,6 +3,7 @@
 from contextlib import closing
 
 import pytest
+from page_blocks import ROOT
 
 from entrypoints import grid
 from looped.grid.inputs.input_file import InputFile
@@ -129,3 +130,14 @@ def test_a_link_among_the_files_of_a_grid_is_not_read(tmp_path):
         assert folder.inputs == {}
         assert keep_inputs(folder, [InputFile("s.toml", "bs = 3")]) == []
         assert not (tmp_path / "s.toml").exists()
+
+
+def test_the_page_shows_the_example_and_it_is_a_grid_of_equal_cost(command):
+    page = (ROOT / "docs/grids.md").read_text("utf-8")
+    example = ROOT / "examples/equal_cost.toml"
+    assert f"```toml\n{example.read_text('utf-8')}```" in page
+    code, lines, problem = command("--study", str(example), "--steps", "auto")
+    assert (code, problem) == (0, "")
+    assert "8 trainings: 8 to do" in lines
+    work = {float(line.split("  ")[-1].split()[0]) for line in lines if "FLOP" in line[:90]}
+    assert max(work) / min(work) < 1.2
