@@ -274,7 +274,7 @@ def test_the_work_of_a_grid_is_that_of_the_steps_it_trains_and_of_what_follows_t
     speeds = {SHORT.size: Speed(SHORT.step_flops, 1e30)}  # a step a second
     whole = nominal_seconds(Ledger([SHORT, MIDDLE, LONG], standings), plan, speeds)
     assert whole == pytest.approx(40 + 3 * NOMINAL_TELL)
-    time_left = TimeLeft(plan, speeds, 0.0)
+    time_left = TimeLeft(plan, speeds)
     assert time_left.nominal_left == pytest.approx(30 + 2 * NOMINAL_TELL)
     time_left.hear(News(identity=MIDDLE.identity, state=RUNNING, step=15), 1.0)
     assert time_left.nominal_left == pytest.approx(25 + 2 * NOMINAL_TELL)

@@ -7,7 +7,8 @@ import pytest
 from simulated_grid import Machine, news_of, plan_of, usual_speeds
 
 from looped import TrainConfig
-from looped.grid.timing.plan import Speed
+from looped.grid.records.ledger import KILLED, LOST, RUNNING, News
+from looped.grid.timing.plan import Speed, time_to_end
 from looped.grid.timing.time_left import TimeLeft
 
 SMALL = TrainConfig(n_dims=2, n_examples=15, batch_size=32, steps=300)
@@ -27,7 +28,7 @@ def estimates(plan, machine, speeds, moments):
     """Return at shares of the whole time what was estimated, what was left; and the whole."""
     told = news_of(plan, machine)
     whole = told[-1][0]
-    time_left = TimeLeft(plan, speeds, 0.0)
+    time_left = TimeLeft(plan, speeds)
     estimates_and_truths, place = [], 0
     for moment in moments:
         now = moment * whole
@@ -110,3 +111,39 @@ def test_a_machine_that_changes_its_pace_is_followed_within_a_tenth_or_a_minute(
     followed = (changed_at + max(60.0, 0.1 * whole)) / whole
     late = [moment for moment in MOMENTS if moment > max(0.1, followed)]
     assert not misses(*estimates(plan, machine, measured, late))
+
+
+def test_a_pause_of_the_machine_says_nothing_of_the_time_to_come():
+    """A lid that is closed at 0.3 of the time for as long as the whole grid takes."""
+    plan, machine, measured = drawn(3)
+    whole = news_of(plan, machine)[-1][0]
+    machine.changes = [(0.3 * whole, 1e-9), (1.3 * whole, 1.0)]
+    pairs, _ = estimates(plan, machine, measured, [0.66, 0.68, 0.75, 0.9])
+    assert not misses(pairs, whole)
+
+
+def test_what_is_killed_or_lost_is_left_out_or_counted_again():
+    configs = CONFIGS["tiny"][:2]
+    plan = plan_of(configs, 1)
+    speeds = {"tiny": Speed(1e9, 1e9)}
+    time_left = TimeLeft(plan, speeds)
+    whole = time_left.seconds_left(0.0)
+    (first,), (second,) = plan.groups
+    running = News(identity=first.identity, state=RUNNING)
+    for news in (running, replace(running, step=1), replace(running, step=200)):
+        time_left.hear(news, 1.0)
+    time_left.hear(replace(running, state=LOST), 1.0)
+    assert time_left.seconds_left(1.0) > whole / 2  # it goes on from its checkpoint
+    for config in (first, second):
+        time_left.hear(replace(running, identity=config.identity), 2.0)
+        time_left.hear(replace(running, identity=config.identity, state=KILLED), 2.0)
+    assert (time_left.seconds_left(2.0), time_left.nominal_left) == (0.0, 0.0)
+
+
+def test_groups_are_given_to_workers_as_the_engine_gives_them():
+    durations = [(0, 4.0), (1, 3.0), (2, 2.0), (3, 1.0)]
+    assert time_to_end({}, durations, {}, 2) == 5.0
+    assert time_to_end({}, durations, {}, 9) == 4.0
+    assert time_to_end({7: 1.0}, durations, {0: {3}}, 2) == 9.0
+    assert time_to_end({}, [], {}, 2) == 0.0
+    assert time_to_end({}, durations, {0: {1}, 1: {0}}, 1) == 10.0  # which no engine would do

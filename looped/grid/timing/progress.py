@@ -28,7 +28,7 @@ class GridProgress:
 
     def __init__(self, ledger: Ledger, plan: Plan, speeds: Speeds) -> None:
         self._ledger = ledger
-        self._time_left = TimeLeft(plan, speeds, time.monotonic())
+        self._time_left = TimeLeft(plan, speeds)
         self._work_in_all = nominal_seconds(ledger, plan, speeds)
         self._said_at = time.monotonic()
         self._bar: tqdm[NoReturn] | None = None

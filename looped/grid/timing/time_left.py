@@ -23,9 +23,12 @@ WORK = "work"
 NOMINAL_BEGIN, NOMINAL_TELL = 1.0, 0.3
 """Seconds to begin a group and to keep and tell of a training, until some have been seen."""
 SHORT_MEMORY, SHARE_REMEMBERED = 10.0, 0.1
-"""What is older than this share of the grid's time, or so many seconds, counts for half."""
+"""What is older than this share of the work done, or so many seconds of it, counts for half."""
 DOUBT = {BEGIN: 1.0, WORK: 4.0, TRAIN: 4.0, EVALUATE: 1.0, TELL: 1.0}
 """Seconds of a kind of work after which it is trusted as much as what is more general."""
+LONGEST_PAUSE = 4.0
+"""Times what a piece of work is expected to take: what takes longer is counted as that long, as a
+machine that was asleep says little of the time to come. One that stays slow is followed even so."""
 FEWEST_SECONDS = 3.0
 """Of training, before anything is said where no speed was measured."""
 
@@ -90,16 +93,19 @@ class _Group:
 
 @dataclass
 class _Memory:
-    """Sums over what was seen, in which the past fades."""
+    """Sums over what was seen, in which the past fades as work is done.
 
-    began_at: float
+    A machine that sleeps does none, and forgets nothing meanwhile.
+    """
+
+    n_workers: int
+    worked: float = 0.0  # seconds, of all workers
     parts: dict[Key, _Part] = field(default_factory=dict)
 
-    def add(
-        self, part: str, keys: Sequence[Key], seconds: float, nominal: float, now: float
-    ) -> None:
+    def add(self, part: str, keys: Sequence[Key], seconds: float, nominal: float) -> None:
         """Take in that work of so many nominal seconds took so many."""
-        weight = self._weight(now)
+        self.worked += seconds
+        weight = self._weight
         of_work = [(WORK,)] if part in (TRAIN, EVALUATE) else []
         for key in [*of_work, *((part, *key) for key in keys)]:
             kept = self.parts.setdefault(key, _Part())
@@ -107,10 +113,10 @@ class _Memory:
             kept.nominal += weight * nominal
 
     def factor(
-        self, part: str, keys: Sequence[Key], prior: float, now: float, doubt: float | None = None
+        self, part: str, keys: Sequence[Key], prior: float, doubt: float | None = None
     ) -> float:
         """Say how much longer than nominal a part takes, from the general to its own kind."""
-        doubted = (DOUBT[part] if doubt is None else doubt) * self._weight(now)
+        doubted = (DOUBT[part] if doubt is None else doubt) * self._weight
         factor = prior
         for key in keys:
             kept = self.parts.get((part, *key))
@@ -118,9 +124,14 @@ class _Memory:
                 factor = (kept.seconds + doubted) / (kept.nominal + doubted / factor)
         return factor
 
-    def _weight(self, now: float) -> float:
-        """Weigh a moment: what comes later counts for more, instead of the past for less."""
-        elapsed, linear_until = now - self.began_at, SHORT_MEMORY / SHARE_REMEMBERED
+    def knows(self, part: str) -> bool:
+        """Tell whether any of a part was seen."""
+        return (part,) in self.parts
+
+    @property
+    def _weight(self) -> float:
+        """Weigh the present: what comes later counts for more, instead of the past for less."""
+        elapsed, linear_until = self.worked / self.n_workers, SHORT_MEMORY / SHARE_REMEMBERED
         half_lives = min(elapsed, linear_until) / SHORT_MEMORY
         half_lives += math.log(max(1.0, elapsed / linear_until)) / SHARE_REMEMBERED
         return float(2.0**half_lives)
@@ -132,10 +143,11 @@ class TimeLeft:
     Args:
         plan: what is left to train.
         speeds: measured before it began; empty where none were.
-        now: when it begins, in seconds of any clock.
+
+    All moments are seconds of one clock, whichever it is.
     """
 
-    def __init__(self, plan: Plan, speeds: Speeds, now: float) -> None:
+    def __init__(self, plan: Plan, speeds: Speeds) -> None:
         self._plan, self._waits = plan, plan.waits()
         self._is_measured = bool(speeds)
         self._groups = [_group(group, plan, speeds) for group in plan.groups]
@@ -144,7 +156,7 @@ class TimeLeft:
             for place, group in enumerate(plan.groups)
             for config in group
         }
-        self._memory = _Memory(now)
+        self._memory = _Memory(plan.n_workers)
         self._trained_seconds = 0.0
         self._freed_at: list[float] = []
 
@@ -197,10 +209,10 @@ class TimeLeft:
             return
         n_steps = group.step - before
         if not group.has_stepped:
-            self._memory.add(BEGIN, [()], now - group.moment, NOMINAL_BEGIN, now)
-            group.has_stepped, group.moment = True, now
+            self._learn(BEGIN, group, NOMINAL_BEGIN, now)
+            group.has_stepped = True
         elif n_steps > 0:
-            self._add_training(group, n_steps * group.step_seconds, now)
+            self._learn(TRAIN, group, n_steps * group.step_seconds, now)
 
     def _hear_evaluation(
         self, group: _Group, config: TrainConfig, share: float, now: float
@@ -211,42 +223,52 @@ class TimeLeft:
         done = self._plan.evaluated(config, share)
         nominal = (done - group.evaluated.get(config.identity, 0.0)) * group.evaluation_seconds
         group.evaluated[config.identity] = done
-        if nominal > 0 and now > group.moment:
-            self._memory.add(EVALUATE, group.keys, now - group.moment, nominal, now)
-        group.moment = now
+        self._learn(EVALUATE, group, nominal, now)
 
     def _hear_end(self, group: _Group, news: News, now: float) -> None:
         if news.step >= group.n_steps:
-            seconds, evaluated = now - group.moment, group.evaluated.get(news.identity, 0.0)
-            if evaluated > 0:
-                self._memory.add(TELL, [()], seconds, NOMINAL_TELL, now)
+            if news.identity in group.evaluated:
+                self._learn(TELL, group, NOMINAL_TELL, now)
             else:  # it was too short for more news: all of it at once
                 nominal = group.training_left + group.evaluation_seconds + NOMINAL_TELL
-                self._add_training(group, nominal, now)
-            group.moment = now
+                self._learn(TRAIN, group, nominal, now)
         del group.step_of[news.identity]
         if not group.step_of:
             group.is_running = False
             self._freed_at = [*self._freed_at, now][-self._plan.n_workers :]
 
-    def _add_training(self, group: _Group, nominal: float, now: float) -> None:
-        seconds = now - group.moment
-        self._memory.add(TRAIN, group.keys, seconds, nominal, now)
-        self._trained_seconds += seconds
-        group.moment = now
+    def _learn(self, part: str, group: _Group, nominal: float, now: float) -> None:
+        """Take in that a part of a group took the time since the newest news of it."""
+        seconds, group.moment = now - group.moment, now
+        if nominal <= 0:
+            return
+        if self._memory.knows(part):
+            seconds = min(seconds, LONGEST_PAUSE * nominal * self._factor(part, group))
+        keys = group.keys if part in (TRAIN, EVALUATE) else group.keys[:1]
+        self._memory.add(part, keys, seconds, nominal)
+        self._trained_seconds += seconds if part == TRAIN else 0.0
+
+    def _factor(self, part: str, group: _Group) -> float:
+        """Say how much longer than nominal a part of a group takes."""
+        general = group.keys[:1]
+        if part not in (TRAIN, EVALUATE):
+            return self._memory.factor(part, general, 1.0)
+        # without a measured speed the guess says nothing of this machine
+        doubt = None if self._is_measured else 1e-3
+        of_work = self._memory.factor(WORK, general, 1.0, doubt)
+        return self._memory.factor(part, group.keys, of_work)
 
     def _seconds_of(self, group: _Group, now: float) -> float:
         """Estimate the seconds that are left of a group."""
-        general = group.keys[:1]
-        # without a measured speed the guess says nothing of this machine
-        doubt = None if self._is_measured else 1e-3
-        of_all = self._memory.factor(WORK, general, 1.0, now, doubt)
-        train = self._memory.factor(TRAIN, group.keys, of_all, now)
-        evaluate = self._memory.factor(EVALUATE, group.keys, of_all, now)
-        seconds = group.training_left * train + group.evaluation_left * evaluate
-        seconds += group.telling_left * self._memory.factor(TELL, general, 1.0, now)
-        if not group.has_stepped:
-            seconds += NOMINAL_BEGIN * self._memory.factor(BEGIN, general, 1.0, now)
+        left = {
+            BEGIN: 0.0 if group.has_stepped else NOMINAL_BEGIN,
+            TRAIN: group.training_left,
+            EVALUATE: group.evaluation_left,
+            TELL: group.telling_left,
+        }
+        seconds = sum(
+            nominal * self._factor(part, group) for part, nominal in left.items() if nominal
+        )
         return max(0.0, seconds - (now - group.moment)) if group.is_running else seconds
 
 
