@@ -26,7 +26,7 @@ SHORT_MEMORY, SHARE_REMEMBERED = 10.0, 0.1
 """What is older than this share of the work done, or so many seconds of it, counts for half."""
 DOUBT = {BEGIN: 1.0, WORK: 4.0, TRAIN: 4.0, EVALUATE: 1.0, TELL: 1.0}
 """Seconds of a kind of work after which it is trusted as much as what is more general."""
-LONGEST_PAUSE = 4.0
+LONGEST_PAUSE = 3.0
 """Times what a piece of work is expected to take: what takes longer is counted as that long, as a
 machine that was asleep says little of the time to come. One that stays slow is followed even so."""
 FEWEST_SECONDS = 3.0
@@ -56,6 +56,7 @@ class _Group:
         evaluated: likewise the share of their evaluation that is done.
         is_running: whether a worker has it.
         moment: of the newest news of it, or when it began.
+        factors: how much longer than nominal each part was thought to take then.
         has_stepped: whether a step was told of since it began.
     """
 
@@ -67,6 +68,7 @@ class _Group:
     evaluated: dict[str, float] = field(default_factory=dict)
     is_running: bool = False
     moment: float = 0.0
+    factors: dict[str, float] = field(default_factory=dict)
     has_stepped: bool = False
 
     @property
@@ -243,9 +245,11 @@ class TimeLeft:
         if nominal <= 0:
             return
         if self._memory.knows(part):
-            seconds = min(seconds, LONGEST_PAUSE * nominal * self._factor(part, group))
+            thought = group.factors.get(part) or self._factor(part, group)
+            seconds = min(seconds, LONGEST_PAUSE * nominal * thought)
         keys = group.keys if part in (TRAIN, EVALUATE) else group.keys[:1]
         self._memory.add(part, keys, seconds, nominal)
+        group.factors[part] = self._factor(part, group)
         self._trained_seconds += seconds if part == TRAIN else 0.0
 
     def _factor(self, part: str, group: _Group) -> float:
