@@ -231,9 +231,8 @@ class TimeLeft:
         if news.step >= group.n_steps:
             if news.identity in group.evaluated:
                 self._learn(TELL, group, NOMINAL_TELL, now)
-            else:  # it was too short for more news: all of it at once
-                nominal = group.training_left + group.evaluation_seconds + NOMINAL_TELL
-                self._learn(TRAIN, group, nominal, now)
+            else:  # it was too short for more news
+                self._learn_at_once(group, now)
         del group.step_of[news.identity]
         if not group.step_of:
             group.is_running = False
@@ -241,7 +240,21 @@ class TimeLeft:
 
     def _learn(self, part: str, group: _Group, nominal: float, now: float) -> None:
         """Take in that a part of a group took the time since the newest news of it."""
-        seconds, group.moment = now - group.moment, now
+        self._learn_seconds(part, group, nominal, now - group.moment)
+        group.moment = now
+
+    def _learn_at_once(self, group: _Group, now: float) -> None:
+        """Take in that all that was left of one training took that time, each part its share."""
+        nominal_of = {
+            TRAIN: group.training_left, EVALUATE: group.evaluation_seconds, TELL: NOMINAL_TELL
+        }  # fmt: skip
+        thought = {part: self._factor(part, group) * nominal_of[part] for part in nominal_of}
+        slower = (now - group.moment) / max(sum(thought.values()), 1e-9)
+        for part, nominal in nominal_of.items():
+            self._learn_seconds(part, group, nominal, slower * thought[part])
+        group.moment = now
+
+    def _learn_seconds(self, part: str, group: _Group, nominal: float, seconds: float) -> None:
         if nominal <= 0:
             return
         if self._memory.knows(part):
