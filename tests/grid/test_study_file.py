@@ -139,5 +139,10 @@ def test_the_page_shows_the_example_and_it_is_a_grid_of_equal_cost(command):
     code, lines, problem = command("--study", str(example), "--steps", "auto")
     assert (code, problem) == (0, "")
     assert "8 trainings: 8 to do" in lines
-    work = {float(line.split("  ")[-1].split()[0]) for line in lines if "FLOP" in line[:90]}
+    work = [
+        float(fact.removesuffix(" FLOP"))
+        for line in lines if line.startswith("tiny-")
+        for fact in line.split("  ") if fact.endswith(" FLOP")
+    ]  # fmt: skip
+    assert len(work) == 8
     assert max(work) / min(work) < 1.2
