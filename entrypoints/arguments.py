@@ -115,7 +115,7 @@ def parse(
     Bad input ends the process with exit code 2 and one line: the rule, then what came.
     """
     parser = build_parser(prog, description, *groups)
-    options, unknown_words = parser.parse_known_args(_words_given(argv))
+    options, unknown_words = parser.parse_known_args(words_given(argv))
     if unknown_words:
         names = [setting.name for group in groups for setting in fields(group)]
         hint = close(unknown_words[0].lstrip("-"), names)
@@ -141,11 +141,27 @@ def fixed_names(*groups: type, argv: Sequence[str] | None = None) -> frozenset[s
     ``mlflow run`` writes every parameter, with its default where none was given, so that the word
     alone tells what was left to choose.
     """
-    options = vars(build_parser("", "", *groups).parse_args(_words_given(argv)))
+    options = vars(build_parser("", "", *groups).parse_args(words_given(argv)))
     return frozenset(name for name, value in options.items() if value != AUTO)
 
 
-def _words_given(argv: Sequence[str] | None) -> list[str]:
+def readers(group: type) -> dict[str, Callable[[str], Any]]:
+    """Give for each field of a dataclass what reads one value of it; None is written ``auto``."""
+    hints = get_type_hints(group)
+    return {setting.name: _reader_of_value(hints[setting.name]) for setting in fields(group)}
+
+
+def _reader_of_value(hint: Any) -> Callable[[str], Any]:
+    read = _reader(hint)
+    return (lambda text: None if text == AUTO else read(text)) if _is_optional(hint) else read
+
+
+def _is_optional(hint: Any) -> bool:
+    return type(None) in get_args(hint)
+
+
+def words_given(argv: Sequence[str] | None = None) -> list[str]:
+    """Return the words of a command line without the flag for JSON."""
     return outcome.without_flag(sys.argv[1:] if argv is None else argv)
 
 

@@ -2,19 +2,32 @@
 
 import logging
 import sys
+from collections.abc import Container, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entrypoints import arguments, outcome, terminal
-from looped.grid.lists import Lists, cross
+from looped.config import TrainConfig
+from looped.grid.inputs.cells_table import read_cells
+from looped.grid.inputs.input_file import InputFile, read_input
+from looped.grid.inputs.study_file import given_studies, read_study, study_files, with_studies
+from looped.grid.lists import PLURALS, Cell, Lists, cross
 from looped.grid.options import GridOptions, GridRunOptions
 from looped.grid.places import where_kept
 from looped.grid.stopping import StopRequest
 from looped.grid.studies import apply_studies
+from looped.rules import require
 
 if TYPE_CHECKING:
     from looped.grid.runner import GridRunner
+
+Words = dict[str, str]
+
+OF_STUDIES = ("study", "pair", "cells", "budget")
+OF_RUNS = ("evaluate", "b_max", "n_prompts", "register")
+STUDY_SETTINGS = (*(setting.name for setting in fields(Lists)), *OF_STUDIES, *OF_RUNS)
+"""What a study file may set; where and with how many processes is the command's to say."""
 
 KEPT_RESULTS = Path(__file__).parents[1] / "results"
 """Journals of trained studies, which tell how runs scatter where the store has none."""
@@ -24,16 +37,22 @@ KEPT_RESULTS = Path(__file__).parents[1] / "results"
 def main(result: outcome.Outcome) -> int:
     """Train what is left to do; return the exit code."""
     groups = (Lists, GridOptions, GridRunOptions)
-    lists, options, run_options = arguments.parse("grid", __doc__, *groups)
-    plain, fixed_names = (lists, run_options), arguments.fixed_names(*groups)
-    lists, run_options = (apply_studies(options.study, settings, fixed_names) for settings in plain)
+    words = arguments.words_given()
     try:
-        configs = cross(lists)
+        inputs = study_files(given_studies(words))
+        words = with_studies(words, inputs, STUDY_SETTINGS)
+        lists, options, run_options = arguments.parse("grid", __doc__, *groups, argv=words)
+        plain, fixed_names = (lists, run_options), arguments.fixed_names(*groups, argv=words)
+        lists, run_options = (
+            apply_studies(options.study, settings, fixed_names) for settings in plain
+        )
+        cells, tables = cells_of(options, fixed_names)
+        configs = cross(lists, arguments.words("pair", options.pair) or (), cells)
     except ValueError as error:
         arguments.complain("grid", error)
         return 2
     if options.study != "full":
-        changes = [*_changes(plain[0], lists), *_changes(plain[1], run_options)]
+        changes = [*_set_by(inputs), *_changes(plain[0], lists), *_changes(plain[1], run_options)]
         print(f"study {options.study}: {' '.join(changes)}", flush=True)
     stop_request = StopRequest()
     logging.basicConfig(format="%(message)s")
@@ -43,16 +62,15 @@ def main(result: outcome.Outcome) -> int:
     from analysis.claims.rules import rules_digests
     from looped.grid.engines.slurm.queue import SlurmError
     from looped.grid.runner import GridRunner
+    from looped.grid.timing.budget import BudgetError
     from looped.records.damage import UnwritableError
     from looped.records.folder import FolderInUseError
     from looped.records.journal import TrackingError
 
-    words = {name.name: _written(getattr(lists, name.name)) for name in fields(lists)}
-    words["study"] = options.study
-    for name in ("evaluate", "b_max", "n_prompts", "register"):  # a study changes these too
-        words[name] = _written((getattr(run_options, name),))
+    asked = _asked(lists, options, run_options, cells)
+    inputs += tables
     try:
-        runner = GridRunner(configs, words, options, run_options, rules_digests(ALL_CLAIMS))
+        runner = GridRunner(configs, asked, options, run_options, rules_digests(ALL_CLAIMS), inputs)
     except ValueError as error:
         arguments.complain("grid", error)
         return 2
@@ -63,10 +81,39 @@ def main(result: outcome.Outcome) -> int:
             print(runner.forecast(_claims_forecast(runner)))
             return 0
         return runner.run(stop_request)
-    except (TrackingError, FolderInUseError, UnwritableError, SlurmError) as error:
+    except (TrackingError, FolderInUseError, UnwritableError, SlurmError, BudgetError) as error:
         return arguments.complain("grid", error)
     finally:
         _tell(result, runner)
+
+
+def cells_of(
+    options: GridOptions, fixed_names: Container[str] = ()
+) -> tuple[list[Cell], list[InputFile]]:
+    """Read the table of cells, where there is one; return the file as well, to be kept.
+
+    Raises:
+        ValueError: it cannot be read, or one of its columns is given as a list too.
+    """
+    if options.cells is None:
+        return [], []
+    table = read_input("cells", options.cells)
+    cells = read_cells(table, arguments.readers(TrainConfig))
+    for name in cells[0].settings:
+        plural = PLURALS.get(name, name)
+        rule = f"{table.name} must have no column that is given as a list too"
+        require(plural not in fixed_names, rule, plural)
+    return cells, [table]
+
+
+def _asked(lists: Any, options: GridOptions, run_options: Any, cells: Sequence[Cell]) -> Words:
+    """Write what was asked for, by name: the lists, and what else a study may change."""
+    asked = {setting.name: _written(getattr(lists, setting.name)) for setting in fields(lists)}
+    columns = cells[0].settings if cells else ()
+    asked |= {PLURALS.get(name, name): "as in cells" for name in columns}
+    asked |= {name: _written((getattr(options, name),)) for name in OF_STUDIES}
+    asked |= {name: _written((getattr(run_options, name),)) for name in OF_RUNS}
+    return asked
 
 
 def _tell(result: outcome.Outcome, runner: "GridRunner") -> None:
@@ -76,6 +123,7 @@ def _tell(result: outcome.Outcome, runner: "GridRunner") -> None:
         trainings=[
             {
                 "name": entry.config.name,
+                "title": entry.title,
                 **{name: getattr(entry.config, name) for name in ("size", "b", "seed", "task")},
                 **{name: getattr(entry, name) for name in ("state", "step", "nmse", "run_id")},
             }
@@ -111,6 +159,16 @@ def _claims_forecast(runner: "GridRunner") -> str:
             pilot = Pilot(*find_pilot(configs, runner.store, runner.root, KEPT_RESULTS))
         texts.append(plan_reading(configs, n_loops, pilot))
     return "\n".join(texts)
+
+
+def _set_by(studies: Sequence[InputFile]) -> list[str]:
+    """Write what study files set."""
+    return [
+        f"{name}={text}"
+        for study in studies
+        for name, text in read_study(study, STUDY_SETTINGS).items()
+        if name != "study"
+    ]
 
 
 def _changes(before: Any, after: Any) -> list[str]:

@@ -20,7 +20,7 @@ from unittest import mock
 import yaml
 from page_blocks import ROOT
 
-from entrypoints import arguments
+from entrypoints import arguments, grid
 from looped.grid.lists import cross, refuse_doubles
 from looped.grid.studies import apply_studies
 
@@ -163,7 +163,9 @@ def _check_ours(module: str, argv: list[str], function: str = "main") -> None:
             raise UnknownCommandError(f"{module} began its work without reading its options")
     if prog.endswith("grid"):
         try:
-            refuse_doubles(cross(apply_studies(options[1].study, options[0])))
+            lists = apply_studies(options[1].study, options[0])
+            pair = arguments.words("pair", options[1].pair) or ()
+            refuse_doubles(cross(lists, pair, grid.cells_of(options[1])[0]))
         except ValueError as error:
             raise UnknownCommandError(str(error)) from None
 

@@ -16,7 +16,7 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "results").glob("*/README.md")),
 ]
-LANGUAGES = ("bash", "python", "text", "mermaid")
+LANGUAGES = ("bash", "python", "text", "toml", "mermaid")
 
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _IN_LINE = re.compile(r"`((?:mlflow|python|make|looped) [^`\n]+)`")

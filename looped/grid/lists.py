@@ -5,7 +5,7 @@ from dataclasses import fields, make_dataclass, replace
 from itertools import product
 from math import prod
 from types import GenericAlias
-from typing import Any, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 from looped.config import TrainConfig
 from looped.grid.options import MOST_TRAININGS, shortened
@@ -35,7 +35,7 @@ def _declare() -> list[tuple[str, Any, Any]]:
         default = STUDY.get(setting.name, (setting.default,))
         kind = GenericAlias(tuple, (hints[setting.name], ...))
         name = PLURALS.get(setting.name, setting.name)
-        declarations.append((name, kind, left_to_study(setting, name, default)))
+        declarations.append((name, kind, left_to_study(setting, default)))
     return declarations
 
 
@@ -43,37 +43,92 @@ Lists: Any = make_dataclass("Lists", _declare(), frozen=True)
 """For each setting of ``TrainConfig`` the values that are crossed; defaults: the study's."""
 
 
-def cross(lists: Any) -> list[TrainConfig]:
+class Cell(NamedTuple):
+    """A row of a table of cells: its number, and the settings that it gives."""
+
+    row: int
+    settings: Mapping[str, Any]
+
+
+def cross(lists: Any, pair: Sequence[str] = (), cells: Sequence[Cell] = ()) -> list[TrainConfig]:
     """Cross the lists into trainings.
 
+    Args:
+        lists: a ``Lists``.
+        pair: names of lists that are walked together instead, all equally long.
+        cells: settings that stand together; they take the place of the lists of their names.
+
     Raises:
-        ValueError: a list is empty, or a training breaks a rule of ``TrainConfig``; the message
-            names it by the values that only some of them have.
+        ValueError: a list is empty, paired ones are not equally long, or a training breaks a rule
+            of ``TrainConfig``; the message names it by the values that only some of them have.
+
+    Example:
+        >>> lists = Lists(sizes=("tiny",), bs=(1, 4), seeds=(7,), steps=(400, 100))
+        >>> [(config.b, config.steps) for config in cross(lists, pair=("b", "steps"))]
+        [(1, 400), (4, 100)]
     """
-    names = [setting.name for setting in fields(TrainConfig)]
-    values = [getattr(lists, PLURALS.get(name, name)) for name in names]
-    for name, values_of_name in zip(names, values, strict=True):
-        require(
-            len(values_of_name) > 0,
-            f"{PLURALS.get(name, name)} must list at least one value",
-            "none",
-        )
-    n_trainings = prod(len(values_of_name) for values_of_name in values)
+    axes = _axes(lists, pair, cells)
+    n_trainings = prod(map(len, axes))
     rule = f"a grid must have at most {MOST_TRAININGS:,} trainings"
     require(n_trainings <= MOST_TRAININGS, rule, f"lists that cross to {n_trainings:.3g}")
-    varying = [name for name, listed in zip(names, values, strict=True) if len(listed) > 1]
+    varying = [name for axis in axes if len(axis) > 1 for name in axis[0].settings]
     configs = []
-    for combination in product(*values):
-        settings = dict(zip(names, combination, strict=True))
+    for combination in product(*axes):
+        settings = {name: value for part in combination for name, value in part.settings.items()}
         try:
             configs.append(TrainConfig(**settings))
         except (ValueError, OverflowError) as error:
             naming = varying or ["size", "b"]
-            training = ", ".join(f"{name}={_word(settings[name])}" for name in naming)
+            words = [f"row {part.row}" for part in combination if part.row]
+            words += [f"{name}={_word(settings[name])}" for name in naming]
             raise ValueError(
-                f"every training must be one that train takes, got {training}: {error}"
+                f"every training must be one that train takes, got {', '.join(words)}: {error}"
             ) from None
     return _merged(configs) if set(POLICY) & set(varying) else configs
+
+
+def _axes(lists: Any, pair: Sequence[str], cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Put the settings that walk together onto one axis each; only a table's rows have numbers."""
+    names = [setting.name for setting in fields(TrainConfig)]
+    together = _paired(pair, names)
+    columns = list(cells[0].settings) if cells else []
+    for name in together:
+        rule = "a paired list must be none that the table of cells has a column for"
+        require(name not in columns, rule, PLURALS.get(name, name))
+    axes = [list(cells)] if cells else []
+    if together:
+        listed = [getattr(lists, PLURALS.get(name, name)) for name in together]
+        lengths = " and ".join(
+            f"{PLURALS.get(name, name)} of {len(values)}"
+            for name, values in zip(together, listed, strict=True)
+        )
+        rule = "paired lists must be equally long"
+        require(len({len(values) for values in listed}) == 1, rule, lengths)
+        axes.append(
+            [Cell(0, dict(zip(together, row, strict=True))) for row in zip(*listed, strict=True)]
+        )
+    for name in names:
+        if name not in (*together, *columns):
+            values = getattr(lists, PLURALS.get(name, name))
+            rule = f"{PLURALS.get(name, name)} must list at least one value"
+            require(len(values) > 0, rule, "none")
+            axes.append([Cell(0, {name: value}) for value in values])
+    return sorted(axes, key=lambda axis: min(map(names.index, axis[0].settings)))
+
+
+def _paired(pair: Sequence[str], names: Sequence[str]) -> list[str]:
+    together = [singular(name) for name in pair]
+    for name, came in zip(together, pair, strict=True):
+        require(name in names, f"pair must name lists, of {', '.join(names)}", shortened(came))
+    rule = "pair must name two lists or more, each once, as b,steps"
+    is_pair = len(set(together)) == len(together) != 1
+    require(is_pair, rule, ",".join(pair))
+    return together
+
+
+def singular(name: str) -> str:
+    """Name a setting by the name of its list, or by its own: ``bs`` and ``b`` are ``b``."""
+    return {plural: setting for setting, plural in PLURALS.items()}.get(name, name)
 
 
 def _merged(configs: Sequence[TrainConfig]) -> list[TrainConfig]:
@@ -128,6 +183,32 @@ def varied(configs: Sequence[TrainConfig]) -> list[str]:
         for name in ("learning_rate", "precision", "loss_window", "grad_window")
         if len({{**config.base_recipe, **config.policy}[name] for config in configs}) > 1
     ]
+
+
+def titles(configs: Sequence[TrainConfig]) -> dict[str, str]:
+    """Name trainings, resolved, by identity: those of one name with what tells them apart.
+
+    Example:
+        >>> configs = [TrainConfig(b=2, steps=n) for n in (100, 200)] + [TrainConfig(b=3)]
+        >>> list(titles([config.resolved("cpu", "fp32") for config in configs]).values())
+        ['tiny-b2-s42 steps=100', 'tiny-b2-s42 steps=200', 'tiny-b3-s42']
+    """
+    by_name: dict[str, list[TrainConfig]] = {}
+    for config in configs:
+        by_name.setdefault(config.name, []).append(config)
+    title_of = {}
+    for name, namesakes in by_name.items():
+        differing = varied(namesakes)
+        for config in namesakes:
+            settings = (f"{setting}={value_of(config, setting)}" for setting in differing)
+            title_of[config.identity] = " ".join([name, *settings])
+    return {config.identity: title_of[config.identity] for config in configs}
+
+
+def value_of(config: TrainConfig, name: str) -> str:
+    """Write a setting of a training, resolved, as it was asked for: windows as ``all``, say."""
+    asked = {**config.base_recipe, **config.policy}
+    return _word(asked.get(name, getattr(config, name)))
 
 
 def _word(value: Any) -> str:

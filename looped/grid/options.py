@@ -6,7 +6,8 @@ from pathlib import Path
 
 from looped.grid.engines.slurm.settings import SlurmSettings
 from looped.grid.places import expanded, runs_folder
-from looped.grid.studies import STUDIES, left_to_study
+from looped.grid.studies import FILE_ENDING, STUDIES, left_to_study
+from looped.grid.timing.duration import budget_seconds
 from looped.rules import check_choices, require, require_one_of, require_whole, setting
 
 MOST_LOOPS = 100_000
@@ -71,8 +72,9 @@ class RunOptions:
 class GridRunOptions(RunOptions):
     """What the trainings of a grid are told besides what to train."""
 
-    b_max: int = left_to_study(RunOptions.__dataclass_fields__["b_max"], "b_max", 50)
-    register: bool = left_to_study(RunOptions.__dataclass_fields__["register"], "register", True)
+    evaluate: bool = left_to_study(RunOptions.__dataclass_fields__["evaluate"], True)
+    b_max: int = left_to_study(RunOptions.__dataclass_fields__["b_max"], 50)
+    register: bool = left_to_study(RunOptions.__dataclass_fields__["register"], True)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,19 @@ class GridOptions:
     """How to work through a grid."""
 
     study: str = setting(
-        "full", f"{', '.join(STUDIES)}, or several with commas; full: the lists as given"
+        "full",
+        f"{', '.join(STUDIES)}, a file of settings (my_study.toml), or several with commas; full: "
+        "the lists as given",
+    )
+    pair: str | None = setting(
+        None, "lists that walk together instead of being crossed, as b,steps; auto: none"
+    )
+    cells: str | None = setting(
+        None, "a table in CSV: columns are settings, rows are cells; auto: none"
+    )
+    budget: str | None = setting(
+        None,
+        "time to train for, as 8h, 90m, 1h30m or 2d: what fits by the forecast; auto: all",
     )
     dry_run: bool = setting(False, "print the trainings and an estimate, and train nothing")
     retry_failed: bool = setting(False, "train again what failed before")
@@ -102,7 +116,12 @@ class GridOptions:
     def __post_init__(self) -> None:
         check_choices(self)
         for study in self.study.split(","):
-            require_one_of("study", study, STUDIES)
+            if not study.endswith(FILE_ENDING):
+                require_one_of("study", study, STUDIES)
+        if self.budget is not None:
+            budget_seconds(self.budget)
+            rule = "a budget must be of engine=local, whose speed can be measured"
+            require(self.engine == "local", rule, f"engine={self.engine}")
         is_short = self.replicas.isdecimal() and len(self.replicas) <= len(str(MOST_TRAININGS))
         is_number = is_short and 1 <= int(self.replicas) <= MOST_TRAININGS
         rule = f"replicas must be auto, off or a whole number from 1 to {MOST_TRAININGS:,}"

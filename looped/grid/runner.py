@@ -4,13 +4,15 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from looped.config import TrainConfig
 from looped.counting import counted
 from looped.grid.closing import import_command_of, say_last
 from looped.grid.engines.choice import is_of_one_machine, make_engine, require_reachable
 from looped.grid.engines.engine import work_through
+from looped.grid.inputs.input_file import InputFile
+from looped.grid.inputs.kept import keep_inputs
 from looped.grid.lengths import in_order, plan_first_steps
 from looped.grid.lists import grid_identity, refuse_doubles
 from looped.grid.options import GridOptions, RunOptions
@@ -28,6 +30,7 @@ from looped.grid.records.logbook import Logbook, NewsDesk
 from looped.grid.records.standing import DONE_BEFORE, FAILED_BEFORE, standing_on_disk
 from looped.grid.run_trainings import Nest
 from looped.grid.stopping import StopRequest
+from looped.grid.timing.planner import Planner
 from looped.names import Tag
 from looped.records.journal import TrackingError
 from looped.records.origin import Origin
@@ -51,6 +54,7 @@ class GridRunner:
         run_options: how to train each.
         claim_rules: what its runs will be judged by, to be kept before the first is trained;
             empty for nothing.
+        inputs: files that say what is trained, to be kept with it.
 
     Attributes:
         ledger: where its trainings stand.
@@ -69,9 +73,10 @@ class GridRunner:
         options: GridOptions,
         run_options: RunOptions,
         claim_rules: str = "",
+        inputs: Sequence[InputFile] = (),
     ) -> None:
         self.options, self.run_options, self.lists = options, run_options, lists
-        self._claim_rules = claim_rules
+        self._claim_rules, self._inputs = claim_rules, inputs
         self.root = run_options.runs_folder.absolute()
         self.engine = make_engine(options)
         self.configs = self.engine.resolve(configs)
@@ -106,22 +111,26 @@ class GridRunner:
         if options.engine == "local" and run_options.resume != "never":
             code = self.origin.code if run_options.resume == "same_code" else None
             self._after = plan_first_steps(to_train, self.standings, self.root, code)
+        self._planner = Planner(self.engine, options, run_options, self.standings, self._after)
         self.ledger = Ledger(self.configs, self.standings)
         self.parent: str | None = None
         self.to_train = in_order(to_train, self._after)
 
     def forecast(self, further: str = "") -> str:
         """Say what it would do, and whatever further there is to say of it."""
-        from looped.grid.forecast import forecast
+        from looped.grid.timing.forecast import listing, time_line
 
-        plan = self._plan(self._threads(self._facts()))
+        n_threads = self._threads(self._facts())
+        lines = self._keep_budget(n_threads)
+        plan = self._planner.plan(self.to_train, n_threads)
+        text = listing(self.configs, plan)
         if (
             self.options.engine == "slurm"
         ):  # its nodes are not this machine, whose speed says little
-            n_groups, plan["groups"] = len(plan["groups"]), []
-            further = f"to submit: {counted(n_groups, 'job')} of Slurm\n{further}"
-        text = forecast(configs=self.configs, **plan)
-        text = "\n".join(filter(None, (text, further)))
+            lines.append(f"to submit: {counted(len(plan.groups), 'job')} of Slurm")
+        elif self.to_train:
+            lines.append(time_line(plan, self._planner.measure(plan)))
+        text = "\n".join(filter(None, (text, *lines, further)))
         if self.store is not None:
             from looped.tracking.launcher import discard_launched
 
@@ -130,23 +139,17 @@ class GridRunner:
             discard_launched(self.store.client, "grid, dry run", note, reason)
         return text
 
-    def _plan(self, n_threads: int) -> dict[str, Any]:
-        """Say what is left to train and how: what ``forecast`` and ``outlook`` take."""
-        groups = self.engine.groups(self.to_train, self.options.replicas)
-        return {
-            "groups": groups,
-            "standings": self.standings,
-            "b_max": self.run_options.b_max if self.run_options.evaluate else 0,
-            "n_prompts": self.run_options.n_prompts,
-            "n_workers": self.engine.at_once(groups, n_threads),
-            "n_threads": n_threads,
-            "after": self._after,
-        }
+    def _keep_budget(self, n_threads: int) -> list[str]:
+        """Leave out what the budget does not hold; say what that is."""
+        self.to_train, lines = self._planner.keep_budget(self.to_train, n_threads)
+        self.ledger = Ledger(self.configs, self.standings)
+        return lines
 
     def run(self, stop_request: StopRequest) -> int:
         """Train what is left; return the exit code.
 
         Raises:
+            BudgetError: not even the shortest training fits into the budget.
             FolderInUseError: another process runs this grid.
             TrackingError: MLflow cannot be reached.
         """
@@ -162,6 +165,8 @@ class GridRunner:
             threads = self._threads(facts)
             name = f"grid of {counted(len(self.configs), 'training')}"
             origin = self.origin.tags | self._rules_to_keep(folder, facts)
+            for line in [*keep_inputs(folder, self._inputs), *self._keep_budget(threads)]:
+                print(line, flush=True)
             is_look = folder.has_begun and self.engine.is_under_way(folder.path, self.to_train)
             if not is_look:
                 folder.begin(name, self.lists, origin, threads)
@@ -171,7 +176,7 @@ class GridRunner:
             logbook.show(ledger)
             print(ledger.summary(), flush=True)
             try:
-                self._train(NewsDesk(ledger, logbook, stop_request, self._tell_now()), threads)
+                self._train(logbook, stop_request, threads)
                 balance, closing = self._balance(ledger, logbook.parent), ""
                 if balance.finished:
                     closing = logbook.closing(ledger, balance.finished)
@@ -264,25 +269,32 @@ class GridRunner:
             )
         return facts.threads
 
-    def _train(self, desk: NewsDesk, n_threads: int) -> None:
+    def _train(self, logbook: Logbook, stop_request: StopRequest, n_threads: int) -> None:
+        if not self.to_train and not self._untold:
+            return
+        from looped.grid.timing.forecast import is_worth_measuring, outlook
+        from looped.grid.timing.progress import GridProgress
+
+        planner = self._planner
+        plan = planner.plan(self.to_train, n_threads)
+        # of other machines nothing is known here
+        if self.options.engine == "local" and (planner.speeds or is_worth_measuring(plan)):
+            for line in outlook(plan, planner.measure(plan)):
+                print(line, flush=True)
+        progress = GridProgress(self.ledger, plan, planner.speeds)
+        desk = NewsDesk(self.ledger, logbook, stop_request, progress, self._tell_now())
         for config in self._untold:
             reason = self.standings[config.identity].reason
             desk.hear(News(identity=config.identity, state=UNTOLD, reason=reason))
         if not self.to_train:
             return
-        if self.options.engine == "local":  # of other machines nothing is known here
-            from looped.grid.forecast import outlook
-
-            for line in outlook(**self._plan(n_threads)):
-                print(line, flush=True)
-        nest = Nest(self.identity, desk.logbook.parent, PATIENCE)
+        nest = Nest(self.identity, logbook.parent, PATIENCE)
         options = replace(self.run_options, runs_dir=str(self.root))
         if self.options.engine == "slurm" and self.store and is_of_one_machine(self.store):
             options = replace(options, tracking="offline")  # their news are told from here
         work = partial(work_through, options=options, nest=nest)
-        groups = self.engine.groups(self.to_train, self.options.replicas)
         try:
-            self.engine.run(groups, work, self.store, desk, n_threads, self._after)
+            self.engine.run(plan.groups, work, self.store, desk, n_threads, self._after)
         finally:
             desk.progress.close()
 

@@ -45,26 +45,26 @@ _QUICK: Mapping[str, Any] = {
 }
 """40 real trainings that leave the plateau and gain by looping, small enough for two cores."""
 
-CHANGED = frozenset([*_QUICK, *(name for name, _ in _ADDED.values())])
-"""Settings that some study changes."""
+FILE_ENDING = ".toml"
+"""Ends the names of studies that are files; what they set was read into the settings before."""
 
 
-def left_to_study(declared: "Field[Any]", name: str, default: Any) -> Any:
-    """Declare a setting of a command anew, shown as ``auto`` if a study may change it.
+def left_to_study(declared: "Field[Any]", default: Any) -> Any:
+    """Declare a setting of a command anew, shown as ``auto``, for a study may change it.
 
     Else MLflow would log the default beside what a study made of it, and nothing would tell a
     default from the same value given.
 
     Args:
         declared: as another command has it.
-        name: by which this command knows it.
         default: if none is given.
     """
-    metadata = {"help": declared.metadata["help"], "choices": None}
-    if name in CHANGED:
-        words = ",".join(map(str, default if isinstance(default, tuple) else (default,)))
-        further_help = f"{metadata['help']}; auto: {words}, or the study's own"
-        metadata |= {"help": further_help, "shown": "auto"}
+    words = ",".join(
+        "auto" if value is None else str(value)
+        for value in (default if isinstance(default, tuple) else (default,))
+    )
+    usual = "" if words == "auto" else f"; auto: {words}, or the study's own"
+    metadata = {"help": f"{declared.metadata['help']}{usual}", "choices": None, "shown": "auto"}
     return field(default=default, metadata=metadata)
 
 

@@ -11,7 +11,7 @@ from child_processes import ChildProcesses, dice, finish
 
 from analysis.claims import plan
 from entrypoints import grid
-from looped.grid import forecast
+from looped.grid.timing import speeds
 
 SMALL = {
     "sizes": "tiny", "n_dims": 2, "n_examples": 7, "batch_size": 8, "steps": 300, "log_every": 10,
@@ -146,7 +146,8 @@ def test_a_dry_run_says_which_claims_it_can_decide_from_the_runs_that_there_are(
     trained = {"n_dims": 5, "n_examples": 63, "batch_size": 64, "steps": 7500, "evaluate": "true"}
     cells = {"sizes": "tiny,small,medium", "bs": "1,5,10,15", "seeds": "42,451,1984"}
     settings = trained | cells | {"dry_run": "true", "study": "random-b"}
-    monkeypatch.setattr(forecast, "measure_speed", lambda *_: 1e9)
+    monkeypatch.setattr(speeds, "measure_speed", lambda *_: 1e9)
+    monkeypatch.setattr(speeds, "measure_evaluation", lambda *_: 1e9)
     assert main(monkeypatch, tmp_path / "runs", **settings) == 0
     lines = capsys.readouterr().out.splitlines()
     (header,) = [line for line in lines if line.startswith("claims, with 3 seeds a cell")]

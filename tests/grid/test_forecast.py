@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 from small_trainings import DRAWN, TINY
 
-from looped.grid.forecast import measure_speed, training_flops
+from looped.grid.timing.plan import training_flops
+from looped.grid.timing.speeds import measure_speed
 from looped.names import Metric
 from looped.training import loop, resolve
 

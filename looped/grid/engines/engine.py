@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -125,10 +126,19 @@ class NewsSender(Watcher):
 
     def sampled(self, config: TrainConfig, step: int, values: Mapping[str, float]) -> None:
         identity, now = config.identity, time.monotonic()
-        if now - self._sent_at.get(identity, 0.0) >= SECONDS_BETWEEN_NEWS:
+        is_last = step >= config.steps  # from here on it is evaluated
+        if is_last or now - self._sent_at.get(identity, 0.0) >= SECONDS_BETWEEN_NEWS:
             self._sent_at[identity] = now
             run_id = self._run_ids[identity]
             self._send(News(identity=identity, state=RUNNING, run_id=run_id, step=step))
+
+    def evaluated(self, config: TrainConfig, prompts_done: int, n_prompts: int) -> None:
+        identity, now = config.identity, time.monotonic()
+        is_last = prompts_done >= n_prompts  # from here on it is kept and told of
+        if is_last or now - self._sent_at.get(identity, 0.0) >= SECONDS_BETWEEN_NEWS:
+            self._sent_at[identity] = now
+            news = News(identity=identity, state=RUNNING, run_id=self._run_ids[identity])
+            self._send(replace(news, step=config.steps, evaluated=prompts_done / n_prompts))
 
     def ended(self, ending: Ending) -> None:
         state = {"FINISHED": FINISHED, "KILLED": KILLED}.get(ending.status, FAILED)

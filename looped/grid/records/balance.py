@@ -79,7 +79,7 @@ def balance_with_store(
         if missing:
             for identity in missing:
                 if tell(ledger, identity, store, root, parents, options):
-                    name = ledger.entries[identity].config.name
+                    name = ledger.entries[identity].title
                     logger.warning("%s: the store lacked it, and was told again", name)
             finished = finished_runs(store, root)
             missing = _missing(ledger, finished, root)

@@ -1,8 +1,8 @@
 """A grid's place on disk, owned by one process at a time: what it is, where it stands.
 
 ``runs/grid-1f0c.../`` holds ``grid.json`` (what was asked for, when it ran, how it ended),
-``note.md``, ``trainings.csv``, ``told.json`` and ``lock``. The name ends with the identity of
-the grid, the set of its trainings.
+``note.md``, ``trainings.csv``, ``told.json`` and ``lock``, and in ``inputs`` the files that say
+what it trains, if any do. The name ends with the identity of the grid, the set of its trainings.
 
 Folders come from elsewhere too, and from processes that died: each file is read as data, a
 link is none of ours, and what is damaged is said with the file's name.
@@ -21,6 +21,7 @@ from looped.records.folder import FolderLock
 
 PREFIX = "grid-"
 TABLE, OLD_TABLE = "trainings.csv", "cells.csv"  # the latter in grids kept from before
+INPUTS, MOST_INPUTS = "inputs", 20
 LARGEST = 256 * 2**20  # bytes of a file; a table of a million trainings has fewer
 LATEST = 2**53  # milliseconds since 1970
 MOST_THREADS = 1024
@@ -167,6 +168,24 @@ class GridFolder:
         """The table shown last; empty where there is none."""
         blob = self._read(TABLE)
         return ((self._read(OLD_TABLE) if blob is None else blob) or b"").decode(errors="replace")
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The files that say what it trains, by name: texts, and none that is a link."""
+        place = self.path / INPUTS
+        if os.path.islink(place) or not place.is_dir():
+            return {}
+        names = sorted(path.name for path in place.iterdir())[:MOST_INPUTS]
+        blobs = {name: _read(place / name) for name in names}
+        return {name: blob.decode(errors="replace") for name, blob in blobs.items() if blob}
+
+    def keep_input(self, name: str, text: str) -> None:
+        """Keep such a file, under its own name."""
+        place = self.path / INPUTS
+        if os.path.islink(place):
+            raise DamagedGridError(f"{place} must be a grid's own, got a link")
+        place.mkdir(exist_ok=True)
+        write_atomically(place / name, text.encode())
 
     @property
     def told(self) -> dict[str, int]:

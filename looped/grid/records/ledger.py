@@ -6,12 +6,18 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 
 from looped.config import TrainConfig
 from looped.counting import counted
-from looped.grid.lists import varied
-from looped.grid.records.standing import DONE_BEFORE, FAILED_BEFORE, TO_DO, TO_GO_ON, Standing
+from looped.grid.lists import titles, varied
+from looped.grid.records.standing import (
+    DONE_BEFORE,
+    FAILED_BEFORE,
+    LEFT_OUT,
+    TO_DO,
+    TO_GO_ON,
+    Standing,
+)
 
 RUNNING = "running"
 QUEUED = "queued"  # with a cluster, which has not begun it
@@ -24,7 +30,7 @@ THROUGH = (*ENDED, DONE_BEFORE, FAILED_BEFORE)
 LONGEST_NOTE = 7_500  # MLflow keeps 8,000 characters of a tag
 
 _ORDER = (
-    DONE_BEFORE, FINISHED, UNTOLD, RUNNING, QUEUED, LOST, TO_GO_ON, TO_DO, KILLED, FAILED,
+    DONE_BEFORE, FINISHED, UNTOLD, RUNNING, QUEUED, LOST, TO_GO_ON, TO_DO, LEFT_OUT, KILLED, FAILED,
     FAILED_BEFORE,
 )  # fmt: skip
 
@@ -40,6 +46,7 @@ class News:
         state: ``running``, ``queued``, ``lost`` or one of ``ENDED``.
         run_id: its MLflow run; empty when there is none.
         step: gradient steps done.
+        evaluated: share of the evaluation's prompts that are done.
         nmse: held-out error, once there is one.
         reason: why it ended; of one that runs, from where it goes on.
     """
@@ -48,6 +55,7 @@ class News:
     state: str
     run_id: str = ""
     step: int = 0
+    evaluated: float = 0.0
     nmse: float | None = None
     reason: str = ""
 
@@ -57,6 +65,7 @@ class Entry:
     """A line of the ledger."""
 
     config: TrainConfig
+    title: str = ""  # its name, and what tells it from others of that name in this grid
     state: str
     run_id: str = ""
     step: int = 0
@@ -85,8 +94,13 @@ class Ledger:
         commit: str = "",
     ) -> None:
         self.commit = commit
+        title_of = titles(configs)
         self.entries = {
-            config.identity: Entry(config=config, **asdict(standings[config.identity]))
+            config.identity: Entry(
+                config=config,
+                title=title_of[config.identity],
+                **asdict(standings[config.identity]),
+            )
             for config in configs
         }
         self._varied = varied(configs)
@@ -132,8 +146,8 @@ class Ledger:
 
     @property
     def is_done(self) -> bool:
-        """Whether every training is through and told."""
-        return all(entry.state in DONE for entry in self.entries.values())
+        """Whether every training is through and told, but for those that a budget leaves out."""
+        return all(entry.state in (*DONE, LEFT_OUT) for entry in self.entries.values())
 
     def summary(self) -> str:
         """Say in a line how many trainings are in which state."""
@@ -144,32 +158,13 @@ class Ledger:
         """Say the same, and how far those that run are."""
         running = [entry for entry in self.entries.values() if entry.state == RUNNING]
         steps = [
-            f"{entry.config.name} {entry.step:,}/{entry.config.steps:,}"
+            f"{entry.title} {entry.step:,}/{entry.config.steps:,}"
             if entry.step < entry.config.steps
-            else f"{entry.config.name} being evaluated"
+            else f"{entry.title} being evaluated"
             for entry in running[:4]
         ]
         more = ", ..." if len(running) > 4 else ""
         return self.summary() + (f" ({', '.join(steps)}{more})" if steps else "")
-
-    @property
-    def work(self) -> tuple[int, int]:
-        """FLOPs of the steps that are done, of trainings that ended all, and of all there are.
-
-        Those that a training takes from a shorter one are none of its own.
-        """
-        work_done = work_in_all = 0
-        step_flops = self._step_flops
-        for identity, entry in self.entries.items():
-            steps, flops = entry.config.steps - entry.first_step, step_flops[identity]
-            steps_done = max(0, entry.step - entry.first_step)
-            work_done += (steps if entry.state in THROUGH else steps_done) * flops
-            work_in_all += steps * flops
-        return work_done, work_in_all
-
-    @cached_property
-    def _step_flops(self) -> dict[str, int]:
-        return {identity: entry.config.step_flops for identity, entry in self.entries.items()}
 
     def table(self) -> str:
         """Write every training as a line of CSV."""
@@ -218,7 +213,7 @@ class Ledger:
             rows.append("| " + " | ".join(cells) + " |")
         troubles = (FAILED, KILLED, FAILED_BEFORE)
         lines = [
-            f"- {entry.config.name}: {_word(entry.state)}: {entry.reason}"
+            f"- {entry.title}: {_word(entry.state)}: {entry.reason}"
             for entry in self.entries.values()
             if entry.state in troubles
         ]

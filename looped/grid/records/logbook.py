@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from looped.grid.progress import GridProgress
 from looped.grid.records.folder import DamagedGridError, GridFolder
 from looped.grid.records.ledger import (
     ENDED,
@@ -22,6 +21,7 @@ from looped.grid.records.ledger import (
     News,
 )
 from looped.grid.records.standing import Standing
+from looped.grid.timing.progress import GridProgress
 from looped.names import Kind, Tag
 
 if TYPE_CHECKING:
@@ -137,6 +137,7 @@ class NewsDesk:
         ledger: of the grid.
         logbook: where it is shown.
         stop_request: tells whether to stop.
+        progress: says how far it is.
         tell: tells MLflow of a training that its worker could not tell of; None leaves that to
             the end of the grid.
     """
@@ -146,11 +147,12 @@ class NewsDesk:
         ledger: Ledger,
         logbook: Logbook,
         stop_request: Callable[[], bool],
+        progress: GridProgress,
         tell: Callable[[str], None] | None = None,
     ) -> None:
         self.ledger, self.logbook, self._stop_request = ledger, logbook, stop_request
         self._tell = tell
-        self.progress = GridProgress(ledger)
+        self.progress = progress
         self._shown_at = time.monotonic()
         self._cost = 0.0
         self._shown_changes = 0
@@ -163,15 +165,17 @@ class NewsDesk:
     def hear(self, news: News) -> None:
         """Take in news of a training; say how it ended."""
         self.ledger.hear(news)
+        self.progress.hear(news)
         entry = self.ledger.entries[news.identity]
         if self._tell is not None and (news.state == UNTOLD or is_untold_failure(entry)):
             self._tell(news.identity)
         if news.state in ENDED:
             is_well = entry.state == FINISHED
             state = "" if is_well else f"{entry.state}: "
-            self.progress.say(f"{entry.config.name}: {state}{news.reason}", is_well)
+            self.progress.say(f"{entry.title}: {state}{news.reason}", is_well)
         elif news.state == RUNNING and news.reason:
-            self.progress.say(news.reason, is_well=False)
+            line = news.reason.replace(f"{entry.config.name}: ", f"{entry.title}: ", 1)
+            self.progress.say(line, is_well=False)
         if news.state in (KILLED, LOST):
             self.logbook.end_lost(entry.run_id)
 

@@ -82,6 +82,8 @@ def open_parent(store: Store, folder: GridFolder, may_take_launched: bool = True
                 tags=[RunTag(tag, value) for tag, value in tags.items()],
                 params=[RunParam(Param.GRID + tag, words) for tag, words in _lists(facts).items()],
             )
+            for file_name, text in folder.inputs.items():
+                client.log_text(run_id, text, f"inputs/{file_name}")
         except BaseException as error:
             if launched_run_id is None:  # mlflow run ends the one that it made
                 end_run(client, run_id, "FAILED", " ".join(str(error).split()) or repr(error))

@@ -13,6 +13,7 @@ from looped.records.origin import UNKNOWN
 
 TO_DO, TO_GO_ON = "to do", "to go on"
 DONE_BEFORE, FAILED_BEFORE = "done", "failed before"
+LEFT_OUT = "left out"  # of what a budget holds; to do for whoever has another
 
 DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 """What reading a file of ours raises that is not as it was written."""
@@ -23,7 +24,7 @@ class Standing:
     """What is known of a training from earlier.
 
     Attributes:
-        state: ``TO_DO``, ``TO_GO_ON``, ``DONE_BEFORE`` or ``FAILED_BEFORE``.
+        state: ``TO_DO``, ``TO_GO_ON``, ``DONE_BEFORE``, ``FAILED_BEFORE`` or ``LEFT_OUT``.
         run_id: its MLflow run; empty where there is none.
         nmse: held-out error, where there is one.
         reason: why it ended.

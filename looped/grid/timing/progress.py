@@ -7,7 +7,9 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from looped.counting import counted
-from looped.grid.records.ledger import Ledger
+from looped.grid.records.ledger import Ledger, News
+from looped.grid.timing.plan import Plan, Speeds
+from looped.grid.timing.time_left import TimeLeft, nominal_seconds
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -15,27 +17,32 @@ SECONDS_BETWEEN_LINES = 10.0
 class GridProgress:
     """Shows how many trainings are through, which part of the work is done, and the time left.
 
-    The work is the FLOPs of all steps, so that a training of a large model counts for more; the
-    time left follows from the work done since this object was made.
+    The work is that of all steps and evaluations, in the seconds that they would take at nominal
+    speeds, so that a training of a large model counts for more.
 
     Args:
         ledger: of the grid; asked whenever something is shown.
+        plan: what is left to train.
+        speeds: measured beforehand; empty where none were.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, plan: Plan, speeds: Speeds) -> None:
         self._ledger = ledger
-        self._work_before, self._work_in_all = ledger.work
-        self._began_at = self._said_at = time.monotonic()
+        self._time_left = TimeLeft(plan, speeds)
+        self._work_in_all = nominal_seconds(ledger, plan, speeds)
+        self._said_at = time.monotonic()
         self._bar: tqdm[NoReturn] | None = None
         if sys.stderr.isatty():
-            # an average over the whole time: speeds differ between sizes
             self._bar = tqdm(
                 total=self._work_in_all,
-                initial=self._work_before,
-                smoothing=0,
+                initial=self._work_done,
                 desc=self._counts(),
                 bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed} so far{postfix}",
             )
+
+    def hear(self, news: News) -> None:
+        """Take in what a worker says of a training."""
+        self._time_left.hear(news, time.monotonic())
 
     def tick(self) -> None:
         """Show what there is to show, if it is time for it; called about every second."""
@@ -62,16 +69,15 @@ class GridProgress:
             self._bar = None
 
     def seconds_left(self) -> float | None:
-        """Estimate the time left from the work done so far; None before any is."""
-        work_done, work_in_all = self._ledger.work
-        new_work = work_done - self._work_before
-        if new_work <= 0:
-            return None
-        return (time.monotonic() - self._began_at) * (work_in_all - work_done) / new_work
+        """Estimate the time left; None while nothing is known of it."""
+        return self._time_left.seconds_left(time.monotonic())
+
+    @property
+    def _work_done(self) -> float:
+        return max(0.0, self._work_in_all - self._time_left.nominal_left)
 
     def _how_far(self) -> str:
-        work_done, work_in_all = self._ledger.work
-        share = f", {work_done / max(1, work_in_all):.0%} of the work"
+        share = f", {self._work_done / max(1e-9, self._work_in_all):.0%} of the work"
         left = self.seconds_left()
         return share if left is None else f"{share}, {tqdm.format_interval(left)} left"
 
@@ -85,5 +91,5 @@ class GridProgress:
         self._bar.set_description_str(self._counts(), refresh=False)
         time_left = "" if left is None else f"{tqdm.format_interval(left)} left"
         self._bar.set_postfix_str(time_left, refresh=False)
-        self._bar.n = self._ledger.work[0]
+        self._bar.n = self._work_done
         self._bar.refresh()

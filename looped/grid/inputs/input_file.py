@@ -1,0 +1,47 @@
+"""A file of the user's that says what a grid trains, read once and within bounds."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from looped.grid.options import require_path, shortened
+from looped.grid.places import expanded
+
+LARGEST = 32 * 2**20  # bytes
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file as it was read.
+
+    Attributes:
+        given: its path as the user wrote it.
+        text: what it held.
+    """
+
+    given: str
+    text: str
+
+    @property
+    def name(self) -> str:
+        """The file's own name."""
+        return Path(self.given).name
+
+
+def read_input(setting: str, given: str) -> InputFile:
+    """Read a file that a setting names.
+
+    Raises:
+        ValueError: it cannot be read, is too large, or is no text.
+    """
+    require_path(setting, given)
+    rule = f"{setting} must be a text file that can be read"
+    try:
+        path = expanded(given)
+        if path.is_file() and path.stat().st_size > LARGEST:
+            raise ValueError(f"{rule}, of at most {LARGEST:,} bytes, got {shortened(given)}")
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ValueError(f"{rule}, got {shortened(given)}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{rule}, in UTF-8, got {shortened(given)}") from None
+    return InputFile(given, text)
