@@ -1,7 +1,8 @@
 // The blocks of one prompt, forward and backward.
 //
 // Letters: L tokens, E width, A width of all heads, D of one, F hidden units of the MLP. Widths are
-// padded to multiples of 16 with zeros; e is the true width, LP is L padded likewise.
+// padded to multiples of 16 with zeros; e and d are the true width and that of one head, over which
+// products sum. LP is L padded likewise.
 // Weights are folded (see folding.py): only the last norm has a gain and a bias of its own.
 #pragma once
 
@@ -12,7 +13,7 @@
 #include "products.h"
 
 extern "C" struct Shape {
-  int64_t n_layer, n_head, L, e, E, D, F;
+  int64_t n_layer, n_head, L, e, E, d, D, F;
   int64_t n_loops, tracked;           // of the prompt with the most: in all, and with a gradient
   int64_t loss_window, grad_window;   // last loops that the loss sees; loops between two cuts
   int64_t query_from, query_by;       // tokens that are read out
@@ -74,12 +75,12 @@ struct Blocks {
     const Kept& k = kept(layer, slot);
     int rows = L - r0, wide = 3 * A;
     normalise(L, E, s.e, z, k.x1, k.r1);
-    product(WHOLE, L, wide, E, Rows{k.x1, E}, packed.wqkv + (long)layer * wide * E, k.qkv, D,
+    product(WHOLE, L, wide, s.e, Rows{k.x1, E}, packed.wqkv + (long)layer * wide * E, k.qkv, D,
             w.bqkv + layer * wide);
     for (int h = 0; h < s.n_head; h++) {
       float *q = k.qkv + (long)h * L * D, *p = k.p + ((long)h * LP + r0) * LP;
-      pack_transposed(D, L, q + L * A, D, panels);
-      product(r0 ? WHOLE : FROM_PANEL, rows, LP, D, Rows{q + r0 * D, D}, panels, p, LP);
+      pack_transposed(s.d, L, q + L * A, D, panels);
+      product(r0 ? WHOLE : FROM_PANEL, rows, LP, s.d, Rows{q + r0 * D, D}, panels, p, LP);
       causal_softmax(r0, L, LP, s.score_scale, p);
       pack(L, D, q + 2 * L * A, D, panels);
       product(r0 ? WHOLE : UP_TO_ROW, rows, D, L, Rows{p, LP}, panels, k.att + r0 * A + h * D, A);
@@ -89,7 +90,7 @@ struct Blocks {
     product<ADD>(WHOLE, rows, E, A, Rows{k.att + r0 * A, A}, packed.wo + (long)layer * E * A, own,
                  E, w.bo + layer * E);
     normalise(rows, E, s.e, own, x2, k.r2 + r0);
-    product(WHOLE, rows, F, E, Rows{x2, E}, packed.w1 + (long)layer * F * E, slope, F,
+    product(WHOLE, rows, F, s.e, Rows{x2, E}, packed.w1 + (long)layer * F * E, slope, F,
             w.b1 + layer * F);
     gelu((long)rows * F, slope, hidden);
     product<ADD>(WHOLE, rows, E, F, Rows{hidden, F}, packed.w2 + (long)layer * E * F, own, E,
@@ -105,7 +106,7 @@ struct Blocks {
     add_rows(rows, E, own, g.b2 + layer * E);
     pack(rows, E, own, E, panels);
     add_product(F, E, rows, hidden, F, panels, g.w2 + (long)layer * E * F, columns);
-    product<SCALE>(WHOLE, rows, F, E, Rows{own, E}, back.w2 + (long)layer * E * F, dhidden, F);
+    product<SCALE>(WHOLE, rows, F, s.e, Rows{own, E}, back.w2 + (long)layer * E * F, dhidden, F);
     add_rows(rows, F, dhidden, g.b1 + layer * F);
     pack(rows, E, x2, E, panels);
     add_product(F, E, rows, dhidden, F, panels, g.w1 + (long)layer * F * E, columns);
@@ -115,12 +116,12 @@ struct Blocks {
     add_rows(rows, E, own, g.bo + layer * E);
     pack(rows, A, k.att + r0 * A, A, panels);
     add_product(E, A, rows, own, E, panels, g.wo + (long)layer * E * A, columns);
-    product(WHOLE, rows, A, E, Rows{own, E}, back.wo + (long)layer * E * A, datt, A);
+    product(WHOLE, rows, A, s.e, Rows{own, E}, back.wo + (long)layer * E * A, datt, A);
     if (r0) std::memset(dqkv, 0, sizeof(float) * r0 * wide);
     for (int h = 0; h < s.n_head; h++) {
       float *q = k.qkv + (long)h * L * D, *p = k.p + ((long)h * LP + r0) * LP, *d = dqkv + h * D;
-      pack_transposed(D, L, q + 2 * L * A, D, panels);
-      product(r0 ? WHOLE : FROM_PANEL, rows, LP, D, Rows{datt + h * D, A}, panels, ds, LP);
+      pack_transposed(s.d, L, q + 2 * L * A, D, panels);
+      product(r0 ? WHOLE : FROM_PANEL, rows, LP, s.d, Rows{datt + h * D, A}, panels, ds, LP);
       causal_softmax_backward(r0, L, LP, s.score_scale, p, ds);
       pack(rows, D, datt + h * D, A, panels);
       product(r0 ? WHOLE : FROM_ROW, L, D, rows, Columns{p, LP}, panels, d + 2 * A, wide);

@@ -154,16 +154,16 @@ void pack_weights(const Shape* s, const Weights* w, Weights* forward, Weights* b
   long E = s->E, A = s->n_head * s->D, F = s->F;
   struct {
     float *from, *to, *back;
-    long out, in;
-  } parts[] = {{w->wqkv, forward->wqkv, back->wqkv, 3 * A, E},
-               {w->wo, forward->wo, back->wo, E, A},
-               {w->w1, forward->w1, back->w1, F, E},
-               {w->w2, forward->w2, back->w2, E, F}};
+    long out, in, true_out, true_in;
+  } parts[] = {{w->wqkv, forward->wqkv, back->wqkv, 3 * A, E, 3 * A, s->e},
+               {w->wo, forward->wo, back->wo, E, A, s->e, A},
+               {w->w1, forward->w1, back->w1, F, E, F, s->e},
+               {w->w2, forward->w2, back->w2, E, F, s->e, F}};
   for (auto& part : parts)
     for (long layer = 0; layer < s->n_layer; layer++) {
       long skip = layer * part.out * part.in;
-      pack_transposed(part.in, part.out, part.from + skip, part.in, part.to + skip);
-      pack(part.out, part.in, part.from + skip, part.in, part.back + skip);
+      pack_transposed(part.true_in, part.out, part.from + skip, part.in, part.to + skip);
+      pack(part.true_out, part.in, part.from + skip, part.in, part.back + skip);
     }
 }
 

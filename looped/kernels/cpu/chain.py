@@ -22,7 +22,7 @@ from looped.sizes import ModelConfig
 from looped.windows import Windows
 
 LONGS: tuple[str, ...] = (
-    *("n_layer", "n_head", "L", "e", "E", "D", "F"),
+    *("n_layer", "n_head", "L", "e", "E", "d", "D", "F"),
     *("n_loops", "tracked", "loss_window", "grad_window"),
     *("query_from", "query_by", "segment", "batch"),
 )
@@ -157,6 +157,7 @@ class CpuChain:
             L=shape.tokens,
             e=shape.width,
             E=shape.padded_width,
+            d=shape.width // shape.n_head,
             D=shape.padded_head,
             F=shape.padded_mlp,
             n_loops=n_loops,

@@ -3,22 +3,19 @@
 
 #include <cstring>
 
-#if defined(__AVX512F__)
-constexpr int LANES = 16, ROWS = 12;
-#elif defined(__AVX__)
-constexpr int LANES = 8, ROWS = 6;
+#if defined(__AVX__)  // with AVX-512 too: vectors of 16 multiplied more slowly
+constexpr int PART = 8, ROWS = 6;
 #else
-constexpr int LANES = 4, ROWS = 4;
+constexpr int PART = 4, ROWS = 4;
 #endif
 constexpr int WIDE = 16;  // columns of a panel
-constexpr int PARTS = WIDE / LANES;
+constexpr int PARTS = WIDE / PART;
 
-typedef float Register __attribute__((vector_size(4 * LANES)));
-typedef float Vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));  // in memory
+typedef float Register __attribute__((vector_size(4 * PART)));
+typedef float Part __attribute__((vector_size(4 * PART), aligned(4), may_alias));  // in memory
 
-static inline Vec& at(float* p) { return *reinterpret_cast<Vec*>(p); }
-static inline Vec at(const float* p) { return *reinterpret_cast<const Vec*>(p); }
-static inline Vec all(float x) { return x - Vec{}; }
+static inline Part& part(float* p) { return *reinterpret_cast<Part*>(p); }
+static inline Part part(const float* p) { return *reinterpret_cast<const Part*>(p); }
 
 // Have a value that is used several times in a register; compilers would load it each time.
 static inline void hold(Register& x) {
@@ -61,16 +58,16 @@ static __attribute__((noinline)) void tile(int K, Left a, const float* b, float*
                                            const float* bias, Ahead ahead) {
   Register sum[M][PARTS];
   EACH for (int i = 0; i < M; i++) EACH for (int v = 0; v < PARTS; v++) {
-    sum[i][v] = bias ? at(bias + v * LANES) : Vec{};
-    if (INTO == ADD) sum[i][v] += at(c + i * ldc + v * LANES);
+    sum[i][v] = bias ? part(bias + v * PART) : Part{};
+    if (INTO == ADD) sum[i][v] += part(c + i * ldc + v * PART);
   }
   EACH for (int i = 0; i < M; i++) __builtin_prefetch(ahead.result + i * ldc, 1);
   auto multiply = [&] {
     Register own[PARTS];
-    EACH for (int v = 0; v < PARTS; v++) own[v] = at(b + v * LANES);
+    EACH for (int v = 0; v < PARTS; v++) own[v] = part(b + v * PART);
     EACH for (int v = 0; v < PARTS; v++) hold(own[v]);
     EACH for (int i = 0; i < M; i++) {
-      Register left = all(a.get(i));
+      Register left = a.get(i) - Part{};
       hold(left);
       EACH for (int v = 0; v < PARTS; v++) sum[i][v] += left * own[v];
     }
@@ -84,8 +81,8 @@ static __attribute__((noinline)) void tile(int K, Left a, const float* b, float*
   }
   if (k < K) multiply();
   EACH for (int i = 0; i < M; i++) EACH for (int v = 0; v < PARTS; v++) {
-    if (INTO == SCALE) sum[i][v] *= at(c + i * ldc + v * LANES);
-    at(c + i * ldc + v * LANES) = sum[i][v];
+    if (INTO == SCALE) sum[i][v] *= part(c + i * ldc + v * PART);
+    part(c + i * ldc + v * PART) = sum[i][v];
   }
 }
 
@@ -115,19 +112,22 @@ static void product(Reach reach, int M, int N, int K, Left a, const float* panel
 }
 
 // C[M x N] += A^T B; rows of A[K x M] are lda apart, B is packed, and C lies in tiles as they are
-// computed here: whoever sums over many prompts goes through C's memory from end to end.
+// computed here: whoever sums over many prompts goes through C's memory from end to end. Columns of
+// A that many panels are multiplied with are brought together first.
 static void add_product(int M, int N, int K, const float* a, long lda, const float* panels,
                         float* tiles, float* columns) {
+  bool brings = N > 2 * WIDE;
   for (int i = 0; i < M; i += ROWS) {
     int m = M - i < ROWS ? M - i : ROWS;
-    for (int k = 0; k < K; k++) {
+    Columns left = brings ? Columns{columns, ROWS} : Columns{a + i, lda};
+    for (int k = 0; brings && k < K; k++) {
       const float* row = a + k * lda + i;
       std::memcpy(columns + k * ROWS, row, sizeof(float) * ROWS);
       __builtin_prefetch(row + 2 * ROWS);
     }
     for (int j = 0; j < N; j += WIDE, tiles += m * WIDE) {
       const float* b = panels + (long)j * K;
-      some_rows<ROWS, ADD>(m, K, Columns{columns, ROWS}, b, tiles, WIDE, nullptr,
+      some_rows<ROWS, ADD>(m, K, left, b, tiles, WIDE, nullptr,
                            {b + K * WIDE, tiles + 2 * ROWS * WIDE});
     }
   }
@@ -145,8 +145,8 @@ static void unpack(int M, int N, const float* tiles, float* c, long row, long co
 static void pack(int K, int N, const float* b, long ldb, float* panels) {
   for (int j = 0; j < N; j += WIDE)
     for (int k = 0; k < K; k++)
-      for (int v = 0; v < WIDE; v += LANES)
-        at(panels + (long)j * K + k * WIDE + v) = at(b + k * ldb + j + v);
+      for (int v = 0; v < WIDE; v += PART)
+        part(panels + (long)j * K + k * WIDE + v) = part(b + k * ldb + j + v);
 }
 
 // Pack the transpose of B[N x K]; rows from N on are zeros up to a whole panel.
