@@ -3,40 +3,17 @@
 // Letters: L tokens, E width, A width of all heads, D of one, F hidden units of the MLP. Widths are
 // padded to multiples of 16 with zeros; e and d are the true width and that of one head, over which
 // products sum. LP is L padded likewise.
-// Weights are folded (see folding.py): only the last norm has a gain and a bias of its own.
+// Weights are folded: only the last norm has a gain and a bias of its own.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
 
+#include "folding.h"
 #include "pointwise.h"
 #include "products.h"
 
-extern "C" struct Shape {
-  int64_t n_layer, n_head, L, e, E, d, D, F;
-  int64_t n_loops, tracked;           // of the prompt with the most: in all, and with a gradient
-  int64_t loss_window, grad_window;   // last loops that the loss sees; loops between two cuts
-  int64_t query_from, query_by;       // tokens that are read out
-  int64_t segment;                    // loops whose activations are kept at once
-  int64_t batch;                      // prompts that the loss is the mean over
-  float score_scale;
-};
-
-extern "C" struct Weights {  // float32; (layer, out, in) or (layer, out)
-  float *wqkv, *wo, *w1, *w2, *bqkv, *bo, *b1, *b2, *gain, *bias, *v, *c;
-};
-
 namespace {
-
-struct Taker {  // hands out parts of one stretch of memory, or only counts if there is none
-  float* memory;
-  long used = 0;
-  float* take(long n) {
-    float* mine = memory ? memory + used : nullptr;
-    used += (n + 15) / 16 * 16;
-    return mine;
-  }
-};
 
 struct Kept {  // by one block of one loop, for its backward pass; qkv head by head
   float *x1, *r1, *qkv, *p, *att, *x2, *r2, *slope, *hidden;
@@ -93,7 +70,7 @@ struct Blocks {
     product(WHOLE, rows, F, s.e, Rows{x2, E}, packed.w1 + (long)layer * F * E, slope, F,
             w.b1 + layer * F);
     gelu((long)rows * F, slope, hidden);
-    product<ADD>(WHOLE, rows, E, F, Rows{hidden, F}, packed.w2 + (long)layer * E * F, own, E,
+    product<ADD>(WHOLE, rows, E, s.f, Rows{hidden, F}, packed.w2 + (long)layer * E * F, own, E,
                  w.b2 + layer * E);
   }
 
@@ -110,7 +87,7 @@ struct Blocks {
     add_rows(rows, F, dhidden, g.b1 + layer * F);
     pack(rows, E, x2, E, panels);
     add_product(F, E, rows, dhidden, F, panels, g.w1 + (long)layer * F * E, columns);
-    product(WHOLE, rows, E, F, Rows{dhidden, F}, back.w1 + (long)layer * F * E, dx, E);
+    product(WHOLE, rows, E, s.f, Rows{dhidden, F}, back.w1 + (long)layer * F * E, dx, E);
     normalise_backward(rows, E, s.e, dx, x2, k.r2 + r0, own, true);
 
     add_rows(rows, E, own, g.bo + layer * E);

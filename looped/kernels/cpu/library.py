@@ -22,7 +22,9 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SOURCES = tuple(FOLDER / name for name in ("chain.cpp", "blocks.h", "pointwise.h", "products.h"))
+SOURCES = tuple(
+    FOLDER / name for name in ("chain.cpp", "blocks.h", "folding.h", "pointwise.h", "products.h")
+)
 # Sums may be fused with products; nothing else that changes what NaN or infinity do.
 FLAGS = ("-O3", "-std=c++17", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
 LIBRARY = ("-shared", "-fPIC")
