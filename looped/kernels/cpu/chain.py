@@ -48,12 +48,15 @@ class CpuChain:
         config: of the models.
         checkpoint_loops: keep the activations of about sqrt(T) loops instead of all T, and
             compute the others again.
+        precision: of the products' operands; all else is float32.
     """
 
-    def __init__(self, config: ModelConfig, checkpoint_loops: bool = False) -> None:
+    def __init__(
+        self, config: ModelConfig, checkpoint_loops: bool = False, precision: str = "fp32"
+    ) -> None:
         self.config, self.checkpoint_loops = config, checkpoint_loops
         self.shape = PaddedShape.in_sixteens(config)
-        functions = library.library()
+        functions = library.library(precision)
         assert functions is not None
         self.functions = functions
         for name in ("workspace", "weights_size"):
