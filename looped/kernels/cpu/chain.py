@@ -273,5 +273,5 @@ class _Errors(torch.autograd.Function):
 
 def _cut(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
     """View each row of ``flat`` as tensors of those shapes, one after another."""
-    parts = flat.split([part[0].numel() for part in like], dim=1)
+    parts = flat.split_with_sizes([part[0].numel() for part in like], dim=1)
     return [rows.view(shaped.shape) for rows, shaped in zip(parts, like, strict=True)]

@@ -30,7 +30,7 @@ FLAGS = ("-O3", "-std=c++17", "-ffp-contract=fast", "-fno-math-errno", "-fno-tra
 LIBRARY = ("-shared", "-fPIC")
 OF_PRECISION = {"fp32": (), "bf16": ("-DBF16",)}
 WIDEST = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"})
-PATHS = (
+PATHS: tuple[tuple[frozenset[str], tuple[str, ...]], ...] = (
     (WIDEST, ()),
     (frozenset({"avx2", "fma"}), ("-mno-avx512f",)),
     (frozenset(), ("-mno-avx",)),
