@@ -50,15 +50,16 @@ def _resolve(config: TrainConfig, work: int) -> TrainConfig:
 
 def _require_kernels(config: TrainConfig) -> None:
     """Raise ValueError, with the reason, where no fused kernels serve a training on its device."""
-    if (config.device, config.precision) == ("cpu", "fp32") and not config.is_untied:
+    is_served = config.device == "cpu" and library.can_multiply(config.precision)
+    if is_served and not config.is_untied:
         try:
-            library.load()
+            library.load(config.precision)
         except library.KernelError as error:
             raise ValueError(f"kernels must be auto or off here, got fused: {error}") from None
     elif not kernels_serve(config):
         raise ValueError(
             "kernels must be auto or off where no fused ones serve (bf16 and Triton on a GPU, "
-            "fp32 and a C++ compiler on a CPU), "
+            "fp32 and a C++ compiler on a CPU, bf16 there with AVX512-BF16), "
             f"got fused with {config.precision} on {config.device}{_unserved(config)}"
         )
 
@@ -81,6 +82,5 @@ def kernels_serve(config: TrainConfig, work: int = 0) -> bool:
     if (config.device, config.precision) == ("cuda", "bf16"):
         has_triton = find_spec("triton") is not None
         return has_triton and PaddedShape.of(config.model_config) is not None
-    if (config.device, config.precision) == ("cpu", "fp32"):
-        return library.serves(max(work, config.steps * config.step_flops))
-    return False
+    flops = max(work, config.steps * config.step_flops)
+    return config.device == "cpu" and library.serves(flops, config.precision)

@@ -8,7 +8,8 @@ longest begin, and the others join them so many loops before the end. A replica 
 numbers, so each equals its solo training up to the rounding of the products.
 
 Three ways lead to the same numbers: PyTorch's own operations, the twin of the others; fused
-Triton kernels on a GPU in bf16; compiled C++ on a CPU in float32. Which of them serve what is in
+Triton kernels on a GPU in bf16; compiled C++ on a CPU in
+float32, or in bf16 where the processor multiplies it. Which of them serve what is in
 ``resolve``.
 """
 
@@ -81,7 +82,9 @@ class StackedModel:
         on_gpu, is_fused = first.device == "cuda", first.kernels == "fused"
         self.uses_triton = on_gpu and is_fused
         self.cpu_chain = (
-            CpuChain(self.config, first.checkpoint_loops) if is_fused and not on_gpu else None
+            CpuChain(self.config, first.checkpoint_loops, first.precision)
+            if is_fused and not on_gpu
+            else None
         )
         rows = [torch.cat([p.detach().flatten() for p in model.parameters()]) for model in models]
         self.flat = torch.stack(rows).to(first.device)

@@ -265,3 +265,27 @@ def test_a_folder_made_for_it_is_the_users_alone(tmp_path):
     finally:
         os.umask(umask)
     assert (tmp_path / "looped").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("flags", "absent"),
+    [("sse2", "__AVX__"), ("sse2 avx2 fma", "__AVX512F__"), ("avx2 fma avx512f", "__AVX512F__")],
+)
+def test_nothing_is_compiled_that_the_system_does_not_list(flags, absent, monkeypatch):
+    """A processor may have what its system keeps from programs."""
+    stem = library._stem(library._compiler())
+    monkeypatch.setattr(library, "_processor", lambda: f"flags\t\t: {flags}")
+    monkeypatch.delenv("CXX")
+    command = [*library._compiler(), *library._target(), "-dM", "-E", "-x", "c++", os.devnull]
+    macros = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert f"#define {absent} " not in macros
+    assert not library.can_multiply("bf16")
+    assert library._stem.__wrapped__(library._compiler()) != stem
+
+
+def test_machines_that_share_a_home_have_a_library_each(cache):
+    lesser = "library._processor = lambda: 'flags : avx2 fma'"
+    assert load(cache, lesser) == ["serves"]
+    assert len(list((cache / "looped").iterdir())) == 2
+    assert load(cache, NO_COMPILING) == ["serves"]
+    assert load(cache, f"{NO_COMPILING}; {lesser}") == ["serves"]

@@ -16,6 +16,7 @@ from looped.evaluation.held_out import evaluate
 from looped.grid.engines.local_engine import LocalEngine
 from looped.grid.options import GridOptions
 from looped.kernels.cpu import library
+from looped.kernels.cpu.chain import CpuChain
 from looped.model import LoopedTransformer
 from looped.sizes import SIZES, Size
 from looped.task_kinds import TaskConfig
@@ -111,6 +112,19 @@ def test_any_shape_is_served(size, b, n_examples, prompt, windows, other_b, chec
         assert_equal(plain, compiled, xs, ys, drawn_loops=loops, tolerance=3e-4)
 
 
+@pytest.mark.skipif(not library.can_multiply("bf16"), reason="no AVX512-BF16")
+@pytest.mark.parametrize("prompt", ["joint", "interleaved"])
+def test_in_bf16_gradients_are_near_those_of_float32(prompt, monkeypatch):
+    plain, compiled, xs, ys = twins(monkeypatch, ODD, [3], n_examples=20, prompt=prompt)
+    compiled.cpu_chain = CpuChain(compiled.config, precision="bf16")
+    losses, _, gradients = errors_and_gradient(plain, xs, ys)
+    came_losses, _, came = errors_and_gradient(compiled, xs, ys)
+    torch.testing.assert_close(came_losses, losses, rtol=2e-2, atol=0)
+    off = sum(float((came[name] - gradient).norm()) ** 2 for name, gradient in gradients.items())
+    length = sum(float(gradient.norm()) ** 2 for gradient in gradients.values())
+    assert 1e-4 < (off / length) ** 0.5 < 2e-2  # not those of float32 themselves
+
+
 def test_threads_share_the_prompts(monkeypatch):
     _, compiled, xs, ys = twins(monkeypatch, ODD, [2], batch=5)
     alone = errors_and_gradient(compiled, xs, ys)
@@ -204,7 +218,8 @@ def test_without_a_compiler_training_goes_on_plainly(compiler, tmp_path, monkeyp
         ({"b_draw": "uniform", "b_draw_unit": "prompt", "precision": "bf16"}, "with bf16 on cpu$"),
     ],
 )
-def test_what_no_kernels_serve_is_refused_them_and_runs_plainly(changes, why):
+def test_what_no_kernels_serve_is_refused_them_and_runs_plainly(changes, why, monkeypatch):
+    monkeypatch.setattr(library, "_processor", lambda: "flags : avx2 fma")  # no bf16
     config = replace(TINY, **changes)
     assert resolve.resolve(config).kernels == "off"
     with pytest.raises(ValueError, match=why):
@@ -221,9 +236,9 @@ def test_a_short_training_does_not_wait_for_the_compiler(tmp_path, monkeypatch):
 def test_a_training_that_asks_for_them_waits_however_short_it_is(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     calls = []
-    monkeypatch.setattr(library, "load", lambda: calls.append("load"))
+    monkeypatch.setattr(library, "load", calls.append)
     assert resolve.resolve(replace(TINY, kernels="fused")).kernels == "fused"
-    assert calls == ["load"]
+    assert calls == ["fp32"]
 
 
 @pytest.mark.parametrize(
@@ -238,6 +253,6 @@ def test_the_compiler_may_be_several_words(wish, words, monkeypatch):
 def test_the_trainings_of_a_grid_earn_the_compiler_together(monkeypatch):
     configs = [replace(TINY, seed=seed) for seed in range(8)]
     work = sum(config.steps * config.step_flops for config in configs)
-    monkeypatch.setattr(library, "serves", lambda flops: flops >= work)
+    monkeypatch.setattr(library, "serves", lambda flops, _: flops >= work)
     assert resolve.resolve(configs[0]).kernels == "off"
     assert {config.kernels for config in LocalEngine(GridOptions()).resolve(configs)} == {"fused"}

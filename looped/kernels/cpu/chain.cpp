@@ -145,51 +145,40 @@ extern "C" {
 
 // Count the floats of memory that a thread needs.
 int64_t workspace(const Shape* s) {
-  Weights none{};
+  Weights none(*s, nullptr);
   return Prompt(*s, none, none, none, none, nullptr).memory.used;
 }
 
-// Pack the weights, for the products of the forward pass and for those of the backward pass.
-void pack_weights(const Shape* s, const Weights* w, Weights* forward, Weights* back) {
-  long E = s->E, A = s->n_head * s->D, F = s->F;
-  struct {
-    float *from, *to, *back;
-    long out, in;
-  } parts[] = {{w->wqkv, forward->wqkv, back->wqkv, 3 * A, E},
-               {w->wo, forward->wo, back->wo, E, A},
-               {w->w1, forward->w1, back->w1, F, E},
-               {w->w2, forward->w2, back->w2, E, F}};
-  for (auto& part : parts)
-    for (long layer = 0; layer < s->n_layer; layer++) {
-      long skip = layer * part.out * part.in;
-      pack_transposed(part.in, part.out, part.from + skip, part.in, part.to + skip);
-      pack(part.out, part.in, part.from + skip, part.in, part.back + skip);
-    }
+// Count the floats of a set of weights, padded.
+int64_t weights_size(const Shape* s) { return Weights(*s, nullptr).size; }
+
+// Fold a model's weights and pack them: sets[0] is to hold them folded, sets[1] and sets[2] packed
+// for the forward and the backward pass.
+void prepare_weights(const Shape* s, const float* const* model, float* sets) {
+  Weights folded(*s, sets);
+  Weights forward(*s, sets + folded.size), back(*s, sets + 2 * folded.size);
+  fold(*s, model, folded);
+  pack_folded(*s, folded, forward, back);
 }
 
-// Bring sums of gradients from tiles, in which products add to them, into the weights' order.
-void unpack_gradients(const Shape* s, const Weights* tiles, const Weights* g) {
-  long E = s->E, A = s->n_head * s->D, F = s->F;
-  for (long layer = 0; layer < s->n_layer; layer++) {
-    auto part = [&](float* from, float* to, long M, long N, bool transposed) {
-      long skip = layer * M * N;
-      unpack(M, N, from + skip, to + skip, transposed ? 1 : N, transposed ? M : 1);
-    };
-    part(tiles->wqkv, g->wqkv, 3 * A, E, false);
-    part(tiles->wo, g->wo, E, A, false);
-    part(tiles->w1, g->w1, F, E, false);
-    part(tiles->w2, g->w2, F, E, true);
-  }
+// Sum the gradients of all threads, sums[thread], and bring them to the model's weights, g.
+void finish_gradients(const Shape* s, const float* const* model, float* sums, int64_t threads,
+                      float* const* g, float* memory) {
+  Weights first(*s, sums);
+  for (long thread = 1; thread < threads; thread++)
+    add(first.size, sums + thread * first.size, sums);
+  unfold(*s, model, first, g, memory);
 }
 
 // Errors and gradients of prompts [from, to), each with its own loops: errors[i] is squared and
 // summed over the queries and the loops that the loss sees, last[i] that of the last query after the
-// last loop; g, in tiles, is added to.
-void train(const Shape* s, const Weights* w, const Weights* forward, const Weights* back,
-           const Weights* g, const int64_t* loops, const float* inject, const float* targets,
-           int64_t from, int64_t to, float* errors, float* last, float* dinject, float* memory) {
+// last loop; the thread's sums, in tiles, are added to.
+void train(const Shape* s, const float* sets, float* sums, const int64_t* loops,
+           const float* inject, const float* targets, int64_t from, int64_t to, float* errors,
+           float* last, float* dinject, float* memory) {
   long size = s->L * s->E, queries = queries_of(*s);
-  Prompt prompt(*s, *w, *forward, *back, *g, memory);
+  Weights w(*s, sets), forward(*s, sets + w.size), back(*s, sets + 2 * w.size), g(*s, sums);
+  Prompt prompt(*s, w, forward, back, g, memory);
   for (long i = from; i < to; i++)
     prompt.step(loops[i], inject + i * size, targets + i * queries, errors + i, last + i,
                 dinject + i * size);
@@ -197,10 +186,11 @@ void train(const Shape* s, const Weights* w, const Weights* forward, const Weigh
 
 // Predictions of prompts [from, to), reads[i, t, query], and how far the state moved in each loop
 // but the first, relative to where it was: changes[i, t - 1].
-void predict(const Shape* s, const Weights* w, const Weights* forward, const float* inject,
-             int64_t from, int64_t to, float* reads, float* changes, float* memory) {
+void predict(const Shape* s, const float* sets, const float* inject, int64_t from, int64_t to,
+             float* reads, float* changes, float* memory) {
   long size = s->L * s->E, queries = queries_of(*s);
-  Prompt prompt(*s, *w, *forward, *forward, *forward, memory);
+  Weights w(*s, sets), forward(*s, sets + w.size);
+  Prompt prompt(*s, w, forward, forward, forward, memory);
   for (long i = from; i < to; i++)
     prompt.follow(inject + i * size, reads + i * s->n_loops * queries,
                   changes + i * (s->n_loops - 1));

@@ -16,13 +16,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from looped.kernels.cpu import library
-from looped.kernels.folding import Folded, fold
 from looped.kernels.shape import PaddedShape, segment_loops
 from looped.sizes import ModelConfig
 from looped.windows import Windows
 
 LONGS: tuple[str, ...] = (
-    *("n_layer", "n_head", "L", "e", "E", "D", "F"),
+    *("n_layer", "n_head", "L", "e", "E", "d", "D", "f", "F"),
     *("n_loops", "tracked", "loss_window", "grad_window"),
     *("query_from", "query_by", "segment", "batch"),
 )
@@ -35,8 +34,11 @@ class _Shape(ctypes.Structure):
     )
 
 
-class _Weights(ctypes.Structure):
-    _fields_ = tuple((name, ctypes.c_void_p) for name in Folded._fields)
+_OF_BLOCK = ("attention_norm", "qkv", "attention_out", "mlp_norm", "mlp_in", "mlp_out")
+_LAST = ("final_norm", "read_out")
+
+
+_Argument = _Shape | Tensor | int | Sequence[Tensor]
 
 
 class CpuChain:
@@ -46,16 +48,22 @@ class CpuChain:
         config: of the models.
         checkpoint_loops: keep the activations of about sqrt(T) loops instead of all T, and
             compute the others again.
+        precision: of the products' operands; all else is float32.
     """
 
-    def __init__(self, config: ModelConfig, checkpoint_loops: bool = False) -> None:
+    def __init__(
+        self, config: ModelConfig, checkpoint_loops: bool = False, precision: str = "fp32"
+    ) -> None:
         self.config, self.checkpoint_loops = config, checkpoint_loops
         self.shape = PaddedShape.in_sixteens(config)
-        functions = library.library()
+        functions = library.library(precision)
         assert functions is not None
         self.functions = functions
-        self.functions.workspace.restype = ctypes.c_int64
+        for name in ("workspace", "weights_size"):
+            getattr(self.functions, name).restype = ctypes.c_int64
         self.memory = torch.empty(0)
+        blocks = [f"blocks.{i}.{part}" for i in range(config.size.n_layer) for part in _OF_BLOCK]
+        self.names = [f"{part}.{kind}" for part in (*blocks, *_LAST) for kind in ("weight", "bias")]
 
     def errors(
         self,
@@ -76,11 +84,10 @@ class CpuChain:
             windows: of the loss and the gradient.
             of_prompts: loops of each prompt of every replica, where they are not the replica's.
         """
-        folded = fold(weights, self.shape, torch.float32)
         n_prompts = inject.shape[1]
         each = [of_prompts or (n_loops,) * n_prompts for n_loops in loops]
         losses, query_errors = _Errors.apply(  # type: ignore[no-untyped-call]
-            self, self._padded(inject), targets.contiguous(), each, windows, *folded
+            self, self._padded(inject), targets.contiguous(), each, windows, *self._listed(weights)
         )
         return losses, query_errors
 
@@ -98,17 +105,14 @@ class CpuChain:
             inject: what every loop is given: p and the position embedding.
             n_loops: loops to run.
         """
-        folded = _Pointed(fold(weights, self.shape, torch.float32))
         shape = self._describe(n_loops, Windows(1, 1), len(inject))
-        forward, _ = self._packed(shape, folded)
+        sets = self._prepared(shape, [part[0] for part in self._listed(weights)])
         inject = self._padded(inject)
         reads = torch.empty(len(inject), n_loops, self.config.n_queries)
         changes = torch.empty(len(inject), n_loops - 1)
 
         def share(first: int, end: int, _: int, memory: Tensor) -> None:
-            self._call(
-                "predict", shape, folded, forward, inject, first, end, reads, changes, memory
-            )
+            self._call("predict", shape, sets, inject, first, end, reads, changes, memory)
 
         self._in_shares(shape, len(inject), share)
         return reads.transpose(0, 1).contiguous(), changes.T.contiguous()
@@ -119,30 +123,46 @@ class CpuChain:
         targets: Tensor,
         loops: Sequence[int],
         windows: Windows,
-        weights: Folded,
-    ) -> tuple[Tensor, Tensor, Tensor, Folded]:
-        """Return one replica's loss, query error, and the gradients of inject and weights."""
-        folded, n_prompts = _Pointed(weights), len(inject)
+        weights: Sequence[Tensor],
+        gradients: Sequence[Tensor],
+        dinject: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Return one replica's loss and query error; write the gradients of weights and inject."""
+        n_prompts = len(inject)
         shape = self._describe(max(loops), windows, n_prompts)
         of_prompts = torch.tensor(loops)
-        forward, back = self._packed(shape, folded)
-        errors, last = torch.empty(n_prompts), torch.empty(n_prompts)
-        dinject = torch.empty_like(inject)
-        tiles = [part.new_zeros(_threads(), *part.shape) for part in weights]
+        sets = self._prepared(shape, weights)
+        errors, last = torch.empty(2, n_prompts)
+        sums = torch.zeros(_threads(), sets.shape[1])
 
         def share(first: int, end: int, thread: int, memory: Tensor) -> None:
-            thread_tiles = _Pointed(Folded._make(part[thread] for part in tiles))
             self._call(
-                "train", shape, folded, forward, back, thread_tiles, of_prompts, inject, targets,
-                first, end, errors, last, dinject, memory,
+                "train", shape, sets, sums[thread], of_prompts, inject, targets, first, end,
+                errors, last, dinject, memory,
             )  # fmt: skip
 
         self._in_shares(shape, n_prompts, share)
-        sums = Folded._make(part.sum(dim=0) for part in tiles)
-        gradients = _Pointed(Folded._make(map(torch.clone, sums)))  # vectors are in order already
-        self._call("unpack_gradients", shape, _Pointed(sums), gradients)
+        self._call(
+            "finish_gradients",
+            shape,
+            weights,
+            sums,
+            len(sums),
+            gradients,
+            torch.empty_like(sums[0]),
+        )
         losses = errors / (targets.shape[1] * of_prompts.clamp(max=windows.loss))
-        return losses.mean(), last.mean(), dinject, gradients.parts
+        return losses.mean(), last.mean()
+
+    def _listed(self, weights: Mapping[str, Tensor]) -> list[Tensor]:
+        return [weights[name] for name in self.names]
+
+    def _prepared(self, shape: _Shape, weights: Sequence[Tensor]) -> Tensor:
+        """Return the weights folded, and packed for each of the two passes."""
+        size = self.functions.weights_size(ctypes.byref(shape))
+        sets = torch.empty(3, size)
+        self._call("prepare_weights", shape, weights, sets)
+        return sets
 
     def _padded(self, inject: Tensor) -> Tensor:
         wide = self.shape.padded_width - self.shape.width
@@ -157,7 +177,9 @@ class CpuChain:
             L=shape.tokens,
             e=shape.width,
             E=shape.padded_width,
+            d=shape.width // shape.n_head,
             D=shape.padded_head,
+            f=self.config.size.n_mlp,
             F=shape.padded_mlp,
             n_loops=n_loops,
             tracked=tracked,
@@ -169,13 +191,6 @@ class CpuChain:
             batch=batch,
             score_scale=(shape.width // shape.n_head) ** -0.5,
         )
-
-    def _packed(self, shape: _Shape, folded: "_Pointed") -> "tuple[_Pointed, _Pointed]":
-        forward, back = (
-            _Pointed(Folded._make(map(torch.empty_like, folded.parts))) for _ in range(2)
-        )
-        self._call("pack_weights", shape, folded, forward, back)
-        return forward, back
 
     def _in_shares(
         self, shape: _Shape, n_prompts: int, work: Callable[[int, int, int, Tensor], None]
@@ -192,27 +207,19 @@ class CpuChain:
         else:
             list(_pool(threads).map(lambda call: work(*call), calls))
 
-    def _call(self, name: str, *arguments: "_Shape | _Pointed | Tensor | int") -> None:
+    def _call(self, name: str, *arguments: _Argument) -> None:
         """Call a function of ``chain.cpp``, which knows its arguments by their order alone."""
         getattr(self.functions, name)(*map(_as_c, arguments))
 
 
-class _Pointed:
-    """Weights that C can find."""
-
-    def __init__(self, folded: Folded) -> None:
-        self.parts = Folded._make(part.detach().contiguous() for part in folded)
-        self.pointers = _Weights(
-            **{name: part.data_ptr() for name, part in self.parts._asdict().items()}
-        )
-
-
-def _as_c(argument: "_Shape | _Pointed | Tensor | int") -> Any:
+def _as_c(argument: _Argument) -> Any:
     if isinstance(argument, Tensor):
         return ctypes.c_void_p(argument.data_ptr())
     if isinstance(argument, int):
         return ctypes.c_int64(argument)
-    return ctypes.byref(argument.pointers if isinstance(argument, _Pointed) else argument)
+    if isinstance(argument, _Shape):
+        return ctypes.byref(argument)
+    return (ctypes.c_void_p * len(argument))(*(part.data_ptr() for part in argument))
 
 
 def _threads() -> int:
@@ -236,26 +243,35 @@ class _Errors(torch.autograd.Function):
         targets: Tensor,
         loops: Sequence[Sequence[int]],
         windows: Windows,
-        *folded: Tensor,
+        *weights: Tensor,
     ) -> tuple[Tensor, Tensor]:
+        dinject = torch.empty_like(inject)
+        flat = inject.new_empty(len(inject), sum(part[0].numel() for part in weights))
+        gradients = _cut(flat, weights)
         results = [
             chain.one(
-                inject[row], targets[row], of_prompts, windows, Folded._make(p[row] for p in folded)
+                inject[row],
+                targets[row],
+                of_prompts,
+                windows,
+                [part[row].detach().contiguous() for part in weights],
+                [part[row] for part in gradients],
+                dinject[row],
             )
             for row, of_prompts in enumerate(loops)
         ]
-        losses, query_errors, dinject, gradients = zip(*results, strict=True)
-        ctx.gradients = [
-            torch.stack(dinject),
-            *(torch.stack(g) for g in zip(*gradients, strict=True)),
-        ]
-        query_error = torch.stack(query_errors)
-        ctx.mark_non_differentiable(query_error)
-        return torch.stack(losses), query_error
+        ctx.dinject, ctx.flat, ctx.like = dinject, flat, weights
+        losses, query_errors = (torch.stack(column) for column in zip(*results, strict=True))
+        ctx.mark_non_differentiable(query_errors)
+        return losses, query_errors
 
     @staticmethod
     def backward(ctx: Any, dlosses: Tensor, _: Tensor) -> tuple[Any, ...]:
-        dinject, *gradients = (
-            gradient * dlosses.view(-1, *[1] * (gradient.ndim - 1)) for gradient in ctx.gradients
-        )
-        return None, dinject, None, None, None, *gradients
+        dinject = ctx.dinject * dlosses.view(-1, 1, 1, 1)
+        return None, dinject, None, None, None, *_cut(ctx.flat * dlosses.view(-1, 1), ctx.like)
+
+
+def _cut(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """View each row of ``flat`` as tensors of those shapes, one after another."""
+    parts = flat.split_with_sizes([part[0].numel() for part in like], dim=1)
+    return [rows.view(shaped.shape) for rows, shaped in zip(parts, like, strict=True)]

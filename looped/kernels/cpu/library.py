@@ -22,10 +22,21 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SOURCES = tuple(FOLDER / name for name in ("chain.cpp", "blocks.h", "pointwise.h", "products.h"))
+SOURCES = tuple(
+    FOLDER / name for name in ("chain.cpp", "blocks.h", "folding.h", "pointwise.h", "products.h")
+)
 # Sums may be fused with products; nothing else that changes what NaN or infinity do.
 FLAGS = ("-O3", "-std=c++17", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
 LIBRARY = ("-shared", "-fPIC")
+OF_PRECISION = {"fp32": (), "bf16": ("-DBF16",)}
+WIDEST = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"})
+PATHS: tuple[tuple[frozenset[str], tuple[str, ...]], ...] = (
+    (WIDEST, ()),
+    (frozenset({"avx2", "fma"}), ("-mno-avx512f",)),
+    (frozenset(), ("-mno-avx",)),
+)
+"""What an x86 processor must say that it can do for a path, the fastest first, and its options."""
+
 COMPILERS = ("c++", "g++", "clang++")
 
 WORTH_COMPILING = 200_000_000_000
@@ -36,24 +47,36 @@ class KernelError(RuntimeError):
     """Why the kernels cannot be had on this machine."""
 
 
-def serves(flops: int) -> bool:
+def serves(flops: int, precision: str = "fp32") -> bool:
     """Tell whether to use the kernels for so much work: if they lie compiled, or it pays to."""
-    return (flops >= WORTH_COMPILING or _is_built()) and library() is not None
+    is_wanted = can_multiply(precision) and (flops >= WORTH_COMPILING or _is_built(precision))
+    return is_wanted and library(precision) is not None
+
+
+def can_multiply(precision: str) -> bool:
+    """Tell whether the processor has instructions for products of that precision.
+
+    Those of bf16 are AVX512-BF16's; without them PyTorch's own operations run.
+    """
+    return precision == "fp32" or _features() >= WIDEST | {"avx512_bf16"}
 
 
 @cache
-def library() -> ctypes.CDLL | None:
+def library(precision: str = "fp32") -> ctypes.CDLL | None:
     """Load the kernels, compiled if need be; None, with one warning, where that cannot be."""
     try:
-        return load()
+        return load(precision)
     except KernelError as error:
         logging.getLogger("looped").warning("fused kernels for the CPU are off: %s", error)
     return None
 
 
 @cache
-def load() -> ctypes.CDLL:
+def load(precision: str = "fp32") -> ctypes.CDLL:
     """Load the kernels, compiled if need be.
+
+    Args:
+        precision: of the products' operands; the processor must have it (``can_multiply``).
 
     Raises:
         KernelError: why that cannot be.
@@ -65,7 +88,8 @@ def load() -> ctypes.CDLL:
         raise KernelError(f"no C++ compiler ({rule})")
     try:
         with _opened(_folder()) as folder:
-            return _load_whole(folder, _stem(compiler)) or _build(folder, compiler)
+            stem = _stem(compiler, precision)
+            return _load_whole(folder, stem) or _build(folder, compiler, precision)
     except subprocess.CalledProcessError as error:
         words = (error.stderr.strip().splitlines() or ["without a word"])[0]
         raise KernelError(f"{' '.join(compiler)} failed: {words}") from error
@@ -84,11 +108,11 @@ def _compiler() -> tuple[str, ...] | None:
     return next((words for words in choices if words and shutil.which(words[0])), None)
 
 
-def _is_built() -> bool:
+def _is_built(precision: str) -> bool:
     """Tell whether a library lies there that claims to be the one; nothing of it is read."""
     compiler = _compiler()
     try:
-        return compiler is not None and any(_folder().glob(f"{_stem(compiler)}-*.so"))
+        return compiler is not None and any(_folder().glob(f"{_stem(compiler, precision)}-*.so"))
     except (OSError, RuntimeError):
         return False
 
@@ -101,7 +125,7 @@ def _folder() -> Path:
 
 
 @cache
-def _stem(compiler: tuple[str, ...]) -> str:
+def _stem(compiler: tuple[str, ...], precision: str = "fp32") -> str:
     """How the library's name begins: named after all that decides what it holds."""
     version = subprocess.run(
         [*compiler, "--version"], capture_output=True, text=True, errors="replace", check=False
@@ -109,6 +133,7 @@ def _stem(compiler: tuple[str, ...]) -> str:
     parts = [
         *(source.read_text("utf-8") for source in SOURCES),
         *FLAGS,
+        *OF_PRECISION[precision],
         *_target(),
         version.stdout,
         _processor(),
@@ -117,8 +142,17 @@ def _stem(compiler: tuple[str, ...]) -> str:
 
 
 def _target() -> tuple[str, ...]:
-    is_arm = platform.machine() in ("arm64", "aarch64")  # where -march=native is no old friend
-    return ("-mcpu=native",) if is_arm else ("-march=native",)
+    """Return the compiler's options for the processor, as far as the system lets it be used."""
+    if platform.machine() in ("arm64", "aarch64"):  # where -march=native is no old friend
+        return ("-mcpu=native",)
+    features = _features()
+    return ("-march=native", *next(options for needs, options in PATHS if features >= needs))
+
+
+def _features() -> frozenset[str]:
+    """What the processor says that it can do; all that is asked for where the system is silent."""
+    words = frozenset(_processor().partition(":")[2].split())
+    return words or frozenset().union(*(needs for needs, _ in PATHS))
 
 
 def _processor() -> str:
@@ -161,7 +195,8 @@ def _load_whole(folder: int, stem: str) -> ctypes.CDLL | None:
     for name in _libraries(folder, stem):
         with _whole_file(folder, name) as file:
             if file is not None:
-                return _loaded(_path_of(file, name))
+                # stays open: a library that is loaded later must not come to the same path
+                return _loaded(_path_of(os.dup(file), name))
     return None
 
 
@@ -209,12 +244,13 @@ def _path_of(file: int, name: str) -> str:
     return path if os.path.exists(path) else str(_folder() / name)
 
 
-def _build(folder: int, compiler: tuple[str, ...]) -> ctypes.CDLL:
+def _build(folder: int, compiler: tuple[str, ...], precision: str = "fp32") -> ctypes.CDLL:
     """Compile elsewhere and move there when whole; what is not whole there is removed."""
-    stem = _stem(compiler)
+    stem = _stem(compiler, precision)
     with tempfile.TemporaryDirectory() as aside:
         target = Path(aside) / "chain.so"
-        command = [*compiler, *FLAGS, *_target(), *LIBRARY, "-o", str(target), str(SOURCES[0])]
+        options = (*FLAGS, *OF_PRECISION[precision], *_target(), *LIBRARY)
+        command = [*compiler, *options, "-o", str(target), str(SOURCES[0])]
         subprocess.run(command, capture_output=True, text=True, errors="replace", check=True)
         content = target.read_bytes()
     name = _name(stem, content)
