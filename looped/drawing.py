@@ -42,6 +42,9 @@ SETTINGS: Any = {
 }
 """Beside matplotlib's own defaults; the font is the one that comes with it."""
 
+DPI = 150
+"""Of a PNG."""
+
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
@@ -91,9 +94,10 @@ def save(figure: Figure, path: Any) -> None:
     engine that lays it out, matplotlib draws it twice.
     """
     with style():
+        figure.set_dpi(DPI)  # so that the PNG needs no text measured that the layout has measured
         _lay_out(figure)
         figure.savefig(f"{path}.svg", metadata={"Date": None})
-        figure.savefig(f"{path}.png", dpi=150, metadata={"Software": None})
+        figure.savefig(f"{path}.png", dpi=DPI, metadata={"Software": None})
 
 
 def _lay_out(figure: Figure) -> None:

@@ -122,7 +122,7 @@ def test_a_figure_that_cannot_be_drawn_costs_a_line_and_no_number(tmp_path, monk
     monkeypatch.setattr("looped.drawing.save", half_drawn)
     record = {"loops": LOOPS, "examples": [], "n_prompts": 64}
     scores = {name: {**score, "nmse_se": score["nmse"]} for name, score in BASELINES.items()}
-    files._write(tmp_path, "tiny-b2-s1", 2, record, scores)
+    files.write(tmp_path, "tiny-b2-s1", 2, record, scores)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["baselines.csv", "loops.csv"]
     (line,) = caplog.messages
     assert line == (
