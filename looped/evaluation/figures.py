@@ -79,7 +79,7 @@ def extrapolation(
     # margins by hand: to have them found takes half of the drawing, and each training draws one
     rows = -(-len(labels) // 2)
     below = LEGEND_ROW * rows + XLABEL
-    figure.subplots_adjust(left=0.12, right=0.99, top=0.945, bottom=below / height, hspace=0.26)
+    figure.subplots_adjust(left=0.12, right=0.98, top=0.945, bottom=below / height, hspace=0.26)
     return figure
 
 
