@@ -91,8 +91,8 @@ def test_several_at_once_agree_and_leave_one_whole_file(tmp_path):
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(lambda _: scored(tmp_path), range(4)))
     assert all(result == results[0] for result in results)
-    kept = json.loads(kept_file(tmp_path).read_bytes())
-    assert kept["scores"] == results[0]
+    content = json.loads(kept_file(tmp_path).read_bytes())
+    assert content["scores"] == results[0]
     assert [path.name for path in tmp_path.iterdir()] == [kept_file(tmp_path).name]
 
 
