@@ -58,15 +58,19 @@ def test_other_numbers_than_those_computed_are_not_taken(tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
-    "other", [{"code": "0" * 12}, {"seeds": [1, 2]}, {"n_prompts": 63}, {"task": {}}]
+    "difference", [{"code": "0" * 12}, {"seeds": [1, 2]}, {"n_prompts": 63}, {"task": {}}]
 )
-def test_scores_of_another_code_or_problem_are_not_taken(tmp_path, other):
+def test_scores_of_another_code_or_problem_are_not_taken(tmp_path, difference):
     first = scored(tmp_path)
     path = kept_file(tmp_path)
     content = json.loads(path.read_bytes())
     strange_scores = {name: {"nmse": [9.0], "nmse_se": [9.0]} for name in first}
-    foreign = {"computed_for": content["computed_for"] | other, "scores": strange_scores}
-    path.write_text(json.dumps(foreign | {"digest": baseline_scores._digest(foreign)}))
+    foreign_content = {
+        "computed_for": content["computed_for"] | difference,
+        "scores": strange_scores,
+    }
+    digest = baseline_scores._digest(foreign_content)
+    path.write_text(json.dumps(foreign_content | {"digest": digest}))
     assert scored(tmp_path) == first
     assert json.loads(path.read_bytes()) == content  # what was foreign is replaced
 
