@@ -158,6 +158,7 @@ def _evaluate(
     """Evaluate one training run's model, log it to that run; say in a line, and give, what came."""
     from looped import tasks
     from looped.evaluation import files
+    from looped.evaluation.baseline_scores import score_baselines
     from looped.evaluation.behaviour import say
     from looped.evaluation.dynamics import with_dynamics
     from looped.evaluation.evaluation import by_prompt
@@ -195,15 +196,8 @@ def _evaluate(
     # with trainings that end now, so that the baselines are scored and logged once
     with closing(baselines_lock(root)), tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        scores = files.compare(
-            folder=folder,
-            name=name,
-            b=b,
-            task=task,
-            n_examples=n_examples,
-            record=record,
-            cache=root,
-        )
+        scores = score_baselines(task, n_examples, n_loops, options.n_prompts, root)
+        files.write(folder / "evaluation", name, b, record, scores)
         if is_to_keep and b <= options.b_max:
             kept_errors = by_prompt(evaluation, tail_evaluation, task, n_examples, b)
             record[KEPT_PROMPTS] = kept_errors.save(folder / "evaluation")

@@ -35,8 +35,15 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 BLUE, GREY = "#0072b2", "#6e6e6e"
 BASELINE_STYLES = ("--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
 
-SETTINGS: Any = {"svg.hashsalt": "looped", "font.sans-serif": ["DejaVu Sans"]}
+SETTINGS: Any = {
+    "svg.hashsalt": "looped",
+    "font.sans-serif": ["DejaVu Sans"],
+    "axes.titley": 1.0,  # else it is looked for at each drawing whether something stands above
+}
 """Beside matplotlib's own defaults; the font is the one that comes with it."""
+
+DPI = 150
+"""Of a PNG."""
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -81,8 +88,14 @@ def styled(
 
 
 def save(figure: Figure, path: Any) -> None:
-    """Save as SVG and PNG, the same bytes for the same figure."""
+    """Save as SVG and PNG, the same bytes for the same figure.
+
+    It is laid out once for both files, and is then drawn once for each: where a figure has an
+    engine that lays it out, matplotlib draws it twice.
+    """
     with style():
+        figure.set_dpi(DPI)  # so that the PNG needs no text measured that the layout has measured
+        _lay_out(figure)
         figure.savefig(f"{path}.svg", metadata={"Date": None})
         save_png(figure, f"{path}.png")
 
@@ -90,4 +103,13 @@ def save(figure: Figure, path: Any) -> None:
 def save_png(figure: Figure, path: Any) -> None:
     """Save as PNG alone, the same bytes for the same figure."""
     with style():
-        figure.savefig(path, dpi=150, metadata={"Software": None})
+        figure.savefig(path, dpi=DPI, metadata={"Software": None})
+
+
+def _lay_out(figure: Figure) -> None:
+    engine = figure.get_layout_engine()
+    if engine is None:
+        return
+    engine.execute(figure)
+    with mpl.rc_context({"figure.constrained_layout.use": False, "figure.autolayout": False}):
+        figure.set_layout_engine(None)

@@ -53,8 +53,4 @@ def _write(folder: Path, exhibit: Exhibit) -> bytes:
 def save(figure: Figure, path: Path) -> None:
     """Save a figure of the report as SVG and PNG."""
     with drawing.style():
-        engine = figure.get_layout_engine()
-        if engine is not None:
-            engine.execute(figure)
-            figure.set_layout_engine("none")  # laid out once for both files
         save_figure(figure, path)

@@ -1,22 +1,36 @@
-"""Scores of the baselines on the held-out prompts, computed once for each task."""
+"""Scores of the baselines on the held-out prompts, computed once for each task.
 
+They are kept in a file that says what they were computed for: the task with its settings, the
+examples, loops and prompts, the seeds of the prompts and the code that draws and predicts. A file
+that says anything else, or whose digest is not that of its content, is computed anew and replaced
+as a whole, so that several processes may do so at once.
+"""
+
+import hashlib
 import json
 import logging
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from looped import draws, task_kinds, tasks
+from looped.evaluation import baselines, dial_baselines, linear_baselines
 from looped.evaluation.baselines import baselines_for
 from looped.evaluation.held_out import held_out_batches
 from looped.records.files import write_atomically
 from looped.task_kinds import TaskConfig
-from looped.tasks import from_config
+from looped.tasks import HELD_OUT_SEED, from_config
 
 logger = logging.getLogger("looped")
 
 Scores = dict[str, dict[str, list[float]]]
 """By baseline: its ``nmse`` and ``nmse_se`` after each loop. Only gradient descent, whose
 loop is a step, and ``hop_by_hop`` have more than one; the others' score holds at any loop."""
+
+CODE = (draws, task_kinds, tasks, baselines, dial_baselines, linear_baselines)
+"""Modules that decide what the baselines predict, and for which prompts."""
 
 
 def score_baselines(
@@ -33,7 +47,15 @@ def score_baselines(
     """
     identity = task.baselines_identity(n_examples, n_loops, n_prompts)
     path = cache / f"baselines-{identity}.json"
-    scores_kept = _read(path, n_loops)
+    computed_for = {
+        "task": task.content,
+        "n_examples": n_examples,
+        "n_loops": n_loops,
+        "n_prompts": n_prompts,
+        "seeds": [HELD_OUT_SEED, linear_baselines.TUNING_SEED],
+        "code": _code_digest(),
+    }
+    scores_kept = _read(path, computed_for)
     if scores_kept is not None:
         return scores_kept
     errors: dict[str, list[torch.Tensor]] = {}
@@ -44,28 +66,44 @@ def score_baselines(
             errors.setdefault(name, []).append(squares)
     scores = {name: _score(torch.cat(parts, dim=1)) for name, parts in errors.items()}
     cache.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(scores).encode())
+    content = {"computed_for": computed_for, "scores": scores}
+    write_atomically(path, json.dumps({**content, "digest": _digest(content)}).encode())
     return scores
 
 
-def _read(path: Path, n_loops: int) -> Scores | None:
-    """Read scores that were kept; None where there are none, or the file is damaged."""
+def _read(path: Path, computed_for: dict[str, Any]) -> Scores | None:
+    """Read scores that were kept; None where there are none, or not these.
+
+    Files that an older version wrote have no digest, and what decided them is not known.
+    """
     try:
         content = json.loads(path.read_bytes())
-        scores = {
+        digest = content.pop("digest", None)
+        if digest is not None and digest != _digest(content):
+            raise ValueError("another digest")
+        if digest is None or content["computed_for"] != json.loads(json.dumps(computed_for)):
+            return None
+        return {
             str(name): {key: [float(value) for value in curves[key]] for key in ("nmse", "nmse_se")}
-            for name, curves in content.items()
+            for name, curves in content["scores"].items()
         }
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         logger.warning("%s is damaged: the baselines are scored again", path)
         return None
-    lengths = {len(curve) for curves in scores.values() for curve in curves.values()}
-    if not scores or not lengths <= {1, n_loops}:
-        logger.warning("%s is damaged: the baselines are scored again", path)
-        return None
-    return scores
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def _code_digest() -> str:
+    """Name the code that decides the scores, with the version of PyTorch that runs it."""
+    sources = [Path(str(module.__file__)).read_bytes() for module in CODE]
+    content = b"".join([*sources, torch.__version__.encode()])
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def _score(errors: torch.Tensor) -> dict[str, list[float]]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betaincinv
 
 Floats = npt.NDArray[np.floating]
 
@@ -157,6 +156,8 @@ def interval(count: int, n: int, level: float = 0.95) -> tuple[float, float]:
         >>> [round(end, 3) for end in interval(16, 16)]
         [0.794, 1.0]
     """
+    from scipy.special import betaincinv  # SciPy would delay a training's first step
+
     tail = (1 - level) / 2
     low = 0.0 if count == 0 else float(betaincinv(count, n - count + 1, tail))
     high = 1.0 if count == n else float(betaincinv(count + 1, n - count, 1 - tail))

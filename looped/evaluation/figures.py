@@ -7,6 +7,9 @@ from matplotlib.ticker import NullFormatter
 
 from looped.drawing import BASELINE_STYLES, BLUE, GREY, styled
 
+LEGEND_ROW, XLABEL = 0.167, 0.62
+"""Inches that a row of the legend takes, and what stands between it and the axes."""
+
 
 @styled
 def extrapolation(
@@ -27,7 +30,8 @@ def extrapolation(
         band: the first and last loop that are as good as the best.
         remark: what the state does beyond b.
     """
-    figure = Figure(figsize=(7.2, 4.8), layout="constrained")
+    height = 4.8
+    figure = Figure(figsize=(7.2, height))
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     n_loops = len(loops["nmse"])
     steps = range(1, n_loops + 1)
@@ -63,14 +67,19 @@ def extrapolation(
     label = "change a loop" if len(predictions) else "|Δz| / |z|"
     lower.set(yscale="log", xlabel="loops run", ylabel=label, xlim=(0.5, n_loops + 0.5))
     lower.set_title(remark, fontsize=8)
-    lower.yaxis.set_minor_formatter(NullFormatter())
     for axes in (upper, lower):
+        axes.yaxis.set_major_formatter("{x:g}")  # powers of ten take a fifth of the drawing
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.axvline(b, color="black", linewidth=0.8)
         axes.grid(axis="y", color="0.92")
     upper.annotate(f"trained at b = {b}", (b, 1), (4, -12), textcoords="offset points",
                    xycoords=("data", "axes fraction"), fontsize=8)  # fmt: skip
     handles, labels = upper.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    figure.legend(handles, labels, loc="lower center", ncols=2, frameon=False, fontsize=8)
+    # margins by hand: to have them found takes half of the drawing, and each training draws one
+    rows = -(-len(labels) // 2)
+    below = LEGEND_ROW * rows + XLABEL
+    figure.subplots_adjust(left=0.12, right=0.98, top=0.945, bottom=below / height, hspace=0.26)
     return figure
 
 

@@ -8,42 +8,24 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from looped.evaluation.baseline_scores import Scores, score_baselines
+from looped.evaluation.baseline_scores import Scores
 from looped.evaluation.behaviour import say
 from looped.records.damage import one_line
 from looped.records.record_rules import CHANGES
-from looped.task_kinds import TaskConfig
 
 logger = logging.getLogger("looped")
 
 
-def compare(
-    folder: Path,
-    name: str,
-    b: int,
-    task: TaskConfig,
-    n_examples: int,
-    record: Mapping[str, Any],
-    cache: Path,
-) -> Scores:
-    """Score the baselines on a model's prompts and write ``evaluation/``: tables and a figure.
+def write(folder: Path, name: str, b: int, record: Mapping[str, Any], scores: Scores) -> None:
+    """Write a model's evaluation beside its baselines: tables and a figure.
 
     Args:
-        folder: of the model.
+        folder: to write to, made if missing.
         name: of the model.
         b: the loop count that it was trained at.
-        task: the function class.
-        n_examples: in-context examples N.
         record: of the model's evaluation, ``Evaluation.record``.
-        cache: folder that keeps the scores for the next model of the task.
+        scores: of the baselines on the same prompts.
     """
-    n_loops = len(record["loops"]["nmse"])
-    scores = score_baselines(task, n_examples, n_loops, record["n_prompts"], cache)
-    _write(folder / "evaluation", name, b, record, scores)
-    return scores
-
-
-def _write(folder: Path, name: str, b: int, record: Mapping[str, Any], scores: Scores) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     loops = {
         name: ["", *curve] if name.endswith(CHANGES) else curve

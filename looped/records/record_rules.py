@@ -7,6 +7,7 @@ have written is refused, so that no journal names, nests or supersedes a run.
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from looped.names import Metric, Tag
@@ -41,6 +42,7 @@ MOST_PROMPTS = 10**6
 """Held-out prompts of an evaluation: baselines are scored on as many."""
 LONGEST_WORD = 250
 
+_LARGEST = sys.float_info.max
 _WORD = re.compile(r"[a-z0-9_]{1,64}")
 _ID = re.compile(r"[\w.-]{1,64}")
 _FOLDER = re.compile(r"[\w.-]{1,255}")
@@ -70,10 +72,16 @@ def _check_start(record: Mapping[str, Any]) -> None:
 
 def _check_metrics(record: Mapping[str, Any]) -> None:
     for name, value in _object(record, "values").items():
-        family = next((family for family in METRIC_FAMILIES if name.startswith(family)), "")
-        is_ours = bool(family) and _WORD.fullmatch(name.removeprefix(family)) is not None
-        require(is_ours or name in METRICS, "a metric must be one of ours", _shown(name))
+        if not _is_metric(name):
+            require(False, "a metric must be one of ours", _shown(name))
         _check_number(name, value)
+
+
+@lru_cache(maxsize=1000)
+def _is_metric(name: str) -> bool:
+    family = next((family for family in METRIC_FAMILIES if name.startswith(family)), "")
+    is_of_family = bool(family) and _WORD.fullmatch(name.removeprefix(family)) is not None
+    return is_of_family or name in METRICS
 
 
 def _check_evaluation(record: Mapping[str, Any]) -> None:
@@ -133,13 +141,15 @@ def _object(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _check_whole(name: str, value: Any, least: int, most: int) -> None:
     is_whole = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-    require(is_whole, f"{name} must be a whole number in [{least}, {most}]", _shown(value))
+    if not is_whole:  # what came is written only then: a journal has thousands of numbers
+        require(False, f"{name} must be a whole number in [{least}, {most}]", _shown(value))
 
 
 def _check_number(name: str, value: Any) -> None:
-    largest = sys.float_info.max  # math.isfinite fails on whole numbers beyond it
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    require(is_number and abs(value) <= largest, f"{name} must be a finite number", _shown(value))
+    # math.isfinite fails on whole numbers beyond the largest float
+    if not (is_number and abs(value) <= _LARGEST):
+        require(False, f"{name} must be a finite number", _shown(value))
 
 
 def _check_numbers(name: str, values: Any) -> None:

@@ -76,21 +76,18 @@ def _compare(
     Returns:
         Whether MLflow is there.
     """
-    from looped.evaluation import files
+    from looped.evaluation import baseline_scores, files
     from looped.tracking.metrics import baselines_lock
 
     root = folder.path.parent
     with closing(baselines_lock(root)):
-        scores = files.compare(
-            folder=folder.path,
-            name=config.name,
-            b=config.b,
-            task=config.task_config,
-            n_examples=config.n_examples,
-            record=evaluation,
-            cache=root,
+        n_loops = len(evaluation["loops"]["nmse"])
+        scores = baseline_scores.score_baselines(
+            config.task_config, config.n_examples, n_loops, evaluation["n_prompts"], root
         )
         is_answered = tracker.is_answered()
         if is_answered:
             tracker.log_baselines(config.task_config, config.n_examples, evaluation, scores)
+    # drawn when the others may go on: it takes longer than all that the lock is for
+    files.write(folder.path / "evaluation", config.name, config.b, evaluation, scores)
     return is_answered

@@ -61,7 +61,8 @@ def test_every_claim_is_told_of_once():
 
 def test_a_pilot_of_another_problem_or_recipe_says_so():
     def header(**settings):
-        return plan_reading(planned(variants=(settings,)), 50, PILOT).splitlines()[0]
+        trainings = planned(sizes=("tiny",), bs=(1, 5), variants=(settings,))
+        return plan_reading(trainings, 50, PILOT).splitlines()[0]
 
     assert header(n_dims=3).endswith("3 seeds a cell), which are of another problem:")
     assert header(batch_size=8).endswith("3 seeds a cell), which are of another recipe:")

@@ -1,10 +1,15 @@
 """The commands that evaluate trained models, from their arguments to what MLflow holds."""
 
+import shutil
 import signal
-from contextlib import closing
+import sqlite3
+import sys
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import pytest
+from mlflow.tracking import MlflowClient
+from mlflow.tracking._tracking_service import utils
 
 from analysis.runs import load
 from entrypoints import evaluate_extrapolation, evaluate_tables, train
@@ -18,19 +23,26 @@ SMALL = [
 ]  # fmt: skip
 
 
+@contextmanager
+def own_signals():
+    """Put the handlers back that a command has replaced."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture
 def run(call, store, tmp_path):
     """Run a command; those that keep something keep it in the test's own folder."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def run(command, *argv):
         keeps_nothing = command is evaluate_tables
         runs_dir = () if keeps_nothing else ("--runs_dir", str(tmp_path / "runs"))
         return call(command, *argv, *runs_dir)
 
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    with own_signals():
+        yield run
 
 
 def run_id_in(lines):
@@ -38,12 +50,51 @@ def run_id_in(lines):
     return line.rsplit("/", 1)[-1].partition("?")[0]
 
 
+@pytest.fixture(scope="module")
+def trained_once(empty_database, tmp_path_factory):
+    """A folder with store, artifacts and runs of one training, and its id."""
+    folder = tmp_path_factory.mktemp("trained")
+    shutil.copy(empty_database, folder / "mlflow.db")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    with pytest.MonkeyPatch.context() as settings, own_signals():
+        settings.delenv("MLFLOW_RUN_ID", raising=False)
+        settings.setenv("MLFLOW_TRACKING_URI", uri)
+        experiment_id = MlflowClient(uri).create_experiment("test", (folder / "artifacts").as_uri())
+        settings.setenv("MLFLOW_EXPERIMENT_ID", experiment_id)
+        settings.setattr(sys, "argv", ["command", *SMALL, "--runs_dir", str(folder / "runs")])
+        assert train.main() == 0
+    client = MlflowClient(uri)
+    (trained_run,) = client.search_runs([experiment_id])
+    return folder, trained_run.info.run_id
+
+
 @pytest.fixture
-def trained_id(run, store):
-    """The id of a finished training run whose model is registered and not evaluated."""
-    code, lines = run(train, *SMALL)
-    assert code == 0, lines
-    return run_id_in(lines)
+def trained_id(store, tmp_path, trained_once, monkeypatch):
+    """The id of a finished training run whose model is registered and not evaluated.
+
+    It lies in the test's own store and folder: a copy, in which every path is the copy's.
+    """
+    folder, run_id = trained_once
+    monkeypatch.setattr(utils, "_artifact_repos_cache", {})  # it knows artifacts by their run alone
+    for name in ("artifacts", "runs"):
+        shutil.copytree(folder / name, tmp_path / name, dirs_exist_ok=True)
+    with (
+        closing(sqlite3.connect(folder / "mlflow.db")) as source,
+        closing(sqlite3.connect(tmp_path / "mlflow.db")) as copy,
+    ):
+        source.backup(copy)
+        tables = copy.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        columns = [
+            (table, name)
+            for (table,) in tables
+            for _, name, kind, *_ in copy.execute(f"PRAGMA table_info({table})")
+            if "CHAR" in kind or "TEXT" in kind
+        ]
+        for table, name in columns:
+            change = f"UPDATE {table} SET {name} = replace({name}, ?, ?) WHERE instr({name}, ?)"
+            copy.execute(change, (str(folder), str(tmp_path), str(folder)))
+        copy.commit()
+    return run_id
 
 
 FEW = ("--b_max", "4", "--n_prompts", "64")

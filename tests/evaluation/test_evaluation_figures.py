@@ -5,6 +5,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
+from matplotlib.figure import Figure
 
 from looped.drawing import save, style
 from looped.evaluation import figures, files
@@ -71,6 +72,36 @@ def test_the_same_numbers_give_the_same_files(tmp_path):
         assert first == second
 
 
+@pytest.mark.parametrize("n_baselines", [0, 3, 5])
+def test_the_legend_stands_below_the_axes_and_all_is_on_the_page(n_baselines):
+    baselines = {f"baseline {number}": {"nmse": [0.3]} for number in range(n_baselines)}
+    loops = LOOPS | {"nmse_median": [1e-7, 1e-7, 2e-7], "prediction_change": [0.7, 0.2]}
+    figure = figures.extrapolation("tiny", 2, loops, baselines, (2, 3), "settles")
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    of_legend, page = legend.get_window_extent(), figure.bbox
+    upper, lower = (axes.get_tightbbox() for axes in figure.axes)
+    assert page.y0 <= of_legend.y0 and of_legend.y1 <= lower.y0
+    assert lower.y1 <= upper.y0 and upper.y1 <= page.y1
+    for box in (of_legend, upper, lower):
+        assert page.x0 <= box.x0 and box.x1 <= page.x1
+
+
+def test_a_figure_is_drawn_once_for_each_file(tmp_path, monkeypatch):
+    renderers, draw = [], Figure.draw
+
+    def counted(figure, renderer):
+        renderers.append(renderer)
+        return draw(figure, renderer)
+
+    monkeypatch.setattr(Figure, "draw", counted)
+    figure = figures.tables(2, {"wine": [0.5, 0.4]}, {"wine": {"least_squares": 0.3}})
+    before = figure.axes[0].get_position().bounds
+    save(figure, tmp_path / "tables")
+    assert len(renderers) == 2
+    assert figure.axes[0].get_position().bounds != before  # it was laid out
+
+
 USERS = {
     "text.usetex": True,
     "font.family": ["serif"],
@@ -122,7 +153,7 @@ def test_a_figure_that_cannot_be_drawn_costs_a_line_and_no_number(tmp_path, monk
     monkeypatch.setattr("looped.drawing.save", half_drawn)
     record = {"loops": LOOPS, "examples": [], "n_prompts": 64}
     scores = {name: {**score, "nmse_se": score["nmse"]} for name, score in BASELINES.items()}
-    files._write(tmp_path, "tiny-b2-s1", 2, record, scores)
+    files.write(tmp_path, "tiny-b2-s1", 2, record, scores)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["baselines.csv", "loops.csv"]
     (line,) = caplog.messages
     assert line == (

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from small_trainings import TINY
 
-from looped.evaluation import files
+from looped.evaluation import baseline_scores
 from looped.records.folder import RunFolder
 from looped.tracking import conclusion
 from looped.tracking.opening import open_run
@@ -18,19 +18,19 @@ from looped.training import loop, resolve
 def test_trainings_that_end_together_score_and_log_the_baselines_in_turn(
     store, tmp_path, monkeypatch
 ):
-    compare, meeting = files.compare, threading.Barrier(2, timeout=1.0)
+    score, meeting = baseline_scores.score_baselines, threading.Barrier(2, timeout=1.0)
     outcomes, n_met = [], 0
 
-    def compare_slowly(**options):
+    def score_slowly(*arguments):
         nonlocal n_met
         try:
             meeting.wait()
             n_met += 1
         except threading.BrokenBarrierError:  # as it should be: nobody else is in here
             pass
-        return compare(**options)
+        return score(*arguments)
 
-    monkeypatch.setattr(files, "compare", compare_slowly)
+    monkeypatch.setattr(baseline_scores, "score_baselines", score_slowly)
     with ExitStack() as stack:
         threads = []
         for seed in (1, 2):

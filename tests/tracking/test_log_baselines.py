@@ -91,7 +91,7 @@ def test_one_process_at_a_time_scores_and_logs(tmp_path, monkeypatch):
         metrics.baselines_lock(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"a": {"nmse": "x"}}', b"[" * 9999])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"digest": "x"}', b"[" * 9999])
 def test_a_damaged_cache_is_made_again(tmp_path, content, caplog):
     scores = baseline_scores.score_baselines(TASK, 5, 2, 16, tmp_path)
     (path,) = tmp_path.glob("baselines-*.json")

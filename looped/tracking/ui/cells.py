@@ -17,7 +17,6 @@ from mlflow import entities
 from mlflow.entities import Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from scipy.special import stdtrit
 
 from looped.config import TrainConfig
 from looped.counting import counted
@@ -98,6 +97,8 @@ def band_over_seeds(curves: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
     n_seeds = len(logs)
     mean, half = logs.mean(axis=0), np.full(logs.shape[1], np.nan)
     if n_seeds > 1:
+        from scipy.special import stdtrit  # SciPy would delay every command that shows cells
+
         t = stdtrit(n_seeds - 1, (1 + LEVEL) / 2)
         half = t * logs.std(axis=0, ddof=1) / math.sqrt(n_seeds)
     with np.errstate(over="ignore"):  # two seeds far apart: their interval has no end
