@@ -32,6 +32,7 @@ class EvaluateOptions:
 
     run_id: str | None = setting(None, "a training run; auto: all without such an evaluation")
     model: str | None = setting(None, "a registered model, models:/<name>@best, in place of a run")
+    task: str | None = setting(None, arguments.TASK_HELP)
     b_max: int = setting(50, "loops to run")
     n_prompts: int = setting(12_800, "held-out prompts, the same for every model")
     experiment: str | None = setting(None, arguments.EXPERIMENT_HELP)
@@ -61,6 +62,7 @@ def main(result: outcome.Outcome) -> int:
     from looped.records.folder import FolderInUseError
     from looped.records.journal import TrackingError
     from looped.records.model_files import DamagedModelError
+    from looped.tasks.own import reference_of
     from looped.tracking.launcher import fail_launched, note_on_launched
     from looped.tracking.registry import UnknownModelError, run_of
     from looped.tracking.stores.store import reachable
@@ -77,6 +79,8 @@ def main(result: outcome.Outcome) -> int:
     code, lines, run_ids = 0, [], []
     numbers: dict[str, dict[str, float]] = {}
     try:
+        if options.task is not None:
+            reference_of(options.task)
         store = _open(options, reference)
     except (ValueError, TrackingError) as error:
         return arguments.complain("evaluate_extrapolation", error)
@@ -163,7 +167,7 @@ def _evaluate(
     from looped.evaluation.evaluation import by_prompt
     from looped.evaluation.held_out import evaluate
     from looped.records.record_rules import KEPT_PROMPTS
-    from looped.task_kinds import TaskConfig
+    from looped.tasks.task_config import TaskConfig
     from looped.tracking import registry
     from looped.tracking.metrics import baselines_lock, log_baselines, log_evaluation
 

@@ -12,7 +12,8 @@ from looped import rules
 from looped.config import TrainConfig
 from looped.model import LoopedTransformer
 from looped.sizes import PROMPTS, SIZES, ModelConfig, Size
-from looped.task_kinds import TASK_KINDS, TaskConfig
+from looped.tasks.kinds import TASK_KINDS
+from looped.tasks.task_config import TaskConfig
 from looped.windows import Windows
 
 RECORDS = {"device": "cpu", "log_every": 7, "checkpoint_seconds": 3.0}

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from reference import standard_errors_off
 from strategies import seeds, steps, task_configs
 
-from looped.task_kinds import TASK_KINDS, TaskConfig
 from looped.tasks import TASKS, Draws, from_config, make_task
+from looped.tasks.kinds import TASK_KINDS
+from looped.tasks.task_config import TaskConfig
 
 CHANCE = 5.0
 """Standard errors that no honest draw is off by."""

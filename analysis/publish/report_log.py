@@ -39,7 +39,9 @@ def log_report(
     subjects = [section.subject for section in report.sections]
     tags = {
         Tag.KIND: Kind.REPORT,
-        Tag.TASK: ",".join(sorted({subject.runs[0].config.task for subject in subjects})),
+        Tag.TASK: ",".join(
+            sorted({subject.runs[0].config.task_config.word for subject in subjects})
+        ),
         Tag.RECIPE: ",".join(
             sorted({subject.runs[0].config.recipe_identity for subject in subjects})
         ),

@@ -9,8 +9,8 @@ import torch
 from looped.evaluation.baselines import baselines_for
 from looped.evaluation.held_out import held_out_batches
 from looped.records.files import write_atomically
-from looped.task_kinds import TaskConfig
 from looped.tasks import from_config
+from looped.tasks.task_config import TaskConfig
 
 logger = logging.getLogger("looped")
 

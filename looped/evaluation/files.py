@@ -12,7 +12,7 @@ from looped.evaluation.baseline_scores import Scores, score_baselines
 from looped.evaluation.behaviour import say
 from looped.records.damage import one_line
 from looped.records.record_rules import CHANGES
-from looped.task_kinds import TaskConfig
+from looped.tasks.task_config import TaskConfig
 
 logger = logging.getLogger("looped")
 

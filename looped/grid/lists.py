@@ -12,6 +12,7 @@ from looped.grid.options import MOST_TRAININGS, shortened
 from looped.grid.studies import left_to_study
 from looped.rules import digest, require
 from looped.sizes import STUDY_SIZES
+from looped.tasks.own import crossed
 
 PLURALS = {"size": "sizes", "b": "bs", "seed": "seeds"}
 """Settings whose list goes by another name; a list of any other goes by the setting's own."""
@@ -52,6 +53,8 @@ def cross(lists: Any) -> list[TrainConfig]:
     """
     names = [setting.name for setting in fields(TrainConfig)]
     values = [getattr(lists, PLURALS.get(name, name)) for name in names]
+    at = names.index("task_options")
+    values[at] = crossed(values[at])
     for name, values_of_name in zip(names, values, strict=True):
         require(
             len(values_of_name) > 0,

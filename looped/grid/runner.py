@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from looped.config import TrainConfig
 from looped.counting import counted
+from looped.evaluation.task_check import require_sound
 from looped.grid.balance import Balance, balance_with_journals, balance_with_store
 from looped.grid.engines.engine import Engine, work_through
 from looped.grid.engines.local_engine import LocalEngine
@@ -72,6 +73,7 @@ class GridRunner:
         self.engine = _engine(options)
         self.configs = self.engine.resolve(configs)
         for config in self.configs:
+            require_sound(config.task_config, config.n_examples)  # workers elsewhere would ask late
             require_room_to_evaluate(config, run_options.loops_to_evaluate, run_options.n_prompts)
         refuse_doubles(self.configs)
         self.identity = grid_identity(self.configs)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from entrypoints import arguments
 from looped.config import TrainConfig
 from looped.grid.lists import PLURALS, Lists, cross, grid_identity, refuse_doubles, varied
-from looped.task_kinds import TASK_KINDS, TASK_SETTINGS
+from looped.tasks.kinds import TASK_KINDS, TASK_SETTINGS
 
 RESOLVED = TrainConfig(size="tiny", b=6).resolved("cpu", "fp32")
 

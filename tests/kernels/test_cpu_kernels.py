@@ -18,7 +18,7 @@ from looped.grid.options import GridOptions
 from looped.kernels.cpu import library
 from looped.model import LoopedTransformer
 from looped.sizes import SIZES, Size
-from looped.task_kinds import TaskConfig
+from looped.tasks.task_config import TaskConfig
 from looped.training import loop, resolve
 from looped.training.stacked_model import StackedModel
 from looped.windows import Windows

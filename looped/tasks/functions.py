@@ -10,14 +10,19 @@ in each class.
 """
 
 import math
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from looped.draws import Draws
-from looped.task_kinds import TaskConfig
+from looped.plugins import loading
+from looped.rules import require
+from looped.tasks.own import KIND, kind_of
+from looped.tasks.settings import TaskSetting
+from looped.tasks.task_config import TaskConfig
 
 HELD_OUT_SEED = 0
 
@@ -26,11 +31,41 @@ class Task:
     """A function class.
 
     A subclass says how one f per prompt is drawn and what it is at the x's, or, where the x's
-    tell of f, how the points are drawn; all work on a whole batch at once.
+    tell of f, how the points are drawn; all work on a whole batch at once. One that is not of this
+    package says as well what ``TASK_KINDS`` says of the others, and may have a method
+    ``bayes(xs, ys)`` that answers with the best possible predictions, of shape (batch,).
+
+    Example:
+        >>> class Sine(Task):
+        ...     title = "sines"
+        ...     def draw(self, draws, batch):
+        ...         return draws.normal(batch, self.n_dims)
+        ...     def evaluate(self, params, xs):
+        ...         return 2**0.5 * torch.sin(9 * torch.einsum("bpd,bd->bp", xs, params))
+        >>> register_task(Sine, "sine").startswith("Sine-")
+        True
+        >>> xs, ys = make_task("sine", n_dims=3).batch(seed=7, step=0, batch_size=8, n_points=16)
+        >>> tuple(xs.shape), tuple(ys.shape)
+        ((8, 16, 3), (8, 16))
     """
 
     noise_variance = 0.0
     """The part of Var(y) = 1 that no predictor can know."""
+
+    title: ClassVar[str] = ""
+    """In a sentence; settings stand in braces."""
+
+    settings: ClassVar[Sequence[TaskSetting]] = ()
+    """Those besides ``n_dims``; in methods they are ``self.config.<name>``."""
+
+    baselines: ClassVar[Sequence[str | Callable[..., Tensor]]] = (
+        "nearest_neighbours",
+        "least_squares",
+    )
+    """Names of ``evaluation.baselines.BASELINES``, or functions of xs and ys like them."""
+
+    reads_tables: ClassVar[bool] = False
+    """Whether its models have learned what real tables of numbers ask."""
 
     def __init__(self, config: TaskConfig) -> None:
         self.config = config
@@ -244,7 +279,7 @@ def make_task(name: str, n_dims: int, **options: Any) -> Task:
     """Build a function class by name.
 
     Args:
-        name: one of ``TASK_KINDS``.
+        name: one of ``TASK_KINDS``, or a task of one's own: ``my_tasks.py:Quadratic``.
         n_dims: length of an x.
         options: the settings of that task (``TASK_KINDS[name].settings``).
 
@@ -261,5 +296,41 @@ def make_task(name: str, n_dims: int, **options: Any) -> Task:
 
 
 def from_config(config: TaskConfig) -> Task:
-    """Build the function class that a configuration names."""
-    return TASKS[config.name](config)
+    """Build the function class that a configuration names.
+
+    Raises:
+        ValueError: it is a task of one's own that is not here, or has other settings.
+    """
+    if config.reference is None:
+        return TASKS[config.name](config)
+    kind = config.kind
+    rule = f"settings of {config.name} must be {', '.join(kind.setting_names) or 'none'}"
+    names = [name for name, _ in config.settings]
+    require(set(names) == set(kind.setting_names), rule, ", ".join(names) or "none")
+    task: Task = loading.load(config.reference)(config)
+    return task
+
+
+def register_task(task: type[Task], name: str = "") -> str:
+    """Let a name stand for a task of one's own, in this process.
+
+    Args:
+        task: the class, written in a file or in a notebook's cell.
+        name: for ``TrainConfig(task=name)``; the class's own if left out.
+
+    Returns:
+        What runs and registered models are called by, which tells one source from another.
+
+    Raises:
+        ValueError: the class lacks what a task must have, or its source is nowhere to be read.
+
+    Example:
+        >>> from looped.tasks.functions import Parity
+        >>> class Sign(Parity):
+        ...     title = "signs"
+        >>> register_task(Sign).startswith("Sign-")
+        True
+    """
+    reference = loading.register(KIND, name or task.__name__, task)
+    kind_of(reference)
+    return reference.short
