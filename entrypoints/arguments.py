@@ -22,7 +22,7 @@ from typing import (
 from entrypoints import outcome
 from entrypoints.usage import usage
 from looped.names import Weights
-from looped.plugins.loading import names
+from looped.plugins import loading
 from looped.rules import one_line, require
 
 AUTO = "auto"
@@ -59,8 +59,9 @@ class _Parser(argparse.ArgumentParser):
 
     def format_help(self) -> str:
         """Add the names of installed parts, of which nothing is imported."""
-        installed = [f"{kind}: {', '.join(found)}" for kind in KINDS if (found := names(kind))]
-        further = f"\ninstalled {'; '.join(installed)}\n" if installed else ""
+        parts = {kind: ", ".join(loading.names(kind)) for kind in KINDS}
+        lines = [f"installed {kind}: {names}\n" for kind, names in parts.items() if names]
+        further = "\n" + "".join(lines) if lines else ""
         return super().format_help() + further
 
 

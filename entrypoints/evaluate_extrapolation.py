@@ -62,7 +62,6 @@ def main(result: outcome.Outcome) -> int:
     from looped.records.folder import FolderInUseError
     from looped.records.journal import TrackingError
     from looped.records.model_files import DamagedModelError
-    from looped.tasks.own import reference_of
     from looped.tracking.launcher import fail_launched, note_on_launched
     from looped.tracking.registry import UnknownModelError, run_of
     from looped.tracking.stores.store import reachable
@@ -79,8 +78,6 @@ def main(result: outcome.Outcome) -> int:
     code, lines, run_ids = 0, [], []
     numbers: dict[str, dict[str, float]] = {}
     try:
-        if options.task is not None:
-            reference_of(options.task)
         store = _open(options, reference)
     except (ValueError, TrackingError) as error:
         return arguments.complain("evaluate_extrapolation", error)
@@ -124,8 +121,11 @@ def main(result: outcome.Outcome) -> int:
 
 def _open(options: EvaluateOptions, reference: str | None) -> "Store":
     """Open the store: anywhere for what is named, else in an experiment, which is said."""
+    from looped.tasks.own import reference_of
     from looped.tracking.experiments import open_by_reference, open_to_read
 
+    if options.task is not None:
+        reference_of(options.task)  # which is then known, wherever its file lies
     if reference:
         return open_by_reference()
     store, remark = open_to_read(options.experiment)

@@ -72,7 +72,7 @@ def register(kind: str, name: str, part: Any) -> Reference:
     return reference
 
 
-def found(kind: str, word: str) -> Reference:
+def reference_to(kind: str, word: str) -> Reference:
     """Say what a word means, and import nothing of it; see ``pin``."""
     return _registered.get((kind, word)) or _by_entry(kind, word) or Reference.parse(word)
 
@@ -87,7 +87,7 @@ def pin(kind: str, word: str) -> Reference:
     Raises:
         ValueError: there is no such thing, or it does not load.
     """
-    reference = found(kind, word)
+    reference = reference_to(kind, word)
     if reference.digest:
         load(reference)
         return reference

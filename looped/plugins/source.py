@@ -15,7 +15,7 @@ EVERYTHING = "*"
 
 
 def digest_of(text: str, name: str, place: str) -> str:
-    """Name the lines that make an object by twelve hexadecimal digits.
+    r"""Name the lines that make an object by twelve hexadecimal digits.
 
     Args:
         text: of the file.
@@ -26,8 +26,8 @@ def digest_of(text: str, name: str, place: str) -> str:
         ValueError: the text is no Python, or does not define the object.
 
     Example:
-        >>> one = digest_of("a = 1\\nb = a\\nc = 2\\n", "b", "my_file.py")
-        >>> one == digest_of("c = 3\\na = 1\\n\\nb = a\\n", "b", "my_file.py")
+        >>> one = digest_of("a = 1\nb = a\nc = 2\n", "b", "my_file.py")
+        >>> one == digest_of("c = 3\na = 1\n\nb = a\n", "b", "my_file.py")
         True
     """
     try:

@@ -50,7 +50,7 @@ def how_to_give(name: str) -> str:
 def meant(word: str) -> Reference | None:
     """Say which task of one's own a word means, whether it is there; None for no such word."""
     try:
-        return loading.found(KIND, word)
+        return loading.reference_to(KIND, word)
     except ValueError:
         return None
 

@@ -245,7 +245,7 @@ def load_tail(reference: str) -> LoopedTransformer | None:
         DamagedModelError: its files are not what was saved.
     """
     try:
-        return load(reference, Weights.TAIL)
+        return load_with_facts(reference, Weights.TAIL)[0]
     except UnknownModelError:
         return None
 
