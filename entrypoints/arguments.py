@@ -224,9 +224,9 @@ def _written(default: Any) -> Any:
 
 def _metavar(setting: "Field[Any]") -> str:
     choices = setting.metadata.get("choices")
-    others = setting.metadata.get("others")
-    listed = (*choices, *([others] if others else [])) if choices else ()
-    return "{" + ",".join(listed) + "}" if listed else setting.name.upper()
+    open_to = setting.metadata.get("open_to")
+    names = (*choices, *([open_to] if open_to else [])) if choices else ()
+    return "{" + ",".join(names) + "}" if names else setting.name.upper()
 
 
 def _reader(hint: Any) -> Callable[[str], Any]:

@@ -33,6 +33,9 @@ class EvaluateOptions:
     run_id: str | None = setting(None, "a training run; auto: all without such an evaluation")
     model: str | None = setting(None, "a registered model, models:/<name>@best, in place of a run")
     task: str | None = setting(None, arguments.TASK_HELP)
+    metric: str | None = setting(
+        None, "a metric of your own to log beside the error, as my_metrics.py:within_tenth"
+    )
     b_max: int = setting(50, "loops to run")
     n_prompts: int = setting(12_800, "held-out prompts, the same for every model")
     experiment: str | None = setting(None, arguments.EXPERIMENT_HELP)
@@ -121,11 +124,14 @@ def main(result: outcome.Outcome) -> int:
 
 def _open(options: EvaluateOptions, reference: str | None) -> "Store":
     """Open the store: anywhere for what is named, else in an experiment, which is said."""
+    from looped.plugins import loading
     from looped.tasks.own import reference_of
     from looped.tracking.experiments import open_by_reference, open_to_read
 
     if options.task is not None:
         reference_of(options.task)  # which is then known, wherever its file lies
+    if options.metric is not None:
+        loading.pin("metrics", options.metric)
     if reference:
         return open_by_reference()
     store, remark = open_to_read(options.experiment)
@@ -161,14 +167,14 @@ def _evaluate(
 ) -> tuple[str, dict[str, float]]:
     """Evaluate one training run's model, log it to that run; say in a line, and give, what came."""
     from looped import tasks
-    from looped.evaluation import files
+    from looped.evaluation import files, own_metric
     from looped.evaluation.behaviour import say
     from looped.evaluation.dynamics import with_dynamics
     from looped.evaluation.evaluation import by_prompt
     from looped.evaluation.held_out import evaluate
     from looped.records.record_rules import KEPT_PROMPTS
     from looped.tasks.task_config import TaskConfig
-    from looped.tracking import registry
+    from looped.tracking import metrics, registry
     from looped.tracking.metrics import baselines_lock, log_baselines, log_evaluation
 
     model, facts = registry.load_with_facts(run_id)
@@ -215,12 +221,16 @@ def _evaluate(
         client.log_artifacts(run_id, str(folder / "evaluation"), "evaluation")
         log_baselines(client, run.info.experiment_id, task, n_examples, record, scores, root)
     summary = record["summary"]
+    own_words = ""
     ends = "" if model.config.n_stacks == 1 else "; untied, it has no loops beyond"
+    if options.metric is not None:
+        metric = own_metric.measure(model, task, n_loops, options.n_prompts, options.metric)
+        metrics.log_series(client, run_id, metric.curves)
+        own_words = f"; {metric.words(min(b, n_loops))}"
     if evaluation.dynamics:
         ends = f"; {say(evaluation.dynamics)}"
-    line = (
-        f"{name}: {_say(summary, b)}{ends} ({counted(options.n_prompts, 'prompt')}; run {run_id})"
-    )
+    where = f"({counted(options.n_prompts, 'prompt')}; run {run_id})"
+    line = f"{name}: {_say(summary, b)}{ends}{own_words} {where}"
     dynamics = {Metric.DYNAMICS + key: value for key, value in record["dynamics"].items()}
     return line, summary | dynamics
 

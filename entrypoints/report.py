@@ -75,7 +75,8 @@ def main(result: outcome.Outcome) -> int:
     # MLflow, pandas and matplotlib take seconds to load: only once the arguments are good
     from analysis.answers.lengths.claims import ALL_CLAIMS
     from analysis.claims.rules import rules_digests, rules_reading
-    from analysis.report import content, own_parts
+    from analysis.report import content
+    from analysis.report.own_parts import find
     from analysis.runs import load, untold
     from analysis.runs.weights import of_weights
     from looped.records.journal import TrackingError
@@ -85,7 +86,7 @@ def main(result: outcome.Outcome) -> int:
 
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
-        own = own_parts.find(
+        own_parts = find(
             arguments.words("claims", options.claims), arguments.words("figures", options.figures)
         )
         store, remark = open_to_read(options.experiment)
@@ -115,7 +116,7 @@ def main(result: outcome.Outcome) -> int:
             runs_judged = [run for subject in subjects for run in subject.runs_of_task]
             kept_rules = load.kept_rules(store.client, runs_judged)
             rules = rules_reading(kept_rules, rules_digests(ALL_CLAIMS))
-            report = content.make(subjects, options.resamples, rules, options.clusters, own)
+            report = content.make(subjects, options.resamples, rules, options.clusters, own_parts)
             arguments.remark(report.rules)
             for reason in report.lacks:
                 print(f"missing: {reason}")

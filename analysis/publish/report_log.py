@@ -48,7 +48,7 @@ def log_report(
         Tag.NOTE: note(report),
     }
     for section in report.sections:
-        for finding in (*section.findings, *section.hypotheses, *section.own):
+        for finding in (*section.findings, *section.hypotheses, *section.own_findings):
             tags[f"claim.{section.subject.slug}.{finding.claim}"] = finding.verdict_in_words
     metrics = [entities.Metric(name, value, time_ms, 0) for name, value in counts(report).items()]
     client.log_batch(
@@ -97,7 +97,7 @@ def note(report: Report) -> str:
         findings = [finding for kind in section.kinds.values() for finding in kind]
         lines.append(family_reading(findings))
         lines.append(joint_reading(section.hypotheses))
-        for finding in section.own:
+        for finding in section.own_findings:
             verdict = f"{finding.verdict_in_words}, {verdicts.interval(finding)}"
             lines.append(f"- {finding.statement} **{verdict}** (claim {finding.claim})")
     lines += ["", *([report.rules, ""] if report.rules else [])]

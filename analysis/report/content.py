@@ -42,7 +42,7 @@ class Section:
         hypotheses: verdicts on its hypotheses, from all runs of the task: they compare recipes.
         treatments: verdicts on ways of training, as far as runs differ in them.
         lengths: verdicts on training length, from the curves of the runs of the section.
-        own: verdicts on claims of the user's own, from all runs of the task.
+        own_findings: verdicts on claims of the user's own, from all runs of the task.
     """
 
     subject: Subject
@@ -52,14 +52,14 @@ class Section:
     hypotheses: Sequence[Finding]
     treatments: Sequence[Finding] = ()
     lengths: Sequence[Finding] = ()
-    own: Sequence[Finding] = ()
+    own_findings: Sequence[Finding] = ()
 
     @property
     def kinds(self) -> Mapping[str, Sequence[Finding]]:
         """All verdicts by kind."""
         return {
             "claim": self.findings, "hypothesis": self.hypotheses,
-            "treatment": self.treatments, "length": self.lengths, "own": self.own,
+            "treatment": self.treatments, "length": self.lengths, "own": self.own_findings,
         }  # fmt: skip
 
     @property
@@ -79,7 +79,7 @@ class Section:
             ]
             + [
                 f"your claim {finding.claim}: {finding.detail}"
-                for finding in self.own
+                for finding in self.own_findings
                 if finding.verdict is Verdict.MISSING
             ]
         )
@@ -111,7 +111,7 @@ class Report:
             f"{section.subject.task}: {finding.statement} {finding.verdict_in_words}, "
             f"{interval(finding)}"
             for section in self.sections
-            for finding in section.own
+            for finding in section.own_findings
         ]
 
     @property
@@ -152,7 +152,7 @@ def make(
     resamples: int,
     rules: str = "",
     clusters: str = "auto",
-    own: OwnParts = NOTHING,
+    own_parts: OwnParts = NOTHING,
 ) -> Report:
     """Draw and judge everything.
 
@@ -161,16 +161,16 @@ def make(
         resamples: of the laws' bootstrap.
         rules: what to say of the claims' rules.
         clusters: which runs err together, as in ``fit_scaling``.
-        own: claims and figures of the user's own.
+        own_parts: claims and figures of the user's own.
     """
     fits = {subject.task: law.fit(subject, resamples, clusters) for subject in subjects}
-    sections = [_section(subject, fits[subject.task], resamples, own) for subject in subjects]
+    sections = [_section(subject, fits[subject.task], resamples, own_parts) for subject in subjects]
     subjects_and_fits = {subject.task: (subject, fits[subject.task]) for subject in subjects}
     return Report(sections, across_tasks.exhibit(subjects_and_fits), rules)
 
 
 def _section(
-    subject: Subject, fit_or_reason: law.FitOrReason, resamples: int, own: OwnParts
+    subject: Subject, fit_or_reason: law.FitOrReason, resamples: int, own_parts: OwnParts
 ) -> Section:
     learned_runs = [run for run in subject.runs if run.has_learned]
     of_lengths = read_lengths(learned_runs, resamples)
@@ -179,13 +179,13 @@ def _section(
         headline=headline(subject.runs, *fit_or_reason),
         exhibits=[
             *_exhibits(subject, fit_or_reason, of_lengths, resamples),
-            *own.exhibits(subject),
+            *own_parts.exhibits(subject),
         ],
         findings=judge(subject.runs),
         hypotheses=judge(subject.runs_of_task, HYPOTHESES),
         treatments=judge_treatments(subject.runs_of_task),
         lengths=judge_lengths(learned_runs, of_lengths),
-        own=judge(subject.runs_of_task, own.claims),
+        own_findings=judge(subject.runs_of_task, own_parts.claims),
     )
 
 

@@ -32,10 +32,12 @@ def claims_and_hypotheses(
             length, and on claims of the user's own; see ``Section.kinds``.
         level: of their headings.
     """
-    claims, hypotheses, treatments, lengths, own = kinds.values()
+    claims, hypotheses, treatments, lengths, own_claims = kinds.values()
     return [
         heading(level, "Claims", f"{slug}-claims"),
-        paragraph(f"{family_reading([*claims, *hypotheses, *treatments, *lengths, *own])} {WHAT}"),
+        paragraph(
+            f"{family_reading([*claims, *hypotheses, *treatments, *lengths, *own_claims])} {WHAT}"
+        ),
         in_details("how verdicts are made, and what they need", paragraph(INTERVALS)),
         *_groups(claims, level + 1),
         heading(level, "Hypotheses", f"{slug}-hypotheses"),
@@ -49,8 +51,8 @@ def claims_and_hypotheses(
             else []
         ),
         *_unless_missing(lengths, level + 1),
-        *([heading(level, "Your own claims", f"{slug}-own-claims")] if own else []),
-        *_groups(own, level + 1),
+        *([heading(level, "Your own claims", f"{slug}-own-claims")] if own_claims else []),
+        *_groups(own_claims, level + 1),
     ]
 
 

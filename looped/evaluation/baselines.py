@@ -190,8 +190,8 @@ def baselines_for(task: Task, n_loops: int = 15) -> dict[str, Baseline]:
             baseline.__name__: partial(baseline, n_bits=config.n_bits)
             for baseline in (consistent_subsets, least_squares_on_products)
         }
-    known = {**BASELINES, **suited, **functions}
-    return {name: known[name] for name in config.kind.baselines}
+    by_name = {**BASELINES, **suited, **functions}
+    return {name: by_name[name] for name in config.kind.baselines}
 
 
 def _functions_of(task: Task) -> dict[str, Baseline]:

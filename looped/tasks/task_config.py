@@ -86,13 +86,13 @@ class TaskConfig:
 
     def answers_to(self, word: str) -> bool:
         """Tell whether a person may mean it by a word, whichever source it is."""
-        mine = self.reference
-        if mine is None:
+        reference = self.reference
+        if reference is None:
             return word == self.name
-        if word in (self.word, mine.name):
+        if word in (self.word, reference.name):
             return True
-        meant = own.meant(word)
-        return meant is not None and (meant.module, meant.name) == (mine.module, mine.name)
+        task = own.meant(word)
+        return task is not None and (task.module, task.name) == (reference.module, reference.name)
 
     @property
     def bayes(self) -> str | None:

@@ -77,8 +77,8 @@ def _load(reference: Reference) -> dict[str, Form]:
     )
     at_one = shape.rise(1.0, *(parameter.starts[0] for parameter in shape.parameters))
     require(abs(float(at_one)) < 1e-9, f"the rise of {shape.name} must be 0 at b = 1", at_one)
-    named = replace(shape, name=f"{shape.name}-{reference.digest[:6]}")
-    forms = {form.name: form for form in forms_of(named)}
+    named_shape = replace(shape, name=f"{shape.name}-{reference.digest[:6]}")
+    forms = {form.name: form for form in forms_of(named_shape)}
     _own_forms.update(forms)
-    _references[named.name] = reference
+    _references[named_shape.name] = reference
     return forms
