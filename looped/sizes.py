@@ -105,7 +105,7 @@ def size_of(word: str) -> Size:
     """
     if word in SIZES or word in _registered:
         return SIZES[word] if word in SIZES else _registered[word]
-    names = ", ".join((*SIZES, *_registered))
+    names = ", ".join(SIZES)
     match = re.fullmatch(r"(\d{1,9})x(\d{1,9})x(\d{1,9})x(\d{1,9})(?:x(\d*\.?\d+))?", word)
     require(match is not None, f"size must be one of {names}, or {NUMBERS} as 1x1x8x32", word)
     assert match is not None

@@ -198,12 +198,13 @@ def _functions_of(task: Task) -> dict[str, Baseline]:
     """Return the functions that a task of one's own has for baselines, by name."""
     if task.config.reference is None:
         return {}
-    bayes = [task.bayes] if hasattr(task, "bayes") else []
-    functions = [each for each in (*task.baselines, *bayes) if not isinstance(each, str)]
+    functions = {each.__name__: each for each in task.baselines if not isinstance(each, str)}
+    if task.config.kind.bayes is not None:
+        functions[task.config.kind.bayes] = task.bayes  # type: ignore[attr-defined]
     unknown = [name for name in task.baselines if isinstance(name, str) and name not in BASELINES]
     rule = f"a baseline of {task.config.word} must be a function or one of {', '.join(BASELINES)}"
     require(not unknown, rule, ", ".join(unknown))
-    return {each.__name__: _answering(each) for each in functions}
+    return {name: _answering(function) for name, function in functions.items()}
 
 
 def _answering(predict: Callable[[Tensor, Tensor], Tensor]) -> Baseline:

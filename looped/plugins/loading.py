@@ -211,8 +211,6 @@ def _module(reference: Reference, text: str, path: str) -> ModuleType:
     if not reference.is_file and _is_importable(reference.place):
         return importlib.import_module(reference.place)
     name = f"looped_own_{Path(path).stem}_{reference.digest}"
-    if name in sys.modules:
-        return sys.modules[name]
     module = ModuleType(name)
     module.__file__ = path
     folder = os.path.abspath(Path(path).parent)
@@ -229,13 +227,10 @@ def _module(reference: Reference, text: str, path: str) -> ModuleType:
 
 def _file_of(part: Any) -> str:
     """Name the file, or the notebook's cell, that a class or function is written in."""
-    module = sys.modules.get(part.__module__)
-    file = getattr(module, "__file__", None)
-    if file:
-        return str(file)
     members = vars(part).values() if isinstance(part, type) else (part,)
     codes = (getattr(member, "__code__", None) for member in members)
-    return next((code.co_filename for code in codes if code), "")
+    file = next((code.co_filename for code in codes if code), None)
+    return str(file or getattr(sys.modules.get(part.__module__), "__file__", ""))
 
 
 def _as_given(path: Path) -> str:

@@ -325,10 +325,11 @@ def register_task(task: type[Task], name: str = "") -> str:
         ValueError: the class lacks what a task must have, or its source is nowhere to be read.
 
     Example:
-        >>> from looped.tasks.functions import Parity
-        >>> class Sign(Parity):
-        ...     title = "signs"
-        >>> register_task(Sign).startswith("Sign-")
+        >>> class Noise(Task):
+        ...     title = "noise, of which nothing can be learned"
+        ...     def points(self, draws, batch, n_points):
+        ...         return draws.normal(batch, n_points, self.n_dims), draws.normal(batch, n_points)
+        >>> register_task(Noise).startswith("Noise-")
         True
     """
     reference = loading.register(KIND, name or task.__name__, task)
