@@ -1,6 +1,7 @@
 """A figure: every training's E against its b."""
 
 from matplotlib.figure import Figure
+
 from analysis.report.exhibit import Exhibit
 
 

@@ -1,6 +1,7 @@
 """Quadratic regression: y is a line in x and, `scale` times as steep, in its squares."""
 
 import torch
+
 from looped import Task, TaskSetting
 from looped.evaluation.baselines import least_squares
 

@@ -281,9 +281,10 @@ class TestRefusals:
         ],
     )
     def test_of_models(self, arguments, message):
+        name, *shape_and_table = arguments
+        task = TrainConfig(task=name).task_config
         with pytest.raises(ValueError, match=message):
-            name, *shape_and_table = arguments
-            check_fits(TrainConfig(task=name).task_config, *shape_and_table)
+            check_fits(task, *shape_and_table)
 
     @pytest.mark.parametrize("task", ["linear", "noisy_linear", "sparse_linear"])
     def test_not_of_models_that_fit(self, task):

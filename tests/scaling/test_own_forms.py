@@ -15,14 +15,23 @@ HILL = f"{ROOT}/examples/my_forms.py:hill"
 TRUTH = {"gain": 2.0, "half": 3.0, "n": 1.2}
 
 
+def rise(b):
+    return 1 - 1 / (1 + ((b - 1) / TRUTH["half"]) ** TRUTH["n"])
+
+
 def planted_runs():
     noise = np.random.default_rng(0)
-    rise = {b: 1 - 1 / (1 + ((b - 1) / TRUTH["half"]) ** TRUTH["n"]) for b in (1, 2, 4, 8, 16, 32)}
     return pd.DataFrame(
-        {"size": size, "b": b, "seed": seed,
-         "expressivity": e_m + TRUTH["gain"] * rise[b] + 0.02 * noise.normal()}
-        for size, e_m in (("S", 1.0), ("M", 2.0)) for b in rise for seed in (1, 2, 3)
-    )  # fmt: skip
+        {
+            "size": size,
+            "b": b,
+            "seed": seed,
+            "expressivity": e_m + TRUTH["gain"] * rise(b) + 0.02 * noise.normal(),
+        }
+        for size, e_m in (("S", 1.0), ("M", 2.0))
+        for b in (1, 2, 4, 8, 16, 32)
+        for seed in (1, 2, 3)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +42,8 @@ def fit():
 def test_the_planted_law_is_found_and_predicts_under_the_name_of_its_source(fit):
     assert fit.best_form.startswith("hill-")
     assert fit.best_form.endswith("/shared_gain")
-    found = dict(zip(fit.best.sized_form.names, fit.best.theta, strict=True))
-    for name, value in TRUTH.items():
-        assert found[name] == pytest.approx(value, rel=0.15)
+    truth = 1 + TRUTH["gain"] * rise(64)
+    assert fit.predict({"size": ["S"], "b": [64]})[0] == pytest.approx(truth, abs=0.03)
     assert set(FORMS).isdisjoint(fit.fits.keys() - {"power"})
 
 
