@@ -30,7 +30,7 @@ ODD = Size(n_layer=2, n_head=3, n_embd=21, n_mlp=37, learning_rate=1e-3)
 
 def twins(monkeypatch, size, bs, batch=3, **settings):
     """The same models twice, plain and compiled, and prompts; no weight is 0 or 1."""
-    monkeypatch.setattr("looped.config.SIZES", {**SIZES, "tiny": size})
+    monkeypatch.setattr("looped.sizes.SIZES", {**SIZES, "tiny": size})
     settings = {"loop_window": None, **settings}
     base = replace(TINY, b=max(bs), batch_size=batch, **settings)
     generator = torch.Generator().manual_seed(0)
