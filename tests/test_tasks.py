@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from reference import standard_errors_off
 from strategies import seeds, steps, task_configs
 
-from looped.tasks import TASKS, Draws, from_config, make_task
+from looped.draws import Draws
+from looped.tasks import TASKS, from_config, make_task
 from looped.tasks.kinds import TASK_KINDS
 from looped.tasks.task_config import TaskConfig
 

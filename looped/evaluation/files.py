@@ -36,9 +36,16 @@ def compare(
         n_examples: in-context examples N.
         record: of the model's evaluation, ``Evaluation.record``.
         cache: folder that keeps the scores for the next model of the task.
+
+    Returns:
+        The scores; none where the task is somebody's own and is not here, which is said.
     """
     n_loops = len(record["loops"]["nmse"])
-    scores = score_baselines(task, n_examples, n_loops, record["n_prompts"], cache)
+    scores: Scores = {}
+    if task.lack:
+        logger.warning("%s: its baselines are left out: %s", name, task.lack)
+    else:
+        scores = score_baselines(task, n_examples, n_loops, record["n_prompts"], cache)
     _write(folder / "evaluation", name, b, record, scores)
     return scores
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from looped.plugins import loading
 from looped.plugins.reference import Reference
 from looped.rules import digest, require, require_whole
 from looped.tasks import own
@@ -69,6 +70,13 @@ class TaskConfig:
     def reference(self) -> Reference | None:
         """Where a task of one's own is; None for the package's."""
         return None if self.name in TASK_KINDS else Reference.parse(self.name)
+
+    @property
+    def lack(self) -> str:
+        """Say why prompts cannot be drawn here; nothing where they can."""
+        if self.reference is None or not (reason := loading.missing(self.reference)):
+            return ""
+        return f"{reason}; {own.how_to_give(self.reference.name)}"
 
     @property
     def kind(self) -> TaskKind:

@@ -17,8 +17,7 @@ from mlflow.tracking import MlflowClient
 from looped.config import TrainConfig
 from looped.model import LoopedTransformer
 from looped.names import Tag, Weights
-from looped.plugins.loading import missing
-from looped.plugins.reference import Reference, is_reference
+from looped.plugins.reference import is_reference
 from looped.records.model_files import (
     DESCRIPTION,
     FILES,
@@ -27,7 +26,7 @@ from looped.records.model_files import (
     require_choice,
 )
 from looped.rules import without_passwords
-from looped.tasks.own import how_to_give
+from looped.tasks.task_config import TaskConfig
 from looped.tracking.packaging import INSIDE, quietly, save_for_serving
 from looped.tracking.presence import one_at_a_time
 from looped.tracking.ui.descriptions import (
@@ -205,11 +204,10 @@ def _warn_of_missing_task(reference: str, facts: dict[str, Any]) -> None:
     word = str(facts.get("task", {}).get("name", ""))
     if not is_reference(word):
         return
-    task = Reference.parse(word)
-    reason = missing(task)
-    if reason:
-        text = "%s predicts, but its task is not here to draw prompts from: %s; %s"
-        logger.warning(text, reference, reason, how_to_give(task.name))
+    lack = TaskConfig(**facts["task"]).lack
+    if lack:
+        text = "%s predicts, but its task is not here to draw prompts from: %s"
+        logger.warning(text, reference, lack)
 
 
 def load_with_facts(
