@@ -2,7 +2,9 @@
 
 import pickle
 import re
+import sys
 from dataclasses import replace
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import torch
 from page_blocks import ROOT
 from small_trainings import TINY
 
+from entrypoints import arguments
 from looped import TrainConfig, make_task, register_task
 from looped.evaluation.baselines import baselines_for
 from looped.evaluation.task_check import require_sound
@@ -181,3 +184,16 @@ def test_identities_of_before_are_what_they_were():
     assert TrainConfig(task="noisy_linear", size="small", b=10).task_config.content == {
         "name": "noisy_linear", "n_dims": 5, "noise_std": 0.25,
     }  # fmt: skip
+
+
+def test_help_names_what_is_installed_and_imports_nothing(monkeypatch):
+    entries = {"tasks": {"cubic": EntryPoint("cubic", "my_lab.tasks:Cubic", "looped.tasks")}}
+    monkeypatch.setattr(loading, "_entries", lambda kind: entries.get(kind, {}))
+    text = arguments.build_parser("train", "", TrainConfig).format_help()
+    assert text.endswith("installed tasks: cubic\n")
+    assert "my_lab" not in sys.modules
+    with pytest.raises(ValueError, match=r"parity, cubic, or <file>.py:<Name>, got cubi$"):
+        TrainConfig(task="cubi")
+    rule = "Cubic must be in a module that is there, got my_lab"
+    with pytest.raises(ValueError, match=rule):
+        TrainConfig(task="cubic")

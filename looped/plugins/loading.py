@@ -244,7 +244,13 @@ def _version(reference: Reference) -> str:
     """Say which version of its package a module is of; nothing for what is not installed."""
     if reference.is_file:
         return ""
-    from importlib.metadata import packages_distributions, version
+    from importlib.metadata import PackageNotFoundError, packages_distributions, version
 
-    owners = packages_distributions().get(reference.place.partition(".")[0], ())
+    top = reference.place.partition(".")[0]
+    try:
+        return version(top)
+    except (PackageNotFoundError, ValueError):  # of another name, or no package
+        if "-packages" not in str(_module_file(reference)):
+            return ""
+    owners = packages_distributions().get(top, ())  # which reads about every package there is
     return version(owners[0]) if owners else ""
