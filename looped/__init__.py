@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from looped.config import TrainConfig
     from looped.model import LoopedTransformer
     from looped.sizes import SIZES, ModelConfig, Size, register_size
-    from looped.tasks.functions import Task, make_task, register_task
+    from looped.tasks.functions import make_task, register_task
     from looped.tasks.settings import TaskSetting
+    from looped.tasks.task import Task
     from looped.tracking.registry import load
     from looped.training.loop import train
 
@@ -25,7 +26,7 @@ _HOMES = {
     "Size": "sizes",
     "TrainConfig": "config",
     "LoopedTransformer": "model",
-    "Task": "tasks.functions",
+    "Task": "tasks.task",
     "TaskSetting": "tasks.settings",
     "make_task": "tasks.functions",
     "register_size": "sizes",

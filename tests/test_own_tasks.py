@@ -113,6 +113,8 @@ def test_the_example_is_sound_and_its_bayes_predictor_exact():
         ('title = "lines"', "", 'must have a title, as title = "quadratic regression", got'),
         ('title = "lines"', 'title = "lines {slope}"', "none but its settings in braces"),
         ('title = "lines"', 'title = "lines"; baselines = ()', "names or functions"),
+        ('title = "lines"', 'title = "lines"; baselines = (lambda xs, ys: ys[:, 0],)',
+         "must have plain names that differ, none of them bayes, got <lambda>"),
         ('title = "lines"', 'title = "lines"; baselines = ("gues",)', "must be a function or one"),
         ('title = "lines"', 'title = "lines"; bayes = lambda self, xs, ys: 0 / 0',
          "the baseline bayes of Line-\\w+ must answer prompts, got ZeroDivisionError"),

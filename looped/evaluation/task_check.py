@@ -12,7 +12,8 @@ from torch import Tensor
 
 from looped.evaluation.baselines import baselines_for
 from looped.rules import one_line, require
-from looped.tasks.functions import Task, from_config
+from looped.tasks.functions import from_config
+from looped.tasks.task import Task
 from looped.tasks.task_config import TaskConfig
 
 N_PROMPTS = 1024

@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from looped.tasks.functions import HELD_OUT_SEED, TASKS, Task, from_config, make_task
+    from looped.tasks.functions import HELD_OUT_SEED, TASKS, from_config, make_task
+    from looped.tasks.task import Task
 
 __all__ = ["HELD_OUT_SEED", "TASKS", "Task", "from_config", "make_task"]
 

@@ -82,15 +82,18 @@ def kind_of(reference: Reference) -> TaskKind:
     is_list = isinstance(baselines, Sequence) and not isinstance(baselines, str)
     are_good = is_list and all(isinstance(each, str) or callable(each) for each in baselines)
     require(are_good and len(baselines) > 0, rule, baselines)
+    names = [
+        each if isinstance(each, str) else getattr(each, "__name__", "?") for each in baselines
+    ]
+    rule = f"the baselines of {name} must have plain names that differ, none of them {BAYES}"
+    are_plain = all(word.isidentifier() and word != BAYES for word in names)
+    require(are_plain and len(set(names)) == len(names), rule, ", ".join(names))
     bayes = getattr(part, BAYES, None)
     require(bayes is None or callable(bayes), f"{name}.bayes must be a method (xs, ys)", bayes)
     kind = TaskKind(
         title=part.title,
         settings=tuple(settings),
-        baselines=(
-            *(each if isinstance(each, str) else each.__name__ for each in baselines),
-            *([BAYES] if bayes else []),
-        ),
+        baselines=(*names, *([BAYES] if bayes else [])),
         bayes=BAYES if bayes else None,
         reads_tables=bool(getattr(part, "reads_tables", False)),
     )

@@ -1,5 +1,6 @@
 """The examples of docs/your-own-parts.md are files as they stand there, short, and they work."""
 
+import re
 import signal
 
 import pytest
@@ -8,6 +9,7 @@ from page_blocks import ROOT, blocks_of
 from analysis.runs import load
 from entrypoints import evaluate_extrapolation, grid, train
 from looped.names import Metric
+from looped.tasks.task_config import TaskConfig
 
 PAGE = ROOT / "docs" / "your-own-parts.md"
 FILES = sorted((ROOT / "examples").glob("my_*.py"))
@@ -25,6 +27,11 @@ def test_there_are_the_parts_that_the_page_promises():
     assert [path.stem for path in FILES] == [
         "my_claims", "my_figures", "my_forms", "my_metrics", "my_tasks"
     ]  # fmt: skip
+
+
+def test_the_page_calls_the_task_what_it_is_called():
+    word = TaskConfig(f"{ROOT}/examples/my_tasks.py:Quadratic", 5).word
+    assert set(re.findall(r"Quadratic-\w{6}", PAGE.read_text("utf-8"))) == {word}
 
 
 SHORT = [
