@@ -179,7 +179,7 @@ def test_only_noisy_tasks_have_noise(name):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("cubic", {}, f"task must be one of {', '.join(TASKS)}, got cubic"),
+        ("cubic", {}, f"task must be one of {', '.join(TASKS)}, or <file>.py:<Name>, got cubic"),
         ("linear", {"sparsity": 1}, "task linear has no sparsity, got 1"),
         ("decision_tree", {}, "tree_depth must be a whole number of at least 1, got None"),
         ("sparse_linear", {"sparsity": 4}, "sparsity must be at most n_dims=3, got 4"),

@@ -42,11 +42,11 @@ def require_sound(config: TaskConfig, n_examples: int) -> None:
     except Exception as error:
         rule = f"{config.word} must draw prompts"
         raise ValueError(f"{rule}, got {type(error).__name__}: {one_line(error)}") from error
-    again, other = (_draw(task, N_FIRST, n_examples + 1, step=step) for step in (0, 1))
+    again, next_step = (_draw(task, N_FIRST, n_examples + 1, step=step) for step in (0, 1))
     is_pure = torch.equal(xs, again[0]) and torch.equal(ys, again[1])
     rule = f"{config.word} must draw from the draws that it is given, the same at every call"
     require(is_pure, rule, "other prompts at the second call")
-    require(not torch.equal(ys, other[1]), rule, "the same prompts at every step")
+    require(not torch.equal(ys, next_step[1]), rule, "the same prompts at every step")
     _require_scale(config, _draw(task, N_PROMPTS, n_examples + 1, step=0)[1])
     for name, predict in baselines_for(task).items():
         try:

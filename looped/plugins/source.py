@@ -38,7 +38,7 @@ def digest_of(text: str, name: str, place: str) -> str:
         raise ValueError(f"{place} must be a file of Python, got {came}: {error}") from None
     definitions = [(frozenset(_defined(statement)), statement) for statement in statements]
     names_there = sorted({n for names, _ in definitions for n in names if not n.startswith("_")})
-    names_there = [other for other in names_there if other not in (name, EVERYTHING)]
+    names_there = [word for word in names_there if word not in (name, EVERYTHING)]
     is_there = any(name in names for names, _ in definitions)
     listed = f"it defines {', '.join(names_there[:12])}" if names_there else "it defines nothing"
     require(is_there, f"{place} must define {name}", listed)

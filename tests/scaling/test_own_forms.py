@@ -66,10 +66,9 @@ def test_slopes_by_differences_are_those_that_are_written(shape):
     plain = Shape(shape.name, shape.formula, shape.parameters, shape.rise)
     for parameters in zip(*(parameter.starts for parameter in shape.parameters), strict=False):
         arrays = [np.full(4, value) for value in parameters]
-        for written, numeric in zip(
-            shape.slopes_at(b, *arrays), plain.slopes_at(b, *arrays), strict=True
-        ):
-            np.testing.assert_allclose(numeric, written, rtol=1e-5, atol=1e-7)
+        analytic, numeric = (each.slopes_at(b, *arrays) for each in (shape, plain))
+        for slope, difference in zip(analytic, numeric, strict=True):
+            np.testing.assert_allclose(difference, slope, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize(

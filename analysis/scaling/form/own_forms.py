@@ -71,7 +71,7 @@ def _load(reference: Reference) -> dict[str, Form]:
     shape = loading.load(reference)
     rule = f"{reference.name} must be a Shape of analysis.scaling.form.shapes"
     require(isinstance(shape, Shape), rule, type(shape).__name__)
-    is_new = shape.name.isidentifier() and shape.name not in {other.name for other in SHAPES}
+    is_new = shape.name.isidentifier() and shape.name not in {each.name for each in SHAPES}
     require(
         is_new, f"the name of {reference.name} must be a plain word, none of SHAPES", shape.name
     )
