@@ -23,7 +23,7 @@ NEEDED = ("batch", "title", "settings", "baselines", "noise_variance")
 RESERVED = (
     *("name", "n_dims", "settings", "kind", "title", "content", "word", "reference", "bayes"),
     *("dial", "arguments", "answers_to", "require_examples", "baselines_identity"),
-    "prompts_identity",
+    *("prompts_identity", "lack"),
 )
 
 
