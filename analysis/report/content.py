@@ -185,7 +185,7 @@ def _section(
         hypotheses=judge(subject.runs_of_task, HYPOTHESES),
         treatments=judge_treatments(subject.runs_of_task),
         lengths=judge_lengths(learned_runs, of_lengths),
-        own_findings=judge(subject.runs_of_task, own_parts.claims),
+        own_findings=own_parts.findings(subject.runs_of_task),
     )
 
 

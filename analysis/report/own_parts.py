@@ -7,8 +7,11 @@ from typing import Any
 from analysis.claims.by_seed import MissingRunsError, Parts
 from analysis.claims.cells import Cells
 from analysis.claims.claim import Claim
+from analysis.claims.claims import judge
+from analysis.claims.findings import Finding
 from analysis.report.exhibit import Exhibit
 from analysis.report.subject import Subject
+from analysis.runs.logged_run import LoggedRun
 from looped.plugins import loading
 from looped.rules import one_line, require
 
@@ -24,6 +27,10 @@ class OwnParts:
 
     claims: tuple[Claim, ...] = ()
     figures: tuple[tuple[str, Callable[[Subject], Exhibit]], ...] = ()
+
+    def findings(self, runs: Sequence[LoggedRun]) -> list[Finding]:
+        """Judge the claims by all runs of a task."""
+        return judge(runs, self.claims)
 
     def exhibits(self, subject: Subject) -> list[Exhibit]:
         """Draw the figures; of one that fails it is said why."""
