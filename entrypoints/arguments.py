@@ -22,9 +22,13 @@ from typing import (
 from entrypoints import outcome
 from entrypoints.usage import usage
 from looped.names import Weights
+from looped.plugins import loading
 from looped.rules import one_line, require
 
 AUTO = "auto"
+
+KINDS = ("tasks", "forms", "claims", "figures", "metrics")
+"""Of parts that packages may install, by entry points of ``looped.<kind>``."""
 
 WEIGHTS = (AUTO, Weights.LAST, Weights.TAIL)
 WEIGHTS_HELP = "E of the last step's weights, or the last tenth's mean; auto: tail if all have it"
@@ -32,6 +36,10 @@ WEIGHTS_HELP = "E of the last step's weights, or the last tenth's mean; auto: ta
 EXPERIMENT_HELP = (
     "whose trainings to read, by name or id; auto: that of `mlflow run --experiment-name`, or the "
     "only one that has any"
+)
+
+TASK_HELP = (
+    "a task of your own, my_tasks.py:Quadratic, where its file moved; auto: where it was at first"
 )
 
 LONGEST_NAME, LONGEST_PATH = 255, 3000
@@ -48,6 +56,13 @@ class _Parser(argparse.ArgumentParser):
         line = _sentence(message)
         outcome.note_problem(line)
         self.exit(2, f"{self.prog}: {line}\n")
+
+    def format_help(self) -> str:
+        """Add the names of installed parts, of which nothing is imported."""
+        parts = {kind: ", ".join(loading.names(kind)) for kind in KINDS}
+        lines = [f"installed {kind}: {names}\n" for kind, names in parts.items() if names]
+        further = "\n" + "".join(lines) if lines else ""
+        return super().format_help() + further
 
 
 def build_parser(prog: str, description: str, *groups: type) -> argparse.ArgumentParser:
@@ -225,7 +240,9 @@ def _written(default: Any) -> Any:
 
 def _metavar(setting: "Field[Any]") -> str:
     choices = setting.metadata.get("choices")
-    return "{" + ",".join(choices) + "}" if choices else setting.name.upper()
+    open_to = setting.metadata.get("open_to")
+    names = (*choices, *([open_to] if open_to else [])) if choices else ()
+    return "{" + ",".join(names) + "}" if names else setting.name.upper()
 
 
 def _reader(hint: Any) -> Callable[[str], Any]:

@@ -32,6 +32,10 @@ class EvaluateOptions:
 
     run_id: str | None = setting(None, "a training run; auto: all without such an evaluation")
     model: str | None = setting(None, "a registered model, models:/<name>@best, in place of a run")
+    task: str | None = setting(None, arguments.TASK_HELP)
+    metric: str | None = setting(
+        None, "a metric of your own to log beside the error, as my_metrics.py:within_tenth"
+    )
     b_max: int = setting(50, "loops to run")
     n_prompts: int = setting(12_800, "held-out prompts, the same for every model")
     experiment: str | None = setting(None, arguments.EXPERIMENT_HELP)
@@ -120,8 +124,14 @@ def main(result: outcome.Outcome) -> int:
 
 def _open(options: EvaluateOptions, reference: str | None) -> "Store":
     """Open the store: anywhere for what is named, else in an experiment, which is said."""
+    from looped.plugins import loading
+    from looped.tasks.own import reference_of
     from looped.tracking.experiments import open_by_reference, open_to_read
 
+    if options.task is not None:
+        reference_of(options.task)  # which is then known, wherever its file lies
+    if options.metric is not None:
+        loading.pin("metrics", options.metric)
     if reference:
         return open_by_reference()
     store, remark = open_to_read(options.experiment)
@@ -157,20 +167,20 @@ def _evaluate(
 ) -> tuple[str, dict[str, float]]:
     """Evaluate one training run's model, log it to that run; say in a line, and give, what came."""
     from looped import tasks
-    from looped.evaluation import files
+    from looped.evaluation import files, own_metric
     from looped.evaluation.baseline_scores import score_baselines
     from looped.evaluation.behaviour import say
     from looped.evaluation.dynamics import with_dynamics
     from looped.evaluation.evaluation import by_prompt
     from looped.evaluation.held_out import evaluate
     from looped.records.record_rules import KEPT_PROMPTS
-    from looped.task_kinds import TaskConfig
-    from looped.tracking import registry
+    from looped.tasks.task_config import TaskConfig
+    from looped.tracking import metrics, registry
     from looped.tracking.metrics import baselines_lock, log_baselines, log_evaluation
 
-    model, facts = registry.load_with_facts(run_id)
     run = client.get_run(run_id)
-    name = str(run.info.run_name)
+    model, facts = registry.load_with_facts(run_id)
+    name, root = str(run.info.run_name), runs_folder(options.runs_dir)
     task, b = TaskConfig(**facts["task"]), int(facts["b"])
     n_examples = model.config.n_points - 1
     n_loops = options.b_max if model.config.n_stacks == 1 else b
@@ -191,8 +201,8 @@ def _evaluate(
         None if tail_model is None else evaluation_of(tail_model, before=options.n_prompts)
     )
     record = evaluation.record(b, tail_evaluation)
+    summary = record["summary"]
     is_to_keep = options.n_prompts >= run.data.metrics.get(Metric.PROMPTS_KEPT, 0)
-    root = runs_folder(options.runs_dir)
     # with trainings that end now, so that the baselines are scored and logged once
     with closing(baselines_lock(root)), tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -204,13 +214,15 @@ def _evaluate(
         log_evaluation(client, run_id, record)
         client.log_artifacts(run_id, str(folder / "evaluation"), "evaluation")
         log_baselines(client, run.info.experiment_id, task, n_examples, record, scores, root)
-    summary = record["summary"]
     ends = "" if model.config.n_stacks == 1 else "; untied, it has no loops beyond"
+    if options.metric is not None:
+        metric = own_metric.measure(model, task, n_loops, options.n_prompts, options.metric)
+        metrics.log_series(client, run_id, metric.curves)
+        ends += f"; {metric.words(min(b, n_loops))}"
     if evaluation.dynamics:
-        ends = f"; {say(evaluation.dynamics)}"
-    line = (
-        f"{name}: {_say(summary, b)}{ends} ({counted(options.n_prompts, 'prompt')}; run {run_id})"
-    )
+        ends = f"; {say(evaluation.dynamics)}{ends}"
+    where = f"{counted(options.n_prompts, 'prompt')}; run {run_id}"
+    line = f"{name}: {_say(summary, b)}{ends} ({where})"
     dynamics = {Metric.DYNAMICS + key: value for key, value in record["dynamics"].items()}
     return line, summary | dynamics
 

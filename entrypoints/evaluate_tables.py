@@ -23,6 +23,7 @@ class TableOptions:
 
     run_id: str | None = setting(None, "a training run")
     model: str | None = setting(None, "a registered model, models:/<name>@best, in place of a run")
+    task: str | None = setting(None, arguments.TASK_HELP)
     table: str | None = setting(None, "name of a table; auto: every table that fits the model")
     b_max: int = setting(50, "loops to run")
     n_prompts: int = setting(2560, "prompts drawn from each table")
@@ -42,12 +43,16 @@ def main(result: outcome.Outcome) -> int:
     # torch and MLflow take seconds to load: only once the arguments are known to be good
     from looped.evaluation.tables import TABLES, check_fits, evaluate_table
     from looped.records.journal import TrackingError
+    from looped.tasks.own import reference_of
+    from looped.tasks.task_config import TaskConfig
     from looped.tracking import registry
     from looped.tracking.experiments import open_by_reference
     from looped.tracking.launcher import fail_launched
     from looped.tracking.stores.store import reachable
 
     try:
+        if options.task is not None:
+            reference_of(options.task)
         store = open_by_reference()
     except (ValueError, TrackingError) as error:
         return arguments.complain("evaluate_tables", error)
@@ -56,7 +61,9 @@ def main(result: outcome.Outcome) -> int:
         with reachable():
             run_id = registry.run_of(client, str(options.run_id or options.model))
             model, facts = registry.load_with_facts(run_id)
-            shape = (facts["task"]["name"], model.config.n_dims, model.config.n_points - 1)
+            task = TaskConfig(**facts["task"])
+            task.kind  # noqa: B018  # one of one's own must be here
+            shape = (task, model.config.n_dims, model.config.n_points - 1)
             results = {}
             for table in [options.table] if options.table else TABLES:
                 try:
@@ -69,7 +76,7 @@ def main(result: outcome.Outcome) -> int:
                 results[table] = evaluate_table(model, table, options.b_max, options.n_prompts)
                 print("\n".join(_say(table, results[table], int(facts["b"]))))
             rule = "a table must fit the model"
-            require(bool(results), rule, f"{shape[0]} in {shape[1]} dimensions")
+            require(bool(results), rule, f"{task.word} in {shape[1]} dimensions")
             _log(client, run_id, results, int(facts["b"]))
             experiment_id = str(client.get_run(run_id).info.experiment_id)
             result.tell_place(store._replace(experiment_id=experiment_id), run_id)

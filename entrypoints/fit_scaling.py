@@ -53,7 +53,9 @@ class FitOptions:
     measure: str = setting("mean", "E from the mean error over prompts, or the median", MEASURES)
     weights: str = setting(arguments.AUTO, arguments.WEIGHTS_HELP, arguments.WEIGHTS)
     form: str | None = setting(
-        None, f"to predict with, of {', '.join(FORMS)}; auto: the comparison chooses"
+        None,
+        f"to predict with, of {', '.join(FORMS)}, or your own, my_forms.py:hill; "
+        "auto: the comparison chooses",
     )
     loss: str = setting("huber", "of residuals", ("huber", "soft_l1", "squared"))
     clusters: str = setting(

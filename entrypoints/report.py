@@ -44,6 +44,12 @@ class ReportOptions:
     )
     weights: str = setting(arguments.AUTO, arguments.WEIGHTS_HELP, arguments.WEIGHTS)
     resamples: int = setting(1000, "of the laws' bootstrap")
+    claims: str | None = setting(
+        None, "claims of your own to judge, as my_claims.py:loops_help, with commas between them"
+    )
+    figures: str | None = setting(
+        None, "figures of your own to draw, as my_figures.py:seeds, with commas between them"
+    )
     experiment: str | None = setting(None, arguments.EXPERIMENT_HELP)
     out: str | None = setting(None, "folder to write the files to as well; auto: none")
     runs_dir: str | None = setting(
@@ -55,6 +61,8 @@ class ReportOptions:
         require_whole("resamples", self.resamples, 100)
         arguments.words("sizes", self.sizes)
         arguments.loop_counts("bs", self.bs)
+        arguments.words("claims", self.claims)
+        arguments.words("figures", self.figures)
         require_path("runs_dir", self.runs_dir)
         require_path("out", self.out)
 
@@ -68,6 +76,7 @@ def main(result: outcome.Outcome) -> int:
     from analysis.answers.lengths.claims import ALL_CLAIMS
     from analysis.claims.rules import rules_digests, rules_reading
     from analysis.report import content
+    from analysis.report.own_parts import find
     from analysis.runs import load, untold
     from analysis.runs.weights import of_weights
     from looped.records.journal import TrackingError
@@ -77,6 +86,9 @@ def main(result: outcome.Outcome) -> int:
 
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
+        own_parts = find(
+            arguments.words("claims", options.claims), arguments.words("figures", options.figures)
+        )
         store, remark = open_to_read(options.experiment)
     except (ValueError, TrackingError) as error:
         return arguments.complain("report", error)
@@ -104,7 +116,7 @@ def main(result: outcome.Outcome) -> int:
             runs_judged = [run for subject in subjects for run in subject.runs_of_task]
             kept_rules = load.kept_rules(store.client, runs_judged)
             rules = rules_reading(kept_rules, rules_digests(ALL_CLAIMS))
-            report = content.make(subjects, options.resamples, rules, options.clusters)
+            report = content.make(subjects, options.resamples, rules, options.clusters, own_parts)
             arguments.remark(report.rules)
             for reason in report.lacks:
                 print(f"missing: {reason}")
@@ -112,6 +124,8 @@ def main(result: outcome.Outcome) -> int:
                 print(line)
             for task, text in report.headlines.items():
                 print(f"{task}: {text}")
+            for line in report.own_verdicts:
+                print(line)
     except (ValueError, OSError, TrackingError) as error:
         fail_launched(store.client, str(error))
         code = arguments.complain("report", error)

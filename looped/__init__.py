@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from looped import datasets as datasets
     from looped.config import TrainConfig
     from looped.model import LoopedTransformer
-    from looped.sizes import SIZES, ModelConfig, Size
-    from looped.tasks import make_task
+    from looped.sizes import SIZES, ModelConfig, Size, register_size
+    from looped.tasks.functions import make_task, register_task
+    from looped.tasks.settings import TaskSetting
+    from looped.tasks.task import Task
     from looped.tracking.registry import load
     from looped.training.loop import train
 
@@ -24,7 +26,11 @@ _HOMES = {
     "Size": "sizes",
     "TrainConfig": "config",
     "LoopedTransformer": "model",
-    "make_task": "tasks",
+    "Task": "tasks.task",
+    "TaskSetting": "tasks.settings",
+    "make_task": "tasks.functions",
+    "register_size": "sizes",
+    "register_task": "tasks.functions",
     "train": "training.loop",
     "load": "tracking.registry",
 }
@@ -34,9 +40,13 @@ __all__ = [
     "LoopedTransformer",
     "ModelConfig",
     "Size",
+    "Task",
+    "TaskSetting",
     "TrainConfig",
     "load",
     "make_task",
+    "register_size",
+    "register_task",
     "train",
 ]
 

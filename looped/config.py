@@ -12,9 +12,12 @@ from typing import Any
 
 from looped import b_draw
 from looped.b_draw import UNITS
+from looped.plugins.loading import remember, text_of
 from looped.rules import check_choices, digest, require, require_positive, require_whole, setting
-from looped.sizes import PROMPTS, SIZES, ModelConfig
-from looped.task_kinds import TASK_KINDS, TaskConfig, task_setting
+from looped.sizes import NUMBERS, PROMPTS, SIZES, ModelConfig, Size, size_of, written
+from looped.tasks.kinds import TASK_KINDS, task_setting
+from looped.tasks.own import read_options, write_options
+from looped.tasks.task_config import TaskConfig
 from looped.windows import ALL, FORMER_WINDOW, Window, Windows, check_window, recipe_of
 
 INITS = ("lecun", "gpt2", "pytorch")
@@ -44,10 +47,15 @@ class TrainConfig:
         ValueError: loop_window must be a whole number of at least 1, got 0
     """
 
-    size: str = setting("tiny", "size of the model", tuple(SIZES))
+    size: str = setting("tiny", "size of the model", tuple(SIZES), NUMBERS)
     b: int = setting(5, "loops to train at")
     seed: int = setting(42, "fixes the initial weights and the order of the data")
-    task: str = setting("linear", "function class to learn in context", tuple(TASK_KINDS))
+    task: str = setting(
+        "linear", "function class to learn in context", tuple(TASK_KINDS), "FILE.py:NAME"
+    )
+    task_options: str | None = setting(
+        None, "settings of a task of your own, as scale=2,width=0.5; auto: its defaults"
+    )
     n_dims: int = setting(5, "length of an x")
     noise_std: float = task_setting("noise_std")
     sparsity: int = task_setting("sparsity")
@@ -101,6 +109,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        object.__setattr__(self, "size", written(self.size))
+        self._name_source()
         for name in ("b", "n_examples", "batch_size", "log_every"):
             require_whole(name, getattr(self, name), 1)
         for name in ("seed", "steps", "warmup"):
@@ -122,13 +132,40 @@ class TrainConfig:
         rule = "an untied model has a stack for each of its b loops, so b_draw must be fixed"
         require(self.tied or self.b_draw == "fixed", rule, self.b_draw)
         # Building them checks what they check.
-        self.task_config.require_examples(self.n_examples)
+        if self.task in TASK_KINDS:
+            self.task_config.require_examples(self.n_examples)
         self.model_config  # noqa: B018
+
+    def _name_source(self) -> None:
+        """Say which source a task of one's own is, and all its settings, before anything is."""
+        options = read_options(self.task_options)
+        if self.task in TASK_KINDS:
+            rule = f"task_options are of tasks of one's own, and must be auto for {self.task}"
+            return require(not options, rule, self.task_options)
+        task = TaskConfig(self.task, self.n_dims, **options)
+        object.__setattr__(self, "task", task.name)
+        object.__setattr__(self, "task_options", write_options(dict(task.settings)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Take the text of a task of one's own along to a worker process."""
+        reference = self.task_config.reference
+        return self.__dict__ | ({"_text": text_of(reference)} if reference else {})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        text = state.pop("_text", None)
+        self.__dict__.update(state)
+        if text is not None and (reference := self.task_config.reference):
+            remember(reference, text)
+
+    @property
+    def size_config(self) -> Size:
+        """The numbers of its size."""
+        return size_of(self.size)
 
     @property
     def rate(self) -> float:
         """The learning rate after the warm-up."""
-        return SIZES[self.size].rate(self.learning_rate_factor, self.learning_rate)
+        return self.size_config.rate(self.learning_rate_factor, self.learning_rate)
 
     @property
     def windows(self) -> Windows:
@@ -180,7 +217,7 @@ class TrainConfig:
         a rate of 5e-4 is a size's own and half of another's.
         """
         loss, grad = map(self._window_word, self._asked_windows)
-        own_rate = SIZES[self.size].rate(self.learning_rate_factor)
+        own_rate = self.size_config.rate(self.learning_rate_factor)
         return {
             "loss_window": loss,
             "grad_window": grad,
@@ -206,7 +243,7 @@ class TrainConfig:
         is_alike = self.b == 1 or words["tied"] == self.policy["tied"]
         is_fixed = self.b == 1 or self.b_draw == "fixed"
         is_alike &= is_fixed or words["b_draw_unit"] == self.policy["b_draw_unit"]
-        own_rate = SIZES[self.size].rate(words["learning_rate_factor"])
+        own_rate = self.size_config.rate(words["learning_rate_factor"])
         is_alike &= self.rate == (words["learning_rate"] or own_rate)
         return is_alike and windows == self.windows
 
@@ -224,19 +261,21 @@ class TrainConfig:
     @property
     def task_config(self) -> TaskConfig:
         """The function class, without the settings that belong to other tasks."""
+        if self.task not in TASK_KINDS:
+            return TaskConfig(self.task, self.n_dims, **read_options(self.task_options))
         names = TASK_KINDS[self.task].setting_names
         return TaskConfig(self.task, self.n_dims, **{name: getattr(self, name) for name in names})
 
     @property
     def model_config(self) -> ModelConfig:
         """The model's shape."""
-        size, n_stacks = SIZES[self.size], self.b if self.is_untied else 1
+        size, n_stacks = self.size_config, self.b if self.is_untied else 1
         return ModelConfig(size, self.n_dims, self.n_examples + 1, self.prompt, n_stacks)
 
     @property
     def name(self) -> str:
         """A readable name: ``small-b10-s42``, and the task, prompt or draw that is no default."""
-        words = [self.task, self.prompt, self.b_draw]
+        words = [self.task_config.word, self.prompt, self.b_draw]
         words += ["by_prompt"] * self.draws_by_prompt + ["untied"] * self.is_untied
         further = [word for word in words if word not in ("linear", "joint", "fixed")]
         return "-".join([self.size, f"b{self.b}", f"s{self.seed}", *further])
@@ -312,7 +351,7 @@ class TrainConfig:
         The device, how often to log or save and what is averaged are left out: they decide rounding
         and records.
         """
-        size = asdict(SIZES[self.size])
+        size = asdict(self.size_config)
         del size["learning_rate"]  # the rate in use is in the recipe or the size's own
         place = {"size": size, "b": self.b, "seed": self.seed, "task": self.task_config.content}
         loss, grad = self.windows

@@ -161,6 +161,8 @@ class Metric:
     DYNAMICS = "dynamics/"
     """What states do beyond b: shares of prompts with their intervals, the spectral radius."""
     TABLES = "tables/"
+    OWN = "own/"
+    """Metrics of the user's own over loops, by the short name of their function."""
 
     CELL = "cell/"
     CELL_NMSE = "cell/nmse"

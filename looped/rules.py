@@ -92,14 +92,19 @@ def digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
-def setting(default: Any, help: str, choices: tuple[str, ...] | None = None) -> Any:
-    """Declare a field that a command line can set: its default, purpose and choices."""
-    return field(default=default, metadata={"help": help, "choices": choices})
+def setting(
+    default: Any, help: str, choices: tuple[str, ...] | None = None, open_to: str = ""
+) -> Any:
+    """Declare a field that a command line can set: its default, purpose and choices.
+
+    Where there may be others than the choices, a word says how they are written.
+    """
+    return field(default=default, metadata={"help": help, "choices": choices, "open_to": open_to})
 
 
 def check_choices(settings: Any) -> None:
     """Raise ValueError if a field of a dataclass is not among its declared choices."""
     for declared in fields(settings):
         choices = declared.metadata["choices"]
-        if choices is not None:
+        if choices is not None and not declared.metadata.get("open_to"):
             require_one_of(declared.name, getattr(settings, declared.name), choices)

@@ -1,7 +1,9 @@
 """Shapes of models: the study's three sizes and four more, and what prompts make of them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from types import MappingProxyType
 
 from looped.rules import require, require_one_of, require_positive, require_whole
@@ -19,8 +21,8 @@ class Size:
     where the size is the study's.
 
     Example:
-        >>> list(SIZES)
-        ['nano', 'tiny', 'mini', 'small', 'base', 'medium', 'large']
+        >>> {"tiny", "small", "medium"} <= SIZES.keys()
+        True
         >>> SIZES["tiny"].n_embd
         26
         >>> Size(n_layer=1, n_head=3, n_embd=32, n_mlp=64, learning_rate=1e-3)
@@ -75,6 +77,86 @@ its smaller neighbour's weights, with heads of 12 to 16 and an MLP of 4 to 6 wid
 """
 
 STUDY_SIZES = ("tiny", "small", "medium")
+
+NUMBERS = "LAYERSxHEADSxWIDTHxMLP"
+"""How a size of one's own is written: ``1x1x8x32``, and behind it a rate if it has its own."""
+
+RATES = ((32, 1e-3), (48, 7e-4), (128, 5e-4))
+"""Of sizes of one's own up to so wide, as those of the table; wider ones have ``LARGE_RATE``."""
+LARGE_RATE = 3.5e-4
+
+_registered: dict[str, Size] = {}
+
+
+def size_of(word: str) -> Size:
+    """Return the size that a word means.
+
+    Args:
+        word: a name of ``SIZES`` or one that is registered; or the numbers of layers, heads, the
+            width and the MLP's hidden units, as ``1x1x8x32``, and the rate if it is not that of
+            ``RATES``, as ``1x1x8x32x0.002``.
+
+    Raises:
+        ValueError: it means none, or the numbers are no size.
+
+    Example:
+        >>> size_of("1x1x8x32")
+        Size(n_layer=1, n_head=1, n_embd=8, n_mlp=32, learning_rate=0.001)
+    """
+    if word in SIZES or word in _registered:
+        return SIZES[word] if word in SIZES else _registered[word]
+    names = ", ".join(SIZES)
+    match = re.fullmatch(r"(\d{1,9})x(\d{1,9})x(\d{1,9})x(\d{1,9})(?:x(\d*\.?\d+))?", word)
+    require(match is not None, f"size must be one of {names}, or {NUMBERS} as 1x1x8x32", word)
+    assert match is not None
+    *numbers, rate = match.groups()
+    n_layer, n_head, n_embd, n_mlp = map(int, numbers)
+    return Size(n_layer, n_head, n_embd, n_mlp, float(rate) if rate else usual_rate(n_embd))
+
+
+def usual_rate(n_embd: int) -> float:
+    """Return the rate of a size of one's own that states none."""
+    return next((rate for width, rate in RATES if n_embd <= width), LARGE_RATE)
+
+
+def written(word: str) -> str:
+    """Write a size as records have it: by its name in ``SIZES``, or else by its numbers.
+
+    Example:
+        >>> written("tiny"), written("1x1x8x32x0.001"), written("1x1x8x32x0.002")
+        ('tiny', '1x1x8x32', '1x1x8x32x0.002')
+    """
+    if word in SIZES:
+        return word
+    size = size_of(word)
+    numbers = "x".join(str(n) for n in (size.n_layer, size.n_head, size.n_embd, size.n_mlp))
+    is_usual = size.learning_rate == usual_rate(size.n_embd)
+    return numbers if is_usual else f"{numbers}x{Decimal(repr(size.learning_rate)):f}"
+
+
+def register_size(name: str, size: Size) -> str:
+    """Let a name stand for a size of one's own, in this process.
+
+    Args:
+        name: for ``TrainConfig(size=name)``; not one of ``SIZES``.
+        size: its numbers.
+
+    Returns:
+        What runs say of the size: its numbers, so that whoever reads them needs no name.
+
+    Raises:
+        ValueError: the name is one of ``SIZES``, or no plain word.
+
+    Example:
+        >>> register_size("wide", Size(1, 2, 64, 128, learning_rate=2e-3))
+        '1x2x64x128x0.002'
+        >>> size_of("wide").n_embd
+        64
+    """
+    rule = "the name of a size must be a plain word, and none of " + ", ".join(SIZES)
+    require(name.isidentifier() and name not in SIZES, rule, name)
+    _registered[name] = size
+    return written(name)
 
 
 @dataclass(frozen=True)

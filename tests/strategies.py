@@ -3,7 +3,8 @@ from hypothesis import strategies as st
 
 from looped.model import LoopedTransformer
 from looped.sizes import PROMPTS, ModelConfig, Size
-from looped.task_kinds import TASK_KINDS, TaskConfig
+from looped.tasks.kinds import TASK_KINDS
+from looped.tasks.task_config import TaskConfig
 
 seeds = st.integers(0, 2**31 - 1)
 steps = st.integers(0, 2**32 - 1)

@@ -11,8 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from looped import rules
 from looped.config import TrainConfig
 from looped.model import LoopedTransformer
-from looped.sizes import PROMPTS, SIZES, ModelConfig, Size
-from looped.task_kinds import TASK_KINDS, TaskConfig
+from looped.sizes import NUMBERS, PROMPTS, SIZES, ModelConfig, Size
+from looped.tasks.kinds import TASK_KINDS
+from looped.tasks.task_config import TaskConfig
 from looped.windows import Windows
 
 RECORDS = {"device": "cpu", "log_every": 7, "checkpoint_seconds": 3.0}
@@ -133,8 +134,10 @@ INVALID = [
     *((name, came, f"{name} {WHOLE} 1, or a share of b between 0 and 1")
       for name in ("loss_window", "grad_window") for came in (0.0, -0.5, 2.5)),
     ("b_draw_unit", "seed", "b_draw_unit must be one of step, prompt"),
-    ("size", "huge", f"size must be one of {', '.join(SIZES)}"),
-    ("task", "quadratic", f"task must be one of {', '.join(TASK_KINDS)}"),
+    ("size", "huge", f"size must be one of {', '.join(SIZES)}, or {NUMBERS} as 1x1x8x32"),
+    ("task", "quadratic", f"task must be one of {', '.join(TASK_KINDS)}, or <file>.py:<Name>"),
+    ("task_options", "scale=2",
+     "task_options are of tasks of one's own, and must be auto for linear"),
     ("prompt", "split", "prompt must be one of joint, interleaved"),
     ("init", "zeros", "init must be one of lecun, gpt2, pytorch"),
     ("precision", "fp16", "precision must be one of auto, fp32, bf16"),
@@ -212,7 +215,7 @@ def test_a_models_shape_is_checked(wrong, message):
 
 
 def test_every_setting_is_in_one_class():
-    classes = [*RECORDS, *CELL, *OPTIONS, *RECIPE]
+    classes = [*RECORDS, *CELL, *OPTIONS, *RECIPE, "task_options"]
     assert sorted(classes) == sorted(setting.name for setting in fields(TrainConfig))
 
 

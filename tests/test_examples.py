@@ -7,12 +7,20 @@ from dataclasses import is_dataclass
 import pytest
 
 import looped
-from looped import LoopedTransformer, TrainConfig
+from looped import LoopedTransformer, TrainConfig, sizes
+from looped.plugins import loading
 from looped.records.model_files import save_model
 from looped.tracking import registry
 
 FACE = {name: getattr(looped, name) for name in looped.__all__ if name != "SIZES"}
 """``SIZES`` is a table, shown in the example of ``Size``."""
+
+
+@pytest.fixture(autouse=True)
+def _names_of_examples_alone(monkeypatch):
+    """What an example registers is gone after it."""
+    monkeypatch.setattr(sizes, "_registered", {})
+    monkeypatch.setattr(loading, "_registered", {})
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import pytest
 from looped import make_task
 from looped.config import TrainConfig
 from looped.evaluation.baselines import BASELINES, baselines_for
-from looped.task_kinds import TASK_KINDS, TASK_SETTINGS, TaskConfig
 from looped.tasks import TASKS
+from looped.tasks.kinds import TASK_KINDS, TASK_SETTINGS
+from looped.tasks.task_config import TaskConfig
 
 
 def test_every_task_can_be_drawn_and_has_its_settings_in_the_configuration():

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from reference import standard_errors_off
 from strategies import seeds, steps, task_configs
 
-from looped.task_kinds import TASK_KINDS, TaskConfig
-from looped.tasks import TASKS, Draws, from_config, make_task
+from looped.draws import Draws
+from looped.tasks import TASKS, from_config, make_task
+from looped.tasks.kinds import TASK_KINDS
+from looped.tasks.task_config import TaskConfig
 
 CHANCE = 5.0
 """Standard errors that no honest draw is off by."""
@@ -177,7 +179,7 @@ def test_only_noisy_tasks_have_noise(name):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("cubic", {}, f"task must be one of {', '.join(TASKS)}, got cubic"),
+        ("cubic", {}, f"task must be one of {', '.join(TASKS)}, or <file>.py:<Name>, got cubic"),
         ("linear", {"sparsity": 1}, "task linear has no sparsity, got 1"),
         ("decision_tree", {}, "tree_depth must be a whole number of at least 1, got None"),
         ("sparse_linear", {"sparsity": 4}, "sparsity must be at most n_dims=3, got 4"),

@@ -113,7 +113,7 @@ def _settings(run: LoggedRun) -> Row:
     size, shape = config.model_config.size, config.model_config
     declared = {column.name for column in TABLES["runs"]}
     settings = {name: value for name, value in vars(config).items() if name in declared}
-    task_settings = config.task_config.kind.setting_names
+    task_settings = dict(config.task_config.settings)
     of_other_tasks = ("noise_std", "sparsity", "tree_depth", "n_hidden")
     settings |= {name: nan for name in of_other_tasks if name not in task_settings}
     return settings | {

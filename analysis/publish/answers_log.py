@@ -38,7 +38,7 @@ def log_answers(
     first, fit = answers.selection.runs[0], answers.fit
     tags = {
         Tag.KIND: Kind.FIT,
-        Tag.TASK: first.config.task,
+        Tag.TASK: first.config.task_config.word,
         Tag.RECIPE: first.config.recipe_identity,
         Tag.FORM: fit.best_form,
         Tag.STATUS: fit.status.name,

@@ -39,14 +39,16 @@ def log_report(
     subjects = [section.subject for section in report.sections]
     tags = {
         Tag.KIND: Kind.REPORT,
-        Tag.TASK: ",".join(sorted({subject.runs[0].config.task for subject in subjects})),
+        Tag.TASK: ",".join(
+            sorted({subject.runs[0].config.task_config.word for subject in subjects})
+        ),
         Tag.RECIPE: ",".join(
             sorted({subject.runs[0].config.recipe_identity for subject in subjects})
         ),
         Tag.NOTE: note(report),
     }
     for section in report.sections:
-        for finding in (*section.findings, *section.hypotheses):
+        for finding in (*section.findings, *section.hypotheses, *section.own_findings):
             tags[f"claim.{section.subject.slug}.{finding.claim}"] = finding.verdict_in_words
     metrics = [entities.Metric(name, value, time_ms, 0) for name, value in counts(report).items()]
     client.log_batch(
@@ -95,6 +97,9 @@ def note(report: Report) -> str:
         findings = [finding for kind in section.kinds.values() for finding in kind]
         lines.append(family_reading(findings))
         lines.append(joint_reading(section.hypotheses))
+        for finding in section.own_findings:
+            verdict = f"{finding.verdict_in_words}, {verdicts.interval(finding)}"
+            lines.append(f"- {finding.statement} **{verdict}** (claim {finding.claim})")
     lines += ["", *([report.rules, ""] if report.rules else [])]
     lines += [f"- Missing: {reason}" for reason in report.lacks]
     return "\n".join(lines)

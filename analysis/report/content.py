@@ -25,7 +25,9 @@ from analysis.report.figures import (
     tying,
 )
 from analysis.report.headline import Headline, headline
+from analysis.report.own_parts import NOTHING, OwnParts
 from analysis.report.subject import Subject
+from analysis.report.verdicts import interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,7 @@ class Section:
         hypotheses: verdicts on its hypotheses, from all runs of the task: they compare recipes.
         treatments: verdicts on ways of training, as far as runs differ in them.
         lengths: verdicts on training length, from the curves of the runs of the section.
+        own_findings: verdicts on claims of the user's own, from all runs of the task.
     """
 
     subject: Subject
@@ -49,13 +52,14 @@ class Section:
     hypotheses: Sequence[Finding]
     treatments: Sequence[Finding] = ()
     lengths: Sequence[Finding] = ()
+    own_findings: Sequence[Finding] = ()
 
     @property
     def kinds(self) -> Mapping[str, Sequence[Finding]]:
         """All verdicts by kind."""
         return {
             "claim": self.findings, "hypothesis": self.hypotheses,
-            "treatment": self.treatments, "length": self.lengths,
+            "treatment": self.treatments, "length": self.lengths, "own": self.own_findings,
         }  # fmt: skip
 
     @property
@@ -66,11 +70,19 @@ class Section:
             name: (sum(finding.verdict is Verdict.MISSING for finding in findings), len(findings))
             for name, findings in findings_by_kind.items()
         }
-        return [reason for exhibit in self.exhibits for reason in exhibit.lacks] + [
-            f"{name}: {count} of {total} are not measured by these runs"
-            for name, (count, total) in counts.items()
-            if count
-        ]
+        return (
+            [reason for exhibit in self.exhibits for reason in exhibit.lacks]
+            + [
+                f"{name}: {count} of {total} are not measured by these runs"
+                for name, (count, total) in counts.items()
+                if count
+            ]
+            + [
+                f"your claim {finding.claim}: {finding.detail}"
+                for finding in self.own_findings
+                if finding.verdict is Verdict.MISSING
+            ]
+        )
 
 
 @dataclass(frozen=True)
@@ -91,6 +103,16 @@ class Report:
     def headlines(self) -> dict[str, str]:
         """The answer by task, for those who print it."""
         return {section.subject.task: str(section.headline) for section in self.sections}
+
+    @property
+    def own_verdicts(self) -> list[str]:
+        """The verdicts on claims of the user's own, a line each."""
+        return [
+            f"{section.subject.task}: {finding.statement} {finding.verdict_in_words}, "
+            f"{interval(finding)}"
+            for section in self.sections
+            for finding in section.own_findings
+        ]
 
     @property
     def captions(self) -> dict[str, str]:
@@ -126,7 +148,11 @@ class Report:
 
 
 def make(
-    subjects: Sequence[Subject], resamples: int, rules: str = "", clusters: str = "auto"
+    subjects: Sequence[Subject],
+    resamples: int,
+    rules: str = "",
+    clusters: str = "auto",
+    own_parts: OwnParts = NOTHING,
 ) -> Report:
     """Draw and judge everything.
 
@@ -135,24 +161,31 @@ def make(
         resamples: of the laws' bootstrap.
         rules: what to say of the claims' rules.
         clusters: which runs err together, as in ``fit_scaling``.
+        own_parts: claims and figures of the user's own.
     """
     fits = {subject.task: law.fit(subject, resamples, clusters) for subject in subjects}
-    sections = [_section(subject, fits[subject.task], resamples) for subject in subjects]
+    sections = [_section(subject, fits[subject.task], resamples, own_parts) for subject in subjects]
     subjects_and_fits = {subject.task: (subject, fits[subject.task]) for subject in subjects}
     return Report(sections, across_tasks.exhibit(subjects_and_fits), rules)
 
 
-def _section(subject: Subject, fit_or_reason: law.FitOrReason, resamples: int) -> Section:
+def _section(
+    subject: Subject, fit_or_reason: law.FitOrReason, resamples: int, own_parts: OwnParts
+) -> Section:
     learned_runs = [run for run in subject.runs if run.has_learned]
     of_lengths = read_lengths(learned_runs, resamples)
     return Section(
         subject=subject,
         headline=headline(subject.runs, *fit_or_reason),
-        exhibits=_exhibits(subject, fit_or_reason, of_lengths, resamples),
+        exhibits=[
+            *_exhibits(subject, fit_or_reason, of_lengths, resamples),
+            *own_parts.exhibits(subject),
+        ],
         findings=judge(subject.runs),
         hypotheses=judge(subject.runs_of_task, HYPOTHESES),
         treatments=judge_treatments(subject.runs_of_task),
         lengths=judge_lengths(learned_runs, of_lengths),
+        own_findings=own_parts.findings(subject.runs_of_task),
     )
 
 

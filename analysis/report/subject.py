@@ -74,7 +74,7 @@ class Subject:
     @property
     def ceiling(self) -> str | None:
         """The baseline that is the Bayes predictor; None where there is none, or it is exact."""
-        name = self.runs[0].config.task_config.kind.bayes or ""
+        name = self.runs[0].config.task_config.bayes or ""
         return name if self.baselines.get(name, 0.0) > EXACT_BELOW else None
 
     @property
@@ -106,7 +106,8 @@ def choose(
     """
     _require(bool(runs), "the experiment must hold finished trainings", "none")
     matching_runs = [run for run in runs if task in (None, run.task)]
-    matching_runs = matching_runs or [run for run in runs if task == run.config.task]
+    if task is not None and not matching_runs:
+        matching_runs = [run for run in runs if run.config.task_config.answers_to(task)]
     _require(bool(matching_runs), f"task must be one of {_listed(run.task for run in runs)}", task)
     allowed_values: dict[str, Iterable[Any] | None] = {"sizes": sizes, "bs": bs}
     for name, values in allowed_values.items():

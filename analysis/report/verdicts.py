@@ -28,14 +28,16 @@ def claims_and_hypotheses(
 
     Args:
         slug: of the section, for anchors.
-        kinds: findings on the study's claims, its hypotheses, on ways of training and on its
-            length; see ``Section.kinds``.
+        kinds: findings on the study's claims, its hypotheses, on ways of training, on its
+            length, and on claims of the user's own; see ``Section.kinds``.
         level: of their headings.
     """
-    claims, hypotheses, treatments, lengths = kinds.values()
+    claims, hypotheses, treatments, lengths, own_claims = kinds.values()
     return [
         heading(level, "Claims", f"{slug}-claims"),
-        paragraph(f"{family_reading([*claims, *hypotheses, *treatments, *lengths])} {WHAT}"),
+        paragraph(
+            f"{family_reading([*claims, *hypotheses, *treatments, *lengths, *own_claims])} {WHAT}"
+        ),
         in_details("how verdicts are made, and what they need", paragraph(INTERVALS)),
         *_groups(claims, level + 1),
         heading(level, "Hypotheses", f"{slug}-hypotheses"),
@@ -49,6 +51,8 @@ def claims_and_hypotheses(
             else []
         ),
         *_unless_missing(lengths, level + 1),
+        *([heading(level, "Your own claims", f"{slug}-own-claims")] if own_claims else []),
+        *_groups(own_claims, level + 1),
     ]
 
 

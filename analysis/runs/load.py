@@ -102,7 +102,7 @@ def bayes_nmse(
     Runs whose task has none, or whose noiseless task it solves exactly, are left out.
     """
     runs = list(runs)
-    predictors = {run.run_id: run.config.task_config.kind.bayes for run in runs}
+    predictors = {run.run_id: run.config.task_config.bayes for run in runs}
     errors = {
         run_id: scores.get(predictors[run_id] or "", 0.0)
         for run_id, scores in baseline_nmse(client, experiment_id, runs).items()

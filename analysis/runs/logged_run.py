@@ -62,14 +62,14 @@ class LoggedRun:
     @property
     def task(self) -> str:
         """The task and those of its settings that are not the defaults: ``linear n_dims=10``."""
-        default, config = TrainConfig(), self.config
-        names = ("n_dims", *config.task_config.kind.setting_names)
+        task, default = self.config.task_config, TrainConfig()
+        settings = {"n_dims": task.n_dims, **dict(task.settings)}
         changes = [
-            f"{name}={getattr(config, name):g}"
-            for name in names
-            if getattr(config, name) != getattr(default, name)
+            f"{name}={value:g}"
+            for name, value in settings.items()
+            if value != getattr(default, name, None)
         ]
-        return " ".join([config.task, *changes])
+        return " ".join([task.word, *changes])
 
     @property
     def program(self) -> str | None:

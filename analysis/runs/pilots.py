@@ -53,7 +53,7 @@ def _in_store(
     configs: Sequence[TrainConfig], store: Store, recipes: Collection[str] | None
 ) -> list[LoggedRun]:
     """Read runs of the grid's task and sizes, and of these recipes; None means of any."""
-    task, sizes = configs[0].task, {config.size for config in configs}
+    task, sizes = configs[0].task_config.word, {config.size for config in configs}
     counts: Counter[str] = Counter()
 
     def is_wanted(run: Run) -> bool:

@@ -101,7 +101,7 @@ def select(
     _check(bool(evaluated_runs), rule, what_there_is if runs else "none")
     matching_runs = [run for run in evaluated_runs if task is None or run.task == task]
     if task is not None and not matching_runs:
-        matching_runs = [run for run in evaluated_runs if run.config.task == task]
+        matching_runs = [run for run in evaluated_runs if run.config.task_config.answers_to(task)]
     _check(
         bool(matching_runs), f"task must be one of {_listed(r.task for r in evaluated_runs)}", task
     )

@@ -11,6 +11,7 @@ from analysis.scaling.form.fitted_form import FitStatus
 from analysis.scaling.form.form_fit import FormFit
 from analysis.scaling.form.form_search import fit_form, on_common_scale, search
 from analysis.scaling.form.forms import FORMS, Form
+from analysis.scaling.form.own_forms import forms_with
 from analysis.scaling.form.sized_form import SizedForm
 from analysis.scaling.held_out import refit
 from analysis.scaling.run_table import RunTable, RunTableError, read_run_table
@@ -41,7 +42,8 @@ def fit_scaling(
         points: a row per run: ``size``, ``b``, ``seed``, ``expressivity`` (bits) and, where
             known, ``standard_error`` (over prompts, bits), ``task`` and ``recipe``. The order of
             rows and the seeds' values do not matter, a row said twice counts once.
-        forms: names from ``FORMS`` to compare; all if left out.
+        forms: names from ``FORMS`` to compare, or shapes of one's own, ``my_forms.py:hill``; all
+            of ``FORMS`` if left out.
         form: the one to predict with, alone; the average over forms if left out.
         loss: ``huber``, ``soft_l1`` or ``squared``.
         clusters: which runs err together: each for itself (``run``), all b of a size and seed
@@ -63,17 +65,24 @@ def fit_scaling(
     require_one_of("loss", loss, LOSSES)
     require_one_of("clusters", clusters, CLUSTERS)
     require_whole("resamples", resamples, 100)
-    for name in (*(forms or ()), *([form] if form else ())):
-        require_one_of("form", name, tuple(FORMS))
+    known_forms = dict(FORMS)
+    names_asked = {}
+    for word in (*(forms or ()), *([form] if form else ())):
+        names_asked[word], own_variants = forms_with(word)
+        known_forms |= own_variants
+    forms = None if forms is None else [names_asked[word] for word in forms]
+    form = names_asked[form] if form else None
     options = {"loss": loss, "clusters": clusters, "resamples": resamples, "seed": seed}
     run_table = read_run_table(points)
-    names = [name for name in FORMS if forms is None or name in (*forms, form)]
+    names = [name for name in known_forms if forms is None or name in (*forms, form)]
     asked_forms = {*(forms or ()), form}
-    reasons = {name: choice.why_not(FORMS[name], run_table, name in asked_forms) for name in names}
+    reasons = {
+        name: choice.why_not(known_forms[name], run_table, name in asked_forms) for name in names
+    }
     skipped_forms = {name: reason for name, reason in reasons.items() if reason}
-    candidates = [FORMS[name] for name in names if not reasons[name]]
+    candidates = [known_forms[name] for name in names if not reasons[name]]
     if not candidates or (form in skipped_forms):
-        name = form or min(skipped_forms, key=lambda name: len(FORMS[name].parameters))
+        name = form or min(skipped_forms, key=lambda name: len(known_forms[name].parameters))
         raise RunTableError(f"{name} {skipped_forms[name]}")
     observations = _observe(run_table, candidates)
     fits = on_common_scale(

@@ -13,7 +13,7 @@ import numpy as np
 from analysis.scaling.fit import ScalingFit, compare
 from analysis.scaling.form.fitted_form import FitStatus
 from analysis.scaling.form.form_fit import FormFit
-from analysis.scaling.form.forms import FORMS
+from analysis.scaling.form.own_forms import find_again, form_of, references_of
 from analysis.scaling.form.sized_form import SizedForm
 from analysis.scaling.run_table import NEEDED, read_run_table
 from analysis.scaling.solving.solver import Observations
@@ -44,6 +44,7 @@ def save_law(folder: Path, fit: ScalingFit) -> None:
         "averages": fit.averages,
         "verdict": fit.verdict,
         "skipped": dict(fit.skipped_forms),
+        "own": references_of(list(fit.fits)),
         "options": dict(fit.best.options),
         "scale": (fit.best.observations.scale / fit.best.widening).tolist(),
         "fits": {
@@ -66,6 +67,9 @@ def save_law(folder: Path, fit: ScalingFit) -> None:
 def load_law(folder: Path) -> ScalingFit:
     """Read what ``save_law`` wrote, without fitting again.
 
+    Raises:
+        ValueError: it was fitted with a form of somebody's own that is not here.
+
     Example:
         >>> import tempfile
         >>> from pathlib import Path
@@ -77,6 +81,7 @@ def load_law(folder: Path) -> ScalingFit:
         array([3.])
     """
     content: dict[str, Any] = json.loads((folder / LAW).read_text(encoding="utf-8"))
+    find_again(content.get("own", {}))
     run_table = read_run_table(content["points"])
     observations = Observations(
         run_table.values[None],
@@ -86,7 +91,7 @@ def load_law(folder: Path) -> ScalingFit:
     )
     fits = {
         name: FormFit(
-            sized_form=SizedForm(FORMS[name], run_table.sizes),
+            sized_form=SizedForm(form_of(name), run_table.sizes),
             run_table=run_table,
             observations=replace(observations, scale=observations.scale * stored_fit["widened"]),
             theta=np.array(stored_fit["theta"]),

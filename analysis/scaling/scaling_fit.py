@@ -12,7 +12,7 @@ from analysis.scaling import average, choice
 from analysis.scaling.average import Ask, UntestedError
 from analysis.scaling.form.fitted_form import FitStatus
 from analysis.scaling.form.form_fit import FormFit, adds_error, exactly
-from analysis.scaling.form.forms import FORMS
+from analysis.scaling.form.own_forms import form_of
 from analysis.scaling.form.shapes import Floats
 from analysis.scaling.held_out import Refits, errors_of
 from analysis.scaling.run_table import RunTable
@@ -98,7 +98,7 @@ class ScalingFit:
     @property
     def general_weight(self) -> float:
         """Weight of the forms that are functions of E_M and b alone, and predict other sizes."""
-        return sum(weight for name, weight in self.weights.items() if FORMS[name].is_general)
+        return sum(weight for name, weight in self.weights.items() if form_of(name).is_general)
 
     @property
     def held_out(self) -> pd.DataFrame:
@@ -228,7 +228,7 @@ class ScalingFit:
     def _able_fits(self, is_of_sizes: bool) -> dict[str, FormFit]:
         """Return the forms that can answer: each for a size that was fitted, else general ones."""
         able_fits = {
-            name: fit for name, fit in self.fits.items() if is_of_sizes or FORMS[name].is_general
+            name: fit for name, fit in self.fits.items() if is_of_sizes or form_of(name).is_general
         }
         return able_fits if self.averages and able_fits else {self.best_form: self.best}
 
@@ -247,7 +247,7 @@ class ScalingFit:
         plausible = self.comparison["delta"] <= choice.PLAUSIBLE_WITHIN
         names = {self.best_form, *self.comparison.loc[plausible, "form"]}
         has_size = "size" in table
-        able_fits = [self.fits[n] for n in sorted(names) if has_size or FORMS[n].is_general]
+        able_fits = [self.fits[n] for n in sorted(names) if has_size or form_of(n).is_general]
         if not able_fits:  # those that the runs speak against, for want of others
             return self.predict(table), self.predict(table)
         predictions = np.array([fit.predict(table) for fit in able_fits])

@@ -40,6 +40,7 @@ from looped.evaluation.linear_baselines import (
     ridge_penalty,
     split_prompts,
 )
+from looped.rules import require
 from looped.tasks import Task
 
 Baseline = Callable[
@@ -157,6 +158,7 @@ def baselines_for(task: Task, n_loops: int = 15) -> dict[str, Baseline]:
         n_loops: steps of gradient descent.
     """
     config = task.config
+    functions = _functions_of(task)
 
     def tuned_lasso(xs: Tensor, ys: Tensor) -> Tensor:
         return lasso(xs, ys, lasso_penalty(config, xs.shape[1] - 1))
@@ -169,7 +171,7 @@ def baselines_for(task: Task, n_loops: int = 15) -> dict[str, Baseline]:
         return ridge(xs, ys, ridge_penalty(config))
 
     def network_of_task(xs: Tensor, ys: Tensor) -> Tensor:
-        return network(xs, ys, n_hidden=config.n_hidden)
+        return network(xs, ys, n_hidden=getattr(config, "n_hidden", 100))
 
     suited: dict[str, Baseline] = {
         "lasso": tuned_lasso,
@@ -188,4 +190,28 @@ def baselines_for(task: Task, n_loops: int = 15) -> dict[str, Baseline]:
             baseline.__name__: partial(baseline, n_bits=config.n_bits)
             for baseline in (consistent_subsets, least_squares_on_products)
         }
-    return {name: suited.get(name, BASELINES[name]) for name in config.kind.baselines}
+    by_name = {**BASELINES, **suited, **functions}
+    return {name: by_name[name] for name in config.kind.baselines}
+
+
+def _functions_of(task: Task) -> dict[str, Baseline]:
+    """Return the functions that a task of one's own has for baselines, by name."""
+    if task.config.reference is None:
+        return {}
+    functions = {each.__name__: each for each in task.baselines if not isinstance(each, str)}
+    if task.config.kind.bayes is not None:
+        functions[task.config.kind.bayes] = task.bayes  # type: ignore[attr-defined]
+    unknown = [name for name in task.baselines if isinstance(name, str) and name not in BASELINES]
+    rule = f"a baseline of {task.config.word} must be a function or one of {', '.join(BASELINES)}"
+    require(not unknown, rule, ", ".join(unknown))
+    return {name: _answering(function) for name, function in functions.items()}
+
+
+def _answering(predict: Callable[[Tensor, Tensor], Tensor]) -> Baseline:
+    """Let one's own function answer with an axis less: of shape (batch,)."""
+
+    def answer(xs: Tensor, ys: Tensor) -> Tensor:
+        predictions = predict(xs, ys)
+        return as_answer(predictions, xs) if predictions.ndim == 1 else predictions
+
+    return answer

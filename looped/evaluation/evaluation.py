@@ -11,7 +11,7 @@ import numpy.typing as npt
 from looped.evaluation.loop_band import loops_as_good
 from looped.names import Metric
 from looped.records.prompt_errors import PromptErrors
-from looped.task_kinds import TaskConfig
+from looped.tasks.task_config import TaskConfig
 
 Floats = npt.NDArray[np.floating]
 

@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from looped.task_kinds import TaskConfig
 from looped.tasks import HELD_OUT_SEED, from_config
+from looped.tasks.task_config import TaskConfig
 
 TUNING_SEED = HELD_OUT_SEED + 1
 """Its held-out stream tunes the baselines; no model is trained or evaluated on it."""

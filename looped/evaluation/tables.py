@@ -23,8 +23,9 @@ from looped.evaluation.evaluation import Floats
 from looped.evaluation.held_out import PROMPTS_PER_BATCH
 from looped.evaluation.linear_baselines import TUNING_SEED, as_answer, least_squares, ridge
 from looped.model import LoopedTransformer
-from looped.task_kinds import TASK_KINDS
 from looped.tasks import HELD_OUT_SEED
+from looped.tasks.kinds import TASK_KINDS
+from looped.tasks.task_config import TaskConfig
 
 Table = tuple[Floats, Floats]
 """Features (row, feature) and target (row,), in their own units."""
@@ -101,19 +102,20 @@ def _read(name: str, n_dims: int, n_points: int) -> Table:
     return features, target
 
 
-def check_fits(task_name: str, n_dims: int, n_examples: int, table: str) -> None:
+def check_fits(task: TaskConfig, n_dims: int, n_examples: int, table: str) -> None:
     """Raise ValueError if a model has not learned what the prompts of a table ask.
 
     Args:
-        task_name: the function class that the model was trained on.
+        task: the function class that the model was trained on.
         n_dims: length of an x, at most the table's features.
         n_examples: in-context examples N, fewer than the table's rows.
         table: one of ``TABLES``.
     """
     readers = [name for name, kind in TASK_KINDS.items() if kind.reads_tables]
-    if task_name not in readers:
+    if not task.kind.reads_tables:
         rule = f"the task of a model that reads tables must be one of {', '.join(readers)}"
-        raise ValueError(f"{rule}, got {task_name}")
+        rule += ", or one of your own whose class says reads_tables = True"
+        raise ValueError(f"{rule}, got {task.word}")
     _read(table, n_dims, n_examples + 1)
 
 

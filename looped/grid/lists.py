@@ -12,6 +12,7 @@ from looped.grid.options import MOST_TRAININGS, shortened
 from looped.grid.studies import left_to_study
 from looped.rules import digest, require
 from looped.sizes import STUDY_SIZES
+from looped.tasks.own import crossed
 
 PLURALS = {"size": "sizes", "b": "bs", "seed": "seeds"}
 """Settings whose list goes by another name; a list of any other goes by the setting's own."""
@@ -110,6 +111,7 @@ def _axes(lists: Any, pair: Sequence[str], cells: Sequence[Cell]) -> list[list[C
     for name in names:
         if name not in (*together, *columns):
             values = getattr(lists, PLURALS.get(name, name))
+            values = crossed(values) if name == "task_options" else values
             rule = f"{PLURALS.get(name, name)} must list at least one value"
             require(len(values) > 0, rule, "none")
             axes.append([Cell(0, {name: value}) for value in values])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from looped.config import TrainConfig
 from looped.counting import counted
+from looped.evaluation.task_check import require_sound
 from looped.grid.closing import import_command_of, say_last
 from looped.grid.engines.choice import is_of_one_machine, make_engine, require_reachable
 from looped.grid.engines.engine import work_through
@@ -81,6 +82,7 @@ class GridRunner:
         self.engine = make_engine(options)
         self.configs = self.engine.resolve(configs)
         for config in self.configs:
+            require_sound(config.task_config, config.n_examples)  # workers elsewhere would ask late
             if options.engine == "local" or config.device == "cpu":  # no GPU of another machine
                 n_loops = run_options.loops_to_evaluate
                 require_room_to_evaluate(config, n_loops, run_options.n_prompts)

@@ -35,7 +35,7 @@ LOOKED_AT_SECONDS = 1.0
 
 
 REMEDY = "the train command with the settings that the folder was made with writes it again"
-LONGEST_SETTING = 200
+LONGEST_SETTING = 1000
 MOST_OWNER_BYTES = 100
 
 logger = logging.getLogger("looped")

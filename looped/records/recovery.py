@@ -15,7 +15,7 @@ from looped.names import Metric
 from looped.records.damage import DamagedFileError, parse
 from looped.records.folder import load_config, run_path
 from looped.records.journal import last_record
-from looped.task_kinds import TASK_KINDS
+from looped.tasks.kinds import TASK_KINDS
 from looped.windows import FORMER_WINDOW
 
 PRECISIONS = (("fp32", "cpu"), ("bf16", "cuda"), ("bf16", "cpu"), ("fp32", "cuda"))

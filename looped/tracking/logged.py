@@ -40,5 +40,7 @@ def _value(text: str, default: Any, type_name: str) -> Any:
     """Read a setting as it was written by ``str``."""
     if text in ("None", "True", "False"):
         return {"None": None, "True": True, "False": False}[text]
-    cast = type(default) if default is not None else int if "int" in type_name else float
-    return cast(text)
+    if default is not None:
+        return type(default)(text)
+    casts = {"int": int, "float": float}
+    return next((cast for name, cast in casts.items() if name in type_name), str)(text)

@@ -16,7 +16,7 @@ from looped.records.folder import FolderLock, sign_held_lock
 from looped.records.journal import Record
 from looped.records.machine import this_machine
 from looped.records.record_rules import CHANGES, KEPT_PROMPTS
-from looped.task_kinds import TaskConfig
+from looped.tasks.task_config import TaskConfig
 from looped.tracking.dead_runs import end_lost_runs, is_of_this_machine
 from looped.tracking.runs import list_runs, log_in_batches
 
@@ -121,12 +121,12 @@ def log_baselines(
             Tag.KIND: Kind.BASELINE,
             Tag.BASELINE: name,
             Tag.BASELINES: identity,
-            Tag.TASK: task.name,
+            Tag.TASK: task.word,
             Tag.HOST: socket.gethostname(),
             Tag.MACHINE: this_machine(),
             Tag.FOLDER: folder,
         }
-        run = client.create_run(experiment_id, run_name=f"{task.name}: {name}", tags=tags)
+        run = client.create_run(experiment_id, run_name=f"{task.word}: {name}", tags=tags)
         sign_held_lock(root / BASELINES, run.info.run_id)
         curves = {
             names.Metric.LOOPS + key: values if len(values) > 1 else values * n_loops

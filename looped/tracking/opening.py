@@ -190,7 +190,7 @@ def _introduce(
         Tag.SIZE: config.size,
         Tag.B: config.b,
         Tag.SEED: config.seed,
-        Tag.TASK: config.task,
+        Tag.TASK: config.task_config.word,
         Tag.RECIPE: config.recipe_identity,
         Tag.IDENTITY: config.identity,
         Tag.KIND: Kind.TRAINING,

@@ -16,9 +16,11 @@ import mlflow
 import numpy as np
 from mlflow.models import Model, ModelSignature
 from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+from torch import Tensor
 
 from looped import tasks
 from looped.config import TrainConfig
+from looped.draws import Draws
 from looped.records.files import copy_package
 from looped.records.model_files import TAIL_WEIGHTS, files_of
 from looped.sizes import ModelConfig
@@ -39,7 +41,7 @@ def save_for_serving(path: Path, folder: Path, config: TrainConfig, run_id: str)
         run_id: the run that trained it.
     """
     shape, names = config.model_config, files_of(folder)
-    xs, ys = tasks.from_config(config.task_config).batch(0, 0, 1, shape.n_points)
+    xs, ys = _example(config)
     with tempfile.TemporaryDirectory() as temporary, quietly():
         mlflow.pyfunc.save_model(
             path,
@@ -52,6 +54,15 @@ def save_for_serving(path: Path, folder: Path, config: TrainConfig, run_id: str)
             # without torch's local part, as in 2.11.0+cpu, which no index has
             pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in NEEDS],
         )
+
+
+def _example(config: TrainConfig) -> tuple[Tensor, Tensor]:
+    """Draw a prompt of the task, or, where that is not here, numbers of a prompt's shape."""
+    n_points, task = config.model_config.n_points, config.task_config
+    if task.lack:
+        draws = Draws(0, 0, False, "cpu")
+        return draws.normal(1, n_points, task.n_dims), draws.normal(1, n_points)
+    return tasks.from_config(task).batch(0, 0, 1, n_points)
 
 
 @contextmanager

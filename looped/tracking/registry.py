@@ -4,6 +4,7 @@ A version's files are the artifact ``model`` of the run that trained it. The ali
 each registered model points to the version with the lowest held-out error.
 """
 
+import logging
 import re
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from mlflow.tracking import MlflowClient
 from looped.config import TrainConfig
 from looped.model import LoopedTransformer
 from looped.names import Tag, Weights
+from looped.plugins.reference import is_reference
 from looped.records.model_files import (
     DESCRIPTION,
     FILES,
@@ -24,7 +26,7 @@ from looped.records.model_files import (
     require_choice,
 )
 from looped.rules import without_passwords
-from looped.task_kinds import TASK_KINDS
+from looped.tasks.task_config import TaskConfig
 from looped.tracking.packaging import INSIDE, quietly, save_for_serving
 from looped.tracking.presence import one_at_a_time
 from looped.tracking.ui.descriptions import (
@@ -32,6 +34,8 @@ from looped.tracking.ui.descriptions import (
     describe_model,
     describe_version,
 )
+
+logger = logging.getLogger("looped")
 
 ALIAS = "best"
 ARTIFACT = "model"
@@ -54,13 +58,15 @@ def registered_name(config: TrainConfig) -> str:
     under one name compare.
     """
     default = TrainConfig()
-    words = ["looped", config.task, config.size]
-    settings = TASK_KINDS[config.task].settings
-    prefixes = {"n_dims": "d", "n_examples": "n"} | {each.name: each.word for each in settings}
-    for name, prefix in prefixes.items():
-        value = getattr(config, name)
-        if value != getattr(default, name):
-            words.append(f"{prefix}{value:g}")
+    task = config.task_config
+    words = ["looped", task.word, config.size]
+    prefixes = {"n_dims": "d", "n_examples": "n"}
+    values = {name: getattr(config, name) for name in prefixes} | dict(task.settings)
+    if task.reference is None:  # else the defaults are known where the task is, and only there
+        prefixes |= {each.name: each.word for each in task.kind.settings}
+    for name, value in values.items():
+        if value != getattr(default, name, None):
+            words.append(f"{prefixes.get(name, name)}{value:g}")
     if config.prompt != default.prompt:
         words.append(config.prompt)
     if config.is_untied:  # b times the blocks' weights
@@ -188,7 +194,20 @@ def load(reference: str, weights: str = Weights.LAST) -> LoopedTransformer:
         >>> model.config.n_dims, model.training
         (5, False)
     """
-    return load_with_facts(reference, weights)[0]
+    model, facts = load_with_facts(reference, weights)
+    _warn_of_missing_task(reference, facts)
+    return model
+
+
+def _warn_of_missing_task(reference: str, facts: dict[str, Any]) -> None:
+    """Say what is not here of a model that was trained on a task of somebody's own."""
+    word = str(facts.get("task", {}).get("name", ""))
+    if not is_reference(word):
+        return
+    lack = TaskConfig(**facts["task"]).lack
+    if lack:
+        text = "%s predicts, but its task is not here to draw prompts from: %s"
+        logger.warning(text, reference, lack)
 
 
 def load_with_facts(
@@ -224,7 +243,7 @@ def load_tail(reference: str) -> LoopedTransformer | None:
         DamagedModelError: its files are not what was saved.
     """
     try:
-        return load(reference, Weights.TAIL)
+        return load_with_facts(reference, Weights.TAIL)[0]
     except UnknownModelError:
         return None
 
@@ -259,7 +278,7 @@ def _tags(run_id: str, config: TrainConfig, nmse: float) -> dict[str, Any]:
         Tag.ERROR: float(nmse),
         Tag.RUN: run_id,
         Tag.SIZE: config.size,
-        Tag.TASK: config.task,
+        Tag.TASK: config.task_config.word,
         Tag.RECIPE: config.recipe_identity,
         Tag.IDENTITY: config.identity,
     }

@@ -18,7 +18,7 @@ from looped.names import Tag
 from looped.records import journal
 from looped.records.folder import RunFolder
 from looped.records.journal import TrackingError
-from looped.task_kinds import TaskConfig
+from looped.tasks.task_config import TaskConfig
 from looped.tracking.metrics import log_baselines, metrics_of, tags_of
 from looped.tracking.runs import end_run, log_in_batches
 from looped.tracking.stores.store import Store, reachable, reason_of, require_answer

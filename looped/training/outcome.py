@@ -28,7 +28,7 @@ def facts(config: TrainConfig, outcome: Mapping[str, float]) -> dict[str, Any]:
     settings = ("name", "size", "b", "seed", "n_examples", "steps", "precision", "identity")
     return {name: getattr(config, name) for name in settings} | {
         "recipe": config.recipe_identity,
-        "task": config.task_config.content,
+        "task": config.task_config.arguments,
         Metric.NMSE: outcome[Metric.NMSE],
     }
 

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 import torch
 
 from looped.config import TrainConfig
+from looped.evaluation.task_check import require_sound
 from looped.kernels.cpu import library
 from looped.kernels.shape import PaddedShape
 from looped.training.memory_needs import require_room, wants_recomputation
@@ -23,8 +24,9 @@ def resolve(config: TrainConfig, work: int = 0) -> TrainConfig:
 
     Raises:
         ValueError: a GPU is asked for where there is none, or kernels where none serve, or the
-            training cannot fit into this machine's memory.
+            training cannot fit into this machine's memory, or a task of one's own is not sound.
     """
+    require_sound(config.task_config, config.n_examples)
     config = _resolve(config, work)
     if not config.checkpoint_loops and wants_recomputation(config):
         config = replace(config, checkpoint_loops=True)

@@ -12,7 +12,7 @@ from entrypoints.benchmarks.parts import startup
 from looped.config import TrainConfig
 from looped.grid.options import RunOptions
 from looped.rules import setting
-from looped.sizes import SIZES
+from looped.sizes import NUMBERS, SIZES
 
 PROJECT = yaml.safe_load((Path(__file__).parents[2] / "MLproject").read_text())
 
@@ -54,7 +54,7 @@ def test_a_count_stays_a_whole_number():
 
 
 TRAIN_REFUSALS = [
-    ("size", "huge", f"size must be one of {', '.join(SIZES)}, got huge"),
+    ("size", "huge", f"size must be one of {', '.join(SIZES)}, or {NUMBERS} as 1x1x8x32, got huge"),
     ("task", "chess", "task must be one of linear, "),
     ("b", "0", "b must be a whole number of at least 1, got 0"),
     ("b", "ten", "argument --b: must be a whole number, got ten"),

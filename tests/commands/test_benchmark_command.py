@@ -18,7 +18,7 @@ from entrypoints.benchmarks.parts import scaling, startup
 from entrypoints.benchmarks.timing import Probe
 from looped.config import TrainConfig
 from looped.sizes import SIZES
-from looped.task_kinds import TASK_KINDS
+from looped.tasks.kinds import TASK_KINDS
 from looped.training import loop
 from looped.training.resolve import resolve
 

@@ -8,7 +8,7 @@ from looped import make_task
 from looped.evaluation import baseline_scores
 from looped.evaluation.baselines import baselines_for
 from looped.evaluation.held_out import held_out_batches
-from looped.task_kinds import TaskConfig
+from looped.tasks.task_config import TaskConfig
 
 LINEAR = TaskConfig("noisy_linear", 2, noise_std=0.5)
 

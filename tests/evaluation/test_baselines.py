@@ -15,8 +15,8 @@ from looped.evaluation.baselines import (
     nearest_neighbours,
     network,
 )
-from looped.task_kinds import TASK_KINDS
 from looped.tasks import TASKS
+from looped.tasks.kinds import TASK_KINDS
 
 EVERY = [
     pytest.param(task_name, name, id=f"{task_name}-{name}")

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from looped import LoopedTransformer, Size
+from looped.config import TrainConfig
 from looped.evaluation import tables
 from looped.evaluation.linear_baselines import TUNING_SEED, least_squares, ridge
 from looped.evaluation.tables import (
@@ -280,12 +281,14 @@ class TestRefusals:
         ],
     )
     def test_of_models(self, arguments, message):
+        name, *shape_and_table = arguments
+        task = TrainConfig(task=name).task_config
         with pytest.raises(ValueError, match=message):
-            check_fits(*arguments)
+            check_fits(task, *shape_and_table)
 
     @pytest.mark.parametrize("task", ["linear", "noisy_linear", "sparse_linear"])
     def test_not_of_models_that_fit(self, task):
-        check_fits(task, 5, 63, "diabetes")
+        check_fits(TrainConfig(task=task).task_config, 5, 63, "diabetes")
 
     @pytest.mark.parametrize(
         ("name", "n_loops", "n_prompts", "message"),

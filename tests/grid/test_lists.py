@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from entrypoints import arguments
 from looped.config import TrainConfig
 from looped.grid.lists import PLURALS, Lists, cross, grid_identity, refuse_doubles, varied
-from looped.task_kinds import TASK_KINDS, TASK_SETTINGS
+from looped.tasks.kinds import TASK_KINDS, TASK_SETTINGS
 
 RESOLVED = TrainConfig(size="tiny", b=6).resolved("cpu", "fp32")
 
@@ -67,7 +67,12 @@ def test_order_and_spelling_change_no_training(data, bs, seeds):
 
 
 def test_every_setting_is_held_here():
-    assert {f.name for f in fields(TrainConfig)} == {*CHANGES, *RECORDS, *TASK_SETTINGS}
+    assert {f.name for f in fields(TrainConfig)} == {
+        *CHANGES,
+        *RECORDS,
+        *TASK_SETTINGS,
+        "task_options",
+    }
 
 
 @pytest.mark.parametrize("name", CHANGES)

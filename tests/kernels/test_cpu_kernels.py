@@ -19,7 +19,7 @@ from looped.kernels.cpu import library
 from looped.kernels.cpu.chain import CpuChain
 from looped.model import LoopedTransformer
 from looped.sizes import SIZES, Size
-from looped.task_kinds import TaskConfig
+from looped.tasks.task_config import TaskConfig
 from looped.training import loop, resolve
 from looped.training.stacked_model import StackedModel
 from looped.windows import Windows
@@ -31,7 +31,7 @@ ODD = Size(n_layer=2, n_head=3, n_embd=21, n_mlp=37, learning_rate=1e-3)
 
 def twins(monkeypatch, size, bs, batch=3, **settings):
     """The same models twice, plain and compiled, and prompts; no weight is 0 or 1."""
-    monkeypatch.setattr("looped.config.SIZES", {**SIZES, "tiny": size})
+    monkeypatch.setattr("looped.sizes.SIZES", {**SIZES, "tiny": size})
     settings = {"loop_window": None, **settings}
     base = replace(TINY, b=max(bs), batch_size=batch, **settings)
     generator = torch.Generator().manual_seed(0)

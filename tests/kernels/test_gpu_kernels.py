@@ -26,7 +26,7 @@ def losses_and_gradients(model, xs, ys):
 
 def programs(monkeypatch, size, bs, batch=2, dtype=torch.float32, **settings):
     """The same models twice, plain and fused, and prompts for them; no weight is 0 or 1."""
-    monkeypatch.setattr("looped.config.SIZES", {**SIZES, "tiny": size})
+    monkeypatch.setattr("looped.sizes.SIZES", {**SIZES, "tiny": size})
     settings = {"loop_window": None, "n_examples": 6, "precision": "fp32", **settings}
     settings["kernels"] = "off"  # else a CPU would take its own, and neither be the plain twin
     base = replace(TINY, b=max(bs), device=DEVICE, batch_size=batch, **settings)

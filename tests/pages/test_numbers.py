@@ -102,7 +102,7 @@ def readme_statements():
         f"compares {len(FORMS)} forms",
         f"see the {len(trainings)} runs of the study",
         f"one of {default.steps:,} steps",
-        f"Sizes end at {max(map(n_params, SIZES)) / 1e6:.1f} million weights",
+        f"Sizes end at {n_params('large') / 1e6:.1f} million weights",
     ]
 
 

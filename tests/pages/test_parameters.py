@@ -8,7 +8,7 @@ from page_blocks import ROOT
 from looped import limits
 from looped.config import TrainConfig
 from looped.grid.options import GridOptions, RunOptions
-from looped.task_kinds import TASK_KINDS
+from looped.tasks.kinds import TASK_KINDS
 
 DEFAULTS = {
     name: value

@@ -8,7 +8,7 @@ from planted_report import SEEDS, subject_of
 
 from analysis.report.figures import across_tasks, dial
 from analysis.report.figures.law import FitOrReason
-from looped.task_kinds import TASK_KINDS
+from looped.tasks.kinds import TASK_KINDS
 
 CHAIN = {"task": "pointer_chain", "n_dims": 8, "n_examples": 63}
 

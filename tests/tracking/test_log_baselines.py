@@ -7,7 +7,7 @@ import pytest
 
 from looped.evaluation import baseline_scores
 from looped.records.folder import FolderInUseError
-from looped.task_kinds import TaskConfig
+from looped.tasks.task_config import TaskConfig
 from looped.tracking import metrics
 from looped.tracking.dead_runs import mark_dead_runs
 

@@ -12,7 +12,7 @@ from looped import tasks
 from looped.records.journal import last_record
 from looped.records.prompt_errors import load_prompt_errors
 from looped.records.record_rules import check_record
-from looped.task_kinds import TASK_KINDS
+from looped.tasks.kinds import TASK_KINDS
 from looped.training import loop, resolve
 from looped.training.watcher import Watcher
 

@@ -59,7 +59,7 @@ def loops_needed(subjects: Iterable[Subject]) -> pd.DataFrame:
     """
     rows = []
     for subject in dialled(subjects):
-        bayes = subject.baselines.get(subject.runs[0].config.task_config.kind.bayes or "")
+        bayes = subject.baselines.get(subject.runs[0].config.task_config.bayes or "")
         for size, table in subject.table.groupby("size", sort=False):
             rows.append(
                 {
@@ -137,7 +137,7 @@ def _bayes_bits(nmse: float | None) -> float:
 
 
 def _dial(subject: Subject) -> str | None:
-    return subject.runs[0].config.task_config.kind.dial
+    return subject.runs[0].config.task_config.dial
 
 
 def _value(subject: Subject) -> int:

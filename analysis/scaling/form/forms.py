@@ -127,7 +127,7 @@ def _with_one_gain(shape: Shape, gain: Parameter, variant: str) -> Form:
     def jacobian(
         e_m: Floats, b: Floats, gain: Floats, *shape_parameters: Floats
     ) -> Sequence[Floats]:
-        slopes = [gain * slope for slope in shape.slopes(b, *shape_parameters)]
+        slopes = [gain * slope for slope in shape.slopes_at(b, *shape_parameters)]
         return np.ones_like(e_m), shape.rise(b, *shape_parameters), *slopes
 
     return Form(
@@ -155,7 +155,7 @@ def _with_one_ceiling(shape: Shape) -> Form:
     ) -> Sequence[Floats]:
         rise, is_below = shape.rise(b, *shape_parameters), ceiling > e_m
         slopes = [
-            np.maximum(ceiling - e_m, 0) * slope for slope in shape.slopes(b, *shape_parameters)
+            np.maximum(ceiling - e_m, 0) * slope for slope in shape.slopes_at(b, *shape_parameters)
         ]
         return 1 - is_below * rise, is_below * rise, *slopes
 
@@ -187,7 +187,9 @@ def _with_gain_of_e_m(shape: Shape, gain: Parameter) -> Form:
     ) -> Sequence[Floats]:
         per_gain, rise = factor(e_m, slope), shape.rise(b, *shape_parameters)
         gain_at_e_m = gain * per_gain
-        slopes = [gain_at_e_m * shape_slope for shape_slope in shape.slopes(b, *shape_parameters)]
+        slopes = [
+            gain_at_e_m * shape_slope for shape_slope in shape.slopes_at(b, *shape_parameters)
+        ]
         by_slope = gain_at_e_m * (e_m - REFERENCE_BITS) * rise
         return 1 + gain_at_e_m * slope * rise, per_gain * rise, by_slope, *slopes
 
@@ -222,7 +224,8 @@ def _power_forms() -> list[Form]:
     return [power, replace(power, name="power/per_size", parameters=_per_size(power.parameters))]
 
 
-def _forms_of(shape: Shape) -> list[Form]:
+def forms_of(shape: Shape) -> list[Form]:
+    """Make every variant of a shape's gain."""
     gain = _SIGNED_GAIN if shape.may_fall else _GAIN
     of_sizes = replace(gain, is_per_size=True)
     forms = [
@@ -238,7 +241,7 @@ def _forms_of(shape: Shape) -> list[Form]:
     return forms
 
 
-_ALL_FORMS = [*_power_forms(), *(form for shape in SHAPES for form in _forms_of(shape))]
+_ALL_FORMS = [*_power_forms(), *(form for shape in SHAPES for form in forms_of(shape))]
 
 FORMS = {form.name: form for form in _ALL_FORMS}
 """Every form of **b**, by name; ``form(E_M, 1, ...) == E_M``."""

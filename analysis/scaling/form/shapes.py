@@ -47,7 +47,7 @@ class Shape:
         formula: h, for people.
         parameters: of h.
         rise: h, from b and the parameters.
-        slopes: dh/d(parameter), one array each.
+        slopes: dh/d(parameter), one array each; by differences of h if left out.
         has_ceiling: whether h is bounded, by 1.
         may_fall: whether E may fall with b: h may come down, and the gain may be negative.
     """
@@ -56,9 +56,23 @@ class Shape:
     formula: str
     parameters: tuple[Parameter, ...]
     rise: Callable[..., Floats]
-    slopes: Callable[..., Sequence[Floats]]
+    slopes: Callable[..., Sequence[Floats]] | None = None
     has_ceiling: bool = True
     may_fall: bool = False
+
+    def slopes_at(self, b: Floats, *parameters: Floats) -> Sequence[Floats]:
+        """Return dh/d(parameter), one array each."""
+        if self.slopes is not None:
+            return self.slopes(b, *parameters)
+        return [self._difference(b, parameters, at) for at in range(len(parameters))]
+
+    def _difference(self, b: Floats, parameters: Sequence[Floats], at: int) -> Floats:
+        step = 1e-5 * np.maximum(np.abs(parameters[at]), 1e-3)
+        above, below = (
+            self.rise(b, *parameters[:at], parameters[at] + sign * step, *parameters[at + 1 :])
+            for sign in (1, -1)
+        )
+        return np.asarray((above - below) / (2 * step))
 
 
 def _stretched_slopes(b: Floats, rate: Floats, stretch: Floats) -> Sequence[Floats]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from entrypoints.benchmarks import timing
 from entrypoints.benchmarks.workbench import Rows, Workbench, cell_name
 from looped import tasks
-from looped.task_kinds import TASK_KINDS
+from looped.tasks.kinds import TASK_KINDS
 
 
 def measure(bench: Workbench) -> Rows:

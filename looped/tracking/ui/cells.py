@@ -228,11 +228,11 @@ def _write(store: Store, cell: Cell) -> bool:
         Tag.TRAININGS: cell.content,
         Tag.SIZE: config.size,
         Tag.B: config.b,
-        Tag.TASK: config.task,
+        Tag.TASK: config.task_config.word,
         Tag.RECIPE: config.recipe_identity,
         Tag.NOTE: _note(cell, len(curves), series),
     }
-    params = {Param.SIZE: config.size, Param.B: config.b, Param.TASK: config.task}
+    params = {Param.SIZE: config.size, Param.B: config.b, Param.TASK: config.task_config.word}
     run_id = client.create_run(store.experiment_id, run_name=cell.name).info.run_id
     try:
         claim(client, run_id)

@@ -22,7 +22,7 @@ def dataset_of(config: TrainConfig) -> DatasetInput:
     """
     task = config.task_config
     settings = {"n_dims": task.n_dims, **dict(task.settings)}
-    words = [task.name, *(f"{name}={value:g}" for name, value in settings.items())]
+    words = [task.word, *(f"{name}={value:g}" for name, value in settings.items())]
     profile = {
         "n_examples": config.n_examples,
         "training": f"{config.batch_size} prompts drawn anew at each of {config.steps} steps",

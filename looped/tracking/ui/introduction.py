@@ -17,8 +17,8 @@ from looped.tracking.ui.dataset import dataset_of
 
 def params_to_compare(config: TrainConfig) -> dict[str, Any]:
     """Return ``size``, ``b``, ``seed`` and ``task``, as ``mlflow run`` names them too."""
-    names = (Param.SIZE, Param.B, Param.SEED, Param.TASK)
-    return {name: getattr(config, name) for name in names}
+    settings = {name: getattr(config, name) for name in (Param.SIZE, Param.B, Param.SEED)}
+    return settings | {Param.TASK: config.task_config.word}
 
 
 def metrics_to_compare(config: TrainConfig) -> Iterator[RunMetric]:

@@ -1,9 +1,5 @@
 """Function classes to learn in context, after Garg et al. (arXiv:2208.01066).
 
-A batch is a pure function of (task, seed, step): no state is kept, so training resumes
-anywhere and every ``b`` sees the same data. On the CPU the numbers come from NumPy's
-Philox, on a GPU from CUDA's; each is pure, the two differ from one another.
-
 Every x is N(0, I) unless its class says otherwise. Every y has mean 0 and variance 1 over
 prompts, so that the mean squared error is the normalised one; the scale that does it is stated
 in each class.
@@ -17,68 +13,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from looped.draws import Draws
-from looped.task_kinds import TaskConfig
+from looped.plugins import loading
+from looped.rules import require
+from looped.tasks.own import KIND, kind_of
+from looped.tasks.task import Task
+from looped.tasks.task_config import TaskConfig
 
 HELD_OUT_SEED = 0
-
-
-class Task:
-    """A function class.
-
-    A subclass says how one f per prompt is drawn and what it is at the x's, or, where the x's
-    tell of f, how the points are drawn; all work on a whole batch at once.
-    """
-
-    noise_variance = 0.0
-    """The part of Var(y) = 1 that no predictor can know."""
-
-    def __init__(self, config: TaskConfig) -> None:
-        self.config = config
-        self.n_dims = config.n_dims
-
-    def draw(self, draws: Draws, batch: int) -> Any:
-        """Draw the task parameters of ``batch`` functions."""
-        raise NotImplementedError
-
-    def evaluate(self, params: Any, xs: Float[Tensor, "batch point dim"]) -> Tensor:
-        """Return the noiseless f(x), of shape (batch, point), in units of y."""
-        raise NotImplementedError
-
-    def points(
-        self, draws: Draws, batch: int, n_points: int
-    ) -> tuple[Float[Tensor, "batch point dim"], Float[Tensor, "batch point"]]:
-        """Draw the noiseless points of ``batch`` prompts, the query last."""
-        xs = draws.normal(batch, n_points, self.n_dims)
-        return xs, self.evaluate(self.draw(draws, batch), xs)
-
-    def batch(
-        self,
-        seed: int,
-        step: int,
-        batch_size: int,
-        n_points: int,
-        *,
-        held_out: bool = False,
-        device: str = "cpu",
-    ) -> tuple[Float[Tensor, "batch point dim"], Float[Tensor, "batch point"]]:
-        """Draw the prompts of one step.
-
-        Args:
-            seed: training seed, in [0, 2**31).
-            step: step of the training, or number of the held-out batch, in [0, 2**32).
-            batch_size: prompts, each of its own function.
-            n_points: points of a prompt, N + 1.
-            held_out: draw from the stream that no training reads.
-            device: where to draw and leave the tensors, ``cpu`` or ``cuda``.
-
-        Returns:
-            xs of shape (batch, point, dim) and ys of shape (batch, point), float32.
-        """
-        draws = Draws(seed, step, held_out, device)
-        xs, ys = self.points(draws, batch_size, n_points)
-        if self.noise_variance > 0:
-            ys = ys + math.sqrt(self.noise_variance) * draws.normal(batch_size, n_points)
-        return xs, ys
 
 
 class LinearRegression(Task):
@@ -244,7 +185,7 @@ def make_task(name: str, n_dims: int, **options: Any) -> Task:
     """Build a function class by name.
 
     Args:
-        name: one of ``TASK_KINDS``.
+        name: one of ``TASK_KINDS``, or a task of one's own: ``my_tasks.py:Quadratic``.
         n_dims: length of an x.
         options: the settings of that task (``TASK_KINDS[name].settings``).
 
@@ -261,5 +202,42 @@ def make_task(name: str, n_dims: int, **options: Any) -> Task:
 
 
 def from_config(config: TaskConfig) -> Task:
-    """Build the function class that a configuration names."""
-    return TASKS[config.name](config)
+    """Build the function class that a configuration names.
+
+    Raises:
+        ValueError: it is a task of one's own that is not here, or has other settings.
+    """
+    if config.reference is None:
+        return TASKS[config.name](config)
+    kind = config.kind
+    rule = f"settings of {config.name} must be {', '.join(kind.setting_names) or 'none'}"
+    names = [name for name, _ in config.settings]
+    require(set(names) == set(kind.setting_names), rule, ", ".join(names) or "none")
+    task: Task = loading.load(config.reference)(config)
+    return task
+
+
+def register_task(task: type[Task], name: str = "") -> str:
+    """Let a name stand for a task of one's own, in this process.
+
+    Args:
+        task: the class, written in a file or in a notebook's cell.
+        name: for ``TrainConfig(task=name)``; the class's own if left out.
+
+    Returns:
+        What runs and registered models are called by, which tells one source from another.
+
+    Raises:
+        ValueError: the class lacks what a task must have, or its source is nowhere to be read.
+
+    Example:
+        >>> class Noise(Task):
+        ...     title = "noise, of which nothing can be learned"
+        ...     def points(self, draws, batch, n_points):
+        ...         return draws.normal(batch, n_points, self.n_dims), draws.normal(batch, n_points)
+        >>> register_task(Noise).startswith("Noise-")
+        True
+    """
+    reference = loading.register(KIND, name or task.__name__, task)
+    kind_of(reference)
+    return reference.short
