@@ -167,8 +167,10 @@ def _evaluate(
     from looped.tracking import registry
     from looped.tracking.metrics import baselines_lock, log_baselines, log_evaluation
 
-    model, facts = registry.load_with_facts(run_id)
     run = client.get_run(run_id)
+    if Tag.KIND in run.data.tags:  # a server that lets this user only read says so now
+        client.set_tag(run_id, Tag.KIND, run.data.tags[Tag.KIND])
+    model, facts = registry.load_with_facts(run_id)
     name = str(run.info.run_name)
     task, b = TaskConfig(**facts["task"]), int(facts["b"])
     n_examples = model.config.n_points - 1
