@@ -28,7 +28,7 @@ import numpy as np
 from mlflow.tracking import MlflowClient
 
 from looped.config import TrainConfig
-from looped.names import Kind, Metric, Param, Tag
+from looped.names import Kind, Param, Tag
 from looped.records.damage import read_object
 from looped.records.journal import history, read
 from looped.tracking.metrics import metrics_of, tags_of
@@ -217,14 +217,21 @@ def main() -> None:
     client = MlflowClient()
     start = time.perf_counter()
     experiment = fill(client, int(count))
-    print(f"{int(count):,} trainings in {experiment}, filled in {time.perf_counter() - start:.0f} s")
+    print(
+        f"{int(count):,} trainings in {experiment}, filled in {time.perf_counter() - start:.0f} s"
+    )
     seeds = ",".join(map(str, range(-(-int(count) // 12))))
     print(f"{'':28}{'wall s':>8}{'processor s':>13}{'GB':>6}")
     with tempfile.TemporaryDirectory() as runs_dir:
         for name in names or COMMANDS:
             further = ("--seeds", seeds, "--log_every", "250", "--prompt", "interleaved",
                        "--dry_run", "true", "--runs_dir", runs_dir)  # fmt: skip
-            words = [sys.executable, "-m", f"entrypoints.{name}", *(further if name == "grid" else ())]
+            words = [
+                sys.executable,
+                "-m",
+                f"entrypoints.{name}",
+                *(further if name == "grid" else ()),
+            ]
             variables = {"MLFLOW_TRACKING_URI": str(mlflow.get_tracking_uri()),
                          "MLFLOW_EXPERIMENT_NAME": experiment}  # fmt: skip
             cost = run(words, variables)

@@ -1,4 +1,4 @@
-"""The server of docs/server.md: its commands as they stand, with ports and folders of the test's."""
+"""The server of docs/server.md: its commands as they stand, with a test's ports and folders."""
 
 import contextlib
 import importlib.util
@@ -42,13 +42,17 @@ class Place:
         self.certificate = self.served / "cert.pem"
         self.database_port = 5432
 
+    @property
+    def psql(self):
+        return f"psql -h 127.0.0.1 -p {self.database_port} -U looped -d postgres"
+
     def put(self, text):
         """Write a text of the page for this place."""
         changes = {
             "/srv/mlflow": self.served, "/mnt/mlflow": self.files,
             "8443": self.proxy_port, "127.0.0.1:5000": f"127.0.0.1:{self.port}",
             "--port 5000": f"--port {self.port}", "5432": self.database_port,
-            "sudo -u postgres psql": f"psql -h 127.0.0.1 -p {self.database_port} -U looped postgres",
+            "sudo -u postgres psql": self.psql,
             ".venv/bin/mlflow": "python -m mlflow", "mlflow run": "python -m mlflow run",
         }  # fmt: skip
         for before, after in changes.items():
@@ -119,7 +123,7 @@ def stub(port, status=200, body=b"{}"):
             self.end_headers()
             self.wfile.write(body)
 
-        do_GET = do_POST
+        do_GET = do_POST  # noqa: N815
 
         def log_message(self, *_):
             pass
@@ -140,7 +144,7 @@ def test_the_proxy_takes_its_path_away_and_lets_large_files_pass(place):
             f"{place.uri}/api", b"x" * 5_000_000, verify=place.certificate, timeout=20
         )
         assert answer.status_code == 200
-        with pytest.raises(TrackingError, match="HTTP 404 of .*runs/create .*path that a proxy"):
+        with pytest.raises(TrackingError, match=r"HTTP 404 of .*runs/create .*path that a proxy"):
             create_run(place.uri.removesuffix("/mlflow"))
     assert asked == [("/health", 0, "Basic"), ("/api", 5_000_000, "")]
 
@@ -188,11 +192,11 @@ def served(place):
         place.database_port = int(database.rpartition(":")[2].partition("/")[0])
         place.run(DATABASES)
         place.make_folders()
-        log = (place.served / "server.log").open("w")
-        server = subprocess.Popen(
-            place.command(START), cwd=place.served, env=variables(), stdout=log, stderr=log,
-            start_new_session=True,
-        )  # fmt: skip
+        with (place.served / "server.log").open("w") as log:
+            server = subprocess.Popen(
+                place.command(START), cwd=place.served, env=variables(), stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
         try:
             with place.proxy():
                 health = f"{place.uri}/health"
@@ -201,6 +205,7 @@ def served(place):
                         health, verify=place.certificate, timeout=5
                     ).raise_for_status(),
                     server,
+                    seconds=300,
                 )
                 yield place
         finally:
@@ -231,7 +236,7 @@ def test_the_commands_of_the_page(served, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "bob")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "a-password-for-bob")
     assert client.get_run(run.info.run_id).info.run_name == run.info.run_name
-    refused = pytest.raises(TrackingError, match="HTTP 403 .*user bob may not do that there")
+    refused = pytest.raises(TrackingError, match=r"HTTP 403 .*user bob may not do that there")
     with refused, store.reachable():
         client.set_tag(run.info.run_id, "mine", "yes")
     served.run(SHARE)
