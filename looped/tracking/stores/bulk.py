@@ -30,6 +30,8 @@ from sqlalchemy import Connection, Engine, select
 
 AT_ONCE = 500
 """Runs of one query."""
+CURVES_AT_ONCE = 100
+"""Runs whose curves one query reads: PostgreSQL then sorts them in the memory it has for that."""
 
 Curve = dict[int, float]
 Item = TypeVar("Item")
@@ -102,7 +104,7 @@ def curves_of(
     }
     columns = (SqlMetric.run_uuid, SqlMetric.key, SqlMetric.step, SqlMetric.value, SqlMetric.is_nan)
     with engine.connect() as connection:
-        for chunk in in_chunks(run_ids):
+        for chunk in in_chunks(run_ids, CURVES_AT_ONCE):
             samples = (
                 select(*columns)
                 .where(SqlMetric.run_uuid.in_(chunk), SqlMetric.key.in_(names))
