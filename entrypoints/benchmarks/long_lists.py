@@ -26,9 +26,10 @@ from typing import Any, NamedTuple
 import mlflow
 import numpy as np
 from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
 from looped.config import TrainConfig
-from looped.names import Kind, Param, Tag
+from looped.names import Kind, Param, Tag, Variable
 from looped.records.damage import read_object
 from looped.records.journal import history, read
 from looped.tracking.metrics import metrics_of, tags_of
@@ -90,11 +91,13 @@ def _template(folder: Path) -> Template:
     return Template(replace(config, log_every=LOG_EVERY), rows, tags)
 
 
-def trainings(count: int, kept: Sequence[Template]) -> Iterator[tuple[str, TrainConfig, Template]]:
+def trainings(
+    count: int, kept_templates: Sequence[Template]
+) -> Iterator[tuple[str, TrainConfig, Template]]:
     """Yield so many trainings: run id, configuration, and samples with errors of their own."""
-    seeds = sorted({template.config.seed for template in kept})
+    seeds = sorted({template.config.seed for template in kept_templates})
     for index in range(count):
-        block, template = index // len(kept), kept[index % len(kept)]
+        block, template = index // len(kept_templates), kept_templates[index % len(kept_templates)]
         seed = block * len(seeds) + seeds.index(template.config.seed)
         config = replace(template.config, seed=seed)
         shift = 0.15 * np.random.default_rng([seed, len(config.size)]).normal()
@@ -112,7 +115,7 @@ def rows_of(run_id: str, training: Template, experiment: Any, start: int) -> dic
     """Write a training as rows of MLflow's tables; see ``COLUMNS``."""
     config, samples, told_tags = training
     tags = told_tags | {
-        "mlflow.runName": config.name,
+        MLFLOW_RUN_NAME: config.name,
         Tag.NAME: config.name,
         Tag.SIZE: config.size,
         Tag.B: config.b,
@@ -151,18 +154,18 @@ def fill(client: MlflowClient, count: int) -> str:
     now = round(time.time() * 1000)
     uri = client.tracking_uri.replace("+psycopg2", "")
     with closing(psycopg2.connect(uri)) as connection, connection.cursor() as cursor:
-        waiting: dict[str, list[Row]] = {table: [] for table in COLUMNS}
+        rows_by_table: dict[str, list[Row]] = {table: [] for table in COLUMNS}
         for index, (run_id, _, training) in enumerate(trainings(count, templates()), 1):
             start = now - 60_000 * (count - index)
             for table, rows in rows_of(run_id, training, experiment, start).items():
-                waiting[table] += rows
+                rows_by_table[table] += rows
             if index % AT_ONCE == 0 or index == count:
                 for table, columns in COLUMNS.items():
                     text = io.StringIO()
-                    csv.writer(text).writerows(waiting[table])
+                    csv.writer(text).writerows(rows_by_table[table])
                     text.seek(0)
                     cursor.copy_expert(f"COPY {table} ({columns}) FROM STDIN WITH CSV", text)
-                    waiting[table] = []
+                    rows_by_table[table] = []
         connection.commit()
         cursor.execute("ANALYZE")
         connection.commit()
@@ -232,8 +235,8 @@ def main() -> None:
                 f"entrypoints.{name}",
                 *(further if name == "grid" else ()),
             ]
-            variables = {"MLFLOW_TRACKING_URI": str(mlflow.get_tracking_uri()),
-                         "MLFLOW_EXPERIMENT_NAME": experiment}  # fmt: skip
+            variables = {Variable.TRACKING_URI: str(mlflow.get_tracking_uri()),
+                         Variable.EXPERIMENT_NAME: experiment}  # fmt: skip
             cost = run(words, variables)
             print(f"{name:28}{cost.wall:8.1f}{cost.processor:13.1f}{cost.memory:6.2f}", flush=True)
 

@@ -86,9 +86,11 @@ class Place:
 
 def variables():
     """This process's variables without MLflow's, and its Python first on the path."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}{os.pathsep}/usr/sbin"
-    return kept | {"PATH": path, "PYTHONPATH": str(ROOT)}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")
+    }
+    path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}{os.pathsep}/usr/sbin"
+    return environment | {"PATH": path, "PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture
@@ -111,13 +113,13 @@ def _as_ada(place, monkeypatch):
 @contextlib.contextmanager
 def stub(port, status=200, body=b"{}"):
     """A server that answers everything alike; yields what it was asked: path, length, who asks."""
-    asked = []
+    questions = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
             length = int(self.headers.get("Content-Length", 0))
             self.rfile.read(length)
-            asked.append((self.path, length, self.headers.get("Authorization", "")[:5]))
+            questions.append((self.path, length, self.headers.get("Authorization", "")[:5]))
             self.send_response(200 if self.path == "/health" else status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -130,7 +132,7 @@ def stub(port, status=200, body=b"{}"):
 
     with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield asked
+        yield questions
         server.shutdown()
 
 
@@ -138,7 +140,7 @@ def stub(port, status=200, body=b"{}"):
 @pytest.mark.usefixtures("_as_ada")
 def test_the_proxy_takes_its_path_away_and_lets_large_files_pass(place):
     place.make_folders()
-    with stub(place.port) as asked, place.proxy():
+    with stub(place.port) as questions, place.proxy():
         wait_until(lambda: store.require_answer(place.uri), _Running())
         answer = requests.post(
             f"{place.uri}/api", b"x" * 5_000_000, verify=place.certificate, timeout=20
@@ -146,7 +148,7 @@ def test_the_proxy_takes_its_path_away_and_lets_large_files_pass(place):
         assert answer.status_code == 200
         with pytest.raises(TrackingError, match=r"HTTP 404 of .*runs/create .*path that a proxy"):
             create_run(place.uri.removesuffix("/mlflow"))
-    assert asked == [("/health", 0, "Basic"), ("/api", 5_000_000, "")]
+    assert questions == [("/health", 0, "Basic"), ("/api", 5_000_000, "")]
 
 
 class _Running:
@@ -176,7 +178,9 @@ def test_a_refusal_is_one_line_that_says_what_to_do(monkeypatch, status, body, w
     with stub(port, status, body), pytest.raises(TrackingError, match=words) as caught:
         create_run(uri)
     message = str(caught.value)
-    assert message.startswith(f"MLflow must allow what is asked, got {uri}: HTTP {status} of /api/")
+    assert message.startswith(
+        f"MLflow must allow what is questions, got {uri}: HTTP {status} of /api/"
+    )
     assert "\n" not in message and "<" not in message
 
 

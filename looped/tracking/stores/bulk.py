@@ -26,6 +26,7 @@ from mlflow.store.tracking.dbmodels.models import (
     SqlTag,
 )
 from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 from sqlalchemy import Connection, Engine, select
 
 AT_ONCE = 500
@@ -50,8 +51,8 @@ def in_chunks(items: Iterable[Item], most: int = AT_ONCE) -> Iterator[list[Item]
         >>> list(in_chunks("abc", 2))
         [['a', 'b'], ['c']]
     """
-    waiting = iter(items)
-    while chunk := list(islice(waiting, most)):
+    iterator = iter(items)
+    while chunk := list(islice(iterator, most)):
         yield chunk
 
 
@@ -136,7 +137,7 @@ def _run(row: Any, metrics: list[Metric], params: list[Param], tags: list[RunTag
     names = ("user_id", "status", "start_time", "end_time", "lifecycle_stage", "artifact_uri")
     info = RunInfo(
         run_id=row["run_uuid"],
-        run_name=row["name"] or {tag.key: tag.value for tag in tags}.get("mlflow.runName"),
+        run_name=row["name"] or {tag.key: tag.value for tag in tags}.get(MLFLOW_RUN_NAME),
         experiment_id=str(row["experiment_id"]),
         **{name: row[name] for name in names},
     )
