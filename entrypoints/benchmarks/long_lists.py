@@ -79,7 +79,8 @@ def templates(folder: Path = TEMPLATES) -> list[Template]:
 def _template(folder: Path) -> Template:
     records = history(read(folder / "journal.jsonl")[0])
     config = TrainConfig(**read_object(folder / "config.json")["config"])
-    samples, tags = {}, {}
+    samples: dict[tuple[str, int], Any] = {}
+    tags: dict[str, str] = {}
     for record in records:
         if record["kind"] == "metrics" and record["step"] % LOG_EVERY and record["step"] != 1:
             continue

@@ -178,9 +178,7 @@ def test_a_refusal_is_one_line_that_says_what_to_do(monkeypatch, status, body, w
     with stub(port, status, body), pytest.raises(TrackingError, match=words) as caught:
         create_run(uri)
     message = str(caught.value)
-    assert message.startswith(
-        f"MLflow must allow what is asked, got {uri}: HTTP {status} of /api/"
-    )
+    assert message.startswith(f"MLflow must allow what is asked, got {uri}: HTTP {status} of /api/")
     assert "\n" not in message and "<" not in message
 
 
