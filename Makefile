@@ -38,10 +38,10 @@ train: store  ## train one model: make train SIZE=tiny B=5 STEPS=300 SEED=42
 grid: store  ## train the study's 36 models, or go on with it
 	mlflow run . -e grid --env-manager local
 
-ray: $(INSTALLED_RAY)  ## add what several machines need: Ray, PostgreSQL's client
+ray: $(INSTALLED_RAY)  ## add what several machines need: Ray, PostgreSQL's client, MLflow's passwords
 
 $(INSTALLED_RAY): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,ray]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,ray,server]'
 	@touch $@
 
 slurm: $(INSTALLED_SLURM)  ## add what the queue of a Slurm cluster needs: submitit

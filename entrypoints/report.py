@@ -166,11 +166,11 @@ def _log(
         folder = Path(temporary) / "report"
         title = f"Looped transformers: experiment {client.get_experiment(store.experiment_id).name}"
         files.write(folder, report, title)
+        if options.out:  # before MLflow is told, which may let this user only read
+            shutil.copytree(folder, expanded(options.out), dirs_exist_ok=True)
         with command_run(store, "report") as run_id:
             when = round(time.time() * 1000)
             report_log.log_report(client, run_id, report, asdict(options), folder, when)
-            if options.out:
-                shutil.copytree(folder, expanded(options.out), dirs_exist_ok=True)
     cells.show_cells(store)
     counts = ", ".join(
         f"{count:.0f} {name.removeprefix(Metric.CLAIMS).replace('_', ' ')}"

@@ -26,7 +26,7 @@ from looped.grid.studies import apply_studies
 
 PROGRAMS_OF_OTHERS = {
     *("source", "export", "cd", "git", "sudo", "curl", "pip", "uv", "ray", "pre-commit"),
-    *("head", "jq"),
+    *("head", "jq", "mkdir", "cp", "openssl", "nginx"),
     *("ruff", "mypy", "lint-imports"),
 }
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")

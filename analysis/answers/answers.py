@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby, islice
 
 import pandas as pd
 
@@ -17,6 +18,9 @@ from analysis.runs.logged_run import LoggedRun
 from analysis.runs.selection import Selection, tabulate_runs
 from analysis.scaling.fit import ScalingFit
 from analysis.scaling.run_table import RunTableError
+
+MOST_CURVES = 40
+"""Seeds of a cell whose curves over loops are fitted one by one: more tell no more of the cell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,13 +121,15 @@ def curves_of(runs: Sequence[LoggedRun], sizes: Sequence[str]) -> pd.DataFrame:
     """Fit each run's curve over evaluated loops.
 
     Args:
-        runs: those to fit.
+        runs: those to fit; of a cell the first ``MOST_CURVES`` seeds.
         sizes: in the order that they are to come in.
 
     Returns:
         ``loop_curves.fit_curves`` with ``run_id``, ``size``, ``b`` and ``seed`` beside it.
     """
     runs = sorted(runs, key=lambda r: (sizes.index(r.config.size), r.config.b, r.config.seed))
+    cells = groupby(runs, key=lambda run: (run.config.size, run.config.b))
+    runs = [run for _, runs_of_cell in cells for run in islice(runs_of_cell, MOST_CURVES)]
     curves = [expressivity(run.loops["nmse"]) for run in runs]
     fitted_curves = loop_curves.fit_curves(
         [list(curve) for curve in curves], [r.config.b for r in runs]

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from analysis.answers import costs, exchange, joint_text
-from analysis.answers.answers import Answers
+from analysis.answers.answers import MOST_CURVES, Answers
 from analysis.answers.flops import KINDS
 from analysis.answers.joint_law import JointFit
 from analysis.answers.lengths import text as lengths_text
@@ -119,6 +119,10 @@ def _curve_lines(answers: Answers) -> list[str]:
             f"{values['size']:<9} {values['b']:>3}  {peak:>23}  {number(values['peak_bits']):>10}"
             f"  {number(values['lost']):>4}  {half:>28}"
         )
+    n_left_out = len(answers.selection.runs) - len(answers.curves)
+    if n_left_out:
+        further = f"{n_left_out:,} more curves were not fitted"
+        lines.append(f"of the first {MOST_CURVES} seeds of a cell; {further}")
     return lines
 
 

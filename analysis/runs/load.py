@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -15,13 +16,17 @@ from analysis.runs.logged_run import CURVES, LoggedRun
 from looped.names import Kind, Metric, Tag, Weights
 from looped.records.damage import DamagedFileError
 from looped.records.prompt_errors import FILE, load_prompt_errors
-from looped.tracking.logged import config_of, curve_of
+from looped.tracking.logged import config_of, curves_of
 from looped.tracking.runs import find_run, list_runs, list_trainings, of_kind
+from looped.tracking.stores.bulk import in_chunks
 from looped.training.convergence import conclude_curve
 
 logger = logging.getLogger("looped")
 
 TRAINING = ("loss", "query_error")
+CHANGES = ("state_change", "prediction_change")
+Curves = Mapping[str, Mapping[int, float]]
+"""By metric and step."""
 
 
 def read_runs(
@@ -38,8 +43,12 @@ def read_runs(
         with_training: read the curves of the training too, which are long.
         is_wanted: chooses among them before they are read.
     """
-    trainings = list_trainings(client, experiment_id)
-    return [_read(client, run, with_training) for run in trainings if is_wanted(run)]
+    wanted_runs = filter(is_wanted, list_trainings(client, experiment_id))
+    return [
+        logged_run
+        for runs in in_chunks(wanted_runs)
+        for logged_run in _read(client, runs, with_training)
+    ]
 
 
 def kept_rules(client: MlflowClient, runs: Iterable[LoggedRun]) -> list[str | None]:
@@ -55,23 +64,24 @@ def kept_rules(client: MlflowClient, runs: Iterable[LoggedRun]) -> list[str | No
     return [rules_by_grid.get(parent) if parent else None for parent in parents]
 
 
-def with_tail(client: MlflowClient, run: LoggedRun) -> LoggedRun:
-    """Return a run with the evaluation of the mean of its last weights; see ``has_tail``."""
-    loops = {name: _by_loop(client, run.run_id, Metric.TAIL + name, 1) for name in CURVES}
-    state_change = _by_loop(client, run.run_id, Metric.TAIL + "state_change", 2)
-    prediction_change = _by_loop(client, run.run_id, Metric.TAIL + "prediction_change", 2)
-    return replace(
-        run,
-        loops=loops,
-        state_change=state_change,
-        prediction_change=prediction_change,
-        weights=Weights.TAIL,
-    )
+def with_tails(client: MlflowClient, runs: Sequence[LoggedRun]) -> list[LoggedRun]:
+    """Return runs with the evaluation of the mean of their last weights; see ``has_tail``."""
+    names = [Metric.LOOPS + Metric.TAIL + name for name in (*CURVES, *CHANGES)]
+    return [
+        replace(run, **_by_loop(curves, Metric.TAIL), weights=Weights.TAIL)
+        for chunk in in_chunks(runs)
+        for run, curves in zip(chunk, _curves(client, chunk, names), strict=True)
+    ]
 
 
 def with_curves(client: MlflowClient, runs: Sequence[LoggedRun]) -> list[LoggedRun]:
     """Return runs with the curves of their training, which are long; see ``read_runs``."""
-    return [replace(run, training=_training(client, run.run_id)) for run in runs]
+    names = [Metric.TRAIN + name for name in TRAINING]
+    return [
+        replace(run, training=_training(curves))
+        for chunk in in_chunks(runs)
+        for run, curves in zip(chunk, _curves(client, chunk, names), strict=True)
+    ]
 
 
 def with_prompt_errors(client: MlflowClient, run: LoggedRun) -> LoggedRun:
@@ -132,47 +142,72 @@ def baseline_nmse(
     return nmse_by_run
 
 
-def _read(client: MlflowClient, run: Run, with_training: bool) -> LoggedRun:
-    run_id, metrics = run.info.run_id, run.data.metrics
-    training: dict[str, Sequence[float]] = {}
-    speed: Sequence[float] = ()
+def _read(client: MlflowClient, runs: Sequence[Run], with_training: bool) -> list[LoggedRun]:
+    names = {Metric.LOOPS + name for name in (*CURVES, *CHANGES)}
     if with_training:
-        speed = list(curve_of(client, run_id, Metric.STEPS_PER_S).values())
-        training = _training(client, run_id)
+        names |= {Metric.STEPS_PER_S, *(Metric.TRAIN + name for name in TRAINING)}
+    if any(map(_is_unjudged, runs)):
+        names |= {Metric.QUERY_ERROR}
+    run_ids = [run.info.run_id for run in runs]
+    curves_by_run = curves_of(client, run_ids, sorted(names))
+    return [_logged(run, curves_by_run[run.info.run_id], with_training) for run in runs]
+
+
+def _logged(run: Run, curves: Curves, with_training: bool) -> LoggedRun:
+    metrics = run.data.metrics
+    speed = list(curves[Metric.STEPS_PER_S].values()) if with_training else ()
     return LoggedRun(
-        run_id=run_id,
+        run_id=run.info.run_id,
         name=run.info.run_name,
         config=config_of(run.data.params),
-        tags=_judged(client, run),
-        loops={name: _by_loop(client, run_id, name, 1) for name in CURVES},
+        tags=_judged(run, curves),
         prompts=round(metrics.get(Metric.EVALUATED_ON, 0)),
-        state_change=_by_loop(client, run_id, "state_change", 2),
-        prediction_change=_by_loop(client, run_id, "prediction_change", 2),
         metrics=metrics,
-        training=training,
+        training=_training(curves) if with_training else {},
         speed=speed,
+        **_by_loop(curves),
     )
 
 
-def _training(client: MlflowClient, run_id: str) -> dict[str, Sequence[float]]:
-    curves = {name: curve_of(client, run_id, Metric.TRAIN + name) for name in TRAINING}
+def _curves(
+    client: MlflowClient, runs: Sequence[LoggedRun], names: Sequence[str]
+) -> Iterable[Curves]:
+    return curves_of(client, [run.run_id for run in runs], names).values()
+
+
+def _training(curves: Curves) -> dict[str, Sequence[float]]:
+    of_training = {name: curves[Metric.TRAIN + name] for name in TRAINING}
     training: dict[str, Sequence[float]] = {
-        name: list(curve.values()) for name, curve in curves.items()
+        name: list(curve.values()) for name, curve in of_training.items()
     }
-    return training | {"step": list(curves["loss"])}
+    return training | {"step": list(of_training["loss"])}
 
 
-def _judged(client: MlflowClient, run: Run) -> Mapping[str, str]:
+def _is_unjudged(run: Run) -> bool:
+    return Tag.CONVERGENCE not in run.data.tags and Metric.QUERY_ERROR in run.data.metrics
+
+
+def _judged(run: Run, curves: Curves) -> Mapping[str, str]:
     """Return a run's tags, its convergence judged from the logged curve where they lack it."""
     tags: dict[str, str] = run.data.tags
-    if Tag.CONVERGENCE in tags or Metric.QUERY_ERROR not in run.data.metrics:
+    if not _is_unjudged(run):
         return tags
-    curve = curve_of(client, run.info.run_id, Metric.QUERY_ERROR)
+    curve = curves[Metric.QUERY_ERROR]
     return tags | conclude_curve(list(curve), list(curve.values()))[1]
 
 
-def _by_loop(client: MlflowClient, run_id: str, name: str, first: int) -> list[float]:
-    """Return a curve over the loops from ``first`` on; empty if one is missing."""
-    curve = curve_of(client, run_id, Metric.LOOPS + name)
-    is_complete = list(curve) == list(range(first, first + len(curve)))
-    return list(curve.values()) if is_complete else []
+def _by_loop(curves: Curves, start: str = "") -> dict[str, Any]:
+    """Return what a run holds of its loops: curves from the first or second on, or empty.
+
+    Args:
+        curves: by metric.
+        start: of the names, for other weights than the last step's.
+    """
+
+    def complete(name: str, first: int) -> list[float]:
+        curve = curves[Metric.LOOPS + start + name]
+        is_complete = list(curve) == list(range(first, first + len(curve)))
+        return list(curve.values()) if is_complete else []
+
+    loops = {name: complete(name, 1) for name in CURVES}
+    return {"loops": loops} | {name: complete(name, 2) for name in CHANGES}

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from mlflow.tracking import MlflowClient
 
-from analysis.runs.load import with_tail
+from analysis.runs.load import with_tails
 from analysis.runs.logged_run import LoggedRun
 from analysis.runs.selection import SelectionError
 from looped.names import Weights
@@ -61,4 +61,6 @@ def of_weights(
     if choose_weights(choice, compared_runs) == Weights.LAST:
         return list(runs)
     suitable_runs = [run for run in runs if run.has_tail or not run.is_evaluated]
-    return [with_tail(client, run) if run.has_tail else run for run in suitable_runs]
+    runs_with_tail = [run for run in suitable_runs if run.has_tail]
+    of_tail = {run.run_id: run for run in with_tails(client, runs_with_tail)}
+    return [of_tail.get(run.run_id, run) for run in suitable_runs]

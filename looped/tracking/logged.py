@@ -1,6 +1,6 @@
 """What a logged training holds, read back: what was trained, and its curves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -8,6 +8,7 @@ from mlflow.tracking import MlflowClient
 
 from looped.config import BEFORE_SETTINGS, TrainConfig
 from looped.names import Param
+from looped.tracking.stores import bulk
 
 
 def config_of(params: Mapping[str, str]) -> TrainConfig:
@@ -34,6 +35,19 @@ def curve_of(client: MlflowClient, run_id: str, name: str) -> dict[int, float]:
     history = sorted(client.get_metric_history(run_id, name), key=lambda metric: metric.timestamp)
     newest = {metric.step: metric.value for metric in history}
     return dict(sorted(newest.items()))
+
+
+def curves_of(
+    client: MlflowClient, run_ids: Sequence[str], names: Sequence[str]
+) -> dict[str, dict[str, dict[int, float]]]:
+    """Return metrics of many runs as ``curve_of`` does, by run and name.
+
+    A database is asked for hundreds of runs at once, a server for one curve at a time.
+    """
+    engine = bulk.engine_of(client)
+    if engine is not None:
+        return bulk.curves_of(engine, run_ids, names)
+    return {run_id: {name: curve_of(client, run_id, name) for name in names} for run_id in run_ids}
 
 
 def _value(text: str, default: Any, type_name: str) -> Any:

@@ -29,6 +29,7 @@ from looped.rules import without_passwords
 from looped.tasks.task_config import TaskConfig
 from looped.tracking.packaging import INSIDE, quietly, save_for_serving
 from looped.tracking.presence import one_at_a_time
+from looped.tracking.stores.store import reason_of
 from looped.tracking.ui.descriptions import (
     create_if_missing,
     describe_model,
@@ -97,10 +98,9 @@ def register(
         with one_at_a_time(client, name):
             _point_to_the_best(client, name)
     except Exception as error:  # a store of artifacts raises errors of its own
-        reason = " ".join(str(error).split())
         raise RegistryError(
             f"run {run_id} must be registered as {name} (the same command does it again), "
-            f"got: {reason}"
+            f"got: {reason_of(error)}"
         ) from error
     return version
 

@@ -7,6 +7,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from looped.names import Kind, Tag
+from looped.tracking.stores import bulk
 
 PAGE = 1000
 """Runs that one call returns."""
@@ -47,7 +48,12 @@ def list_trainings(
     """
     conditions = [f"attributes.status = '{status}'", of_kind(Kind.TRAINING), further]
     query = " and ".join(filter(None, conditions))
-    for run in list_runs(client, experiment_id, query, view):
+    engine = None if further else bulk.engine_of(client)
+    if engine is None:
+        runs = list_runs(client, experiment_id, query, view)
+    else:
+        runs = bulk.runs_of(engine, experiment_id, status, (Tag.KIND, Kind.TRAINING), view)
+    for run in runs:
         if Tag.SUPERSEDED_BY not in run.data.tags:
             yield run
 

@@ -6,6 +6,7 @@ The estimates are from below. What cannot fit is refused; what may fit is tried.
 import math
 import os
 import resource
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -91,6 +92,7 @@ def memory_of(device: str) -> int | None:
     return min(there, default=None)
 
 
+@cache  # asked for every training of a grid
 def _machine_bytes() -> int | None:
     """Return the machine's memory, with its swap space where Linux tells."""
     try:
@@ -105,6 +107,7 @@ def _machine_bytes() -> int | None:
         return None
 
 
+@cache
 def _group_limits() -> list[int]:
     """Return the limits of the control groups that a container or a scheduler put this into."""
     root = Path("/sys/fs/cgroup")

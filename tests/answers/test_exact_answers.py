@@ -21,6 +21,7 @@ from analysis.runs.expressivity import expressivity
 from analysis.runs.selection import select
 from analysis.scaling.fit import fit_scaling
 from analysis.scaling.run_table import RunTableError
+from looped.config import TrainConfig
 
 LAW = "saturating_power/of_E_M"
 
@@ -284,3 +285,13 @@ def test_seeds_of_a_cell_are_told_by_their_median_and_ends():
         "half_life_greatest": math.inf,
     }  # fmt: skip
     assert (second["size"], second["half_life_least"]) == ("a", math.inf)
+
+
+def test_of_many_seeds_the_first_curves_are_fitted(monkeypatch):
+    configs = [TrainConfig(size="tiny", b=b, seed=seed) for b in (1, 5) for seed in range(4)]
+    runs = [planted_answers.logged_run(config, 2.0) for config in configs]
+    monkeypatch.setattr(answers_of, "MOST_CURVES", 3)
+    table = curves_of(runs[::-1], ["tiny"])
+    assert list(zip(table["b"], table["seed"], strict=True)) == [
+        (b, seed) for b in (1, 5) for seed in range(3)
+    ]

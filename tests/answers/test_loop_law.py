@@ -239,6 +239,18 @@ def test_curves_are_gathered_by_size_b_and_seed():
     assert table.without(9).n_runs == 6
 
 
+def test_of_many_seeds_groups_are_left_out(monkeypatch):
+    """A group of one is a seed; six seeds in three groups give three tables of four."""
+    table = tabulate_curves([run_of(b, seed) for b in (1, 5, 10) for seed in range(6)])
+    assert loop_law._groups(list(table.by_seed)) == [[seed] for seed in range(6)]
+    monkeypatch.setattr(loop_law, "MOST_GROUPS", 3)
+    groups = loop_law._groups(list(table.by_seed))
+    assert groups == [[0, 3], [1, 4], [2, 5]]
+    assert [list(table.without(*group).by_seed) for group in groups] == [
+        [1, 2, 4, 5], [0, 2, 3, 5], [0, 1, 3, 4],
+    ]  # fmt: skip
+
+
 def test_a_seed_that_a_cell_has_alone_is_not_left_out():
     table = tabulate_curves([run_of(1, 7), run_of(5, 7), run_of(10, 9), run_of(1, 9), run_of(5, 9)])
     assert table.without(9) is None

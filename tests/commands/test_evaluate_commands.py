@@ -147,7 +147,7 @@ def test_errors_by_prompt_are_read_for_the_weights_that_are_compared(run, store,
     run(evaluate_extrapolation, "--run_id", trained_id, *FEW)
     (read_run,) = load.read_runs(store, store.get_run(trained_id).info.experiment_id)
     assert load.with_prompt_errors(store, replace(read_run, metrics={})).prompt_errors is None
-    for logged_run in (read_run, load.with_tail(store, read_run)):
+    for logged_run in (read_run, load.with_tails(store, [read_run])[0]):
         errors = load.with_prompt_errors(store, logged_run).errors_after(2)
         assert errors.mean() == pytest.approx(logged_run.loops["nmse"][1])
         assert len(errors) == 64
@@ -189,7 +189,7 @@ def test_it_says_what_the_state_does_and_evaluates_older_runs_for_it(run, store,
     assert 1 <= data.metrics["extrapolation/band_first"] <= data.metrics["extrapolation/best_loop"]
     assert steps(store, trained_id, "loops/prediction_change") == list(range(2, 21))
     (read_run,) = load.read_runs(store, store.get_run(trained_id).info.experiment_id)
-    tail_run = load.with_tail(store, read_run)
+    tail_run = load.with_tails(store, [read_run])[0]
     for logged_run, prefix in ((read_run, ""), (tail_run, "tail_")):
         expected = data.metrics[f"dynamics/{prefix}spectral_radius"]
         assert logged_run.dynamics["spectral_radius"] == expected

@@ -9,7 +9,7 @@ from planted_study import log_training
 
 from analysis.publish import law_registry
 from analysis.runs.accounts import convergence_account, weights_account
-from analysis.runs.load import read_runs, with_tail
+from analysis.runs.load import read_runs, with_tails
 from analysis.runs.selection import SelectionError, select
 from analysis.runs.weights import choose_weights, of_weights
 from looped.config import TrainConfig
@@ -40,7 +40,7 @@ def bits(runs):
 def test_e_is_from_the_measurement_on_the_most_prompts(store, experiment, weights):
     """The training's own, or that of a later evaluation, whose curve stays the curve's."""
     run, _ = log_pair(store, experiment, 2.5)
-    run = with_tail(store, run) if weights == "tail" else run
+    run = with_tails(store, [run])[0] if weights == "tail" else run
     prefix = "held_out/tail_nmse" if weights == "tail" else "held_out/nmse"
     further = {prefix: 0.25, f"{prefix}_se": 0.01, "held_out/prompts": 4 * run.prompts}
     on_more = replace(run, metrics=run.metrics | further)

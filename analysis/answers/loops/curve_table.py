@@ -59,9 +59,9 @@ class CurveTable:
         """Mean over the seeds of each cell, in bits, of shape (C, T)."""
         return np.asarray(np.nanmean(self._stack, axis=0))
 
-    def without(self, seed: int) -> "CurveTable | None":
-        """Leave a seed out of all cells; None where a cell has no other."""
-        rest = {name: curves for name, curves in self.by_seed.items() if name != seed}
+    def without(self, *seeds: int) -> "CurveTable | None":
+        """Leave seeds out of all cells; None where a cell has no other."""
+        rest = {name: curves for name, curves in self.by_seed.items() if name not in seeds}
         if not rest or not np.isfinite(np.stack(list(rest.values()))[:, :, 0]).any(axis=0).all():
             return None
         return CurveTable(

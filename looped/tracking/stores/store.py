@@ -10,6 +10,7 @@ import socket
 import sqlite3
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from shlex import quote
@@ -30,12 +31,13 @@ from looped.records.journal import TrackingError
 from looped.rules import without_passwords
 from looped.tracking import presence
 from looped.tracking.dead_runs import mark_dead_runs
-from looped.tracking.stores import artifacts, embedded
+from looped.tracking.stores import artifacts, embedded, refusals
 from looped.tracking.stores.address import database_of, peer_of, remove_stray_folders
 
 ANSWER_SECONDS = 4.0
-_PATIENCE = {Variable.RETRIES: "2", Variable.TIMEOUT: "20"}
-"""With a server, unless the user has set them: MLflow itself would try each call for minutes."""
+_PATIENCE = {Variable.RETRIES: "2", Variable.TIMEOUT: "20", Variable.NO_LINKS: "true"}
+"""With a server, unless the user has set them: MLflow itself would try each call for minutes, and
+print links at the end of every run, where commands print their own."""
 _DATABRICKS = ("databricks", "databricks-uc", "uc")
 """Words that MLflow takes for addresses."""
 
@@ -181,14 +183,14 @@ def _first_cause(error: BaseException) -> BaseException:
 def reason_of(error: BaseException) -> str:
     """Say what came in a line, without the statement that a database was given."""
     text = re.split(r"\[SQL: |\(Background on this error|\[parameters: ", str(error))[0]
-    return without_passwords(" ".join(text.split()))
+    return without_passwords(refusals.shortened(" ".join(text.split())))
 
 
 def _absence(uri: str, reason: str, purpose: str = "", consequence: str = "") -> TrackingError:
     further = f"; {consequence}" if consequence else ""
-    return TrackingError(
-        f"MLflow must be reachable{purpose}, got {without_passwords(uri)}: {reason}{further}"
-    )
+    has_answered = reason.startswith("HTTP 4")
+    rule = f"MLflow must {'allow what is asked' if has_answered else 'be reachable'}{purpose}"
+    return TrackingError(f"{rule}, got {without_passwords(uri)}: {reason}{further}")
 
 
 def _ask(uri: str) -> None:
@@ -213,6 +215,8 @@ def _keep_quiet() -> None:
     """Keep MLflow's tracebacks off the terminal: each error is raised as well, and said once."""
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    if os.environ.get(Variable.INSECURE, "").lower() in ("true", "1"):  # else at every request
+        warnings.filterwarnings("ignore", "Unverified HTTPS request")
 
 
 def main() -> int:

@@ -22,7 +22,7 @@ from looped.config import TrainConfig
 from looped.counting import counted
 from looped.names import Kind, Metric, Param, Tag
 from looped.rules import digest
-from looped.tracking.logged import config_of, curve_of
+from looped.tracking.logged import config_of, curves_of
 from looped.tracking.presence import claim, one_at_a_time, release
 from looped.tracking.runs import find_run, list_runs, list_trainings, log_in_batches, of_kind
 from looped.tracking.stores.store import Store, reason_of
@@ -209,7 +209,9 @@ def _keep_the_newest(client: MlflowClient, summaries: Sequence[Run], has_trainin
 def _write(store: Store, cell: Cell) -> bool:
     """Write a summary; tell whether there was anything to say."""
     client = store.client
-    curves = [curve_of(client, run.info.run_id, f"{Metric.LOOPS}nmse") for run in cell.runs]
+    name = f"{Metric.LOOPS}nmse"
+    curves_by_run = curves_of(client, [run.info.run_id for run in cell.runs], [name])
+    curves = [curves[name] for curves in curves_by_run.values()]
     curves = [curve for curve in curves if len(curve) >= cell.config.b]
     if not curves:
         return False
