@@ -229,6 +229,7 @@ def forms_of(shape: Shape) -> list[Form]:
 
     Example:
         >>> from analysis.scaling.form.shapes import SHAPES
+        >>> from analysis.scaling.form.forms import forms_of
         >>> [form.name for form in forms_of(SHAPES[0])][:2]
         ['logarithmic/shared_gain', 'logarithmic/of_E_M']
     """

@@ -20,6 +20,7 @@ def form_of(name: str) -> Form:
     """Return a form by its name, one's own too once it was found.
 
     Example:
+        >>> from analysis.scaling.form.own_forms import form_of
         >>> form_of("power").name
         'power'
     """
@@ -40,6 +41,7 @@ def forms_with(word: str) -> tuple[str, dict[str, Form]]:
         ValueError: there is no such form, or it is no ``Shape``.
 
     Example:
+        >>> from analysis.scaling.form.own_forms import forms_with
         >>> name, variants = forms_with("examples/my_forms.py:hill")
         >>> name.partition("-")[0], len(variants) > 1
         ('hill', True)
@@ -61,6 +63,7 @@ def references_of(names: list[str]) -> dict[str, str]:
     """Say where the shapes of one's own are that forms are made of, by the shape's name.
 
     Example:
+        >>> from analysis.scaling.form.own_forms import references_of
         >>> references_of(["power"])
         {}
     """
@@ -75,6 +78,7 @@ def find_again(references: dict[str, str]) -> None:
         ValueError: one is not here, or was changed since.
 
     Example:
+        >>> from analysis.scaling.form.own_forms import find_again
         >>> find_again({"hill": "my_lost_forms.py:hill@123456789abc"})  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ValueError: the law's own form must be here, got: hill must be in a file that is there...
