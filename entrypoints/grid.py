@@ -67,10 +67,12 @@ def main(result: outcome.Outcome) -> int:
     from looped.records.folder import FolderInUseError
     from looped.records.journal import TrackingError
 
-    asked = _asked(lists, options, run_options, cells)
+    asked_lists = _asked(lists, options, run_options, cells)
     inputs += tables
     try:
-        runner = GridRunner(configs, asked, options, run_options, rules_digests(ALL_CLAIMS), inputs)
+        runner = GridRunner(
+            configs, asked_lists, options, run_options, rules_digests(ALL_CLAIMS), inputs
+        )
     except ValueError as error:
         arguments.complain("grid", error)
         return 2
@@ -108,12 +110,14 @@ def cells_of(
 
 def _asked(lists: Any, options: GridOptions, run_options: Any, cells: Sequence[Cell]) -> Words:
     """Write what was asked for, by name: the lists, and what else a study may change."""
-    asked = {setting.name: _written(getattr(lists, setting.name)) for setting in fields(lists)}
+    asked_lists = {
+        setting.name: _written(getattr(lists, setting.name)) for setting in fields(lists)
+    }
     columns = cells[0].settings if cells else ()
-    asked |= {PLURALS.get(name, name): "as in cells" for name in columns}
-    asked |= {name: _written((getattr(options, name),)) for name in OF_STUDIES}
-    asked |= {name: _written((getattr(run_options, name),)) for name in OF_RUNS}
-    return asked
+    asked_lists |= {PLURALS.get(name, name): "as in cells" for name in columns}
+    asked_lists |= {name: _written((getattr(options, name),)) for name in OF_STUDIES}
+    asked_lists |= {name: _written((getattr(run_options, name),)) for name in OF_RUNS}
+    return asked_lists
 
 
 def _tell(result: outcome.Outcome, runner: "GridRunner") -> None:

@@ -1,9 +1,8 @@
 """A claim: half a bit, which is half of the error, is what loops gain at least."""
 
-from analysis.claims.claim_measures import gain
-
 from analysis.claims.by_seed import Sense
 from analysis.claims.claim import Claim
+from analysis.claims.measures.study import gain
 
 loops_help = Claim(
     slug="loops-help",

@@ -57,21 +57,21 @@ def plan_of(configs, n_workers, steps_before=None, b_max=20, n_prompts=256):
 def news_of(plan: Plan, machine: Machine) -> list[tuple[float, News]]:
     """Work a plan through; return what the workers say and when, in that order."""
     free = [(0.0, worker) for worker in range(plan.n_workers)]
-    told = []
+    all_news = []
     for (config,) in plan.groups:
         now, worker = heappop(free)
-        now = _train(plan, machine, config, now, told)
+        now = _train(plan, machine, config, now, all_news)
         heappush(free, (now, worker))
-    return sorted(told, key=lambda item: item[0])
+    return sorted(all_news, key=lambda item: item[0])
 
 
-def _train(plan, machine, config, now, told):
+def _train(plan, machine, config, now, all_news):
     speed, step = machine.speeds[config.size], plan.first_step(config)
     news = News(identity=config.identity, state=RUNNING)
     now = machine.after(now, machine.begin / 2)
-    told.append((now, news))
+    all_news.append((now, news))
     if step:
-        told.append((now, replace(news, step=step, reason="going on")))
+        all_news.append((now, replace(news, step=step, reason="going on")))
     now = machine.after(now, machine.begin / 2)
     said_at = -1.0
     step_seconds = config.step_flops / speed
@@ -83,16 +83,16 @@ def _train(plan, machine, config, now, told):
         now = machine.after(now, n_steps * step_seconds)
         if now - said_at >= SECONDS_BETWEEN_NEWS or step == config.steps:
             said_at = now
-            told.append((now, replace(news, step=step)))
+            all_news.append((now, replace(news, step=step)))
     evaluation = machine.evaluation * plan.evaluation_flops(config) / speed
     n_batches = max(1, min(20, round(evaluation)))
     for batch in range(1, n_batches + 1):  # in which each FLOP takes as long
         now = machine.after(now, evaluation / n_batches)
         if batch == n_batches or now - said_at >= SECONDS_BETWEEN_NEWS:
             said_at = now
-            told.append((now, replace(news, step=config.steps, evaluated=batch / n_batches)))
+            all_news.append((now, replace(news, step=config.steps, evaluated=batch / n_batches)))
     now = machine.after(now, machine.tell)
-    told.append((now, replace(news, state=FINISHED, step=config.steps)))
+    all_news.append((now, replace(news, state=FINISHED, step=config.steps)))
     return now
 
 

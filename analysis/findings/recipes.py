@@ -37,9 +37,10 @@ class Recipe:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the prompt and the loss window alone may be other than the default."""
+        """Whether it is a study of b from 1 on, in whose way prompt and loss window may differ."""
         is_fixed = self.widest.config.b_draw == "fixed"
-        return is_fixed and unusual_ways(self.runs) <= {"loss_window"}
+        starts_at_one = min(run.config.b for run in self.runs) == 1
+        return is_fixed and starts_at_one and unusual_ways(self.runs) <= {"loss_window"}
 
     @property
     def sees_all_loops(self) -> bool:

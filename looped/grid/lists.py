@@ -209,8 +209,8 @@ def titles(configs: Sequence[TrainConfig]) -> dict[str, str]:
 
 def value_of(config: TrainConfig, name: str) -> str:
     """Write a setting of a training, resolved, as it was asked for: windows as ``all``, say."""
-    asked = {**config.base_recipe, **config.policy}
-    return _word(asked.get(name, getattr(config, name)))
+    settings = {**config.base_recipe, **config.policy}
+    return _word(settings.get(name, getattr(config, name)))
 
 
 def _word(value: Any) -> str:

@@ -45,8 +45,8 @@ def test_what_is_chosen_fits_and_every_cell_keeps_equally_many_seeds(share):
     assert len(set(seeds.values())) == 1
     if len(seeds) < 4:  # cells are left out only once there is one seed
         assert set(seeds.values()) == {1}
-        kept = max(c.step_flops for c in choice.to_train)
-        assert all(c.step_flops > kept for c in choice.left_out if (c.size, c.b) not in seeds)
+        most_flops = max(c.step_flops for c in choice.to_train)
+        assert all(c.step_flops > most_flops for c in choice.left_out if (c.size, c.b) not in seeds)
 
 
 def test_it_says_what_is_left_out_and_in_which_order():

@@ -30,15 +30,15 @@ ROWS = st.tuples(st.integers(1, 40), st.integers(1, 900))
        st.lists(st.integers(0, 99), min_size=1, max_size=3, unique=True))  # fmt: skip
 def test_a_pair_and_a_table_are_the_same_cells_crossed_with_the_other_lists(rows, seeds):
     bs, steps = (",".join(map(str, column)) for column in zip(*rows, strict=True))
-    others = ("--sizes", "nano", "--seeds", ",".join(map(str, seeds)))
-    paired = cross(lists(*others, "--bs", bs, "--steps", steps), ("b", "steps"))
+    other_words = ("--sizes", "nano", "--seeds", ",".join(map(str, seeds)))
+    paired = cross(lists(*other_words, "--bs", bs, "--steps", steps), ("b", "steps"))
     assert [(c.b, c.steps, c.seed) for c in paired] == [
         (*row, seed) for row in rows for seed in seeds
     ]
     table = "b,steps\n" + "\n".join(f"{b},{n}" for b, n in rows)
-    assert cross(lists(*others), cells=cells(table)) == paired
+    assert cross(lists(*other_words), cells=cells(table)) == paired
     plural = "bs, steps\n\n" + "\n".join(f"{b}.0, {n}" for b, n in rows) + "\n\n"
-    assert cross(lists(*others, "--bs", "7,8"), cells=cells(plural)) == paired
+    assert cross(lists(*other_words, "--bs", "7,8"), cells=cells(plural)) == paired
 
 
 @pytest.mark.parametrize(

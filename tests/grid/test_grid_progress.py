@@ -43,9 +43,9 @@ def half_done():
 
 def train_second(clock, ledger, grid_progress):
     """Train it from step 1,000 to 1,200 in a second and from there to its end in 9 more."""
-    begun = News(identity=SECOND, state=RUNNING, step=1000, reason="going on")
-    steps = [replace(begun, step=step, reason="") for step in (1200, 3000)]
-    for seconds, news in zip((0.0, 1.0, 10.0), (begun, *steps), strict=True):
+    first_news = News(identity=SECOND, state=RUNNING, step=1000, reason="going on")
+    steps = [replace(first_news, step=step, reason="") for step in (1200, 3000)]
+    for seconds, news in zip((0.0, 1.0, 10.0), (first_news, *steps), strict=True):
         clock[0] = seconds
         ledger.hear(news)
         grid_progress.hear(news)
@@ -79,9 +79,9 @@ def test_a_terminal_gets_one_bar_over_all_trainings(clock, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     ledger, grid_progress = half_done()
     train_second(clock, ledger, grid_progress)
-    ended = News(identity=SECOND, state=FINISHED, step=3000)
-    ledger.hear(ended)
-    grid_progress.hear(ended)
+    last_news = News(identity=SECOND, state=FINISHED, step=3000)
+    ledger.hear(last_news)
+    grid_progress.hear(last_news)
     grid_progress.say("tiny-b2-s2: NMSE 0.1")
     grid_progress.tick()
     grid_progress.close()

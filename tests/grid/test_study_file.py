@@ -3,11 +3,11 @@
 from contextlib import closing
 
 import pytest
+from looped.grid.inputs.kept_name import keep_inputs
 from page_blocks import ROOT
 
 from entrypoints import grid
 from looped.grid.inputs.input_file import InputFile
-from looped.grid.inputs.kept import keep_inputs
 from looped.grid.inputs.study_file import with_studies
 from looped.grid.records.folder import GridFolder
 
@@ -116,8 +116,8 @@ def test_a_grid_keeps_its_files_and_says_how_they_have_changed(tmp_path):
         assert keep_inputs(folder, [before]) == []
         (line,) = keep_inputs(folder, [after])
         assert line.startswith("my/s.toml has changed since this grid was begun (b_max 20 to 30); ")
-        kept = line.split("; inputs/")[1].removesuffix(" is what it was")
-        assert folder.inputs == {kept: before.text, "s.toml": after.text}
+        kept_name = line.split("; inputs/")[1].removesuffix(" is what it was")
+        assert folder.inputs == {kept_name: before.text, "s.toml": after.text}
     with closing(GridFolder(tmp_path, "b" * 12)) as folder:
         (line,) = keep_inputs(folder, [before])
         assert f"has changed since grid-{'a' * 12} was begun with it (b_max 30 to 20)" in line

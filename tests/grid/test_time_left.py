@@ -26,14 +26,14 @@ CONFIGS = {
 
 def estimates(plan, machine, speeds, moments):
     """Return at shares of the whole time what was estimated, what was left; and the whole."""
-    told = news_of(plan, machine)
-    whole = told[-1][0]
+    all_news = news_of(plan, machine)
+    whole = all_news[-1][0]
     time_left = TimeLeft(plan, speeds)
     estimates_and_truths, place = [], 0
     for moment in moments:
         now = moment * whole
-        while place < len(told) and told[place][0] <= now:
-            time_left.hear(told[place][1], told[place][0])
+        while place < len(all_news) and all_news[place][0] <= now:
+            time_left.hear(all_news[place][1], all_news[place][0])
             place += 1
         estimates_and_truths.append((moment, time_left.seconds_left(now), whole - now))
     return estimates_and_truths, whole
@@ -78,12 +78,12 @@ def drawn(seed):
         tell=dice.uniform(0.0, 2.0),
     )  # fmt: skip
     alone = dice.uniform(1.0, 1.7)
-    measured = {
+    measured_speeds = {
         size: Speed(*(alone * dice.uniform(0.9, 1.1) * speed / slower
                       for slower in (1.0, machine.evaluation)))
         for size, speed in speeds.items()
     }  # fmt: skip
-    return plan, machine, measured
+    return plan, machine, measured_speeds
 
 
 MOMENTS = [n / 25 for n in range(1, 25)]
@@ -103,22 +103,22 @@ def test_from_the_first_second_on_it_is_no_nonsense(seed):
 
 @pytest.mark.parametrize("seed", range(200, 207))
 def test_a_machine_that_changes_its_pace_is_followed_within_a_tenth_or_a_minute(seed):
-    plan, machine, measured = drawn(seed)
+    plan, machine, measured_speeds = drawn(seed)
     dice = random.Random(seed)
     changed_at = dice.uniform(0.02, 0.7) * news_of(plan, machine)[-1][0]
     machine.changes = [(changed_at, dice.choice([0.5, 2.0]))]
     whole = news_of(plan, machine)[-1][0]
     followed = (changed_at + max(60.0, 0.1 * whole)) / whole
     late = [moment for moment in MOMENTS if moment > max(0.1, followed)]
-    assert not misses(*estimates(plan, machine, measured, late))
+    assert not misses(*estimates(plan, machine, measured_speeds, late))
 
 
 def test_a_pause_of_the_machine_says_nothing_of_the_time_to_come():
     """A lid that is closed at 0.3 of the time for as long as the whole grid takes."""
-    plan, machine, measured = drawn(3)
+    plan, machine, measured_speeds = drawn(3)
     whole = news_of(plan, machine)[-1][0]
     machine.changes = [(0.3 * whole, 1e-9), (1.3 * whole, 1.0)]
-    pairs, _ = estimates(plan, machine, measured, [0.7, 0.75, 0.9])
+    pairs, _ = estimates(plan, machine, measured_speeds, [0.7, 0.75, 0.9])
     assert not misses(pairs, whole)
 
 

@@ -138,7 +138,7 @@ def stub(port, status=200, body=b"{}"):
 
 @needs_nginx
 @pytest.mark.usefixtures("_as_ada")
-def test_the_proxy_takes_its_path_away_and_lets_large_files_pass(place):
+def test_the_proxy_takes_its_path_away_and_lets_large_files_pass(place, monkeypatch):
     place.make_folders()
     with stub(place.port) as questions, place.proxy():
         wait_until(lambda: store.require_answer(place.uri), _Running())
@@ -147,7 +147,7 @@ def test_the_proxy_takes_its_path_away_and_lets_large_files_pass(place):
         )
         assert answer.status_code == 200
         with pytest.raises(TrackingError, match=r"HTTP 404 of .*runs/create .*path that a proxy"):
-            create_run(place.uri.removesuffix("/mlflow"))
+            create_run(place.uri.removesuffix("/mlflow"), monkeypatch)
     assert questions == [("/health", 0, "Basic"), ("/api", 5_000_000, "")]
 
 
@@ -156,8 +156,8 @@ class _Running:
         return None
 
 
-def create_run(uri):
-    mlflow.set_tracking_uri(uri)
+def create_run(uri, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     with store.reachable():
         mlflow.MlflowClient().create_run("0")
 
@@ -176,7 +176,7 @@ def test_a_refusal_is_one_line_that_says_what_to_do(monkeypatch, status, body, w
     port = free_port()
     uri = f"http://127.0.0.1:{port}"
     with stub(port, status, body), pytest.raises(TrackingError, match=words) as caught:
-        create_run(uri)
+        create_run(uri, monkeypatch)
     message = str(caught.value)
     assert message.startswith(f"MLflow must allow what is asked, got {uri}: HTTP {status} of /api/")
     assert "\n" not in message and "<" not in message

@@ -7,7 +7,9 @@ import torch
 from small_trainings import TINY, same_weights, samples, together
 
 from looped import tasks
+from looped.draws import Draws
 from looped.evaluation.baselines import baselines_for
+from looped.tasks import task
 from looped.training import loop, resolve
 from looped.training.cuda_graph import GraphStep
 from looped.training.replicas import Replicas
@@ -67,7 +69,7 @@ def test_replicas_on_a_gpu_train_as_each_does_alone():
         assert result.outcome["best/loss"] == pytest.approx(alone.outcome["best/loss"], rel=0.02)
 
 
-class CpuDraws(tasks.Draws):
+class CpuDraws(Draws):
     """The CPU's numbers, wherever they are to lie: the two generators differ."""
 
     def __init__(self, seed, step, held_out=False, device="cpu"):
@@ -80,7 +82,7 @@ class CpuDraws(tasks.Draws):
 
 def test_a_gpu_learns_what_a_cpu_learns(monkeypatch):
     """The same weights and prompts at first: what differs is rounding."""
-    monkeypatch.setattr(tasks, "Draws", CpuDraws)
+    monkeypatch.setattr(task, "Draws", CpuDraws)
     config = replace(GPU, steps=400, learning_rate=3e-3, n_dims=2, precision="fp32")
     on_gpu, on_cpu = (
         loop.train(replace(config, device=device)).outcome for device in (config.device, "cpu")
@@ -96,7 +98,7 @@ NOT_LINEAR = ["noisy_linear", "sparse_linear", "decision_tree", "relu_network"]
 @pytest.mark.parametrize("name", NOT_LINEAR)
 def test_every_task_is_the_same_function_on_a_gpu(name):
     task = tasks.from_config(replace(GPU, task=name, sparsity=1).task_config)
-    draws = tasks.Draws(1, 0, device=GPU.device)
+    draws = Draws(1, 0, device=GPU.device)
     xs, params = draws.normal(4096, 16, GPU.n_dims), task.draw(draws, 4096)
     ys = task.evaluate(params, xs)
     cpu_params = tuple(part.cpu() for part in params) if type(params) is tuple else params.cpu()

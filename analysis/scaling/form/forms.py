@@ -225,7 +225,14 @@ def _power_forms() -> list[Form]:
 
 
 def forms_of(shape: Shape) -> list[Form]:
-    """Make every variant of a shape's gain."""
+    """Make every variant of a shape's gain.
+
+    Example:
+        >>> from analysis.scaling.form.shapes import SHAPES
+        >>> from analysis.scaling.form.forms import forms_of
+        >>> [form.name for form in forms_of(SHAPES[0])][:2]
+        ['logarithmic/shared_gain', 'logarithmic/of_E_M']
+    """
     gain = _SIGNED_GAIN if shape.may_fall else _GAIN
     of_sizes = replace(gain, is_per_size=True)
     forms = [

@@ -17,7 +17,13 @@ _references: dict[str, Reference] = {}
 
 
 def form_of(name: str) -> Form:
-    """Return a form by its name, one's own too once it was found."""
+    """Return a form by its name, one's own too once it was found.
+
+    Example:
+        >>> from analysis.scaling.form.own_forms import form_of
+        >>> form_of("power").name
+        'power'
+    """
     return FORMS[name] if name in FORMS else _own_forms[name]
 
 
@@ -33,6 +39,12 @@ def forms_with(word: str) -> tuple[str, dict[str, Form]]:
 
     Raises:
         ValueError: there is no such form, or it is no ``Shape``.
+
+    Example:
+        >>> from analysis.scaling.form.own_forms import forms_with
+        >>> name, variants = forms_with("examples/my_forms.py:hill")
+        >>> name.partition("-")[0], len(variants) > 1
+        ('hill', True)
     """
     if word in FORMS or word in _own_forms:
         return word, {}
@@ -48,7 +60,13 @@ def forms_with(word: str) -> tuple[str, dict[str, Form]]:
 
 
 def references_of(names: list[str]) -> dict[str, str]:
-    """Say where the shapes of one's own are that forms are made of, by the shape's name."""
+    """Say where the shapes of one's own are that forms are made of, by the shape's name.
+
+    Example:
+        >>> from analysis.scaling.form.own_forms import references_of
+        >>> references_of(["power"])
+        {}
+    """
     shapes = dict.fromkeys(name.rpartition("/")[0] for name in names)
     return {shape: str(_references[shape]) for shape in shapes if shape in _references}
 
@@ -58,6 +76,12 @@ def find_again(references: dict[str, str]) -> None:
 
     Raises:
         ValueError: one is not here, or was changed since.
+
+    Example:
+        >>> from analysis.scaling.form.own_forms import find_again
+        >>> find_again({"hill": "my_lost_forms.py:hill@123456789abc"})  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ValueError: the law's own form must be here, got: hill must be in a file that is there...
     """
     for text in references.values():
         try:

@@ -23,14 +23,18 @@ def keep_inputs(folder: GridFolder, files: Sequence[InputFile]) -> list[str]:
     try:
         before = folder.inputs
         for file in files:
-            kept = before.get(file.name)
-            if kept is None:
+            kept_text = before.get(file.name)
+            if kept_text is None:
                 lines += _changes_since_another(folder, file)
-            elif kept != file.text:
-                aside = f"{Path(file.name).stem}-{digest({'text': kept})}{Path(file.name).suffix}"
-                folder.keep_input(aside, kept)
-                what = f"{file.given} has changed since this grid was begun"
-                lines.append(f"{what}{_difference(kept, file)}; {INPUTS}/{aside} is what it was")
+            elif kept_text != file.text:
+                aside = (
+                    f"{Path(file.name).stem}-{digest({'text': kept_text})}{Path(file.name).suffix}"
+                )
+                folder.keep_input(aside, kept_text)
+                what = f"{file.given_path} has changed since this grid was begun"
+                lines.append(
+                    f"{what}{_difference(kept_text, file)}; {INPUTS}/{aside} is what it was"
+                )
             folder.keep_input(file.name, file.text)
     except (OSError, DamagedGridError) as error:  # it stops no training
         logger.warning("%s cannot keep what it trains (%s)", folder.path, error)
@@ -39,26 +43,26 @@ def keep_inputs(folder: GridFolder, files: Sequence[InputFile]) -> list[str]:
 
 def _changes_since_another(folder: GridFolder, file: InputFile) -> list[str]:
     """Say that the newest grid that was begun with a file of that name trains something else."""
-    others: list[tuple[float, Path]] = []
+    other_inputs: list[tuple[float, Path]] = []
     for path in folder.path.parent.glob(f"{PREFIX}*/{INPUTS}/{file.name}"):
         with suppress(OSError):
-            others.append((path.stat().st_mtime, path))
-    if not others:
+            other_inputs.append((path.stat().st_mtime, path))
+    if not other_inputs:
         return []
-    newest = max(others)[1]
+    newest = max(other_inputs)[1]
     try:
-        kept = "" if newest.is_symlink() else newest.read_text("utf-8")
+        kept_text = "" if newest.is_symlink() else newest.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         return []
-    if not kept or kept == file.text:
+    if not kept_text or kept_text == file.text:
         return []
-    other = newest.parents[1].name
+    other_grid = newest.parents[1].name
     return [
-        f"{file.given} has changed since {other} was begun with it{_difference(kept, file)}: this "
-        "is another grid; trainings of both are trained once"
+        f"{file.given_path} has changed since {other_grid} was begun with it"
+        f"{_difference(kept_text, file)}: this is another grid; trainings of both are trained once"
     ]
 
 
-def _difference(kept: str, file: InputFile) -> str:
-    settings = changed_settings(kept, file.text) if file.name.endswith(".toml") else ""
+def _difference(kept_text: str, file: InputFile) -> str:
+    settings = changed_settings(kept_text, file.text) if file.name.endswith(".toml") else ""
     return f" ({settings})" if settings else ""

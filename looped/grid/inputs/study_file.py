@@ -56,7 +56,7 @@ def read_study(file: InputFile, names: Collection[str]) -> dict[str, str]:
         settings[name] = _words(file, name, value)
     cells = settings.get(CELLS, AUTO)
     if cells != AUTO and not cells.startswith("~"):
-        settings[CELLS] = str(Path(file.given).parent / cells)
+        settings[CELLS] = str(Path(file.given_path).parent / cells)
     return settings
 
 
@@ -91,16 +91,16 @@ def with_studies(
             rule = "two study files must not set the same"
             require(name not in settings, rule, f"{name} in both")
             settings[name] = text
-    given = dict(_pairs(words))
-    kept = [
+    given_words = dict(_pairs(words))
+    kept_words = [
         word
-        for name, value in given.items()
+        for name, value in given_words.items()
         for word in (f"--{name}", value)
         if name not in settings or value != AUTO
     ]
     if begun_with:
-        kept += ["--study", ",".join([*begun_with, given[STUDY]])]
-    return [word for name, text in settings.items() for word in (f"--{name}", text)] + kept
+        kept_words += ["--study", ",".join([*begun_with, given_words[STUDY]])]
+    return [word for name, text in settings.items() for word in (f"--{name}", text)] + kept_words
 
 
 def given_studies(words: Sequence[str]) -> str:

@@ -50,30 +50,33 @@ def fit_budget(
     Raises:
         BudgetError: not even the shortest training fits.
     """
-    seconds, chosen = budget_seconds(budget), list(to_train)
+    seconds, chosen_configs = budget_seconds(budget), list(to_train)
     seeds = list(dict.fromkeys(config.seed for config in to_train))
     dropped_seeds: list[int] = []
     dropped_cells: list[TrainConfig] = []
 
     def needed() -> float:
-        return plan_of(chosen).seconds(speeds)
+        return plan_of(chosen_configs).seconds(speeds)
 
-    while chosen and needed() > seconds and len(seeds) > 1:
+    while chosen_configs and needed() > seconds and len(seeds) > 1:
         dropped_seeds.insert(0, seeds.pop())
-        chosen = [config for config in chosen if config.seed in seeds]
-    while chosen and needed() > seconds:
-        cell = _costliest(plan_of(chosen), speeds)
+        chosen_configs = [config for config in chosen_configs if config.seed in seeds]
+    while chosen_configs and needed() > seconds:
+        cell = _costliest(plan_of(chosen_configs), speeds)
         dropped_cells.append(cell)
-        chosen = [config for config in chosen if _cell(config) != _cell(cell)]
-    if to_train and not chosen:
+        chosen_configs = [config for config in chosen_configs if _cell(config) != _cell(cell)]
+    if to_train and not chosen_configs:
         plan = plan_of(dropped_cells[-1:])
         raise BudgetError(
             f"budget must hold at least one training, got {budget} (the shortest that is left, "
             f"{dropped_cells[-1].name}, takes about {written(plan.seconds(speeds))})"
         )
-    left_out = [config for config in to_train if config not in chosen]
+    left_out = [config for config in to_train if config not in chosen_configs]
     return Choice(
-        chosen, left_out, needed(), _lines(budget, chosen, dropped_seeds, dropped_cells, needed())
+        chosen_configs,
+        left_out,
+        needed(),
+        _lines(budget, chosen_configs, dropped_seeds, dropped_cells, needed()),
     )
 
 
@@ -98,12 +101,12 @@ def _costliest(plan: Plan, speeds: Speeds) -> TrainConfig:
 
 def _lines(
     budget: str,
-    chosen: Sequence[TrainConfig],
+    chosen_configs: Sequence[TrainConfig],
     dropped_seeds: Sequence[int],
     dropped_cells: Sequence[TrainConfig],
     seconds: float,
 ) -> list[str]:
-    about = f"{counted(len(chosen), 'training')}, about {written(seconds)}"
+    about = f"{counted(len(chosen_configs), 'training')}, about {written(seconds)}"
     if not dropped_seeds and not dropped_cells:
         return [f"budget {budget}: all that is left to train fits, {about}"]
     lines = [f"budget {budget}: {about}; the same command goes on with the others"]

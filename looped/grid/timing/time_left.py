@@ -110,9 +110,9 @@ class _Memory:
         weight = self._weight
         of_work = [(WORK,)] if part in (TRAIN, EVALUATE) else []
         for key in [*of_work, *((part, *key) for key in keys)]:
-            kept = self.parts.setdefault(key, _Part())
-            kept.seconds += weight * seconds
-            kept.nominal += weight * nominal
+            known_part = self.parts.setdefault(key, _Part())
+            known_part.seconds += weight * seconds
+            known_part.nominal += weight * nominal
 
     def factor(
         self, part: str, keys: Sequence[Key], prior: float, doubt: float | None = None
@@ -121,9 +121,9 @@ class _Memory:
         doubted = (DOUBT[part] if doubt is None else doubt) * self._weight
         factor = prior
         for key in keys:
-            kept = self.parts.get((part, *key))
-            if kept is not None:
-                factor = (kept.seconds + doubted) / (kept.nominal + doubted / factor)
+            known_part = self.parts.get((part, *key))
+            if known_part is not None:
+                factor = (known_part.seconds + doubted) / (known_part.nominal + doubted / factor)
         return factor
 
     def knows(self, part: str) -> bool:
@@ -222,9 +222,11 @@ class TimeLeft:
         if group.step < group.n_steps:  # its last step came too soon to be told
             group.step_of[config.identity] = group.n_steps
             group.moment = now
-        done = self._plan.evaluated(config, share)
-        nominal = (done - group.evaluated.get(config.identity, 0.0)) * group.evaluation_seconds
-        group.evaluated[config.identity] = done
+        share_done = self._plan.evaluated(config, share)
+        nominal = (
+            share_done - group.evaluated.get(config.identity, 0.0)
+        ) * group.evaluation_seconds
+        group.evaluated[config.identity] = share_done
         self._learn(EVALUATE, group, nominal, now)
 
     def _hear_end(self, group: _Group, news: News, now: float) -> None:

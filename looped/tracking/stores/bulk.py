@@ -27,7 +27,7 @@ from mlflow.store.tracking.dbmodels.models import (
 )
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
-from sqlalchemy import Connection, Engine, Select, select
+from sqlalchemy import Connection, Engine, select
 
 AT_ONCE = 500
 """Runs of one query."""
@@ -106,7 +106,7 @@ def curves_of(
     columns = (SqlMetric.run_uuid, SqlMetric.key, SqlMetric.step, SqlMetric.value, SqlMetric.is_nan)
     with engine.connect() as connection:
         for chunk in in_chunks(run_ids, CURVES_AT_ONCE):
-            samples: Select[Any] = (
+            samples: Any = (
                 select(*columns)
                 .where(SqlMetric.run_uuid.in_(chunk), SqlMetric.key.in_(names))
                 .order_by(SqlMetric.step, SqlMetric.timestamp, SqlMetric.value)
