@@ -38,7 +38,7 @@ def test_a_folder_reads_as_a_name_does(copy_of_quick):
 
 def test_another_name_is_answered_with_those_there_are():
     with pytest.raises(
-        ValueError, match=r"name must be a data set's \(dial, h100-joint, .*got h100$"
+        ValueError, match=r"name must be a data set's \(cpu-hypotheses, .*h100-joint, .*got h100$"
     ):
         datasets.load("h100")
 

@@ -3,11 +3,11 @@
 from contextlib import closing
 
 import pytest
-from looped.grid.inputs.kept_name import keep_inputs
 from page_blocks import ROOT
 
 from entrypoints import grid
 from looped.grid.inputs.input_file import InputFile
+from looped.grid.inputs.kept import keep_inputs
 from looped.grid.inputs.study_file import with_studies
 from looped.grid.records.folder import GridFolder
 
