@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from looped.config import TrainConfig
 from looped.grid.records.standing import Standing
-from looped.sizes import SIZES
+from looped.sizes import size_of
 from looped.training.outcome import affordable_prompts, final_prompts
 
 
@@ -127,8 +127,10 @@ def usual_speed(size: str) -> Speed:
         >>> speeds = [usual_speed(size).training for size in ("tiny", "small", "medium")]
         >>> [round(speed / speeds[1], 2) for speed in speeds]
         [0.41, 1.0, 1.27]
+        >>> usual_speed("1x1x40x80").training / FASTEST  # a size of one's own
+        0.5
     """
-    width = SIZES[size].n_embd
+    width = size_of(size).n_embd
     speed = FASTEST * width**2 / (width**2 + HALF_WIDTH**2)
     return Speed(speed, speed)
 
