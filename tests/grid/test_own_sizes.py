@@ -4,8 +4,9 @@ import pytest
 
 from entrypoints import grid
 
-WORDS = ("--sizes 1x1x8x32 --bs 1,2 --seeds 3 --steps 2 --n_dims 2 --n_examples 4 --batch_size 2 "
-         "--warmup 0 --n_prompts 4 --b_max 3 --workers 1 --register false --device cpu")  # fmt: skip
+WORDS = ("--sizes 1x1x8x32 --bs 1,2 --seeds 3 --steps 2 --n_dims 2 --n_examples 4 "
+         "--batch_size 2 --warmup 0 --n_prompts 4 --b_max 3 --workers 1 --register false "
+         "--device cpu")  # fmt: skip
 
 
 @pytest.mark.slow  # a dry run judges a pilot, and a worker loads torch
