@@ -228,7 +228,7 @@ def test_the_commands_of_the_page(served, tmp_path, monkeypatch):
     assert "6 trainings: 6 finished now" in text
     assert f"{served.uri}/#/experiments/" in text and "a-password" not in text
     assert (tmp_path / "page" / "report.html").exists()
-    assert list(served.files.rglob("model.safetensors"))
+    assert list(served.files.rglob("weights.safetensors"))
     model = mlflow.pyfunc.load_model("models:/looped-linear-tiny-d2-n7@best")
     xs = np.zeros((2, 8, 2), np.float32)
     assert model.predict({"xs": xs, "ys": xs[..., 0]}, params={"n_loops": 4}).shape == (4, 2, 1)
