@@ -19,11 +19,10 @@ from page_blocks import ROOT, blocks_of
 from services import find_postgres, free_port, postgres, wait_until
 
 from looped.records.journal import TrackingError
-from looped.tracking.runs import log_in_batches
 from looped.tracking.stores import store
 
 BLOCKS = [block.text for block in blocks_of(ROOT / "docs" / "server.md")]
-INSTALL, DATABASES, FOLDERS, START, PROXY, USERS, USE, SHARE = BLOCKS
+INSTALL, DATABASES, FOLDERS, START, PROXY, USERS, USE = BLOCKS
 EXAMPLES = ROOT / "examples" / "server"
 
 needs_nginx = pytest.mark.skipif(
@@ -241,5 +240,3 @@ def test_the_commands_of_the_page(served, tmp_path, monkeypatch):
     refused = pytest.raises(TrackingError, match=r"HTTP 403 .*user bob may not do that there")
     with refused, store.reachable():
         client.set_tag(run.info.run_id, "mine", "yes")
-    served.run(SHARE)
-    log_in_batches(client, run.info.run_id, [], [mlflow.entities.RunTag("mine", "yes")])
