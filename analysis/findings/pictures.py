@@ -1,10 +1,12 @@
 """The pictures of the pages of findings, drawn from the kept trainings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.findings.recipes import Recipe, distinct, recipes_of
@@ -37,10 +39,8 @@ def pictures_of(results: Path) -> dict[str, Figure]:
 def draw_quality(recipes: Sequence[Recipe]) -> Figure:
     """Draw the error after b loops against b, a line for each size, a panel for each recipe."""
     tables = {_title(recipe): _errors(recipe) for recipe in recipes}
-    figure = drawing.figure_of(len(tables), 3.6)
-    panels = drawing.panels_of(figure, list(tables))
-    sizes = list(dict.fromkeys(size for table in tables.values() for size in table["size"]))
-    looks = drawing.marks(sizes)
+    figure, panels = _figure_of(tables)
+    looks = drawing.marks(_sizes_of(tables))
     for title, table in tables.items():
         (axes,) = panels[title]
         means = seeds.over_seeds(table, ["size", "b"], "bits")
@@ -55,7 +55,7 @@ def draw_quality(recipes: Sequence[Recipe]) -> Figure:
         drawing.frame(axes, table["nmse"], 1.3)
         axes.set_xlabel("trained loops b")
     drawing.legend_below(
-        figure, [axes for (axes,) in panels.values()], 6, f"band: {seeds.WHAT}", sizes
+        figure, [axes for (axes,) in panels.values()], 6, f"band: {seeds.WHAT}", [*looks]
     )
     return figure
 
@@ -64,10 +64,8 @@ def draw_quality(recipes: Sequence[Recipe]) -> Figure:
 def draw_beyond(recipes: Sequence[Recipe]) -> Figure:
     """Draw the error at the last loop over that at b, a point for each training."""
     tables = {_title(recipe): _lasts(recipe) for recipe in recipes}
-    figure = drawing.figure_of(len(tables), 3.6)
-    panels = drawing.panels_of(figure, list(tables))
-    sizes = list(dict.fromkeys(size for table in tables.values() for size in table["size"]))
-    looks = drawing.marks(sizes)
+    figure, panels = _figure_of(tables)
+    looks = drawing.marks(_sizes_of(tables))
     for title, table in tables.items():
         (axes,) = panels[title]
         for size, of_size in table.groupby("size", sort=False):
@@ -82,7 +80,7 @@ def draw_beyond(recipes: Sequence[Recipe]) -> Figure:
         drawing.error_axis(axes, f"NMSE after {table['loop'].max()} loops / after b")
         axes.set_xlabel("trained loops b")
     title = "hollow: seeds; line: their geometric mean; above 1 further loops hurt"
-    drawing.legend_below(figure, [axes for (axes,) in panels.values()], 6, title, sizes)
+    drawing.legend_below(figure, [axes for (axes,) in panels.values()], 6, title, [*looks])
     return figure
 
 
@@ -101,7 +99,7 @@ def draw_hypotheses(recipes: Sequence[Recipe]) -> Figure:
     places = {
         key: place for place, key in enumerate(sorted(tables, key=lambda key: (key[2], key[:2])))
     }
-    sizes = list(dict.fromkeys(size for table in tables.values() for size in table["size"]))
+    sizes = _sizes_of(tables)
     figure = drawing.figure_of(len(sizes), 1.6 + 0.26 * len(places))
     panels = drawing.panels_of(figure, sizes, is_shared=True)
     looks = drawing.marks(sizes)
@@ -130,6 +128,17 @@ def draw_hypotheses(recipes: Sequence[Recipe]) -> Figure:
         fontsize="medium",
     )
     return figure
+
+
+def _figure_of(tables: Mapping[str, pd.DataFrame]) -> tuple[Figure, Mapping[str, list[Axes]]]:
+    """Make a figure with a panel for each table."""
+    figure = drawing.figure_of(len(tables), 3.6)
+    return figure, drawing.panels_of(figure, list(tables))
+
+
+def _sizes_of(tables: Mapping[Any, pd.DataFrame]) -> list[str]:
+    """List the sizes of all tables, in the order in which they come."""
+    return list(dict.fromkeys(size for table in tables.values() for size in table["size"]))
 
 
 def _title(recipe: Recipe) -> str:
