@@ -11,6 +11,7 @@ from analysis.answers.joint_law import JointFit
 from analysis.answers.lengths import text as lengths_text
 from analysis.answers.loops import loop_curves
 from analysis.answers.loops import text as loops_text
+from analysis.answers.loops.loop_law import MOST_GROUPS
 from analysis.runs.expressivity import DEFINITION
 from analysis.scaling.words.form_text import number
 from analysis.scaling.words.text import section
@@ -123,6 +124,8 @@ def _curve_lines(answers: Answers) -> list[str]:
     if n_left_out:
         further = f"{n_left_out:,} more curves were not fitted"
         lines.append(f"of the first {MOST_CURVES} seeds of a cell; {further}")
+    if len({run.config.seed for run in answers.selection.runs}) > MOST_GROUPS:
+        lines.append(f"the law over loops leaves out {MOST_GROUPS} groups of seeds, not each seed")
     return lines
 
 

@@ -11,6 +11,7 @@ from golden import require_text
 
 from analysis.answers import answers as answers_of
 from analysis.answers import costs, exchange, joint_law
+from analysis.answers import text as text_of_answers
 from analysis.answers.answers import answer, curves_of, shown_curves
 from analysis.answers.costs import budgets
 from analysis.answers.exchange import Crossing
@@ -285,6 +286,13 @@ def test_seeds_of_a_cell_are_told_by_their_median_and_ends():
         "half_life_greatest": math.inf,
     }  # fmt: skip
     assert (second["size"], second["half_life_least"]) == ("a", math.inf)
+
+
+def test_of_many_seeds_it_is_said_that_groups_are_left_out(answers, monkeypatch):
+    words = "the law over loops leaves out 1 groups of seeds, not each seed"
+    assert words not in describe(answers)
+    monkeypatch.setattr(text_of_answers, "MOST_GROUPS", 1)
+    assert words in describe(answers)
 
 
 def test_of_many_seeds_the_first_curves_are_fitted(monkeypatch):
