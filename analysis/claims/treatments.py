@@ -37,7 +37,7 @@ TREATMENTS: tuple[Claim, ...] = (
             beside=partial(measures.change_of_bits, setting="loss_window", value=share),
             premise=Premise(
                 f"with a loss on all loops less than {NOTABLE_BITS} bits are lost after b",
-                measures.full_loss,
+                partial(measures.full_loss, share=share),
                 NOTABLE_BITS,
             ),
         )

@@ -67,6 +67,17 @@ def test_a_window_is_judged_only_where_something_is_lost():
     assert set(verdicts(runs).values()) == {Verdict.UNDECIDED}
 
 
+@pytest.mark.parametrize(
+    ("size", "verdict"), [("tiny", Verdict.SUPPORTED), ("small", Verdict.UNDECIDED)]
+)
+def test_what_a_window_explains_is_lost_in_the_cells_that_it_was_trained_in(size, verdict):
+    lost = gained(loss_window={0.5: -0.3})(0.0)
+    world = World(lost=lambda config: lost(config) + (0.5 if config.size == "tiny" else 0.0))
+    runs = world.study(("tiny", "small"), (1, 5, 10))
+    runs += world.study((size,), (5, 10), variants=({"loss_window": 0.5},))
+    assert verdicts(runs)["loss-window-half"] is verdict
+
+
 def test_nothing_is_said_of_ways_of_training_that_no_runs_differ_in():
     assert verdicts(World().study(("tiny",), (1, 5))) == {}
     assert len({claim.slug for claim in TREATMENTS}) == len(TREATMENTS) == 9

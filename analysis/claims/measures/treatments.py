@@ -50,10 +50,23 @@ def _two(cells: Cells, setting: str, value: Any, default: Any) -> tuple[Cells, C
     return before, changed
 
 
-def full_loss(cells: Cells) -> BySeed:
-    """Return the bits lost beyond b where the loss sees all loops, mean over sizes."""
+def full_loss(cells: Cells, share: float) -> BySeed:
+    """Return the bits lost beyond b where the loss sees all loops, mean over sizes and b.
+
+    They are those of the cells that a window of this share of the loops was trained in as well;
+    of all, where there is none such yet.
+    """
     full_cells = under(cells, loss_window="all")
-    return mean_of([full_cells.mean_bits_lost(size) for size in full_cells.sizes])
+    windowed_cells = under(cells, loss_window=share).where(
+        lambda run: run.config.policy["loss_window"] != "all"
+    )
+    lost = [
+        _lost(full_cells, size, b)
+        for size in windowed_cells.sizes
+        for b in windowed_cells.bs(size)
+        if b > 1
+    ]
+    return mean_of(lost) or mean_of([full_cells.mean_bits_lost(size) for size in full_cells.sizes])
 
 
 def change_of_lost(cells: Cells, setting: str, value: Any, default: Any = "all") -> Parts:
