@@ -6,8 +6,8 @@ from dataclasses import asdict
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from entrypoints import arguments, outcome, terminal
 from entrypoints.benchmarks.options import BenchmarkOptions
+from entrypoints.command_line import arguments, outcome, terminal
 from looped.grid.places import expanded
 from looped.names import Variable
 from looped.rules import require

@@ -7,8 +7,8 @@ import importlib
 import os
 import sys
 
-from entrypoints import arguments, terminal
-from entrypoints.usage import CONSOLE
+from entrypoints.command_line import arguments, terminal
+from entrypoints.command_line.usage import CONSOLE
 from looped import __version__
 
 COMMANDS = (*CONSOLE, "ui")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrypoints import arguments, outcome, terminal
+from entrypoints.command_line import arguments, outcome, terminal
 from looped.counting import counted
 from looped.grid.options import require_path
 from looped.grid.places import runs_folder

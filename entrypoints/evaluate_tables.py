@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrypoints import arguments, outcome, terminal
+from entrypoints.command_line import arguments, outcome, terminal
 from looped.names import Metric
 from looped.rules import require, require_whole, setting
 

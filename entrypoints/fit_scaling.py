@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrypoints import arguments, outcome, table_law, terminal
+from entrypoints import table_law
+from entrypoints.command_line import arguments, outcome, readers, terminal
 from looped.grid.options import require_path
 from looped.grid.places import runs_folder
 from looped.names import Tag
@@ -51,7 +52,7 @@ class FitOptions:
     bs: str | None = setting(None, "those to fit, as 1,5,10; auto: all")
     plateaued: bool = setting(False, "keep runs that never learned")
     measure: str = setting("mean", "E from the mean error over prompts, or the median", MEASURES)
-    weights: str = setting(arguments.AUTO, arguments.WEIGHTS_HELP, arguments.WEIGHTS)
+    weights: str = setting(readers.AUTO, arguments.WEIGHTS_HELP, arguments.WEIGHTS)
     form: str | None = setting(
         None,
         f"to predict with, of {', '.join(FORMS)}, or your own, my_forms.py:hill; "
@@ -155,7 +156,7 @@ def _fit_table(
     for name in OF_RUNS:
         came, default = getattr(options, name), FitOptions.__dataclass_fields__[name].default
         if came != default:
-            rule = f"{name} is of runs and must be {arguments.AUTO if default is None else default}"
+            rule = f"{name} is of runs and must be {readers.AUTO if default is None else default}"
             return arguments.complain("fit_scaling", f"{rule} with a table, got {came}")
     return table_law.fit(of_table, of_law, options.experiment, bool(options.register), result)
 

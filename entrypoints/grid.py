@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from entrypoints import arguments, outcome, terminal
+from entrypoints.command_line import arguments, outcome, readers, terminal
 from looped.config import TrainConfig
 from looped.grid.inputs.cells_table import read_cells
 from looped.grid.inputs.input_file import InputFile, read_input
@@ -100,7 +100,7 @@ def cells_of(
     if options.cells is None:
         return [], []
     table = read_input("cells", options.cells)
-    cells = read_cells(table, arguments.readers(TrainConfig))
+    cells = read_cells(table, readers.readers_of(TrainConfig))
     for name in cells[0].settings:
         plural = PLURALS.get(name, name)
         rule = f"{table.name} must have no column that is given as a list too"

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from shlex import quote
 
-from entrypoints import arguments, outcome, terminal
+from entrypoints.command_line import arguments, outcome, terminal
 from looped.counting import counted
 from looped.grid.options import require_path
 from looped.grid.places import runs_folder

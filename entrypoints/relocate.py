@@ -4,7 +4,7 @@ import logging
 import sys
 from dataclasses import dataclass
 
-from entrypoints import arguments, outcome, terminal
+from entrypoints.command_line import arguments, outcome, terminal
 from looped.rules import setting
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrypoints import arguments, outcome, terminal
+from entrypoints.command_line import arguments, outcome, readers, terminal
 from looped.grid.options import require_path
 from looped.grid.places import expanded, runs_folder
 from looped.names import Metric, Weights
@@ -42,7 +42,7 @@ class ReportOptions:
         "what errs by itself: each run, or a size's seed over all b; auto: seeds, if they recur",
         ("auto", "run", "seed"),
     )
-    weights: str = setting(arguments.AUTO, arguments.WEIGHTS_HELP, arguments.WEIGHTS)
+    weights: str = setting(readers.AUTO, arguments.WEIGHTS_HELP, arguments.WEIGHTS)
     resamples: int = setting(1000, "of the laws' bootstrap")
     claims: str | None = setting(
         None, "claims of your own to judge, as my_claims.py:loops_help, with commas between them"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from entrypoints import arguments, outcome
+from entrypoints.command_line import arguments, outcome
 from looped.grid.options import require_path
 from looped.grid.places import expanded
 from looped.rules import check_choices, require, setting

@@ -4,7 +4,7 @@ import logging
 import sys
 from pathlib import Path
 
-from entrypoints import arguments, outcome, terminal
+from entrypoints.command_line import arguments, outcome, terminal
 from looped.config import TrainConfig
 from looped.grid.options import RunOptions
 from looped.grid.places import where_kept

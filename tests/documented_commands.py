@@ -20,7 +20,8 @@ from unittest import mock
 import yaml
 from page_blocks import ROOT
 
-from entrypoints import arguments, grid
+from entrypoints import grid
+from entrypoints.command_line import arguments
 from looped.grid.lists import cross, refuse_doubles
 from looped.grid.studies import apply_studies
 

@@ -12,7 +12,7 @@ import torch
 from page_blocks import ROOT
 from small_trainings import TINY
 
-from entrypoints import arguments
+from entrypoints.command_line import arguments
 from looped import TrainConfig, make_task, register_task
 from looped.evaluation.baselines import baselines_for
 from looped.evaluation.task_check import require_sound

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from entrypoints import arguments
 from entrypoints.benchmarks.options import BenchmarkOptions
+from entrypoints.command_line import arguments
 from entrypoints.evaluate_extrapolation import EvaluateOptions
 from entrypoints.evaluate_tables import TableOptions
 from entrypoints.fit_scaling import FitOptions

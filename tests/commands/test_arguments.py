@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from entrypoints import arguments
 from entrypoints.benchmarks.parts import startup
+from entrypoints.command_line import arguments
 from looped.config import TrainConfig
 from looped.grid.options import RunOptions
 from looped.rules import setting

@@ -12,7 +12,7 @@ import yaml
 
 import looped
 from entrypoints import console
-from entrypoints.usage import CONSOLE
+from entrypoints.command_line.usage import CONSOLE
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,14 +9,15 @@ import sys
 import pytest
 
 from analysis.scaling import FORMS
-from entrypoints import arguments, fit_scaling, outcome, predict_scaling, usage
+from entrypoints import fit_scaling, predict_scaling
+from entrypoints.command_line import arguments, outcome, usage
 from looped.tracking import experiments
 from looped.tracking.stores.store import Store
 from looped.training import progress, trained
 
 NOISY = """
 import os, subprocess, sys
-from entrypoints import outcome
+from entrypoints.command_line import outcome
 @outcome.command("noisy")
 def main(result):
     print("said")

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints import terminal
+from entrypoints.command_line import terminal
 
 ROOT = Path(__file__).parents[2]
 COMMAND = """
 import logging, os, sys
 from pathlib import Path
-from entrypoints import terminal
+from entrypoints.command_line import terminal
 
 def command():
     logging.basicConfig(format="%(message)s")

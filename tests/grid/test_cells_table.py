@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entrypoints import arguments
+from entrypoints.command_line import arguments, readers
 from looped.config import TrainConfig
 from looped.grid.inputs.cells_table import read_cells
 from looped.grid.inputs.input_file import InputFile
 from looped.grid.lists import Lists, cross, titles
 
-READERS = arguments.readers(TrainConfig)
+READERS = readers.readers_of(TrainConfig)
 
 
 def lists(*words):

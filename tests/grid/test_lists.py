@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entrypoints import arguments
+from entrypoints.command_line import arguments
 from looped.config import TrainConfig
 from looped.grid.lists import PLURALS, Lists, cross, grid_identity, refuse_doubles, varied
 from looped.tasks.kinds import TASK_KINDS, TASK_SETTINGS

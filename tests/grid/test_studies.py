@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entrypoints import arguments, grid
+from entrypoints import grid
+from entrypoints.command_line import arguments
 from looped.b_draw import DISTRIBUTIONS
 from looped.grid.lists import Lists, cross, refuse_doubles, varied
 from looped.grid.options import GridOptions, GridRunOptions

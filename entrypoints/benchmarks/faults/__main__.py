@@ -13,8 +13,8 @@ import sys
 import time
 from dataclasses import dataclass
 
-from entrypoints import arguments
 from entrypoints.benchmarks.faults.scenarios import SCENARIOS, Plan
+from entrypoints.command_line import arguments
 from looped.rules import require, require_one_of, require_whole, setting
 
 

@@ -2,30 +2,17 @@
 
 import argparse
 import difflib
-import math
-import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import Field, fields
-from typing import (
-    Any,
-    NoReturn,
-    TextIO,
-    TypeVar,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-    overload,
-)
+from typing import Any, NoReturn, TextIO, TypeVar, get_type_hints, overload
 
-from entrypoints import outcome
-from entrypoints.usage import usage
+from entrypoints.command_line import outcome
+from entrypoints.command_line.readers import AUTO, or_auto, reader
+from entrypoints.command_line.usage import usage
 from looped.names import Weights
 from looped.plugins import loading
 from looped.rules import one_line, require
-
-AUTO = "auto"
 
 KINDS = ("tasks", "forms", "claims", "figures", "metrics")
 """Of parts that packages may install, by entry points of ``looped.<kind>``."""
@@ -41,9 +28,6 @@ EXPERIMENT_HELP = (
 TASK_HELP = (
     "a task of your own, my_tasks.py:Quadratic, where its file moved; auto: where it was at first"
 )
-
-LONGEST_NAME, LONGEST_PATH = 255, 3000
-"""Bytes of a file's name, and of a path: Linux takes 4,095, of which a run's files need some."""
 
 First = TypeVar("First")
 Second = TypeVar("Second")
@@ -83,10 +67,10 @@ def build_parser(prog: str, description: str, *groups: type) -> argparse.Argumen
     for group in groups:
         hints = get_type_hints(group)
         for setting in fields(group):
-            read = _reader(hints[setting.name])
+            read = reader(hints[setting.name])
             parser.add_argument(
                 f"--{setting.name}",
-                type=_or_auto(read) if "shown" in setting.metadata else read,
+                type=or_auto(read) if "shown" in setting.metadata else read,
                 default=setting.metadata.get("shown", _written(setting.default)),
                 metavar=_metavar(setting),
                 help=setting.metadata["help"],
@@ -160,21 +144,6 @@ def fixed_names(*groups: type, argv: Sequence[str] | None = None) -> frozenset[s
     return frozenset(name for name, value in options.items() if value != AUTO)
 
 
-def readers(group: type) -> dict[str, Callable[[str], Any]]:
-    """Give for each field of a dataclass what reads one value of it; None is written ``auto``."""
-    hints = get_type_hints(group)
-    return {setting.name: _reader_of_value(hints[setting.name]) for setting in fields(group)}
-
-
-def _reader_of_value(hint: Any) -> Callable[[str], Any]:
-    read = _reader(hint)
-    return (lambda text: None if text == AUTO else read(text)) if _is_optional(hint) else read
-
-
-def _is_optional(hint: Any) -> bool:
-    return type(None) in get_args(hint)
-
-
 def words_given(argv: Sequence[str] | None = None) -> list[str]:
     """Return the words of a command line without the flag for JSON."""
     return outcome.without_flag(sys.argv[1:] if argv is None else argv)
@@ -243,88 +212,3 @@ def _metavar(setting: "Field[Any]") -> str:
     open_to = setting.metadata.get("open_to")
     names = (*choices, *([open_to] if open_to else [])) if choices else ()
     return "{" + ",".join(names) + "}" if names else setting.name.upper()
-
-
-def _reader(hint: Any) -> Callable[[str], Any]:
-    """Find the function that reads a value of an annotated type from its text."""
-    if get_origin(hint) is tuple:
-        item = get_args(hint)[0]
-        read_item = _reader(item)
-        has_none = type(None) in get_args(item)
-
-        def read_items(text: str) -> Any:
-            words_of_text = [] if text == AUTO else _words(text)
-            items = (
-                None if has_none and word == AUTO else read_item(word) for word in words_of_text
-            )
-            return tuple(items) or AUTO
-
-        return read_items
-    if get_origin(hint) in (Union, type(int | None)):
-        (inner,) = (part for part in get_args(hint) if part is not type(None))
-        return _or_auto(_reader(inner))
-    readers: dict[Any, Callable[[str], Any]] = {
-        int: _whole_number,
-        float: _number,
-        bool: _truth,
-        str: _text,
-    }
-    return readers[hint]
-
-
-def _or_auto(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    return lambda text: text if text == AUTO else read(text)
-
-
-def _words(text: str) -> list[str]:
-    listed_words = [word.strip() for word in text.split(",")]
-    if not all(listed_words):
-        raise argparse.ArgumentTypeError(
-            f"must list values, with a comma between two, got '{text}'"
-        )
-    return listed_words
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"must be a finite number, got {text}")
-    return value
-
-
-def _whole_number(text: str) -> int:
-    """Read ``10``, and ``10.0`` as well, which is what some tools make of it."""
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not value.is_integer():
-        raise argparse.ArgumentTypeError(f"must be a whole number, got {text}")
-    return int(value)
-
-
-def _text(text: str) -> str:
-    """Read a line of text; what may be a path, as it is no list, no longer than those may be."""
-    has_controls = any(ord(character) < 32 or ord(character) == 127 for character in text)
-    if has_controls or len(text.splitlines()) > 1:
-        raise argparse.ArgumentTypeError(f"must be one line of plain text, got {text}")
-    if "," not in text:
-        if any(len(os.fsencode(name)) > LONGEST_NAME for name in text.split("/")):
-            rule = f"must be at most {LONGEST_NAME} bytes long between two slashes"
-            raise argparse.ArgumentTypeError(f"{rule}, got {text}")
-        if len(os.fsencode(text)) > LONGEST_PATH:
-            raise argparse.ArgumentTypeError(f"must be at most {LONGEST_PATH} bytes, got {text}")
-    return text
-
-
-def _truth(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"must be true or false, got {text}")
-    return text.lower() == "true"

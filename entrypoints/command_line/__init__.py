@@ -1,0 +1,1 @@
+"""What the commands share: their words read, their outcome said, their terminal answered."""
