@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from looped.config import INITS
+from looped.choices import INITS
 from looped.sizes import ModelConfig, Size
 
 

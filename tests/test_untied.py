@@ -10,7 +10,7 @@ from reference import looped_predictions
 from small_trainings import TINY, Witness, same_weights, train_in
 from strategies import model_configs, seeds
 
-from looped.config import INITS
+from looped.choices import INITS
 from looped.evaluation.held_out import evaluate
 from looped.model import LoopedTransformer
 from looped.records.model_files import load_model

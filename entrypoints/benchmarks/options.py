@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from looped.config import DEVICES, PRECISIONS
+from looped.choices import DEVICES, PRECISIONS
 from looped.rules import (
     check_choices,
     require,

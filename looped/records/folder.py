@@ -15,7 +15,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from looped.config import BEFORE_SETTINGS, DEVICES, TrainConfig
+from looped.choices import BEFORE_SETTINGS, DEVICES
+from looped.config import TrainConfig
 from looped.records.checkpoint_files import newest_step
 from looped.records.damage import (
     DamagedFileError,

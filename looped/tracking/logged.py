@@ -6,7 +6,8 @@ from typing import Any
 
 from mlflow.tracking import MlflowClient
 
-from looped.config import BEFORE_SETTINGS, TrainConfig
+from looped.choices import BEFORE_SETTINGS
+from looped.config import TrainConfig
 from looped.names import Param
 from looped.tracking.stores import bulk
 
