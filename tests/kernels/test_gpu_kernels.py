@@ -51,13 +51,13 @@ def programs(monkeypatch, size, bs, batch=2, dtype=torch.float32, **settings):
     ("size", "bs", "settings"),
     [
         (SIZES["tiny"], [1], {}),
-        (ODD, [3, 1, 1], {}),
+        (ODD, [3, 1, 1], {"batch": 1}),
         (ODD, [2], {"prompt": "interleaved"}),
-        (ODD, [3, 3], {"loop_window": 1}),
-        (ODD, [5, 5], {"loss_window": 1.0, "grad_window": 3.0}),
-        (ODD, [5], {"loss_window": 4.0, "grad_window": 2.0}),
-        (SIZES["tiny"], [7, 6], {}),  # more loops than one segment holds
-        (ODD, [5, 5, 2], {"checkpoint_loops": True}),
+        (ODD, [2, 2], {"loop_window": 1, "batch": 1}),
+        (ODD, [5, 5], {"loss_window": 1.0, "grad_window": 3.0, "batch": 1}),
+        (ODD, [5], {"loss_window": 4.0, "grad_window": 2.0, "batch": 1}),
+        (SIZES["tiny"], [7, 6], {"batch": 1}),  # more loops than one segment holds
+        (ODD, [5, 2], {"checkpoint_loops": True, "batch": 1}),
     ],
 )
 def test_kernels_have_the_losses_and_gradients_of_their_plain_twin(size, bs, settings, monkeypatch):

@@ -139,8 +139,7 @@ def test_a_fit_says_it_first_and_last(planted_store, tmp_path, capsys, monkeypat
         ).resolved("cpu", "fp32")
         keep(tmp_path / "runs", config)
     words = ("--form", "saturating_power/of_E_M", "--resamples", "100", "--register", "false")
-    argv = ["command", *words, "--runs_dir", str(tmp_path / "runs")]
-    monkeypatch.setattr("sys.argv", argv)
+    monkeypatch.setattr("sys.argv", ["command", *words, "--runs_dir", str(tmp_path / "runs")])
     assert fit_command.main() == 1  # though the law is fitted and logged
     output = capsys.readouterr()
     first = output.out.splitlines()[0]
@@ -149,5 +148,3 @@ def test_a_fit_says_it_first_and_last(planted_store, tmp_path, capsys, monkeypat
     experiment = os.environ["MLFLOW_EXPERIMENT_ID"]
     fits = planted_store.search_runs([experiment], "tags.`looped.kind` = 'fit'")
     assert [run.info.status for run in fits] == ["FINISHED"]
-    monkeypatch.setattr("sys.argv", [*argv[:-1], str(tmp_path / "none")])
-    assert fit_command.main() == 0
