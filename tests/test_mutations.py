@@ -74,6 +74,6 @@ def test_a_named_fault_has_its_place_and_its_tests(fault):
 
 @pytest.mark.slow
 def test_every_named_fault_is_noticed():
-    command = [sys.executable, "tests/named_faults.py"]
+    command = [sys.executable, "tests/helpers/mutation/named_faults.py"]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stdout + process.stderr

@@ -42,7 +42,7 @@ def test_every_block_names_its_language_and_every_parameter_is_one(page):
         ("mlflow uj", "no command uj"),
         ("python -m entrypoints.train --b ten", "whole number"),
         ("python -m entrypoints.benchmarks.speed", "no module"),
-        ("python tests/mutants.py --mutant 3", "has no"),
+        ("python tests/helpers/mutation/mutants.py --mutant 3", "has no"),
         ("make studdy", "the Makefile has no studdy"),
         ("make train SISE=tiny", "the Makefile has no SISE=tiny"),
         ("looopd train", "no program"),

@@ -17,7 +17,7 @@ from mlflow.tracking import MlflowClient
 from looped.records.journal import TrackingError
 from looped.tracking.stores import address, embedded, store
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OPEN = "from looped.tracking.stores.store import open_store; open_store()"
 BY_MLFLOW = "from mlflow.tracking import MlflowClient; MlflowClient().search_experiments()"
 

@@ -1,7 +1,7 @@
 """Faults that must never pass unnoticed, each with the tests that notice it.
 
-    python tests/named_faults.py            # all of them; exit code 1 if one survives
-    python tests/named_faults.py injection  # those whose name holds a word
+    python tests/helpers/mutation/named_faults.py            # all; exit code 1 if one survives
+    python tests/helpers/mutation/named_faults.py injection  # those whose name holds a word
 
 Unlike the samples of ``mutants`` these are chosen: what a clean-up has lost before, here or
 elsewhere, and what a result would silently be wrong by. A fault whose place no longer stands in the
@@ -154,7 +154,7 @@ FAULTS = [
         "looped/grid/runner.py",
         "rules = rules_before if is_begun else self._claim_rules",
         "rules = self._claim_rules",
-        "tests/grid/test_kept_rules.py",
+        "tests/grid/records/test_kept_rules.py",
     ),
     Fault(
         "the lock of a folder is not taken",
@@ -266,7 +266,7 @@ FAULTS = [
         "looped/grid/records/balance.py",
         "        if not finished.get(identity)\n",
         "        if not finished\n",
-        "tests/grid/test_balance.py",
+        "tests/grid/records/test_balance.py",
     ),
 ]
 

@@ -22,7 +22,7 @@ from looped.config import TrainConfig
 from looped.grid.options import GridOptions
 from looped.grid.records.ledger import ENDED, FAILED, FINISHED, KILLED, LOST, QUEUED, RUNNING
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 if importlib.util.find_spec("submitit") is None:
     pytest.skip("submitit is not installed (make slurm)", allow_module_level=True)
@@ -50,7 +50,7 @@ def cluster():
 @pytest.fixture(autouse=True)
 def on_the_cluster(cluster, monkeypatch):
     monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'tests'}:{':'.join(filter(None, sys.path))}")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{':'.join(filter(None, sys.path))}")
 
 
 class Desk:

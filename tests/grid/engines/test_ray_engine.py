@@ -17,7 +17,7 @@ from services import find_postgres, mlflow_server, postgres
 from looped.grid.engines.ray_engine import RayEngine
 from looped.grid.options import GridOptions
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 if importlib.util.find_spec("ray") is None:
     pytest.skip("Ray is not installed (make ray)", allow_module_level=True)

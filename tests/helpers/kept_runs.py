@@ -6,7 +6,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 READ = (
     "import pathlib, pickle, sys; from analysis.runs.journals import read_folder; "
     "pickle.dump(read_folder(pathlib.Path('results/h100')), sys.stdout.buffer)"

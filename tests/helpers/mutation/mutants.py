@@ -1,6 +1,6 @@
 """Mutation testing: put small faults into modules, one at a time, and see whether tests notice.
 
-    python tests/mutants.py analysis/scaling analysis/claims --mutants 150 --seed 1
+    python tests/helpers/mutation/mutants.py analysis/scaling analysis/claims --mutants 150 --seed 1
 
 draws mutants from the modules of these rooms, runs the quick tests of the room on each in a copy of
 the tree, and prints the score and the mutants that survive. Only the tests that enter the mutated
@@ -34,7 +34,7 @@ import pytest
 from mutations import Mutant, mutants_of
 from watched_tests import Watch
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 COPIED = ("analysis", "entrypoints", "looped", "tests", "results", "docs", "pyproject.toml",
           "MLproject", "README.md", "conda.yaml", "constraints.txt", "Makefile", "examples",
           "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "LICENSE")  # fmt: skip
@@ -113,7 +113,7 @@ def _copy_tree(to: Path) -> None:
             shutil.copy2(ROOT / name, to)
     os.chdir(to)
     sys.path[:] = [str(to), *(part for part in sys.path if Path(part or ".").resolve() != ROOT)]
-    sys.path.remove(str(ROOT / "tests"))
+    sys.path.remove(str(Path(__file__).parent))
     os.environ |= {"PYTHONPATH": str(to), "OMP_NUM_THREADS": "1", "CI": "1"}
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     if not Path("/dev/nvidiactl").exists():  # as conftest does, too late once torch is here
