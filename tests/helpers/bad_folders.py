@@ -83,19 +83,19 @@ def link(name, target):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         path.unlink(missing_ok=True)
-        path.symlink_to(folder.parents[2] / "victim" / target)
+        path.symlink_to(folder.parents[1] / "victim" / target)
 
     return damage
 
 
 def link_the_folder(folder):
-    folder.rename(folder.parents[2] / "victim" / folder.name)
-    folder.symlink_to(folder.parents[2] / "victim" / folder.name)
+    folder.rename(folder.parents[1] / "victim" / folder.name)
+    folder.symlink_to(folder.parents[1] / "victim" / folder.name)
 
 
 def link_hard(folder):
     (folder / "lock").unlink()
-    os.link(folder.parents[2] / "victim" / "secret", folder / "lock")
+    os.link(folder.parents[1] / "victim" / "secret", folder / "lock")
 
 
 def make_pipe(name):

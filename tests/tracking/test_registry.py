@@ -290,7 +290,7 @@ np.save("predictions.npy", predictions)
 import looped
 assert looped.__file__.endswith("/model/code/looped/__init__.py"), looped.__file__
 loaded = {name for name in sys.modules if name.startswith("looped.")}
-names = "names rules limits windows plugins b_draw sizes tasks config model records".split()
+names = "names rules limits windows plugins b_draw sizes tasks choices model records".split()
 names += [f"records.{name}" for name in ("damage", "files", "model_files")]
 names += [f"plugins.{name}" for name in ("loading", "reference", "source")]
 names += [f"tasks.{name}" for name in ("kinds", "own", "settings", "task_config")]
