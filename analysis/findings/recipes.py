@@ -1,7 +1,8 @@
 """The kept trainings by recipe: what is judged together, each with a letter to name it by."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import ascii_uppercase
 
@@ -23,12 +24,14 @@ class Recipe:
         folder: of ``results``.
         weights: that its held-out errors are of, one of ``Weights``.
         runs: its trainings.
+        tells_steps: whether only the steps tell it from another of its folder.
     """
 
     letter: str
     folder: str
     weights: str
     runs: Sequence[LoggedRun]
+    tells_steps: bool = False
 
     @property
     def widest(self) -> LoggedRun:
@@ -50,7 +53,8 @@ class Recipe:
     @property
     def title(self) -> str:
         """Folder, and what tells the recipe from others of it."""
-        return f"{self.folder}, {self.way}"
+        steps = f", {self.widest.config.steps:,} steps" * self.tells_steps
+        return f"{self.folder}, {self.way}{steps}"
 
     @property
     def way(self) -> str:
@@ -97,7 +101,10 @@ def recipes_of(results: Path) -> list[Recipe]:
                 letter = letters.setdefault((folder, task, name), _letter(len(letters)))
                 recipe = Recipe(letter=letter, folder=folder, weights=weights, runs=group)
                 recipes.append(recipe)
-    return recipes
+    counts = Counter((recipe.weights, recipe.title) for recipe in recipes)
+    return [
+        replace(recipe, tells_steps=counts[recipe.weights, recipe.title] > 1) for recipe in recipes
+    ]
 
 
 def distinct(recipes: Sequence[Recipe]) -> list[Recipe]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from analysis.findings.beyond import beyond_table
 from analysis.findings.length_tables import length_tables, rates_table
 from analysis.findings.markdown import Lines, header, listed, row
 from analysis.findings.recipes import Recipe, distinct, recipes_of, studies_of
@@ -26,6 +27,7 @@ def tables_of(results: Path, resamples: int = 1000) -> dict[str, str]:
     tables = {
         "recipes": _recipes(recipes),
         **claim_tables(plain),
+        "beyond": beyond_table(plain),
         **hypothesis_tables(studies),
         "ways": ways_table(studies),
         "rates": rates_table(studies, resamples),

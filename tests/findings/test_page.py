@@ -1,6 +1,7 @@
 """The page of findings: its tables are those of ``results``, its words have no other numbers."""
 
 import doctest
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,12 @@ def test_every_kept_training_is_in_a_recipe():
     }
     assert all(f"** {folder}, " in in_table for folder in folders)
     assert f"| {len(datasets.load('h100-joint').runs)} |" in in_table
+
+
+def test_no_two_recipes_share_a_title():
+    in_table = NUMBERS.partition("<!-- table: recipes -->")[2].partition("<!-- end -->")[0]
+    titles = re.findall(r"^\| \*\*[A-Z]+\*\* ([^|]*) \|", in_table, flags=re.MULTILINE)
+    assert len(titles) > 20 and len(set(titles)) == len(titles)
 
 
 def test_a_place_for_no_table_is_refused_and_a_page_filled_twice_stays():
