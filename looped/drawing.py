@@ -44,6 +44,7 @@ SETTINGS: Any = {
 
 DPI = 150
 """Of a PNG."""
+_NO_ENGINE: Any = {"figure.constrained_layout.use": False, "figure.autolayout": False}
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -95,21 +96,17 @@ def save(figure: Figure, path: Any) -> None:
     """
     with style():
         figure.set_dpi(DPI)  # so that the PNG needs no text measured that the layout has measured
-        _lay_out(figure)
-        figure.savefig(f"{path}.svg", metadata={"Date": None})
-        save_png(figure, f"{path}.png")
+        engine = figure.get_layout_engine()
+        if engine is not None:
+            engine.execute(figure)
+        # a style that lays figures out would give this one an engine again, after the first file
+        with mpl.rc_context(_NO_ENGINE):
+            figure.set_layout_engine(None)
+            figure.savefig(f"{path}.svg", metadata={"Date": None})
+            save_png(figure, f"{path}.png")
 
 
 def save_png(figure: Figure, path: Any) -> None:
     """Save as PNG alone, the same bytes for the same figure."""
     with style():
         figure.savefig(path, dpi=DPI, metadata={"Software": None})
-
-
-def _lay_out(figure: Figure) -> None:
-    engine = figure.get_layout_engine()
-    if engine is None:
-        return
-    engine.execute(figure)
-    with mpl.rc_context({"figure.constrained_layout.use": False, "figure.autolayout": False}):
-        figure.set_layout_engine(None)

@@ -23,6 +23,8 @@ _TICKS_ALONG = {10: (1, 2, 4), 100: (1, 3)}
 """Where ticks go in a decade, by the largest range of an axis that takes so many; on an x-axis
 labels stand beside each other, and fewer have room."""
 
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 ACROSS = 3
 """So many panels stand beside each other; of more the text would be too small to read."""
 
@@ -72,7 +74,8 @@ def _tick_text(value: float, _: int | None = None) -> str:
     if 1e-4 <= value < 1e5:
         return f"{value:g}"
     digits, power = f"{value:.0e}".split("e")
-    return rf"${digits}\times10^{{{int(power)}}}$"
+    factor = "" if digits == "1" else f"{digits}×"
+    return f"{factor}10{str(int(power)).translate(_RAISED)}"
 
 
 def error_axis(axes: Axes, label: str) -> None:
@@ -92,7 +95,7 @@ def _few_ticks(axis: Axis, ticks: Mapping[int, tuple[float, ...]]) -> None:
     tick_choices = [subs for range_, subs in ticks.items() if high / low <= range_]
     if tick_choices:
         axis.set_major_locator(LogLocator(subs=tick_choices[0]))
-        axis.set_major_formatter(FuncFormatter(_tick_text))
+    axis.set_major_formatter(FuncFormatter(_tick_text))  # which needs no formula parsed
     axis.set_minor_locator(NullLocator())
 
 

@@ -11,13 +11,14 @@ from typing import Any
 
 from mlflow.entities import Metric
 from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlMetric
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking import MlflowClient
 from mlflow.tracking.fluent import get_active_model_id
 from mlflow.utils.validation import _validate_metric
 from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
+
+from looped.tracking.stores.bulk import engine_of
 
 AT_ONCE = 10_000
 """Rows of one transaction, during which no other process can write."""
@@ -30,8 +31,8 @@ def takes_rows(client: MlflowClient) -> bool:
 
     It is not where a model of MLflow's is active, which the metrics would belong to as well.
     """
-    store = client._tracking_client.store
-    is_embedded = isinstance(store, SqlAlchemyStore) and store.engine.dialect.name == "sqlite"
+    engine = engine_of(client)
+    is_embedded = engine is not None and engine.dialect.name == "sqlite"
     return is_embedded and get_active_model_id() is None  # type: ignore[no-untyped-call]
 
 
