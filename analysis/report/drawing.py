@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from looped import drawing
-from looped.drawing import COLOURS, MARKERS
+from looped.drawing import COLOURS, MARKERS, tick_text
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)))
@@ -22,8 +22,6 @@ _TICKS = {10: (1, 1.5, 2, 3, 4, 5, 7), 100: (1, 2, 5), 1000: (1, 3)}
 _TICKS_ALONG = {10: (1, 2, 4), 100: (1, 3)}
 """Where ticks go in a decade, by the largest range of an axis that takes so many; on an x-axis
 labels stand beside each other, and fewer have room."""
-
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 ACROSS = 3
 """So many panels stand beside each other; of more the text would be too small to read."""
@@ -69,15 +67,6 @@ def loops_axis(axes: Axes, farthest: int) -> None:
     axes.set(xlabel="loops run", xlim=(0, farthest * 1.03))
 
 
-def _tick_text(value: float, _: int | None = None) -> str:
-    """Write a tick: 0.002, and a power of ten only where the zeros would not be counted."""
-    if 1e-4 <= value < 1e5:
-        return f"{value:g}"
-    digits, power = f"{value:.0e}".split("e")
-    factor = "" if digits == "1" else f"{digits}×"
-    return f"{factor}10{str(int(power)).translate(_RAISED)}"
-
-
 def error_axis(axes: Axes, label: str) -> None:
     """Make the y-axis logarithmic, with few enough ticks to read."""
     axes.set(yscale="log", ylabel=label)
@@ -95,7 +84,7 @@ def _few_ticks(axis: Axis, ticks: Mapping[int, tuple[float, ...]]) -> None:
     tick_choices = [subs for range_, subs in ticks.items() if high / low <= range_]
     if tick_choices:
         axis.set_major_locator(LogLocator(subs=tick_choices[0]))
-    axis.set_major_formatter(FuncFormatter(_tick_text))  # which needs no formula parsed
+    axis.set_major_formatter(FuncFormatter(tick_text))
     axis.set_minor_locator(NullLocator())
 
 
