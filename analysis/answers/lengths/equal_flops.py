@@ -43,8 +43,8 @@ def at_budgets(runs: Sequence[LoggedRun], flops: Sequence[float]) -> pd.DataFram
     rows = [
         row | {"budget": budget}
         for run in filter(online.has_lengths, runs)
-        for budget in flops
-        for row in online.rows_of(run, [budget / run.config.step_flops])
+        for budget, steps in ((each, each / run.config.step_flops) for each in flops)
+        for row in online.rows_of(run, [steps])
     ]
     return pd.DataFrame(rows)
 

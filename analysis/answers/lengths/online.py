@@ -79,11 +79,10 @@ def tabulate(runs: Sequence[LoggedRun], lengths: Sequence[float]) -> pd.DataFram
 
 
 def rows_of(run: LoggedRun, lengths: Sequence[float]) -> list[dict[str, Any]]:
-    """Return the rows of one run, as its curve tells of the lengths; see ``tabulate``."""
-    config = run.config
+    """Say what trainings of some lengths reached, of one run that has them; see ``tabulate``."""
+    config, rows = run.config, []
     once = n_once(config)
     n_rec = config.model_config.n_params(position_embedding=False) - once
-    rows = []
     for steps in lengths:
         nmse, nmse_se = error_at(run, steps)
         if math.isnan(nmse):
