@@ -47,7 +47,7 @@ def exchange_rate(fit: ScalingFit, size: str, target: str, level: float = 0.95) 
     """
     bs = np.geomspace(1, FARTHEST, 600)
     lifted_cells = pd.DataFrame({"size": size, "b": bs})
-    target_cells = pd.DataFrame({"size": target, "b": np.ones(len(bs))})
+    target_cells = pd.DataFrame({"size": [target], "b": [1.0]})
     estimate, lower, upper = fit.difference(lifted_cells, target_cells, level)
     return Crossing(*(_first(bs, curve) for curve in (estimate, upper, lower)))
 

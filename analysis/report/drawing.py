@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from looped import drawing
-from looped.drawing import COLOURS, MARKERS
+from looped.drawing import COLOURS, MARKERS, tick_text
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)))
@@ -67,14 +67,6 @@ def loops_axis(axes: Axes, farthest: int) -> None:
     axes.set(xlabel="loops run", xlim=(0, farthest * 1.03))
 
 
-def _tick_text(value: float, _: int | None = None) -> str:
-    """Write a tick: 0.002, and a power of ten only where the zeros would not be counted."""
-    if 1e-4 <= value < 1e5:
-        return f"{value:g}"
-    digits, power = f"{value:.0e}".split("e")
-    return rf"${digits}\times10^{{{int(power)}}}$"
-
-
 def error_axis(axes: Axes, label: str) -> None:
     """Make the y-axis logarithmic, with few enough ticks to read."""
     axes.set(yscale="log", ylabel=label)
@@ -92,7 +84,7 @@ def _few_ticks(axis: Axis, ticks: Mapping[int, tuple[float, ...]]) -> None:
     tick_choices = [subs for range_, subs in ticks.items() if high / low <= range_]
     if tick_choices:
         axis.set_major_locator(LogLocator(subs=tick_choices[0]))
-        axis.set_major_formatter(FuncFormatter(_tick_text))
+    axis.set_major_formatter(FuncFormatter(tick_text))
     axis.set_minor_locator(NullLocator())
 
 

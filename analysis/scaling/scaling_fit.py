@@ -163,7 +163,8 @@ class ScalingFit:
     ) -> tuple[Floats, Floats, Floats]:
         """Return E_LM of one table less that of another: value and ends of the interval.
 
-        Both have columns ``size`` and ``b``. What is not tested at two b of one size errs alike.
+        Both have columns ``size`` and ``b``, and the other may have one row for all of the first.
+        What is not tested at two b of one size errs alike.
 
         Example:
             >>> import pandas as pd

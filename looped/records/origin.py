@@ -193,9 +193,10 @@ def git_state() -> tuple[str, bool | None]:
         return answer.stdout.removesuffix("\n")
 
     try:
-        if Path(ask("rev-parse", "--show-toplevel")).resolve() != root:
+        top, _, commit = ask("rev-parse", "--show-toplevel", "HEAD").rpartition("\n")
+        if Path(top).resolve() != root:
             return UNKNOWN, None
-        return ask("rev-parse", "HEAD"), bool(ask("status", "--porcelain"))
+        return commit, bool(ask("status", "--porcelain"))
     except (OSError, subprocess.CalledProcessError):
         return UNKNOWN, None
 

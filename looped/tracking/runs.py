@@ -7,7 +7,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from looped.names import Kind, Tag
-from looped.tracking.stores import bulk
+from looped.tracking.stores import bulk, metric_rows
 
 PAGE = 1000
 """Runs that one call returns."""
@@ -84,7 +84,10 @@ def log_in_batches(
     client: MlflowClient, run_id: str, metrics: Sequence[Metric], tags: Sequence[RunTag]
 ) -> None:
     """Log any number of metrics, then tags."""
-    for start in range(0, len(metrics), BATCH):
-        client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+    if metrics and metric_rows.takes_rows(client):
+        metric_rows.put(client, run_id, metrics)
+    else:
+        for start in range(0, len(metrics), BATCH):
+            client.log_batch(run_id, metrics=metrics[start : start + BATCH])
     if tags:
         client.log_batch(run_id, tags=tags)

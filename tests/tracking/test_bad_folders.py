@@ -96,17 +96,18 @@ def test_what_mlflow_refuses_is_the_folders_fault_and_leaves_no_run_running(
 ):
     """Should a rule of MLflow's come that we do not know."""
     from mlflow.exceptions import MlflowException
-    from mlflow.tracking import MlflowClient
 
-    log_batch = MlflowClient.log_batch
+    from looped.tracking import tracker
 
-    def refuse(self, run_id, metrics=(), **rest):
+    log_in_batches = tracker.log_in_batches
+
+    def refuse(client, run_id, metrics, tags):
         if any(metric.step == 15 for metric in metrics) and seed_of(store, run_id) == "42":
             raise MlflowException.invalid_parameter_value("no 15,\nplease")
-        return log_batch(self, run_id, metrics=metrics, **rest)
+        log_in_batches(client, run_id, metrics, tags)
 
     with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, "log_batch", refuse)
+        patch.setattr(tracker, "log_in_batches", refuse)
         code, lines = tell(call, bad.parent)
     assert code == 1
     (line,) = [line for line in lines if "left out" in line]

@@ -116,30 +116,30 @@ def test_a_server_that_is_away_holds_nothing_up_and_misses_nothing(
 ):
     monkeypatch.setattr(trackers, "SECONDS_BETWEEN", 0.01)
     tracker = open_run(resolve.resolve(TINY), folder)
-    there = tracker.client.log_batch
+    there = trackers.log_in_batches
     calls = []
 
     def away(*arguments, **options):
         calls.append(arguments)
         raise MlflowException("connection refused")
 
-    tracker.client.log_batch = away
+    monkeypatch.setattr(trackers, "log_in_batches", away)
     loop.train(TINY, folder)
     while len(calls) < 3:  # it keeps trying
         pass
-    tracker.client.log_batch = there
+    monkeypatch.setattr(trackers, "log_in_batches", there)
     tracker.finish("FINISHED", "trained")
     assert [step for step, _ in told(store, tracker.run_id)] == STEPS
     assert caplog.text.count("MLflow is away") == 1
 
 
-def test_a_server_that_stays_away_is_said_in_one_line(store, folder):
+def test_a_server_that_stays_away_is_said_in_one_line(store, folder, monkeypatch):
     tracker = open_run(resolve.resolve(TINY), folder)
 
     def away(*arguments, **options):
         raise MlflowException("connection refused")
 
-    tracker.client.log_batch = away
+    monkeypatch.setattr(trackers, "log_in_batches", away)
     loop.train(replace(TINY, steps=23), folder)
     with pytest.raises(TrackingError, match="the same command tells it again"):
         tracker.finish("FINISHED", "trained")

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from analysis.answers.joint_law import PUBLISHED_PHI
 from analysis.answers.lengths.lengths import Lengths
 from analysis.answers.lengths.phi import PhiByLength
-from looped.drawing import COLOURS, GREY, MARKERS
+from looped.drawing import COLOURS, GREY, MARKERS, tick_text
 
 
 def draw(lengths: Lengths) -> Figure:
@@ -52,6 +52,7 @@ def _size_panel(axes: Axes, table: pd.DataFrame, bs: list[int]) -> None:
         axes.plot(mean.index, mean, color=colour, marker=MARKERS[index % len(MARKERS)],
                   markersize=3, linewidth=1.1, label=f"b = {b}")  # fmt: skip
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(tick_text))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(color="0.94")
 

@@ -4,13 +4,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from analysis.answers.costs import front
 from analysis.answers.flops import length_of
 from analysis.report import drawing, seeds
 from analysis.report.exhibit import Exhibit
 from analysis.report.subject import Subject
+from looped.drawing import tick_text
 
 KINDS = {"train": "FLOPs of a training", "infer": "FLOPs of one prompt, run for b loops"}
 """A training's are said with its length."""
@@ -81,6 +82,7 @@ def draw(table: pd.DataFrame, length: str) -> Figure:
         axes.set(xscale="log", xlabel=f"{label} of {length}" if is_training else label,
                  title="training" if is_training else "inference")  # fmt: skip
         axes.set_ylabel("expressivity E, bits")
+        axes.xaxis.set_major_formatter(FuncFormatter(tick_text))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.margins(x=0.1)
     drawing.legend_below(figure, [upper], 4)

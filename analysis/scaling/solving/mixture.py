@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from analysis.scaling.form.shapes import Floats
 
@@ -35,7 +35,7 @@ class StudentT:
 
     def interval(self, level: float) -> tuple[Floats, Floats]:
         """Return the ends of an interval about each centre."""
-        half_width = stats.t.ppf(0.5 + level / 2, self.degrees) * self.spread
+        half_width = stdtrit(self.degrees, 0.5 + level / 2) * self.spread
         return self.centre - half_width, self.centre + half_width
 
     def widened(self, error: Floats, degrees: Floats | float) -> "StudentT":
@@ -100,10 +100,10 @@ class Mixture:
             for name in ("centre", "spread", "degrees")
         )
         spread = np.maximum(spread, _NO_SPREAD)
-        of_parts = centre + stats.t.ppf(share, degrees) * spread
+        of_parts = centre + stdtrit(degrees, share) * spread
         low, high = of_parts.min(axis=0), of_parts.max(axis=0)
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
-            is_below = self.weights @ stats.t.cdf((middle - centre) / spread, degrees) < share
+            is_below = self.weights @ stdtr(degrees, (middle - centre) / spread) < share
             low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
         return np.asarray((low + high) / 2)
