@@ -14,9 +14,9 @@ from itertools import pairwise
 import numpy as np
 
 from analysis.claims.by_seed import BySeed, less, mean_of, needs
-from analysis.claims.measured import Measured
+from analysis.claims.measured import Measured, mean_influence
 from analysis.runs.expressivity import Floats, expressivity, prompt_influence
-from analysis.runs.logged_run import LoggedRun, are_on_all_prompts
+from analysis.runs.logged_run import ENOUGH_BY_PROMPT, LoggedRun, are_on_all_prompts
 
 FARTHEST_LOOP, STUDIED_B = 50, 15
 """The farthest loop and the largest b of the study."""
@@ -105,7 +105,8 @@ class Cells:
 
         Without a loop it is E, after b, from all prompts if all runs were measured on as many; with
         one it is the curve's over loops, whose prompts are the same at every loop. Where the errors
-        by prompt were kept, the numbers know what prompts do to them.
+        by prompt were kept, the numbers know what prompts do to them: of all runs, or of
+        ``ENOUGH_BY_PROMPT``, whose mean then stands for the others.
         """
         if loop is None and not self.is_on_all_prompts:
             loop = b
@@ -118,8 +119,12 @@ class Cells:
         known_influences = {
             seed: influence for seed, influence in influences.items() if influence is not None
         }
-        if not known_influences or len(known_influences) < len(bits) or len(streams) != 1:
+        n_known = len(known_influences)
+        if not n_known or n_known < min(len(bits), ENOUGH_BY_PROMPT) or len(streams) != 1:
             return bits
+        if n_known < len(bits):
+            others = mean_influence(list(known_influences.values()))
+            known_influences = {seed: known_influences.get(seed, others) for seed in bits}
         return Measured(bits, streams.pop(), known_influences)
 
     def bits_lost(self, size: str, b: int, loop: int | None = None) -> BySeed:

@@ -14,6 +14,8 @@ from looped.records.prompt_errors import PromptErrors
 from looped.training.curve import DIVERGED_ABOVE
 
 CURVES = ("nmse", "nmse_se", "nmse_median")
+ENOUGH_BY_PROMPT = 40
+"""Seeds of a cell whose errors by prompt tell what the common prompts do to the mean of all."""
 
 
 class FinalError(NamedTuple):

@@ -40,13 +40,13 @@ def at_budgets(runs: Sequence[LoggedRun], flops: Sequence[float]) -> pd.DataFram
     Returns:
         As ``online.tabulate``, with ``budget`` in FLOPs.
     """
-    parts = [
-        online.tabulate([run], [budget / run.config.step_flops]).assign(budget=budget)
+    rows = [
+        row | {"budget": budget}
         for run in filter(online.has_lengths, runs)
-        for budget in flops
+        for budget, steps in ((each, each / run.config.step_flops) for each in flops)
+        for row in online.rows_of(run, [steps])
     ]
-    parts = [part for part in parts if len(part)]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return pd.DataFrame(rows)
 
 
 def best_by_budget(table: pd.DataFrame, runs: Sequence[LoggedRun]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ of one step, averaged over the last ``WINDOW`` of the steps, and over ``LEAST_SA
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -72,31 +73,35 @@ def tabulate(runs: Sequence[LoggedRun], lengths: Sequence[float]) -> pd.DataFram
         ``flops`` (of the training up to there), ``nmse``, ``expressivity`` and its
         ``standard_error`` (bits), ``n_once`` and ``n_rec``, the smallest model first.
     """
-    rows = []
-    for run in filter(has_lengths, runs):
-        config = run.config
-        once = n_once(config)
-        n_rec = config.model_config.n_params(position_embedding=False) - once
-        for steps in lengths:
-            nmse, nmse_se = error_at(run, steps)
-            if math.isnan(nmse):
-                continue
-            rows.append(
-                {
-                    "size": config.size,
-                    "b": config.b,
-                    "seed": config.seed,
-                    "steps": steps,
-                    "flops": steps * config.step_flops,
-                    "nmse": nmse,
-                    "expressivity": float(expressivity(nmse)),
-                    "standard_error": float(standard_error(nmse, nmse_se)),
-                    "n_once": once,
-                    "n_rec": n_rec,
-                }
-            )
+    rows = [row for run in filter(has_lengths, runs) for row in rows_of(run, lengths)]
     rows.sort(key=lambda row: (row["n_rec"], row["size"], row["b"], row["seed"], row["steps"]))
     return pd.DataFrame(rows)
+
+
+def rows_of(run: LoggedRun, lengths: Sequence[float]) -> list[dict[str, Any]]:
+    """Say what trainings of some lengths reached, of one run that has them; see ``tabulate``."""
+    config, rows = run.config, []
+    once = n_once(config)
+    n_rec = config.model_config.n_params(position_embedding=False) - once
+    for steps in lengths:
+        nmse, nmse_se = error_at(run, steps)
+        if math.isnan(nmse):
+            continue
+        rows.append(
+            {
+                "size": config.size,
+                "b": config.b,
+                "seed": config.seed,
+                "steps": steps,
+                "flops": steps * config.step_flops,
+                "nmse": nmse,
+                "expressivity": float(expressivity(nmse)),
+                "standard_error": float(standard_error(nmse, nmse_se)),
+                "n_once": once,
+                "n_rec": n_rec,
+            }
+        )
+    return rows
 
 
 def halvings(runs: Sequence[LoggedRun], parts: int = 1) -> list[float]:

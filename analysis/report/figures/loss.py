@@ -11,6 +11,8 @@ from analysis.report.subject import Subject
 
 SHARE = 25
 """A sample of a smoothed curve is the geometric mean of one 25th of all samples."""
+MOST_PANELS = 12
+"""Seeds that are drawn, a panel each."""
 
 
 def exhibits(subject: Subject) -> list[Exhibit]:
@@ -34,14 +36,19 @@ def exhibits(subject: Subject) -> list[Exhibit]:
         result = _result(rows_of_size) + (
             "" if (rows_of_size["b"] == 1).any() else " No run at b = 1 to compare with."
         )
+        shown_seeds = sorted(rows_of_size["seed"].unique())[:MOST_PANELS]
+        n_seeds = rows_of_size["seed"].nunique()
+        which_seeds = (
+            f" Drawn are the first {MOST_PANELS} of {n_seeds:,} seeds; the table holds all."
+        )
         exhibits_of_sizes.append(
             Exhibit(
                 name=f"loss-{size}",
                 title=f"Loss: {size}",
-                look_for=look_for,
+                look_for=look_for + (which_seeds if n_seeds > MOST_PANELS else ""),
                 result=result,
                 table=rows_of_size,
-                figure=draw(rows_of_size),
+                figure=draw(rows_of_size[rows_of_size["seed"].isin(shown_seeds)]),
                 lacks=lacks if not exhibits_of_sizes else (),
             )
         )
