@@ -209,7 +209,7 @@ class TrainConfig:
         """Whether there is more than one stack."""
         return not self.tied and self.b > 1
 
-    @property
+    @cached_property
     def policy(self) -> Mapping[str, Any]:
         """Settings that decide nothing in some trainings, which so belong to several recipes.
 
@@ -339,7 +339,7 @@ class TrainConfig:
         is_usual = {"b_draw_unit": not self.draws_by_prompt, "tied": not self.is_untied}
         return {name: getattr(self, name) for name, is_so in is_usual.items() if not is_so}
 
-    @property
+    @cached_property
     def recipe_identity(self) -> str:
         """Name the recipe."""
         return digest(self.recipe)
