@@ -80,7 +80,7 @@ def main(result: outcome.Outcome) -> int:
         return arguments.complain("grid", error)
     try:
         if options.dry_run:
-            print(runner.forecast(claims_forecast(runner)))
+            print(runner.forecast(_claims_forecast(runner)))
             return 0
         return runner.run(stop_request)
     except (TrackingError, FolderInUseError, UnwritableError, SlurmError, BudgetError) as error:
@@ -147,7 +147,7 @@ def _tell(result: outcome.Outcome, runner: "GridRunner") -> None:
             result.tell(run_id=runner.parent)
 
 
-def claims_forecast(runner: "GridRunner") -> str:
+def _claims_forecast(runner: "GridRunner") -> str:
     """Say which claims the grid can decide, for each of its tasks; nothing if it evaluates none."""
     from analysis.claims.plan import Pilot, plan_reading
     from analysis.runs.pilots import find_pilot

@@ -120,7 +120,8 @@ def planned(n_trainings: int, experiment: str) -> Probe:
     Returns:
         Seconds of processor, and the peak of memory beyond that before.
     """
-    from entrypoints.grid import claims_forecast
+    from analysis.claims.plan import Pilot, plan_reading
+    from analysis.runs.pilots import find_pilot
     from looped.grid.lists import Lists, cross
     from looped.grid.options import GridOptions, RunOptions
     from looped.grid.runner import GridRunner
@@ -138,7 +139,8 @@ def planned(n_trainings: int, experiment: str) -> Probe:
         options = RunOptions(runs_dir=runs_dir)
         runner = GridRunner(cross(lists)[:n_trainings], {}, GridOptions(), options)
         runner.planner.speeds = {size: usual_speed(size) for size in STUDY_SIZES}
-        runner.forecast(claims_forecast(runner))
+        pilot = Pilot(*find_pilot(runner.configs, runner.store, runner.root, ROOT / "results"))
+        runner.forecast(plan_reading(runner.configs, options.loops_to_evaluate, pilot))
     return Probe(time.process_time() - start, timing.peak_mib() - mib_before)
 
 
