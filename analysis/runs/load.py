@@ -1,7 +1,7 @@
 """Reads trained runs and their evaluations out of MLflow. Needs no torch."""
 
 import logging
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +18,7 @@ from looped.records.damage import DamagedFileError
 from looped.records.prompt_errors import FILE, load_prompt_errors
 from looped.tracking.logged import config_of, curves_of
 from looped.tracking.runs import find_run, list_runs, list_trainings, of_kind
-from looped.tracking.stores.bulk import in_chunks
+from looped.tracking.stores.bulk import IsWanted, in_chunks, wants_all
 from looped.training.convergence import conclude_curve
 
 logger = logging.getLogger("looped")
@@ -33,7 +33,7 @@ def read_runs(
     client: MlflowClient,
     experiment_id: str,
     with_training: bool = False,
-    is_wanted: Callable[[Run], bool] = lambda run: True,
+    is_wanted: IsWanted = wants_all,
 ) -> list[LoggedRun]:
     """Read every finished training that no later run supersedes, evaluated or not.
 
@@ -41,9 +41,9 @@ def read_runs(
         client: of the store.
         experiment_id: where to look.
         with_training: read the curves of the training too, which are long.
-        is_wanted: chooses among them before they are read.
+        is_wanted: chooses among them by their tags, before they are read.
     """
-    wanted_runs = filter(is_wanted, list_trainings(client, experiment_id))
+    wanted_runs = list_trainings(client, experiment_id, is_wanted=is_wanted)
     return [
         logged_run
         for runs in in_chunks(wanted_runs)

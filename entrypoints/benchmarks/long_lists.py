@@ -130,9 +130,8 @@ def planned(n_trainings: int, experiment: str) -> Probe:
 
     os.environ[Variable.EXPERIMENT_NAME] = experiment
     lists = replace(
-        Lists(), seeds=tuple(range(-(-n_trainings // 12))), log_every=(LOG_EVERY,),
-        prompt=("interleaved",), device=("cpu",),
-    )  # fmt: skip
+        Lists(), seeds=tuple(range(-(-n_trainings // 12))), log_every=(LOG_EVERY,), device=("cpu",)
+    )
     MlflowClient().search_experiments(max_results=1)  # loads what MLflow needs
     mib_before, start = timing.peak_mib(), time.process_time()
     with tempfile.TemporaryDirectory() as runs_dir:
@@ -176,7 +175,7 @@ def main() -> None:
     print(f"{'':12}{'wall s':>8}{'processor s':>13}{'PostgreSQL s':>14}{'GB':>6}")
     with tempfile.TemporaryDirectory() as runs_dir:
         for name in names or COMMANDS:
-            further = ("--seeds", seeds, "--log_every", "250", "--prompt", "interleaved",
+            further = ("--seeds", seeds, "--log_every", str(LOG_EVERY), "--device", "cpu",
                        "--dry_run", "true", "--runs_dir", runs_dir)  # fmt: skip
             words = [
                 sys.executable,

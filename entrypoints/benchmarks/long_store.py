@@ -1,7 +1,7 @@
 """Finished trainings by the thousand, copied straight into MLflow's tables on PostgreSQL.
 
 Those of ``results/h100``, each as often as it takes with seeds and errors of its own, logged every
-``LOG_EVERY`` steps.
+``LOG_EVERY`` steps, and of the precision that a grid plans on a CPU.
 """
 
 import csv
@@ -65,7 +65,7 @@ def _template(folder: Path) -> Template:
             samples[metric.key, metric.step] = metric
         tags |= {tag.key: tag.value for tag in tags_of(judged)}
     rows = [(each.key, each.step, each.timestamp, each.value) for each in samples.values()]
-    return Template(replace(config, log_every=LOG_EVERY), rows, tags)
+    return Template(replace(config, log_every=LOG_EVERY, precision="fp32"), rows, tags)
 
 
 def trainings(
