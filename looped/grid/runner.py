@@ -144,6 +144,8 @@ class GridRunner:
 
     def _keep_budget(self, n_threads: int) -> list[str]:
         """Leave out what the budget does not hold; say what that is."""
+        if self.options.budget is None:
+            return []
         self.to_train, lines = self.planner.keep_budget(self.to_train, n_threads)
         self.ledger = Ledger(self.configs, self.standings)
         return lines
