@@ -106,10 +106,7 @@ def main(result: outcome.Outcome) -> int:
             compared_runs = [run for group in groups for run in group if run.is_evaluated]
             runs = of_weights(store.client, options.weights, compared_runs, runs)
             ids = {run.run_id for run in compared_runs}
-            runs = [
-                load.with_prompt_errors(store.client, run) if run.run_id in ids else run
-                for run in runs
-            ]
+            runs = load.with_prompt_errors(store.client, runs, ids)
             subjects = _choose(runs, baselines, options)
             for subject in subjects:
                 print(f"{subject.task}: {subject.account}")

@@ -67,7 +67,7 @@ class TrainConfig(Choices):
         """Whether the prompts of a step run loop counts of their own."""
         return self.b_draw_unit == "prompt" and self.b_draw != "fixed" and self.b > 1
 
-    @property
+    @cached_property
     def policy(self) -> Mapping[str, Any]:
         """Settings that decide nothing in some trainings, which so belong to several recipes.
 
@@ -183,7 +183,7 @@ class TrainConfig(Choices):
         is_usual = {"b_draw_unit": not self.draws_by_prompt, "tied": not self.is_untied}
         return {name: getattr(self, name) for name, is_so in is_usual.items() if not is_so}
 
-    @property
+    @cached_property
     def recipe_identity(self) -> str:
         """Name the recipe."""
         return digest(self.recipe)

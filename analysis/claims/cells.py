@@ -8,15 +8,18 @@ data (and, at one size, their initial weights), so differences are taken within 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, wraps
 from itertools import pairwise
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from analysis.claims.by_seed import BySeed, less, mean_of, needs
-from analysis.claims.measured import Measured
+from analysis.claims.measured import Measured, mean_influence
 from analysis.runs.expressivity import Floats, expressivity, prompt_influence
-from analysis.runs.logged_run import LoggedRun, are_on_all_prompts
+from analysis.runs.logged_run import ENOUGH_BY_PROMPT, LoggedRun, are_on_all_prompts
+
+Result = TypeVar("Result")
 
 FARTHEST_LOOP, STUDIED_B = 50, 15
 """The farthest loop and the largest b of the study."""
@@ -24,6 +27,19 @@ FARTHEST_LOOP, STUDIED_B = 50, 15
 STUDIED_SIZES, STUDIED_BS = ("tiny", "small", "medium"), (1, 5, 10, STUDIED_B)
 
 _LEAST_NMSE, _GREATEST_NMSE = 1e-12, 1e12  # a model that diverged counts, with a finite error
+
+
+def _kept(measure: Callable[..., Result]) -> Callable[..., Result]:
+    """Keep what cells were measured by: claims ask for the same numbers again and again."""
+
+    @wraps(measure)
+    def measure_once(cells: "Cells", *asked: Any, **named: Any) -> Result:
+        key = measure.__name__, asked, tuple(named.items())
+        if key not in cells._kept_numbers:
+            cells._kept_numbers[key] = measure(cells, *asked, **named)
+        return cast(Result, cells._kept_numbers[key])
+
+    return measure_once
 
 
 @dataclass(frozen=True)
@@ -55,6 +71,10 @@ class Cells:
             for size, config in models.items()
         }
         return sorted(weights, key=lambda size: (weights[size], size))
+
+    @cached_property
+    def _kept_numbers(self) -> dict[object, object]:
+        return {}
 
     @property
     def largest(self) -> str:
@@ -100,12 +120,14 @@ class Cells:
         numbers = {seed: number(run) for seed, run in self.of_cell(size, b).items()}
         return {seed: value for seed, value in numbers.items() if not math.isnan(value)}
 
+    @_kept
     def bits(self, size: str, b: int, loop: int | None = None) -> BySeed:
         """Return the expressivity after some loops, by seed.
 
         Without a loop it is E, after b, from all prompts if all runs were measured on as many; with
         one it is the curve's over loops, whose prompts are the same at every loop. Where the errors
-        by prompt were kept, the numbers know what prompts do to them.
+        by prompt were kept, the numbers know what prompts do to them: of all runs, or of
+        ``ENOUGH_BY_PROMPT``, whose mean then stands for the others.
         """
         if loop is None and not self.is_on_all_prompts:
             loop = b
@@ -118,8 +140,12 @@ class Cells:
         known_influences = {
             seed: influence for seed, influence in influences.items() if influence is not None
         }
-        if not known_influences or len(known_influences) < len(bits) or len(streams) != 1:
+        n_known = len(known_influences)
+        if not n_known or n_known < min(len(bits), ENOUGH_BY_PROMPT) or len(streams) != 1:
             return bits
+        if n_known < len(bits):
+            others = mean_influence(list(known_influences.values()))
+            known_influences = {seed: known_influences.get(seed, others) for seed in bits}
         return Measured(bits, streams.pop(), known_influences)
 
     def bits_lost(self, size: str, b: int, loop: int | None = None) -> BySeed:
@@ -134,6 +160,7 @@ class Cells:
         """Return the mean of the bits lost over b, by seed."""
         return mean_of([self.bits_lost(size, b) for b in self.beyond(size)])
 
+    @_kept
     def loss(self, size: str, b: int, end: bool) -> BySeed:
         """Return the training loss in bits at the first sample or over the last tenth, by seed."""
 
@@ -149,6 +176,7 @@ class Cells:
         """Return the bits that a larger b adds to the loss at the end of training, by seed."""
         return less(self.loss(size, high, True), self.loss(size, low, True))
 
+    @_kept
     def parting(self, size: str, b: int) -> tuple[BySeed, BySeed]:
         """Follow the loss at b over that at b = 1, in bits, after the escape, by seed.
 
@@ -176,7 +204,9 @@ def bits_after(run: LoggedRun, loop: int | None) -> float:
     nmse = run.loops["nmse"]
     if len(nmse) < (loop or run.config.b):
         return math.nan
-    return float(_bits(run.final.nmse if loop is None else nmse[loop - 1]))
+    error = run.final.nmse if loop is None else nmse[loop - 1]
+    finite_error = _GREATEST_NMSE if math.isnan(error) else error
+    return float(expressivity(min(max(finite_error, _LEAST_NMSE), _GREATEST_NMSE)))
 
 
 def prompts_of(run: LoggedRun, loop: int | None) -> Floats | None:
@@ -197,7 +227,7 @@ def loss_bits(run: LoggedRun) -> Floats:
     return _bits(run.training.get("loss", ()))
 
 
-def _bits(errors: float | Sequence[float]) -> Floats:
+def _bits(errors: Sequence[float]) -> Floats:
     finite_errors = np.nan_to_num(np.asarray(errors, float), nan=_GREATEST_NMSE)
     return expressivity(np.clip(finite_errors, _LEAST_NMSE, _GREATEST_NMSE))
 

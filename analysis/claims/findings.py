@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,9 @@ from analysis.claims.claim import Claim, Premise, Verdict
 from analysis.claims.power import Outlook, outlook_of
 from analysis.runs.logged_run import LoggedRun
 from analysis.runs.recipes import Group, by_recipe, departures
+
+MOST_LISTED = 40
+"""Seeds whose numbers a finding lists."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,7 +254,7 @@ def _is_usable(run: LoggedRun) -> bool:
 
 
 def _values(run: LoggedRun, varies: tuple[str, ...]) -> tuple[str, ...]:
-    settings = {**run.config.recipe, **run.config.policy}
+    settings = {**run.config.recipe, **run.config.policy} if varies else {}
     return tuple(repr(settings.get(name, getattr(run.config, name))) for name in varies)
 
 
@@ -260,5 +264,7 @@ def _numbers(part: BySeed, in_unit: Callable[[float], float]) -> str:
     if len(part) < 2:
         return f"{in_unit(mean(part)):.4g} (seed {next(iter(part))})"
     low, high = map(in_unit, interval(part))
-    seeds = ", ".join(f"{in_unit(value):.4g}" for value in part.values())
+    seeds = ", ".join(f"{in_unit(value):.4g}" for value in islice(part.values(), MOST_LISTED))
+    if len(part) > MOST_LISTED:
+        seeds += f", the first {MOST_LISTED} of {len(part):,}"
     return f"{in_unit(mean(part)):.4g} [{low:.4g}, {high:.4g}] (seeds: {seeds})"

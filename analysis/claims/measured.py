@@ -63,8 +63,12 @@ def prompt_error(part: BySeed) -> float:
     """Return the standard error over prompts of the mean over seeds; 0 where it is not known."""
     if not isinstance(part, Measured) or not part:
         return 0.0
-    mean_influence = _sum([1 / len(part)] * len(part), list(part.influences.values()))
-    return float(np.sqrt((mean_influence**2).sum()))
+    return float(np.sqrt((mean_influence(list(part.influences.values())) ** 2).sum()))
+
+
+def mean_influence(influences: Sequence[Floats]) -> Floats:
+    """Average influences, those of fewer prompts with nothing beyond them."""
+    return _sum([1 / len(influences)] * len(influences), influences)
 
 
 def _sum(factors: Sequence[float], influences: Sequence[Floats]) -> Floats:

@@ -4,11 +4,13 @@ import io
 import json
 from pathlib import Path
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.report import drawing, page
 from analysis.report.content import Report
 from analysis.report.exhibit import Exhibit
+from analysis.report.markup import detail_files
 from looped.drawing import save as save_figure
 
 PAGE = "report.html"
@@ -41,13 +43,20 @@ def _write(folder: Path, exhibit: Exhibit) -> bytes:
     """Write one exhibit; return its picture as SVG, empty if it has none."""
     path = folder / exhibit.name
     if len(exhibit.table):
-        table = io.StringIO()
-        exhibit.table.to_csv(table, index=False, lineterminator="\n")
-        path.with_suffix(".csv").write_text(table.getvalue(), encoding="utf-8")
+        _write_table(path.with_suffix(".csv"), exhibit.table)
+    for file, table in zip(detail_files(exhibit), exhibit.details.values(), strict=True):
+        if file:
+            _write_table(folder / file, table)
     if exhibit.figure is None:
         return b""
     save(exhibit.figure, path)
     return path.with_suffix(".svg").read_bytes()
+
+
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    text = io.StringIO()
+    table.to_csv(text, index=False, lineterminator="\n")
+    path.write_text(text.getvalue(), encoding="utf-8")
 
 
 def save(figure: Figure, path: Path) -> None:

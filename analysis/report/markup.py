@@ -12,6 +12,8 @@ from looped.counting import counted
 
 MOST_ROWS = 60
 """Longer tables stay in their csv."""
+MOST_DETAILS = 500
+"""Rows of a further table, which has no csv unless it is longer; of that one ``MOST_ROWS``."""
 
 _WIDE_INCHES = 8.0
 
@@ -55,7 +57,10 @@ def words_of(exhibit: Exhibit, name: str) -> str:
     if len(exhibit.shown_table):
         lines.append(_table(exhibit.shown_table))
     lines += [f'<div class="missing">Missing: {escape(lack)}</div>' for lack in exhibit.lacks]
-    lines += [in_details(what, _table(table)) for what, table in exhibit.details.items()]
+    lines += [
+        in_details(what, _first_rows(table, file, name))
+        for (what, table), file in zip(exhibit.details.items(), detail_files(exhibit), strict=True)
+    ]
     if 0 < len(exhibit.table) <= MOST_ROWS:
         lines.append(in_details("the numbers", _table(exhibit.table)))
     elif len(exhibit.table):
@@ -65,6 +70,23 @@ def words_of(exhibit: Exhibit, name: str) -> str:
     if exhibit.text:
         lines.append(in_details("the whole text", f"<pre>{escape(exhibit.text)}</pre>"))
     return "\n".join(lines)
+
+
+def detail_files(exhibit: Exhibit) -> list[str]:
+    """Name the csv of each further table that is too long for the page; empty for the others."""
+    return [
+        f"{exhibit.name}-{number}.csv" if len(table) > MOST_DETAILS else ""
+        for number, table in enumerate(exhibit.details.values(), 1)
+    ]
+
+
+def _first_rows(table: pd.DataFrame, file: str, name: str) -> str:
+    """Write a further table; of one that is in a file the beginning, with where the rest is."""
+    if not file:
+        return _table(table)
+    place = "/".join([*name.split("/")[:-1], file])
+    remark = f"The first {MOST_ROWS} of {counted(len(table), 'row')}; all are in {place}."
+    return paragraph(remark, "caption") + _table(table.head(MOST_ROWS))
 
 
 def _anchor(name: str) -> str:

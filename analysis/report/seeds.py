@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from analysis.scaling.figures import MOST_DRAWN
+
 LEVEL = 0.95
 WHAT = "95 % t interval over seeds"
 
@@ -30,6 +32,26 @@ def geometric_over_seeds(table: pd.DataFrame, by: Sequence[str], column: str) ->
     means = over_seeds(logs, by, column)
     ends = ["mean", "lower", "upper"]
     return means.assign(**{name: np.exp(means[name]) for name in ends})
+
+
+def drawn(table: pd.DataFrame, most: int = MOST_DRAWN) -> pd.DataFrame:
+    """Keep the rows of the first so many seeds of each (size, b).
+
+    Example:
+        >>> table = pd.DataFrame({"size": "tiny", "b": [1, 1, 5], "seed": [9, 7, 9]})
+        >>> drawn(table, most=1)["seed"].tolist()
+        [7, 9]
+    """
+    places = table.groupby(["size", "b"])["seed"].rank(method="dense")
+    return table[places <= most]
+
+
+def drawn_account(table: pd.DataFrame, most: int = MOST_DRAWN) -> str:
+    """Say how many seeds of a cell are drawn one by one, where there are more; else nothing."""
+    n_seeds = table.groupby(["size", "b"])["seed"].nunique().max() if len(table) else 0
+    if n_seeds <= most:
+        return ""
+    return f" Of a cell's seeds, up to {n_seeds:,}, the first {most} are drawn one by one."
 
 
 def with_interval(value: float, lower: float, upper: float, digits: int = 2) -> str:

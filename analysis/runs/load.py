@@ -1,7 +1,7 @@
 """Reads trained runs and their evaluations out of MLflow. Needs no torch."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,13 +12,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from analysis.runs.expressivity import EXACT_BELOW
-from analysis.runs.logged_run import CURVES, LoggedRun
+from analysis.runs.logged_run import CURVES, ENOUGH_BY_PROMPT, LoggedRun
 from looped.names import Kind, Metric, Tag, Weights
 from looped.records.damage import DamagedFileError
 from looped.records.prompt_errors import FILE, load_prompt_errors
 from looped.tracking.logged import config_of, curves_of
 from looped.tracking.runs import find_run, list_runs, list_trainings, of_kind
-from looped.tracking.stores.bulk import in_chunks
+from looped.tracking.stores.bulk import IsWanted, in_chunks, wants_all
 from looped.training.convergence import conclude_curve
 
 logger = logging.getLogger("looped")
@@ -33,7 +33,7 @@ def read_runs(
     client: MlflowClient,
     experiment_id: str,
     with_training: bool = False,
-    is_wanted: Callable[[Run], bool] = lambda run: True,
+    is_wanted: IsWanted = wants_all,
 ) -> list[LoggedRun]:
     """Read every finished training that no later run supersedes, evaluated or not.
 
@@ -41,9 +41,9 @@ def read_runs(
         client: of the store.
         experiment_id: where to look.
         with_training: read the curves of the training too, which are long.
-        is_wanted: chooses among them before they are read.
+        is_wanted: chooses among them by their tags, before they are read.
     """
-    wanted_runs = filter(is_wanted, list_trainings(client, experiment_id))
+    wanted_runs = list_trainings(client, experiment_id, is_wanted=is_wanted)
     return [
         logged_run
         for runs in in_chunks(wanted_runs)
@@ -84,14 +84,37 @@ def with_curves(client: MlflowClient, runs: Sequence[LoggedRun]) -> list[LoggedR
     ]
 
 
-def with_prompt_errors(client: MlflowClient, run: LoggedRun) -> LoggedRun:
-    """Return a run with its error on each held-out prompt, where that was kept.
+def with_prompt_errors(
+    client: MlflowClient, runs: Iterable[LoggedRun], wanted_ids: Container[str]
+) -> list[LoggedRun]:
+    """Return runs, some with their error on each held-out prompt, where that was kept.
 
-    It is that of the weights which the run's other numbers are of; the other is not held in memory.
-    What is damaged counts as not kept, with a warning.
+    Each has a file of its own, so that of a cell those of ``ENOUGH_BY_PROMPT`` seeds are read.
+
+    Args:
+        client: of the store.
+        runs: all of them.
+        wanted_ids: of the runs whose errors are asked for.
     """
-    if Metric.PROMPTS_KEPT not in run.metrics:
-        return run
+    seeds_by_cell: dict[str, set[int]] = {}
+
+    def is_read(run: LoggedRun) -> bool:
+        if run.run_id not in wanted_ids or Metric.PROMPTS_KEPT not in run.metrics:
+            return False
+        cell = replace(run.config, seed=0).identity
+        seeds = seeds_by_cell.setdefault(cell, set())
+        if len(seeds) < ENOUGH_BY_PROMPT:
+            seeds.add(run.config.seed)
+        return run.config.seed in seeds
+
+    return [_with_prompt_errors(client, run) if is_read(run) else run for run in runs]
+
+
+def _with_prompt_errors(client: MlflowClient, run: LoggedRun) -> LoggedRun:
+    """Return a run with its errors by prompt, of the weights that its other numbers are of.
+
+    The others are not held in memory. What is damaged counts as not kept, with a warning.
+    """
     try:
         with TemporaryDirectory() as folder:
             path = client.download_artifacts(run.run_id, f"evaluation/{FILE}", folder)

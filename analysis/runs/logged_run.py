@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,11 @@ from looped.records.prompt_errors import PromptErrors
 from looped.training.curve import DIVERGED_ABOVE
 
 CURVES = ("nmse", "nmse_se", "nmse_median")
+ENOUGH_BY_PROMPT = 40
+"""Seeds of a cell whose errors by prompt tell what the common prompts do to the mean of all."""
+
+
+_USUAL = TrainConfig()
 
 
 class FinalError(NamedTuple):
@@ -59,15 +65,15 @@ class LoggedRun:
     weights: str = Weights.LAST
     prompt_errors: PromptErrors | None = None
 
-    @property
+    @cached_property
     def task(self) -> str:
         """The task and those of its settings that are not the defaults: ``linear n_dims=10``."""
-        task, default = self.config.task_config, TrainConfig()
+        task = self.config.task_config
         settings = {"n_dims": task.n_dims, **dict(task.settings)}
         changes = [
             f"{name}={value:g}"
             for name, value in settings.items()
-            if value != getattr(default, name, None)
+            if value != getattr(_USUAL, name, None)
         ]
         return " ".join([task.word, *changes])
 

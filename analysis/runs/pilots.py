@@ -1,10 +1,8 @@
 """Which finished runs tell how the trainings of a grid to come will scatter."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-
-from mlflow.entities import Run
 
 from analysis.runs import load
 from analysis.runs.journals import read_folder
@@ -56,10 +54,10 @@ def _in_store(
     task, sizes = configs[0].task_config.word, {config.size for config in configs}
     counts: Counter[str] = Counter()
 
-    def is_wanted(run: Run) -> bool:
-        size = run.data.tags.get(Tag.SIZE, "")
-        is_of_recipe = recipes is None or run.data.tags.get(Tag.RECIPE) in recipes
-        is_of_grid = run.data.tags.get(Tag.TASK) == task and size in sizes and is_of_recipe
+    def is_wanted(tags: Mapping[str, str]) -> bool:
+        size = tags.get(Tag.SIZE, "")
+        is_of_recipe = recipes is None or tags.get(Tag.RECIPE) in recipes
+        is_of_grid = tags.get(Tag.TASK) == task and size in sizes and is_of_recipe
         counts[size] += is_of_grid
         return is_of_grid and counts[size] <= MOST_OF_A_SIZE
 

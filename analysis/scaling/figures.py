@@ -3,15 +3,20 @@
 from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from analysis.scaling import choice
 from analysis.scaling.fit import FitStatus, ScalingFit
+from analysis.scaling.run_table import RunTable
 from looped.drawing import COLOURS, GREY, MARKERS, styled
 
 BAND = "runs; line: law, band: 95 % for the mean over seeds"
+MOST_DRAWN = 40
+"""Runs of a cell that are drawn: those of its first seeds."""
 
 
 @styled
@@ -30,19 +35,19 @@ def law(fit: ScalingFit, bayes: float | None = None) -> Figure:
         'E_M + gain (log2(b))  (logarithmic/shared_gain)'
     """
     figure, axes = _panel(_title(fit))
-    run_table = fit.run_table
+    run_table, (is_drawn, remark) = fit.run_table, _drawn(fit.run_table)
     farthest = 2 * run_table.bs[-1]
     # loops are whole: between 1 and 2 forms may do what no model can
     bs = np.union1d(np.round(np.geomspace(1, farthest, 200)), run_table.bs)
     for index, size in enumerate(run_table.sizes):
-        colour, is_of_size = COLOURS[index % len(COLOURS)], run_table.size == index
+        colour, is_shown = COLOURS[index % len(COLOURS)], (run_table.size == index) & is_drawn
         marker = MARKERS[index % len(MARKERS)]
         cells = {"size": [size] * len(bs), "b": bs}
         lower, upper = fit.interval(cells)
         style = "-" if fit.status is FitStatus.OK else "--"
         axes.fill_between(bs, lower, upper, color=colour, alpha=0.18, linewidth=0)
         axes.plot(bs, fit.predict(cells), style, color=colour, linewidth=1.4)
-        axes.plot(run_table.b[is_of_size], run_table.values[is_of_size], marker, color=colour,
+        axes.plot(run_table.b[is_shown], run_table.values[is_shown], marker, color=colour,
                   markersize=4, fillstyle="none", label=size)  # fmt: skip
     if bayes is not None:
         axes.axhline(bayes, color=GREY, linestyle=":", label="Bayes predictor")
@@ -63,7 +68,7 @@ def law(fit: ScalingFit, bayes: float | None = None) -> Figure:
     _loops_axis(axes, [*run_table.bs, farthest])
     axes.set(ylabel="expressivity E, bits", xlim=(0.93, farthest))
     figure.legend(*axes.get_legend_handles_labels(), frameon=False, loc="outside lower center",
-                  ncols=len(run_table.sizes) + 1, title=BAND)  # fmt: skip
+                  ncols=len(run_table.sizes) + 1, title=f"{BAND}{remark}")  # fmt: skip
     return figure
 
 
@@ -87,20 +92,21 @@ def residuals(fit: ScalingFit) -> Figure:
     """
     figure, axes = _panel(f"runs less the law ({fit.best_form})")
     run_table, spread = fit.run_table, fit.best.residual_sd
-    values = run_table.values - fit.best.fitted_bits
+    values, (is_drawn, remark) = run_table.values - fit.best.fitted_bits, _drawn(run_table)
     axes.axhspan(-2 * spread, 2 * spread, color="0.93")
     axes.axhline(0, color="black", linewidth=0.8)
     n_sizes = len(run_table.sizes)
     for index, size in enumerate(run_table.sizes):
-        is_of_size = run_table.size == index
+        is_shown = (run_table.size == index) & is_drawn
         aside = 1 + 0.05 * (index - (n_sizes - 1) / 2)  # sizes side by side
-        axes.plot(run_table.b[is_of_size] * aside, values[is_of_size],
+        axes.plot(run_table.b[is_shown] * aside, values[is_shown],
                   MARKERS[index % len(MARKERS)], color=COLOURS[index % len(COLOURS)],
                   markersize=4, fillstyle="none", label=size)  # fmt: skip
     _loops_axis(axes, run_table.bs)
     axes.set(ylabel="residual, bits")
     figure.legend(*axes.get_legend_handles_labels(), frameon=False, ncols=n_sizes,
-                  loc="outside lower center", title="band: ± 2 standard deviations")  # fmt: skip
+                  loc="outside lower center",
+                  title=f"band: ± 2 standard deviations{remark}")  # fmt: skip
     return figure
 
 
@@ -181,6 +187,14 @@ def forms(fit: ScalingFit) -> Figure:
     right.grid(axis="x", color="0.92")
     right.legend(frameon=False, fontsize=8)
     return figure
+
+
+def _drawn(run_table: RunTable) -> tuple[npt.NDArray[np.bool_], str]:
+    """Choose the runs to draw, as a mask of shape (n,); say so where these are not all."""
+    seeds = pd.Series(pd.factorize(run_table.rows["seed"], sort=True)[0])
+    places = seeds.groupby(run_table.cells).rank(method="dense").to_numpy()
+    is_drawn = places <= MOST_DRAWN
+    return is_drawn, "" if is_drawn.all() else f"; of a cell the first {MOST_DRAWN} seeds"
 
 
 def _panel(title: str) -> tuple[Figure, Axes]:

@@ -2,175 +2,47 @@
 
     MLFLOW_TRACKING_URI=postgresql+psycopg2://... python -m entrypoints.benchmarks.long_lists 10000
 
-The trainings are those of ``results/h100``, each as often as it takes with seeds and errors of its
-own, logged every 250 steps. They are copied into MLflow's tables in an experiment named after
-their number, once. Then each command runs as a process of its own: its time, its processor time,
-and the most memory that it held with its children.
+``long_store`` copies them into MLflow's tables, in an experiment named after their number, once.
+Then each command runs as a process of its own: its time, its processor time and
+PostgreSQL's, and the most memory that it held with its children.
+
+``planned`` in place of a command plans grids of up to 100,000 trainings against that store, without
+imports and without measuring how fast sizes train, and prints how time and memory grow.
 """
 
-import csv
-import hashlib
-import io
+import math
 import os
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import mlflow
-import numpy as np
 from mlflow.tracking import MlflowClient
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
-from looped.config import TrainConfig
-from looped.names import Kind, Param, Tag, Variable
-from looped.records.damage import read_object
-from looped.records.journal import history, read
-from looped.tracking.metrics import metrics_of, tags_of
-from looped.training.convergence import with_convergence
+from entrypoints.benchmarks import growth, timing
+from entrypoints.benchmarks.long_store import LOG_EVERY, connect, fill
+from entrypoints.benchmarks.timing import Probe
+from looped.names import Variable
 
 ROOT = Path(__file__).parents[2]
-TEMPLATES = ROOT / "results" / "h100"
-LOG_EVERY = 250
-AT_ONCE = 200
-COLUMNS = {
-    "runs": "run_uuid, name, source_type, user_id, status, start_time, end_time, "
-    "lifecycle_stage, artifact_uri, experiment_id",
-    "params": "run_uuid, key, value",
-    "tags": "run_uuid, key, value",
-    "metrics": "run_uuid, key, step, timestamp, value, is_nan",
-    "latest_metrics": "run_uuid, key, step, timestamp, value, is_nan",
-}
-COMMANDS = {
-    "fit_scaling": (),
-    "report": (),
-    "grid": ("--dry_run", "true", "--seeds"),
-}
-Row = tuple[Any, ...]
-
-
-class Template(NamedTuple):
-    """A kept training: its configuration, its samples as (name, step, time, value), its tags."""
-
-    config: TrainConfig
-    samples: list[tuple[str, int, int, float]]
-    tags: dict[str, str]
+COMMANDS = ("fit_scaling", "report", "grid")
+PLANNED = (1_000, 3_000, 10_000, 30_000, 100_000)
 
 
 class Cost(NamedTuple):
-    """What a command took: seconds, seconds of processor, GB at most."""
+    """What a command took: seconds, seconds of processor, those of PostgreSQL, GB at most."""
 
     wall: float
     processor: float
+    server: float
     memory: float
-
-
-def templates(folder: Path = TEMPLATES) -> list[Template]:
-    """Read the kept trainings, their curves as thin as those logged every ``LOG_EVERY`` steps."""
-    return [_template(path.parent) for path in sorted(folder.glob("*/journal.jsonl"))]
-
-
-def _template(folder: Path) -> Template:
-    records = history(read(folder / "journal.jsonl")[0])
-    config = TrainConfig(**read_object(folder / "config.json")["config"])
-    samples: dict[tuple[str, int], Any] = {}
-    tags: dict[str, str] = {}
-    for record in records:
-        if record["kind"] == "metrics" and record["step"] % LOG_EVERY and record["step"] != 1:
-            continue
-        judged = with_convergence(record, records) if record["kind"] == "outcome" else record
-        for metric in metrics_of(judged):
-            samples[metric.key, metric.step] = metric
-        tags |= {tag.key: tag.value for tag in tags_of(judged)}
-    rows = [(each.key, each.step, each.timestamp, each.value) for each in samples.values()]
-    return Template(replace(config, log_every=LOG_EVERY), rows, tags)
-
-
-def trainings(
-    count: int, kept_templates: Sequence[Template]
-) -> Iterator[tuple[str, TrainConfig, Template]]:
-    """Yield so many trainings: run id, configuration, and samples with errors of their own."""
-    seeds = sorted({template.config.seed for template in kept_templates})
-    for index in range(count):
-        block, template = index // len(kept_templates), kept_templates[index % len(kept_templates)]
-        seed = block * len(seeds) + seeds.index(template.config.seed)
-        config = replace(template.config, seed=seed)
-        shift = 0.15 * np.random.default_rng([seed, len(config.size)]).normal()
-        shift += 0.1 * np.random.default_rng([seed, len(config.size), config.b]).normal()
-        factor = float(np.exp(shift))
-        samples = [
-            (name, step, when, value * factor if "nmse" in name and value < 1 else value)
-            for name, step, when, value in template.samples
-        ]
-        run_id = hashlib.md5(f"{count} {index}".encode(), usedforsecurity=False).hexdigest()
-        yield run_id, config, Template(config, samples, template.tags)
-
-
-def rows_of(run_id: str, training: Template, experiment: Any, start: int) -> dict[str, list[Row]]:
-    """Write a training as rows of MLflow's tables; see ``COLUMNS``."""
-    config, samples, told_tags = training
-    tags = told_tags | {
-        MLFLOW_RUN_NAME: config.name,
-        Tag.NAME: config.name,
-        Tag.SIZE: config.size,
-        Tag.B: config.b,
-        Tag.SEED: config.seed,
-        Tag.TASK: config.task,
-        Tag.RECIPE: config.recipe_identity,
-        Tag.IDENTITY: config.identity,
-        Tag.KIND: Kind.TRAINING,
-        Tag.COMMIT: "0" * 40,
-    }
-    params = {Param.RESOLVED + name: value for name, value in asdict(config).items()}
-    newest: dict[str, Row] = {}
-    for name, step, when, value in samples:
-        newest[name] = max(newest.get(name, ()), (step, when, value))
-    artifacts = f"{experiment.artifact_location}/{run_id}/artifacts"
-    run = (run_id, config.name, "LOCAL", "benchmark", "FINISHED", start, start + 60_000, "active",
-           artifacts, experiment.experiment_id)  # fmt: skip
-    return {
-        "runs": [run],
-        "params": [(run_id, name, str(value)) for name, value in params.items()],
-        "tags": [(run_id, name, str(value)) for name, value in tags.items()],
-        "metrics": [(run_id, *sample, False) for sample in samples],
-        "latest_metrics": [(run_id, name, *newest[name], False) for name in newest],
-    }
-
-
-def fill(client: MlflowClient, count: int) -> str:
-    """Copy so many finished trainings into a store, unless they are there; name the experiment."""
-    import psycopg2  # type: ignore[import-untyped]
-
-    name = f"long-list-{count}"
-    experiment = client.get_experiment_by_name(name)
-    if experiment is not None:
-        return name
-    experiment = client.get_experiment(client.create_experiment(name))
-    now = round(time.time() * 1000)
-    uri = client.tracking_uri.replace("+psycopg2", "")
-    with closing(psycopg2.connect(uri)) as connection, connection.cursor() as cursor:
-        rows_by_table: dict[str, list[Row]] = {table: [] for table in COLUMNS}
-        for index, (run_id, _, training) in enumerate(trainings(count, templates()), 1):
-            start = now - 60_000 * (count - index)
-            for table, rows in rows_of(run_id, training, experiment, start).items():
-                rows_by_table[table] += rows
-            if index % AT_ONCE == 0 or index == count:
-                for table, columns in COLUMNS.items():
-                    text = io.StringIO()
-                    csv.writer(text).writerows(rows_by_table[table])
-                    text.seek(0)
-                    cursor.copy_expert(f"COPY {table} ({columns}) FROM STDIN WITH CSV", text)
-                    rows_by_table[table] = []
-        connection.commit()
-        cursor.execute("ANALYZE")
-        connection.commit()
-    return name
 
 
 def run(words: Sequence[str], variables: dict[str, str]) -> Cost:
@@ -180,6 +52,7 @@ def run(words: Sequence[str], variables: dict[str, str]) -> Cost:
         CalledProcessError: it failed.
     """
     peak, is_over = 0.0, threading.Event()
+    server_before = server_seconds()
     start = time.perf_counter()
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
@@ -201,7 +74,33 @@ def run(words: Sequence[str], variables: dict[str, str]) -> Cost:
         if process.returncode:
             raise subprocess.CalledProcessError(process.returncode, words, output.read())
     wall = time.perf_counter() - start
-    return Cost(wall, usage.ru_utime + usage.ru_stime, max(peak, usage.ru_maxrss / 1e6))
+    return Cost(
+        wall=wall,
+        processor=usage.ru_utime + usage.ru_stime,
+        server=server_seconds() - server_before,
+        memory=max(peak, usage.ru_maxrss / 1e6),
+    )
+
+
+def server_seconds() -> float:
+    """Add up what PostgreSQL's processes have taken so far; NaN where it is on another machine."""
+    uri = str(mlflow.get_tracking_uri())
+    with closing(connect(uri)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (backend,) = cursor.fetchone()
+    try:
+        parent = int(_stat_of(backend)[1])
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        # times of its own and of the children that have ended, then those of the children there
+        ticks = sum(map(int, _stat_of(parent)[11:15]))
+        ticks += sum(sum(map(int, _stat_of(int(child))[11:13])) for child in children)
+    except OSError:
+        return math.nan
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _stat_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def _memory_of(pid: int) -> float:
@@ -215,6 +114,49 @@ def _memory_of(pid: int) -> float:
     return here + sum(_memory_of(int(child)) for child in children)
 
 
+def planned(n_trainings: int, experiment: str) -> Probe:
+    """Plan a grid of so many trainings in this process, as its dry run does, at usual speeds.
+
+    Returns:
+        Seconds of processor, and the peak of memory beyond that before.
+    """
+    from analysis.claims.plan import Pilot, plan_reading
+    from analysis.runs.pilots import find_pilot
+    from looped.grid.lists import Lists, cross
+    from looped.grid.options import GridOptions, RunOptions
+    from looped.grid.runner import GridRunner
+    from looped.grid.timing.plan import usual_speed
+    from looped.sizes import STUDY_SIZES
+
+    os.environ[Variable.EXPERIMENT_NAME] = experiment
+    lists = replace(
+        Lists(), seeds=tuple(range(-(-n_trainings // 12))), log_every=(LOG_EVERY,), device=("cpu",)
+    )
+    MlflowClient().search_experiments(max_results=1)  # loads what MLflow needs
+    mib_before, start = timing.peak_mib(), time.process_time()
+    with tempfile.TemporaryDirectory() as runs_dir:
+        options = RunOptions(runs_dir=runs_dir)
+        runner = GridRunner(cross(lists)[:n_trainings], {}, GridOptions(), options)
+        runner.planner.speeds = {size: usual_speed(size) for size in STUDY_SIZES}
+        pilot = Pilot(*find_pilot(runner.configs, runner.store, runner.root, ROOT / "results"))
+        runner.forecast(plan_reading(runner.configs, options.loops_to_evaluate, pilot))
+    return Probe(time.process_time() - start, timing.peak_mib() - mib_before)
+
+
+def print_growth(experiment: str) -> None:
+    """Plan grids of rising numbers of trainings, and print how their cost grows."""
+    print(f"{'planned':>12}{'processor s':>13}{'GB':>6}")
+    seconds, memory = [], []
+    for n_trainings in PLANNED:
+        probe = timing.in_fresh_process(planned, n_trainings, experiment)
+        seconds.append(probe.seconds)
+        memory.append(probe.mib)
+        print(f"{n_trainings:12,}{probe.seconds:13.1f}{probe.mib * 2**20 / 1e9:6.2f}", flush=True)
+    for what, costs in (("seconds", seconds), ("memory", memory)):
+        power = growth.exponent(PLANNED, costs)
+        print(f"exponent of {what}, upper half: {power.value:.2f} ± {power.se:.2f}")
+
+
 def main() -> None:
     """Fill the store with so many trainings and time the commands, or those that are named."""
     count, *names = sys.argv[1:]
@@ -224,11 +166,16 @@ def main() -> None:
     print(
         f"{int(count):,} trainings in {experiment}, filled in {time.perf_counter() - start:.0f} s"
     )
+    if "planned" in names:
+        print_growth(experiment)
+        names.remove("planned")
+        if not names:
+            return
     seeds = ",".join(map(str, range(-(-int(count) // 12))))
-    print(f"{'':28}{'wall s':>8}{'processor s':>13}{'GB':>6}")
+    print(f"{'':12}{'wall s':>8}{'processor s':>13}{'PostgreSQL s':>14}{'GB':>6}")
     with tempfile.TemporaryDirectory() as runs_dir:
         for name in names or COMMANDS:
-            further = ("--seeds", seeds, "--log_every", "250", "--prompt", "interleaved",
+            further = ("--seeds", seeds, "--log_every", str(LOG_EVERY), "--device", "cpu",
                        "--dry_run", "true", "--runs_dir", runs_dir)  # fmt: skip
             words = [
                 sys.executable,
@@ -239,7 +186,8 @@ def main() -> None:
             variables = {Variable.TRACKING_URI: str(mlflow.get_tracking_uri()),
                          Variable.EXPERIMENT_NAME: experiment}  # fmt: skip
             cost = run(words, variables)
-            print(f"{name:28}{cost.wall:8.1f}{cost.processor:13.1f}{cost.memory:6.2f}", flush=True)
+            print(f"{name:12}{cost.wall:8.1f}{cost.processor:13.1f}{cost.server:14.1f}"
+                  f"{cost.memory:6.2f}", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

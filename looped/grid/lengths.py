@@ -1,6 +1,5 @@
 """Trainings of a grid that differ in their length alone: each begins where a shorter one ends."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -35,15 +34,16 @@ def plan_first_steps(
     Returns:
         By the identity of a training that of the one which it begins after.
     """
-    by_way = defaultdict(list)
+    by_way: dict[TrainConfig, list[TrainConfig]] = {}
+    alike_of = {config.identity: by_way.setdefault(way_of(config), []) for config in to_train}
     for config in to_train:
-        by_way[way_of(config)].append(config)
+        alike_of[config.identity].append(config)
     folders, load = folders_by_name(root), cache(load_config)
     after = {}
     for config in to_train:
         if standings[config.identity].state != TO_DO:
             continue
-        alike = by_way[way_of(config)]
+        alike = alike_of[config.identity]
         planned = [shorter for shorter in alike if can_begin_with(config, shorter)]
         namesakes = folders.get(config.name, [])
         left = [each.config for each in shorter_trainings(config, namesakes, code, load)]

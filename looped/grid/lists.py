@@ -200,7 +200,7 @@ def titles(configs: Sequence[TrainConfig]) -> dict[str, str]:
         by_name.setdefault(config.name, []).append(config)
     title_of = {}
     for name, namesakes in by_name.items():
-        differing = varied(namesakes)
+        differing = varied(namesakes) if len(namesakes) > 1 else []
         for config in namesakes:
             settings = (f"{setting}={value_of(config, setting)}" for setting in differing)
             title_of[config.identity] = " ".join([name, *settings])

@@ -60,6 +60,7 @@ class GridRunner:
     Attributes:
         ledger: where its trainings stand.
         parent: its MLflow run; None where there is none.
+        planner: says how long it takes.
 
     Raises:
         ValueError: two trainings are the same experiment, or this machine lacks what one asks
@@ -113,7 +114,7 @@ class GridRunner:
         if options.engine == "local" and run_options.resume != "never":
             code = self.origin.code if run_options.resume == "same_code" else None
             self._after = plan_first_steps(to_train, self.standings, self.root, code)
-        self._planner = Planner(self.engine, options, run_options, self.standings, self._after)
+        self.planner = Planner(self.engine, options, run_options, self.standings, self._after)
         self.ledger = Ledger(self.configs, self.standings)
         self.parent: str | None = None
         self.to_train = in_order(to_train, self._after)
@@ -124,14 +125,14 @@ class GridRunner:
 
         n_threads = self._threads(self._facts())
         lines = self._keep_budget(n_threads)
-        plan = self._planner.plan(self.to_train, n_threads)
+        plan = self.planner.plan(self.to_train, n_threads)
         text = listing(self.configs, plan)
         if (
             self.options.engine == "slurm"
         ):  # its nodes are not this machine, whose speed says little
             lines.append(f"to submit: {counted(len(plan.groups), 'job')} of Slurm")
         elif self.to_train:
-            lines.append(time_line(plan, self._planner.measure(plan)))
+            lines.append(time_line(plan, self.planner.measure(plan)))
         text = "\n".join(filter(None, (text, *lines, further)))
         if self.store is not None:
             from looped.tracking.launcher import discard_launched
@@ -143,7 +144,9 @@ class GridRunner:
 
     def _keep_budget(self, n_threads: int) -> list[str]:
         """Leave out what the budget does not hold; say what that is."""
-        self.to_train, lines = self._planner.keep_budget(self.to_train, n_threads)
+        if self.options.budget is None:
+            return []
+        self.to_train, lines = self.planner.keep_budget(self.to_train, n_threads)
         self.ledger = Ledger(self.configs, self.standings)
         return lines
 
@@ -277,7 +280,7 @@ class GridRunner:
         from looped.grid.timing.forecast import is_worth_measuring, outlook
         from looped.grid.timing.progress import GridProgress
 
-        planner = self._planner
+        planner = self.planner
         plan = planner.plan(self.to_train, n_threads)
         # of other machines nothing is known here
         if self.options.engine == "local" and (planner.speeds or is_worth_measuring(plan)):

@@ -1,6 +1,6 @@
 """Runs in an MLflow store: listed, found, written to, ended; see ``dead_runs`` for the last."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from mlflow.entities import Metric, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
@@ -36,8 +36,9 @@ def list_trainings(
     status: str = "FINISHED",
     further: str = "",
     view: int = ViewType.ACTIVE_ONLY,
+    is_wanted: bulk.IsWanted = bulk.wants_all,
 ) -> Iterator[Run]:
-    """Yield the training runs of a status that no later run supersedes, the first begun first.
+    """List the training runs of a status that no later run supersedes, the first begun first.
 
     Args:
         client: of the store.
@@ -45,17 +46,20 @@ def list_trainings(
         status: FINISHED, FAILED, KILLED or RUNNING.
         further: another condition, as MLflow writes it.
         view: active runs, deleted ones or both.
+        is_wanted: chooses among them by their tags, before the rest of them is read.
     """
+
+    def is_listed(tags: Mapping[str, str]) -> bool:
+        return Tag.SUPERSEDED_BY not in tags and is_wanted(tags)
+
     conditions = [f"attributes.status = '{status}'", of_kind(Kind.TRAINING), further]
     query = " and ".join(filter(None, conditions))
     engine = None if further else bulk.engine_of(client)
     if engine is None:
         runs = list_runs(client, experiment_id, query, view)
-    else:
-        runs = bulk.runs_of(engine, experiment_id, status, (Tag.KIND, Kind.TRAINING), view)
-    for run in runs:
-        if Tag.SUPERSEDED_BY not in run.data.tags:
-            yield run
+        return (run for run in runs if is_listed(run.data.tags))
+    tag = Tag.KIND, Kind.TRAINING
+    return bulk.runs_of(engine, experiment_id, status, tag, view, is_listed)
 
 
 def find_run(client: MlflowClient, run_id: str) -> Run | None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from planted_runs import World, claim_of, configured
 from scipy import stats
 
+from analysis.claims import cells as claim_cells
 from analysis.claims.by_seed import (
     Sense,
     interval,
@@ -170,3 +171,19 @@ def test_claims_are_measured_prompt_by_prompt_where_every_run_kept_its_errors():
     assert not isinstance(forgetful.bits("tiny", 5), Measured)
     assert standard_error(forgetful.bits("tiny", 5)) == standard_error(cells.bits("tiny", 5))
     assert claim_of({"": difference}).deciding_part is Sense.ABOVE
+
+
+def test_the_prompts_of_enough_seeds_stand_for_those_of_the_others(monkeypatch):
+    """Their mean, so that the error of the mean over all seeds is that over those."""
+    monkeypatch.setattr(claim_cells, "ENOUGH_BY_PROMPT", 2)
+    generator = np.random.default_rng(7)
+    runs = [World(noise=0.1).run(configured("tiny", 5, seed), generator) for seed in range(5)]
+    for place in (0, 1):
+        errors = PromptErrors("p", {5: generator.chisquare(1, 30).astype(np.float32)})
+        runs[place] = replace(runs[place], prompts=30, prompt_errors=errors)
+    bits = Cells.of(runs).bits("tiny", 5, 5)
+    known = [prompt_influence(run.prompt_errors.by_loop[5]) for run in runs[:2]]
+    assert prompt_error(bits) == pytest.approx(np.sqrt((np.mean(known, axis=0) ** 2).sum()))
+    assert len(bits) == 5 and list(bits.influences) == list(bits)
+    one_known = Cells.of([runs[0], *runs[2:]])
+    assert not isinstance(one_known.bits("tiny", 5, 5), Measured)

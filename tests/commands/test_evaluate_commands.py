@@ -146,9 +146,10 @@ class StoppedAtOnce:
 def test_errors_by_prompt_are_read_for_the_weights_that_are_compared(run, store, trained_id):
     run(evaluate_extrapolation, "--run_id", trained_id, *FEW)
     (read_run,) = load.read_runs(store, store.get_run(trained_id).info.experiment_id)
-    assert load.with_prompt_errors(store, replace(read_run, metrics={})).prompt_errors is None
+    for runs, ids in (([replace(read_run, metrics={})], {trained_id}), ([read_run], set())):
+        assert load.with_prompt_errors(store, runs, ids)[0].prompt_errors is None
     for logged_run in (read_run, load.with_tails(store, [read_run])[0]):
-        errors = load.with_prompt_errors(store, logged_run).errors_after(2)
+        errors = load.with_prompt_errors(store, [logged_run], {trained_id})[0].errors_after(2)
         assert errors.mean() == pytest.approx(logged_run.loops["nmse"][1])
         assert len(errors) == 64
 

@@ -222,7 +222,7 @@ def test_what_train_logs_is_read(store, experiment, monkeypatch, tmp_path):
 def test_only_the_runs_wanted_are_read(store, experiment):
     for size in ("tiny", "small"):
         log_training(store, experiment, TrainConfig(size=size), 2.0)
-    runs = read_runs(store, experiment, is_wanted=lambda run: run.data.tags["size"] == "small")
+    runs = read_runs(store, experiment, is_wanted=lambda tags: tags["size"] == "small")
     assert [run.config.size for run in runs] == ["small"]
 
 

@@ -52,10 +52,11 @@ def exhibits(subject: Subject) -> list[Exhibit]:
     n_plateaued = sum(run.is_plateau for run in subject.evaluated_runs)
     if n_plateaued:
         band += f" {counted(n_plateaued, 'plateaued run')} left out."
+    drawn_account = seeds.drawn_account(table)
     first = Exhibit(
         name="extrapolation",
         title="Extrapolation 1: over evaluated loops",
-        look_for=absolute + band,
+        look_for=absolute + band + drawn_account,
         result=" ".join(filter(None, (_absolute_result(table), dynamics.result(states)))),
         table=table,
         figure=draw_absolute(table, states),
@@ -197,7 +198,7 @@ def draw_means(
                               **drawing.BAND)  # fmt: skip
         else:
             rows_of_cell = table[(table["size"] == size) & (table["b"] == b)]
-            for seed, curve in rows_of_cell.groupby("seed"):
+            for seed, curve in seeds.drawn(rows_of_cell).groupby("seed"):
                 axes.plot(curve["loop"], curve[column], color=look["color"], linewidth=0.5,
                           alpha=0.5, label=f"_b = {b}, seed {seed}")  # fmt: skip
         mark_indices = [index for index, loop in enumerate(mean["loop"]) if loop == b]

@@ -1,5 +1,7 @@
 """Training curves: where they part, and whether they then differ by a factor alone."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -9,8 +11,12 @@ from analysis.report import drawing
 from analysis.report.exhibit import Exhibit
 from analysis.report.subject import Subject
 
+Floats = npt.NDArray[np.float64]
+
 SHARE = 25
 """A sample of a smoothed curve is the geometric mean of one 25th of all samples."""
+MOST_PANELS = 12
+"""Seeds that are drawn, a panel each."""
 
 
 def exhibits(subject: Subject) -> list[Exhibit]:
@@ -34,14 +40,19 @@ def exhibits(subject: Subject) -> list[Exhibit]:
         result = _result(rows_of_size) + (
             "" if (rows_of_size["b"] == 1).any() else " No run at b = 1 to compare with."
         )
+        shown_seeds = sorted(rows_of_size["seed"].unique())[:MOST_PANELS]
+        n_seeds = rows_of_size["seed"].nunique()
+        which_seeds = (
+            f" Drawn are the first {MOST_PANELS} of {n_seeds:,} seeds; the table holds all."
+        )
         exhibits_of_sizes.append(
             Exhibit(
                 name=f"loss-{size}",
                 title=f"Loss: {size}",
-                look_for=look_for,
+                look_for=look_for + (which_seeds if n_seeds > MOST_PANELS else ""),
                 result=result,
                 table=rows_of_size,
-                figure=draw(rows_of_size),
+                figure=draw(rows_of_size[rows_of_size["seed"].isin(shown_seeds)]),
                 lacks=lacks if not exhibits_of_sizes else (),
             )
         )
@@ -55,20 +66,19 @@ def curves(subject: Subject) -> pd.DataFrame:
         ``size``, ``b``, ``seed``, ``step``, ``loss``, ``smoothed``, and ``ratio`` of the smoothed
         curve to that of the same seed at b = 1, missing where there is none.
     """
-    parts = []
-    for run in subject.runs:
-        if run.training.get("step"):
-            loss = np.array(run.training["loss"], float)
-            config = run.config
-            parts.append(
-                pd.DataFrame(
-                    {"size": config.size, "b": config.b, "seed": config.seed,
-                     "step": run.training["step"], "loss": loss, "smoothed": _smoothed(loss)}
-                )
-            )  # fmt: skip
-    if not parts:
+    runs = [run for run in subject.runs if run.training.get("step")]
+    if not runs:
         return pd.DataFrame()
-    table = pd.concat(parts, ignore_index=True)
+    losses = [np.array(run.training["loss"], float) for run in runs]
+    lengths = [len(loss) for loss in losses]
+    table = pd.DataFrame(
+        {name: np.repeat([getattr(run.config, name) for run in runs], lengths)
+         for name in ("size", "b", "seed")}
+    ).assign(
+        step=np.concatenate([run.training["step"] for run in runs]),
+        loss=np.concatenate(losses),
+        smoothed=np.concatenate(_smoothed(losses)),
+    )  # fmt: skip
     key = ["size", "seed", "step"]
     base = table.loc[table["b"] == 1, [*key, "smoothed"]].rename(columns={"smoothed": "base"})
     table = table.merge(base, on=key, how="left")
@@ -104,12 +114,19 @@ def draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _smoothed(loss: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Average the logarithm over a window, shorter at both ends."""
-    half = len(loss) // SHARE // 2
-    logs = pd.Series(np.log(np.maximum(loss, np.finfo(float).tiny)))
-    window = logs.rolling(2 * half + 1, center=True, min_periods=1)
-    return np.asarray(np.exp(window.mean()), dtype=np.float64)
+def _smoothed(losses: Sequence[Floats]) -> list[Floats]:
+    """Average the logarithm of each curve over a window, shorter at both ends."""
+    places_by_length: dict[int, list[int]] = {}
+    for place, loss in enumerate(losses):
+        places_by_length.setdefault(len(loss), []).append(place)
+    curves: dict[int, Floats] = {}
+    for length, places in places_by_length.items():
+        half = length // SHARE // 2
+        stacked = np.stack([losses[place] for place in places], axis=1)  # (step, run)
+        logs = pd.DataFrame(np.log(np.maximum(stacked, np.finfo(float).tiny)))
+        window = logs.rolling(2 * half + 1, center=True, min_periods=1)
+        curves |= dict(zip(places, np.exp(window.mean().to_numpy(float)).T, strict=True))
+    return [curves[place] for place in range(len(losses))]
 
 
 def _result(table: pd.DataFrame) -> str:

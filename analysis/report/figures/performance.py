@@ -29,6 +29,7 @@ def exhibit(subject: Subject) -> Exhibit:
     )
     if "gradient_descent" in subject.baselines:
         look_for += " Gradient descent is shown after its last step."
+    look_for += seeds.drawn_account(subject.table)
     lacks = []
     if not len(subject.table):
         return Exhibit(name="performance", title="Performance", look_for=look_for, lacks=(
@@ -81,9 +82,9 @@ def draw(table: pd.DataFrame, baselines: Mapping[str, float], ceiling: str | Non
     """
     figure = Figure(figsize=(7.6, 5.6))
     axes = figure.subplots()
-    means = cells(table)
+    means, rows_drawn = cells(table), seeds.drawn(table)
     for size, look in drawing.marks(table["size"].unique()).items():
-        rows_of_size, mean = table[table["size"] == size], means[means["size"] == size]
+        rows_of_size, mean = rows_drawn[rows_drawn["size"] == size], means[means["size"] == size]
         learned_rows, plateaued_rows = (
             rows_of_size[~rows_of_size["plateau"]],
             rows_of_size[rows_of_size["plateau"]],

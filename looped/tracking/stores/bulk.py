@@ -5,7 +5,7 @@ more). What is returned here is the same; a server is asked through MLflow, as i
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -35,7 +35,14 @@ CURVES_AT_ONCE = 100
 """Runs whose curves one query reads: PostgreSQL then sorts them in the memory it has for that."""
 
 Curve = dict[int, float]
+IsWanted = Callable[[Mapping[str, str]], bool]
+"""Chooses a run by its tags."""
 Item = TypeVar("Item")
+
+
+def wants_all(_: Mapping[str, str]) -> bool:
+    """Choose every run."""
+    return True
 
 
 def engine_of(client: MlflowClient) -> Engine | None:
@@ -57,7 +64,12 @@ def in_chunks(items: Iterable[Item], most: int = AT_ONCE) -> Iterator[list[Item]
 
 
 def runs_of(
-    engine: Engine, experiment_id: str, status: str, tag: tuple[str, str], view: int
+    engine: Engine,
+    experiment_id: str,
+    status: str,
+    tag: tuple[str, str],
+    view: int,
+    is_wanted: IsWanted = wants_all,
 ) -> Iterator[Run]:
     """Yield the runs of a status that have a tag, the first begun first, as MLflow would.
 
@@ -67,6 +79,7 @@ def runs_of(
         status: of the runs.
         tag: name and value.
         view: active runs, deleted ones or both.
+        is_wanted: chooses among them by their tags; the rest is read of those alone.
     """
     stages = LifecycleStage.view_type_to_stages(view)
     runs = (
@@ -80,12 +93,19 @@ def runs_of(
     with engine.connect() as connection:
         rows = connection.execute(runs).mappings().all()
         for chunk in in_chunks(rows):
-            run_ids = [row["run_uuid"] for row in chunk]
-            metrics, params, tags = (
-                _of_runs(connection, model, run_ids)
-                for model in (SqlLatestMetric, SqlParam, SqlTag)
+            tags = _of_runs(connection, SqlTag, [row["run_uuid"] for row in chunk])
+            wanted_rows = [
+                row
+                for row in chunk
+                if is_wanted({each.key: each.value for each in tags[row["run_uuid"]]})
+            ]
+            if not wanted_rows:
+                continue
+            wanted_ids = [row["run_uuid"] for row in wanted_rows]
+            metrics, params = (
+                _of_runs(connection, model, wanted_ids) for model in (SqlLatestMetric, SqlParam)
             )
-            for row in chunk:
+            for row in wanted_rows:
                 run_id = row["run_uuid"]
                 yield _run(row, metrics[run_id], params[run_id], tags[run_id])
 

@@ -3,8 +3,10 @@ from dataclasses import replace
 import pytest
 from small_trainings import DRAWN, TINY
 
+from looped.config import TrainConfig
+from looped.grid.timing import speeds
 from looped.grid.timing.plan import training_flops
-from looped.grid.timing.speeds import measure_speed
+from looped.grid.timing.speeds import measure_evaluation, measure_speed
 from looped.names import Metric
 from looped.training import loop, resolve
 
@@ -38,3 +40,30 @@ def test_the_further_prompts_of_the_final_figure_are_counted():
     of_one, further = (TINY.model_config.forward_flops(n_loops) for n_loops in (9, TINY.b))
     flops = training_flops(TINY, b_max=9, n_prompts=3)
     assert flops == 23 * TINY.step_flops + 2 * (3 * of_one + 9 * further)
+
+
+@pytest.mark.parametrize(("seconds_a_step", "n_steps"), [(0.4, 4), (2.0, 3), (9.0, 2)])
+def test_few_long_steps_are_enough_to_measure_a_speed(monkeypatch, seconds_a_step, n_steps):
+    """One after the first, where it takes as long as steps are measured for."""
+    now, samples = [0.0], []
+
+    def train_together(configs, folders, watcher):
+        for step in range(1, 10**6):
+            now[0] += seconds_a_step
+            samples.append(step)
+            watcher.sampled(configs[0], step, {Metric.STEPS_PER_S: 1.0})
+            if watcher.should_stop():
+                raise loop.Stopped
+
+    monkeypatch.setattr(loop, "train_together", train_together)
+    monkeypatch.setattr(speeds.time, "monotonic", lambda: now[0])
+    measure_speed([resolve.resolve(TINY)], n_threads=1)
+    assert len(samples) == n_steps
+
+
+@pytest.mark.parametrize(("size", "n_loops"), [("tiny", 50), ("small", 26), ("medium", 2)])
+def test_a_long_evaluation_is_measured_by_some_of_its_loops(monkeypatch, size, n_loops):
+    loops = []
+    monkeypatch.setattr(speeds, "evaluate", lambda *asked, **_: loops.append(asked[2]))
+    measure_evaluation(TrainConfig(size=size, device="cpu"), n_threads=1, n_loops=50)
+    assert set(loops) == {n_loops}
