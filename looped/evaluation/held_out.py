@@ -15,7 +15,7 @@ from torch import Tensor
 from looped.evaluation.evaluation import Evaluation
 from looped.kernels.cpu import library
 from looped.kernels.cpu.chain import CpuChain
-from looped.model import LoopedTransformer
+from looped.model import LoopedTransformer, prompt_tokens
 from looped.tasks import HELD_OUT_SEED, Task
 
 PROMPTS_PER_BATCH = 256
@@ -85,8 +85,7 @@ def evaluate(
     for prompts in held_out_batches(task, model.config.n_points, n_prompts, n_draws, first):
         xs, ys = (part.to(device) for part in prompts)
         targets = ys[:, -model.config.n_queries :]
-        p = model.embed(xs, ys)
-        predictions, changes = follow(p, n_loops)
+        predictions, changes = follow(xs, ys, n_loops)
         errors = (predictions - targets).square()  # (loop, B, Q)
         query_errors[:, n_done : n_done + len(xs)] = errors[:, :, -1].cpu().numpy()
         point_sums += errors.sum(dim=1).cpu().numpy()
@@ -126,8 +125,11 @@ def evaluate_further(
     return replace(evaluation, further_errors=further.query_errors[b - 1])
 
 
-def _plain(model: LoopedTransformer, p: Tensor, n_loops: int) -> tuple[Tensor, Tensor]:
+def _plain(
+    model: LoopedTransformer, xs: Tensor, ys: Tensor, n_loops: int
+) -> tuple[Tensor, Tensor]:
     """Return predictions (loop, B, Q) and how far each loop but the first moved the state."""
+    p = model.embed(xs, ys)
     z = torch.zeros_like(p)
     predictions, changes = [], [p.new_empty(0, len(p))]
     for number in range(1, n_loops + 1):
@@ -139,8 +141,9 @@ def _plain(model: LoopedTransformer, p: Tensor, n_loops: int) -> tuple[Tensor, T
     return torch.stack(predictions), torch.cat(changes)
 
 
-def _fused(model: LoopedTransformer) -> Callable[[Tensor, int], tuple[Tensor, Tensor]]:
+def _fused(model: LoopedTransformer) -> Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]:
     chain = CpuChain(model.config)
-    weights = {name: values.unsqueeze(0) for name, values in model.named_parameters()}
-    positions = model.positions.weight
-    return lambda p, n_loops: chain.follow(weights, p + positions[: p.shape[1]], n_loops)
+    weights = dict(model.named_parameters())
+    return lambda xs, ys, n_loops: chain.follow(
+        weights, prompt_tokens(model.config, xs, ys), n_loops
+    )

@@ -115,7 +115,7 @@ class StackedModel:
             of_prompts = drawn_loops if isinstance(drawn_loops, tuple) else None
             targets = ys[..., -self.config.n_queries :]
             return self.cpu_chain.errors(
-                self.weights, self._embed(xs, ys), targets, loops.of_each, self.windows, of_prompts
+                self.weights, self._tokens(xs, ys), targets, loops.of_each, self.windows, of_prompts
             )
         if isinstance(drawn_loops, tuple):
             order = sorted(range(len(drawn_loops)), key=lambda prompt: -drawn_loops[prompt])
@@ -184,9 +184,12 @@ class StackedModel:
 
     def _embed(self, xs: Tensor, ys: Tensor) -> Float[Tensor, "replica batch token embd"]:
         """Turn prompts into what every loop is given: p and the position embedding."""
+        embedded = _linear(self.weights, "read_in", self._tokens(xs, ys))
+        return embedded + self.weights["positions.weight"][:, None]
+
+    def _tokens(self, xs: Tensor, ys: Tensor) -> Float[Tensor, "replica batch token feature"]:
         tokens = prompt_tokens(self.config, xs.flatten(0, 1), ys.flatten(0, 1))
-        tokens = tokens.view(*ys.shape[:2], *tokens.shape[1:])  # (R, B, L, features)
-        return _linear(self.weights, "read_in", tokens) + self.weights["positions.weight"][:, None]
+        return tokens.view(*ys.shape[:2], *tokens.shape[1:])
 
     def _predict_fused(self, p: Tensor, loops: Loops) -> Iterator[Tensor]:
         from looped.kernels.gpu.chain import looped_predictions

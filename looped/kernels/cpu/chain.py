@@ -13,15 +13,14 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from looped.kernels.cpu import library
-from looped.kernels.shape import PaddedShape, segment_loops
+from looped.kernels.shape import segment_loops
 from looped.sizes import ModelConfig
 from looped.windows import Windows
 
 LONGS: tuple[str, ...] = (
-    *("n_layer", "n_head", "L", "e", "E", "d", "D", "f", "F"),
+    *("n_layer", "n_head", "L", "E", "F", "features"),
     *("n_loops", "tracked", "loss_window", "grad_window"),
     *("query_from", "query_by", "segment", "batch"),
 )
@@ -55,20 +54,21 @@ class CpuChain:
         self, config: ModelConfig, checkpoint_loops: bool = False, precision: str = "fp32"
     ) -> None:
         self.config, self.checkpoint_loops = config, checkpoint_loops
-        self.shape = PaddedShape.in_sixteens(config)
         functions = library.library(precision)
         assert functions is not None
         self.functions = functions
-        for name in ("workspace", "weights_size"):
+        for name in ("workspace", "weights_size", "sums_size"):
             getattr(self.functions, name).restype = ctypes.c_int64
         self.memory = torch.empty(0)
         blocks = [f"blocks.{i}.{part}" for i in range(config.size.n_layer) for part in _OF_BLOCK]
-        self.names = [f"{part}.{kind}" for part in (*blocks, *_LAST) for kind in ("weight", "bias")]
+        parts = (*blocks, *_LAST, "read_in")
+        self.names = [f"{part}.{kind}" for part in parts for kind in ("weight", "bias")]
+        self.names.append("positions.weight")
 
     def errors(
         self,
         weights: Mapping[str, Tensor],
-        inject: Float[Tensor, "replica batch token embd"],
+        tokens: Float[Tensor, "replica batch token feature"],
         targets: Float[Tensor, "replica batch query"],
         loops: Sequence[int],
         windows: Windows,
@@ -78,118 +78,136 @@ class CpuChain:
 
         Args:
             weights: float32, by name, each (replica, *shape).
-            inject: what every loop is given: p and the position embedding.
+            tokens: the prompts, as the model reads them in.
             targets: y of the queries.
             loops: b of each replica.
             windows: of the loss and the gradient.
             of_prompts: loops of each prompt of every replica, where they are not the replica's.
         """
-        n_prompts = inject.shape[1]
-        each = [of_prompts or (n_loops,) * n_prompts for n_loops in loops]
+        work = tokens, targets, loops, windows, of_prompts
         losses, query_errors = _Errors.apply(  # type: ignore[no-untyped-call]
-            self, self._padded(inject), targets.contiguous(), each, windows, *self._listed(weights)
+            self, list(weights), work, *weights.values()
         )
         return losses, query_errors
+
+    @torch.no_grad()
+    def gradients(
+        self,
+        weights: Mapping[str, Tensor],
+        tokens: Float[Tensor, "replica batch token feature"],
+        targets: Float[Tensor, "replica batch query"],
+        loops: Sequence[int],
+        windows: Windows,
+        of_prompts: tuple[int, ...] | None = None,
+    ) -> tuple[Tensor, Tensor, Float[Tensor, "replica weight"]]:
+        """Return what ``errors`` does, and the losses' gradients: of all weights, in their order.
+
+        Args:
+            weights: see ``errors``.
+            tokens: see ``errors``.
+            targets: see ``errors``.
+            loops: see ``errors``.
+            windows: see ``errors``.
+            of_prompts: see ``errors``.
+        """
+        n_prompts = tokens.shape[1]
+        flat = tokens.new_empty(len(tokens), sum(part[0].numel() for part in weights.values()))
+        gradients = dict(zip(weights, cut(flat, list(weights.values())), strict=True))
+        tokens, targets = tokens.contiguous(), targets.contiguous()
+        results = [
+            self._one(
+                tokens[row],
+                targets[row],
+                of_prompts or (n_loops,) * n_prompts,
+                windows,
+                [weights[name][row].contiguous() for name in self.names],
+                [gradients[name][row] for name in self.names],
+            )
+            for row, n_loops in enumerate(loops)
+        ]
+        losses, query_errors = torch.tensor(results).unbind(1)
+        return losses, query_errors, flat
 
     @torch.no_grad()
     def follow(
         self,
         weights: Mapping[str, Tensor],
-        inject: Float[Tensor, "batch token embd"],
+        tokens: Float[Tensor, "batch token feature"],
         n_loops: int,
     ) -> tuple[Float[Tensor, "loop batch query"], Float[Tensor, "loop-1 batch"]]:
         """Return one model's predictions after each loop and how far each but the first moved it.
 
         Args:
-            weights: float32, by name, each (1, *shape).
-            inject: what every loop is given: p and the position embedding.
+            weights: float32, by name.
+            tokens: the prompts, as the model reads them in.
             n_loops: loops to run.
         """
-        shape = self._describe(n_loops, Windows(1, 1), len(inject))
-        sets = self._prepared(shape, [part[0] for part in self._listed(weights)])
-        inject = self._padded(inject)
-        reads = torch.empty(len(inject), n_loops, self.config.n_queries)
-        changes = torch.empty(len(inject), n_loops - 1)
+        shape = self._describe(n_loops, Windows(1, 1), len(tokens))
+        sets = self._prepared(shape, [weights[name].contiguous() for name in self.names])
+        tokens = tokens.contiguous()
+        reads = torch.empty(len(tokens), n_loops, self.config.n_queries)
+        changes = torch.empty(len(tokens), n_loops - 1)
 
         def share(first: int, end: int, _: int, memory: Tensor) -> None:
-            self._call("predict", shape, sets, inject, first, end, reads, changes, memory)
+            self._call("predict", shape, sets, tokens, first, end, reads, changes, memory)
 
-        self._in_shares(shape, len(inject), share)
+        self._in_shares(shape, len(tokens), share)
         return reads.transpose(0, 1).contiguous(), changes.T.contiguous()
 
-    def one(
+    def _one(
         self,
-        inject: Tensor,
+        tokens: Tensor,
         targets: Tensor,
         loops: Sequence[int],
         windows: Windows,
         weights: Sequence[Tensor],
         gradients: Sequence[Tensor],
-        dinject: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Return one replica's loss and query error; write the gradients of weights and inject."""
-        n_prompts = len(inject)
+    ) -> tuple[float, float]:
+        """Return one replica's loss and query error; write the gradients of its weights."""
+        n_prompts = len(tokens)
         shape = self._describe(max(loops), windows, n_prompts)
         of_prompts = torch.tensor(loops)
         sets = self._prepared(shape, weights)
         errors, last = torch.empty(2, n_prompts)
-        sums = torch.zeros(_threads(), sets.shape[1])
+        sums = torch.zeros(_threads(), self.functions.sums_size(ctypes.byref(shape)))
 
         def share(first: int, end: int, thread: int, memory: Tensor) -> None:
             self._call(
-                "train", shape, sets, sums[thread], of_prompts, inject, targets, first, end,
-                errors, last, dinject, memory,
+                "train", shape, sets, sums[thread], of_prompts, tokens, targets, first, end,
+                errors, last, memory,
             )  # fmt: skip
 
         self._in_shares(shape, n_prompts, share)
-        self._call(
-            "finish_gradients",
-            shape,
-            weights,
-            sums,
-            len(sums),
-            gradients,
-            torch.empty_like(sums[0]),
-        )
+        self._call("finish_gradients", shape, weights, sums, len(sums), gradients, sets)
         losses = errors / (targets.shape[1] * of_prompts.clamp(max=windows.loss))
-        return losses.mean(), last.mean()
-
-    def _listed(self, weights: Mapping[str, Tensor]) -> list[Tensor]:
-        return [weights[name] for name in self.names]
+        return float(losses.mean()), float(last.mean())
 
     def _prepared(self, shape: _Shape, weights: Sequence[Tensor]) -> Tensor:
         """Return the weights folded, and packed for each of the two passes."""
         size = self.functions.weights_size(ctypes.byref(shape))
-        sets = torch.empty(3, size)
+        sets = torch.empty(4, size)
         self._call("prepare_weights", shape, weights, sets)
         return sets
 
-    def _padded(self, inject: Tensor) -> Tensor:
-        wide = self.shape.padded_width - self.shape.width
-        return (functional.pad(inject, (0, wide)) if wide else inject).contiguous()
-
     def _describe(self, n_loops: int, windows: Windows, batch: int) -> _Shape:
-        shape, tracked = self.shape, windows.tracked(n_loops)
-        is_joint = self.config.prompt == "joint"
+        config, size, tracked = self.config, self.config.size, windows.tracked(n_loops)
+        is_joint = config.prompt == "joint"
         return _Shape(
-            n_layer=shape.n_layer,
-            n_head=shape.n_head,
-            L=shape.tokens,
-            e=shape.width,
-            E=shape.padded_width,
-            d=shape.width // shape.n_head,
-            D=shape.padded_head,
-            f=self.config.size.n_mlp,
-            F=shape.padded_mlp,
+            n_layer=size.n_layer,
+            n_head=size.n_head,
+            L=config.n_tokens,
+            E=size.n_embd,
+            F=size.n_mlp,
+            features=config.n_features,
             n_loops=n_loops,
             tracked=tracked,
             loss_window=windows.loss,
             grad_window=windows.grad,
-            query_from=shape.tokens - 1 if is_joint else 0,
+            query_from=config.n_tokens - 1 if is_joint else 0,
             query_by=1 if is_joint else 2,
             segment=segment_loops(tracked) if self.checkpoint_loops else tracked,
             batch=batch,
-            score_scale=(shape.width // shape.n_head) ** -0.5,
+            score_scale=(size.n_embd // size.n_head) ** -0.5,
         )
 
     def _in_shares(
@@ -237,41 +255,20 @@ class _Errors(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        chain: CpuChain,
-        inject: Tensor,
-        targets: Tensor,
-        loops: Sequence[Sequence[int]],
-        windows: Windows,
-        *weights: Tensor,
+        ctx: Any, chain: CpuChain, names: Sequence[str], work: Any, *weights: Tensor
     ) -> tuple[Tensor, Tensor]:
-        dinject = torch.empty_like(inject)
-        flat = inject.new_empty(len(inject), sum(part[0].numel() for part in weights))
-        gradients = _cut(flat, weights)
-        results = [
-            chain.one(
-                inject[row],
-                targets[row],
-                of_prompts,
-                windows,
-                [part[row].detach().contiguous() for part in weights],
-                [part[row] for part in gradients],
-                dinject[row],
-            )
-            for row, of_prompts in enumerate(loops)
-        ]
-        ctx.dinject, ctx.flat, ctx.like = dinject, flat, weights
-        losses, query_errors = (torch.stack(column) for column in zip(*results, strict=True))
+        named_weights = dict(zip(names, weights, strict=True))
+        losses, query_errors, ctx.flat = chain.gradients(named_weights, *work)
+        ctx.like = weights
         ctx.mark_non_differentiable(query_errors)
         return losses, query_errors
 
     @staticmethod
     def backward(ctx: Any, dlosses: Tensor, _: Tensor) -> tuple[Any, ...]:
-        dinject = ctx.dinject * dlosses.view(-1, 1, 1, 1)
-        return None, dinject, None, None, None, *_cut(ctx.flat * dlosses.view(-1, 1), ctx.like)
+        return None, None, None, *cut(ctx.flat * dlosses.view(-1, 1), ctx.like)
 
 
-def _cut(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+def cut(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
     """View each row of ``flat`` as tensors of those shapes, one after another."""
     parts = flat.split_with_sizes([part[0].numel() for part in like], dim=1)
     return [rows.view(shaped.shape) for rows, shaped in zip(parts, like, strict=True)]

@@ -7,10 +7,11 @@
 #include <cstdint>
 #include <cstring>
 
+#include "pointwise.h"
 #include "products.h"
 
 extern "C" struct Shape {
-  int64_t n_layer, n_head, L, e, E, d, D, f, F;
+  int64_t n_layer, n_head, L, E, F, features;  // tokens; widths of the state, the MLP and a token
   int64_t n_loops, tracked;           // of the prompt with the most: in all, and with a gradient
   int64_t loss_window, grad_window;   // last loops that the loss sees; loops between two cuts
   int64_t query_from, query_by;       // tokens that are read out
@@ -20,6 +21,8 @@ extern "C" struct Shape {
 };
 
 namespace {
+
+inline long panels_of(const Shape& s) { return (s.L + WIDE - 1) / WIDE; }
 
 struct Taker {  // hands out parts of one stretch of memory, or only counts if there is none
   float* memory;
@@ -31,134 +34,147 @@ struct Taker {  // hands out parts of one stretch of memory, or only counts if t
   }
 };
 
-struct Weights {  // padded with zeros: (layer, out, in), (layer, out), and those behind the blocks
-  float *wqkv, *wo, *w1, *w2, *bqkv, *bo, *b1, *b2, *gain, *bias, *v, *c;
-  long size;
+enum { QKV, OUT, MLP_IN, MLP_OUT, OF_BLOCK };  // the products of a block
+
+struct Linear {  // one of them, and the norm before it, if there is one
+  int norm, at;  // places among a block's weights in the model's list; norm < 0: there is none
+  long out, in;
+  Linear(const Shape& s, int product)
+      : norm(product == QKV ? 0 : product == MLP_IN ? 6 : -1),
+        at(2 + 2 * product + 2 * (product / 2)),
+        out(product == QKV ? 3 * s.E : product == MLP_IN ? s.F : s.E),
+        in(product == MLP_OUT ? s.F : s.E) {}
+};
+
+constexpr int BLOCK_LIST = 12;  // weights of a block in the model's list: norm, qkv, out, norm, MLP
+
+// Weights by layer: matrices (out, in), or transposed ones, and biases; then those behind the blocks,
+// and those before them.
+struct Weights {
+  float *weights[OF_BLOCK], *biases[OF_BLOCK], *gain, *bias, *v, *c, *read_in, *positions;
+  long size, of_layer[OF_BLOCK], of_bias[OF_BLOCK];
 
   Weights(const Shape& s, const float* memory) {
     Taker taker{const_cast<float*>(memory)};
-    long n = s.n_layer, E = s.E, A = s.n_head * s.D, F = s.F;
-    auto take = [&](long count) { return taker.take(count); };
-    wqkv = take(n * 3 * A * E), wo = take(n * E * A), w1 = take(n * F * E), w2 = take(n * E * F);
-    bqkv = take(n * 3 * A), bo = take(n * E), b1 = take(n * F), b2 = take(n * E);
-    gain = take(E), bias = take(E), v = take(E), c = take(1);
+    for (int i = 0; i < OF_BLOCK; i++) {
+      Linear p(s, i);
+      weights[i] = taker.take(s.n_layer * (of_layer[i] = p.out * p.in));
+      biases[i] = taker.take(s.n_layer * (of_bias[i] = p.out));
+    }
+    gain = taker.take(s.E), bias = taker.take(s.E), v = taker.take(s.E), c = taker.take(1);
+    read_in = taker.take(s.E * s.features);
+    positions = taker.take(panels_of(s) * s.E * WIDE);
     size = taker.used;
   }
+  float* matrix(int product, int layer) const { return weights[product] + layer * of_layer[product]; }
+  float* offset(int product, int layer) const { return biases[product] + layer * of_bias[product]; }
 };
 
-// One of a block's products and the norm before it, if there is one: where its weights lie in the
-// model, and where their first numbers are to be. Rows and columns come in groups, as heads do, that
-// are padded each.
-struct Linear {
-  int norm, at;  // places in the model's list of weights; norm < 0: there is none
-  long out, in, out_group, in_group;  // true sizes
-  long padded_out, padded_in, out_padded_group, in_padded_group;
-  float *weight, *bias;
-  bool transposed = false;  // its gradients are summed so
+// Their gradients, summed over prompts: matrices in tiles, that of the MLP's second transposed; of
+// all others 16 sums, one for each column of a panel.
+struct Sums {
+  float *tiles[OF_BLOCK], *biases[OF_BLOCK], *gain, *bias, *v, *c, *read_in, *positions;
+  long size, of_layer[OF_BLOCK], of_bias[OF_BLOCK];
 
-  long row(long o) const { return o / out_group * out_padded_group + o % out_group; }
-
-  // Calls work(o, i, n, to) for each run of n weights that lie together, from (o, i) on.
-  template <class Work>
-  void runs(Work work) const {
-    for (long o = 0; o < out; o++)
-      for (long i = 0, to = 0; i < in; i += in_group, to += in_padded_group)
-        work(o, i, in_group, row(o) * padded_in + to);
+  Sums(const Shape& s, const float* memory) {
+    Taker taker{const_cast<float*>(memory)};
+    for (int i = 0; i < OF_BLOCK; i++) {
+      Linear p(s, i);
+      long columns = (s.E + WIDE - 1) / WIDE * WIDE, rows = i == MLP_OUT ? p.in : p.out;
+      tiles[i] = taker.take(s.n_layer * (of_layer[i] = rows * columns));
+      biases[i] = taker.take(s.n_layer * (of_bias[i] = p.out * WIDE));
+    }
+    auto take = [&](long n) { return taker.take(n * WIDE); };
+    gain = take(s.E), bias = take(s.E), v = take(s.E), c = take(1);
+    read_in = take(s.E * s.features), positions = take(panels_of(s) * s.E);
+    size = taker.used;
   }
-};
-
-constexpr int OF_BLOCK = 12;  // weights of a block in the model's list
-
-// The products of a block, with places in a set of weights.
-struct Linears {
-  Linear all[4];
-  Linears(const Shape& s, const Weights& w, long layer) {
-    long e = s.e, E = s.E, heads = s.n_head, A = heads * s.D, f = s.f, F = s.F;
-    int at = layer * OF_BLOCK;
-    Linear qkv{at, at + 2, 3 * e, e, s.d, e, 3 * A, E, s.D, E, w.wqkv + layer * 3 * A * E,
-               w.bqkv + layer * 3 * A};
-    Linear out{-1, at + 4, e, e, e, s.d, E, A, E, s.D, w.wo + layer * E * A, w.bo + layer * E};
-    Linear mlp_in{at + 6, at + 8, f, e, f, e, F, E, F, E, w.w1 + layer * F * E, w.b1 + layer * F};
-    Linear mlp_out{-1, at + 10, e, f, e, f, E, F, E, F, w.w2 + layer * E * F, w.b2 + layer * E,
-                   true};
-    all[0] = qkv, all[1] = out, all[2] = mlp_in, all[3] = mlp_out;
-  }
+  float* matrix(int product, int layer) const { return tiles[product] + layer * of_layer[product]; }
+  float* offset(int product, int layer) const { return biases[product] + layer * of_bias[product]; }
 };
 
 // Fold the model's weights, given as a list: of each block the attention's norm, qkv, output
-// projection, the MLP's norm, and its two products, each weight and bias; the final norm; read-out.
+// projection, the MLP's norm, and its two products, each weight and bias; the final norm; read-out;
+// read-in; positions.
 void fold(const Shape& s, const float* const* model, const Weights& w) {
-  std::memset(w.wqkv, 0, sizeof(float) * w.size);
-  for (long layer = 0; layer < s.n_layer; layer++)
-    for (const Linear& p : Linears(s, w, layer).all) {
+  for (int layer = 0; layer < s.n_layer; layer++, model += BLOCK_LIST)
+    for (int i = 0; i < OF_BLOCK; i++) {
+      Linear p(s, i);
+      float *matrix = w.matrix(i, layer), *offset = w.offset(i, layer);
       const float *from = model[p.at], *gain = p.norm < 0 ? nullptr : model[p.norm];
-      for (long o = 0; o < p.out; o++) p.bias[p.row(o)] = model[p.at + 1][o];
-      p.runs([&](long o, long i, long n, long to) {
-        const float* row = from + o * p.in + i;
-        if (!gain) return (void)std::memcpy(p.weight + to, row, sizeof(float) * n);
-        float offset = 0;
-        for (long k = 0; k < n; k++) {
-          p.weight[to + k] = row[k] * gain[k];
-          offset += row[k] * model[p.norm + 1][k];
+      std::memcpy(offset, model[p.at + 1], sizeof(float) * p.out);
+      if (!gain) std::memcpy(matrix, from, sizeof(float) * p.out * p.in);
+      for (long o = 0; gain && o < p.out; o++)
+        for (long k = o * p.in, n = 0; n < p.in; k++, n++) {
+          matrix[k] = from[k] * gain[n];
+          offset[o] += from[k] * model[p.norm + 1][n];
         }
-        p.bias[p.row(o)] += offset;
-      });
     }
-  const float* const* last = model + s.n_layer * OF_BLOCK;
-  w.c[0] = last[3][0];
-  for (long i = 0; i < s.e; i++) {
-    w.gain[i] = last[0][i], w.bias[i] = last[1][i];
-    w.v[i] = last[0][i] * last[2][i];
-    w.c[0] += last[1][i] * last[2][i];
+  w.c[0] = model[3][0];
+  for (long i = 0; i < s.E; i++) {
+    w.gain[i] = model[0][i], w.bias[i] = model[1][i];
+    w.v[i] = model[0][i] * model[2][i];
+    w.c[0] += model[1][i] * model[2][i];
   }
+  std::memcpy(w.read_in, model[4], sizeof(float) * s.E * s.features);
+  std::memset(w.positions, 0, sizeof(float) * panels_of(s) * s.E * WIDE);
+  for (long t = 0; t < s.L; t++)
+    for (long i = 0; i < s.E; i++)
+      w.positions[(t / WIDE * s.E + i) * WIDE + t % WIDE] = model[6][t * s.E + i] + model[5][i];
 }
 
-// Bring sums of gradients of folded weights to the model's, a list of the same order. Products
-// have added to theirs in tiles; `rows` has room for a matrix.
-void unfold(const Shape& s, const float* const* model, const Weights& sums, float* const* g,
-            float* rows) {
-  for (long layer = 0; layer < s.n_layer; layer++)
-    for (const Linear& p : Linears(s, sums, layer).all) {
-      long M = p.transposed ? p.padded_in : p.padded_out;
-      long N = p.transposed ? p.padded_out : p.padded_in;
-      unpack(M, N, p.weight, rows, p.transposed ? 1 : N, p.transposed ? M : 1);
-      const float *from = model[p.at], *gain = p.norm < 0 ? nullptr : model[p.norm];
-      float *dgain = gain ? g[p.norm] : nullptr, *doffset = gain ? g[p.norm + 1] : nullptr;
-      for (long i = 0; gain && i < p.in; i++) dgain[i] = doffset[i] = 0;
-      for (long o = 0; o < p.out; o++) g[p.at + 1][o] = p.bias[p.row(o)];
-      p.runs([&](long o, long i, long n, long to) {
-        float *dw = g[p.at] + o * p.in + i, db = p.bias[p.row(o)];
-        const float *row = from + o * p.in + i, *d = rows + to;
-        if (!gain) return (void)std::memcpy(dw, d, sizeof(float) * n);
-        for (long k = 0; k < n; k++) {
-          dw[k] = d[k] * gain[k] + db * model[p.norm + 1][k];
-          dgain[k] += d[k] * row[k];
-          doffset[k] += db * row[k];
+// Bring sums of gradients of folded weights to the model's, a list of the same order. `room` holds a
+// matrix.
+void unfold(const Shape& s, const float* const* model, const Sums& sums, float* const* g,
+            float* room) {
+  for (int layer = 0; layer < s.n_layer; layer++, model += BLOCK_LIST, g += BLOCK_LIST)
+    for (int i = 0; i < OF_BLOCK; i++) {
+      Linear p(s, i);
+      float *to = g[p.at], *db = g[p.at + 1], *dw = p.norm < 0 ? to : room;
+      if (i == MLP_OUT)
+        unpack(p.in, p.out, sums.matrix(i, layer), dw, 1, p.in);
+      else
+        unpack(p.out, p.in, sums.matrix(i, layer), dw, p.in, 1);
+      for (long o = 0; o < p.out; o++) db[o] = total(sums.offset(i, layer) + o * WIDE);
+      if (p.norm < 0) continue;
+      const float *from = model[p.at], *gain = model[p.norm], *offset = model[p.norm + 1];
+      float *dgain = g[p.norm], *doffset = g[p.norm + 1];
+      for (long n = 0; n < p.in; n++) dgain[n] = doffset[n] = 0;
+      for (long o = 0; o < p.out; o++)
+        for (long k = o * p.in, n = 0; n < p.in; k++, n++) {
+          to[k] = dw[k] * gain[n] + db[o] * offset[n];
+          dgain[n] += dw[k] * from[k];
+          doffset[n] += db[o] * from[k];
         }
-      });
     }
-  const float* const* last = model + s.n_layer * OF_BLOCK;
-  float* const* of_last = g + s.n_layer * OF_BLOCK;
-  of_last[3][0] = sums.c[0];
-  for (long i = 0; i < s.e; i++) {
-    of_last[0][i] = sums.gain[i] + sums.v[i] * last[2][i];
-    of_last[1][i] = sums.bias[i] + sums.c[0] * last[2][i];
-    of_last[2][i] = sums.v[i] * last[0][i] + sums.c[0] * last[1][i];
+  float dc = g[3][0] = total(sums.c);
+  for (long i = 0; i < s.E; i++) {
+    float dv = total(sums.v + i * WIDE);
+    g[0][i] = total(sums.gain + i * WIDE) + dv * model[2][i];
+    g[1][i] = total(sums.bias + i * WIDE) + dc * model[2][i];
+    g[2][i] = dv * model[0][i] + dc * model[1][i];
+    g[5][i] = 0;
   }
+  for (long k = 0; k < s.E * s.features; k++) g[4][k] = total(sums.read_in + k * WIDE);
+  for (long t = 0; t < s.L; t++)
+    for (long i = 0; i < s.E; i++) {
+      float d = sums.positions[(t / WIDE * s.E + i) * WIDE + t % WIDE];
+      g[6][t * s.E + i] = d, g[5][i] += d;
+    }
 }
 
-// Pack folded weights, for the products of the forward pass and for those of the backward pass.
-void pack_folded(const Shape& s, const Weights& w, const Weights& forward, const Weights& back) {
-  for (long layer = 0; layer < s.n_layer; layer++) {
-    Linears from(s, w, layer), to(s, forward, layer), to_back(s, back, layer);
-    for (int i = 0; i < 4; i++) {
-      const Linear& p = from.all[i];
-      long out = i == 0 ? p.padded_out : p.out;  // sums leave padding out, but not that of heads
-      long in = i == 1 ? p.padded_in : p.in;
-      pack_transposed(in, p.padded_out, p.weight, p.padded_in, to.all[i].weight);
-      pack(out, p.padded_in, p.weight, p.padded_in, to_back.all[i].weight);
+// Folded weights as left operands of the forward pass, and transposed as those of the backward pass.
+void pack_folded(const Shape& s, const Weights& w, const Weights& forward, const Weights& back,
+                 float* room) {
+  for (int layer = 0; layer < s.n_layer; layer++)
+    for (int i = 0; i < OF_BLOCK; i++) {
+      Linear p(s, i);
+      const float* matrix = w.matrix(i, layer);
+      pack_rows(p.out, p.in, matrix, forward.matrix(i, layer));
+      for (long o = 0; o < p.out; o++)
+        for (long n = 0; n < p.in; n++) room[n * p.out + o] = matrix[o * p.in + n];
+      pack_rows(p.in, p.out, room, back.matrix(i, layer));
     }
-  }
 }
 
 }  // namespace

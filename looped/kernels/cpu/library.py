@@ -22,9 +22,8 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SOURCES = tuple(
-    FOLDER / name for name in ("chain.cpp", "blocks.h", "folding.h", "pointwise.h", "products.h")
-)
+PARTS = ("chain.cpp", "blocks.h", "folding.h", "pointwise.h", "products.h", "terms.h")
+SOURCES = tuple(FOLDER / name for name in PARTS)
 # Sums may be fused with products; nothing else that changes what NaN or infinity do.
 FLAGS = ("-O3", "-std=c++17", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
 LIBRARY = ("-shared", "-fPIC")

@@ -1,12 +1,14 @@
 // What is not a product: sums, GELU, norms and causal softmax, with their gradients.
+//
+// A panel holds 16 tokens, and of each feature their 16 numbers side by side: what is summed over the
+// features of a token lies under one another.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <utility>
 
-#include "products.h"
+#include "terms.h"
 
 #if defined(__AVX512F__)
 constexpr int LANES = 16;
@@ -25,11 +27,6 @@ static inline Vec all(float x) { return x - Vec{}; }
 
 static inline void add(long n, const float* x, float* sum) {
   for (long i = 0; i < n; i += LANES) at(sum + i) += at(x + i);
-}
-
-static inline void add_rows(int L, int N, const float* x, float* sum) {
-  for (int i = 0; i < L; i++)
-    for (int j = 0; j < N; j += LANES) at(sum + j) += at(x + (long)i * N + j);
 }
 
 static inline Vec exponential(Vec x) {  // as in Cephes; 2 units in the last place
@@ -64,9 +61,9 @@ static void gelu(long n, float* u, float* out) {
   }
 }
 
-static inline float total(Vec x) {
+static inline float total(const float* lanes) {
   float sum = 0;
-  for (int v = 0; v < LANES; v++) sum += x[v];
+  for (int v = 0; v < WIDE; v++) sum += lanes[v];
   return sum;
 }
 
@@ -76,153 +73,92 @@ static inline Ints lanes_from(int first) {  // a mask
   return lane >= first;
 }
 
-// Rows are summed LANES at a time: what is one number of each is a vector of all.
-struct Sums {
-  Vec of[LANES];  // a row's numbers, still lane by lane
+constexpr int PIECES = WIDE / LANES;  // vectors of a row
+#define EACH_PIECE EACH for (int v = 0; v < PIECES; v++)
+
+struct Row {
+  Vec of[PIECES];
 };
-
-#if defined(__has_builtin) && __has_builtin(__builtin_shufflevector)
-#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, Ints{__VA_ARGS__})
-#endif
-
-// Lane i of the first or, where i has the bit, of the second; and the same of lane i ^ BIT.
-template <int BIT, int... I>
-static inline void halve(Vec a, Vec b, Vec& same, Vec& other, std::integer_sequence<int, I...>) {
-  same = SHUFFLE(a, b, (I & BIT ? LANES + I : I)...);
-  other = SHUFFLE(a, b, (I & BIT ? LANES + (I ^ BIT) : I ^ BIT)...);
+static inline Row row(const float* x) {
+  Row numbers;
+  EACH_PIECE numbers.of[v] = at(x + v * LANES);
+  return numbers;
 }
 
-template <int BIT = 1, class Join>
-static inline Vec across(Sums& rows, Join join) {  // lane i: all of row i joined
-  if constexpr (BIT == LANES) {
-    return rows.of[0];
-  } else {
-    EACH for (int i = 0; i < LANES; i += 2 * BIT) {
-      Vec same, other;
-      halve<BIT>(rows.of[i], rows.of[i + BIT], same, other,
-                 std::make_integer_sequence<int, LANES>());
-      rows.of[i] = join(same, other);
-    }
-    return across<2 * BIT>(rows, join);
+// sum += M rows of n panels, column by column: what is a number for each row is summed in the end
+static void add_columns(int M, int n, const float* x, float* sum) {
+  for (int i = 0; i < M; i++, x += WIDE, sum += WIDE)
+    for (int j = 0; j < n; j++)
+      EACH_PIECE at(sum + v * LANES) += at(x + (long)j * M * WIDE + v * LANES);
+}
+
+// A panel of E rows; its scales are what the columns were divided by.
+static void normalise(int E, const float* x, float* out, float* scale) {
+  Row mean{}, square{};
+  for (int i = 0; i < E; i++) EACH_PIECE mean.of[v] += at(x + i * WIDE + v * LANES);
+  EACH_PIECE mean.of[v] /= (float)E;
+  for (int i = 0; i < E; i++) EACH_PIECE {
+    Vec off = at(x + i * WIDE + v * LANES) - mean.of[v];
+    square.of[v] += off * off;
+    at(out + i * WIDE + v * LANES) = off;
   }
-}
-
-static inline Vec totals(Sums& rows) {
-  return across(rows, [](Vec a, Vec b) { return a + b; });
-}
-
-// Padded columns of x are 0 and stay so.
-static void normalise(int L, int E, int e, const float* x, float* out, float* scale) {
-  for (int i = 0; i < L; i += LANES, x += LANES * E, out += LANES * E) {
-    int rows = L - i < LANES ? L - i : LANES;
-    float mean[LANES], own_scale[LANES];
-    Sums sums{}, squares{};
-    for (int r = 0; r < rows; r++)
-      for (int j = 0; j < E; j += LANES) sums.of[r] += at(x + r * E + j);
-    at(mean) = totals(sums) / (float)e;
-    for (int r = 0; r < rows; r++)
-      for (int j = 0; j < E; j += LANES) {
-        Vec off = at(x + r * E + j) - mean[r];
-        if (j + LANES > e) off = lanes_from(e - j) ? Vec{} : off;
-        squares.of[r] += off * off;
-        at(out + r * E + j) = off;
-      }
-    at(own_scale) = totals(squares) / (float)e + 1e-5f;
-    for (int r = 0; r < LANES; r++) own_scale[r] = 1.0f / std::sqrt(own_scale[r]);
-    for (int r = 0; r < rows; r++) {
-      scale[i + r] = own_scale[r];
-      for (int j = 0; j < E; j += LANES) at(out + r * E + j) *= own_scale[r];
-    }
-  }
+  EACH_PIECE at(scale + v * LANES) = square.of[v] / (float)E + 1e-5f;
+  for (int r = 0; r < WIDE; r++) scale[r] = 1.0f / std::sqrt(scale[r]);
+  Row each = row(scale);
+  for (int i = 0; i < E; i++) EACH_PIECE at(out + i * WIDE + v * LANES) *= each.of[v];
 }
 
 // dx (+)= the gradient of normalise
-static void normalise_backward(int L, int E, int e, const float* dout, const float* out,
-                               const float* scale, float* dx, bool add) {
-  long block = (long)LANES * E;
-  for (int i = 0; i < L; i += LANES, dout += block, out += block, dx += block) {
-    int rows = L - i < LANES ? L - i : LANES;
-    float mean[LANES], slope[LANES];
-    Sums sums{}, along{};
-    for (int r = 0; r < rows; r++)
-      for (int j = 0; j < E; j += LANES) {
-        Vec d = at(dout + r * E + j);
-        sums.of[r] += d;
-        along.of[r] += d * at(out + r * E + j);
-      }
-    at(mean) = totals(sums) / (float)e, at(slope) = totals(along) / (float)e;
-    for (int r = 0; r < rows; r++)
-      for (int j = 0; j < E; j += LANES) {
-        long k = r * E + j;
-        Vec own = (at(dout + k) - mean[r] - at(out + k) * slope[r]) * scale[i + r];
-        if (j + LANES > e) own = lanes_from(e - j) ? Vec{} : own;
-        at(dx + k) = add ? at(dx + k) + own : own;
-      }
+template <bool ADDS>
+static void normalise_backward(int E, const float* dout, const float* out, const float* scale,
+                               float* dx) {
+  Row mean{}, slope{}, each = row(scale);
+  for (int i = 0; i < E; i++) EACH_PIECE {
+    Vec d = at(dout + i * WIDE + v * LANES);
+    mean.of[v] += d;
+    slope.of[v] += d * at(out + i * WIDE + v * LANES);
+  }
+  EACH_PIECE mean.of[v] /= (float)E, slope.of[v] /= (float)E;
+  for (int i = 0; i < E; i++) EACH_PIECE {
+    long k = i * WIDE + v * LANES;
+    Vec own = (at(dout + k) - mean.of[v] - at(out + k) * slope.of[v]) * each.of[v];
+    at(dx + k) = ADDS ? at(dx + k) + own : own;
   }
 }
 
-// A product of rows of a causal matrix reads so far beyond the diagonal; all of it where r0 > 0.
-static inline void clear_beyond(int r0, int end, int ld, float* row) {
-  static_assert(ROWS <= LANES);
-  std::memset(row + end, 0, sizeof(float) * (r0 || end == ld ? ld - end : LANES));
-}
-
-// Calls work(row, first lane of the diagonal's vector, rows) for stretches of rows from r0 on whose
-// diagonals lie in the same vector.
-template <class Work>
-static inline void by_diagonal(int r0, int L, Work work) {
-  for (int i = r0, own; i < L; i = own + LANES) {
-    own = i / LANES * LANES;
-    work(i, own, (L < own + LANES ? L : own + LANES) - i);
+// Scores of panel j's 16 queries, a row for each key up to the panel's last: s <- softmax(s scale),
+// 0 where a key comes after its query.
+static void causal_softmax(int j, float scale, float* s) {
+  float* diagonal = s + (long)j * WIDE * WIDE;
+  Row top, sum{};
+  EACH_PIECE top.of[v] = all(-INFINITY);
+  for (int r = 0; r < WIDE; r++) EACH_PIECE {
+    Vec& x = at(diagonal + r * WIDE + v * LANES);
+    x = lanes_from(r - v * LANES) ? x : all(-INFINITY);
   }
-}
-
-// Each row from r0 on up to its diagonal: s <- softmax(s scale); 0 beyond.
-static void causal_softmax(int r0, int L, int ld, float scale, float* s) {
-  by_diagonal(r0, L, [&](int i, int own, int rows) {
-    float top[LANES], share[LANES], *block = s + (long)(i - r0) * ld;
-    Sums most{}, sums{};
-    for (int r = 0; r < rows; r++) {
-      float* row = block + r * ld;
-      Vec last = at(row + own) = lanes_from(i + r + 1 - own) ? all(-INFINITY) : at(row + own);
-      for (int j = 0; j < own; j += LANES) last = at(row + j) > last ? at(row + j) : last;
-      most.of[r] = last;
-    }
-    at(top) = across(most, [](Vec a, Vec b) { return a > b ? a : b; });
-    for (int r = 0; r < rows; r++) {
-      float* row = block + r * ld;
-      Vec last = exponential((at(row + own) - top[r]) * scale);
-      Vec sum = at(row + own) = lanes_from(i + r + 1 - own) ? Vec{} : last;
-      for (int j = 0; j < own; j += LANES)
-        sum += at(row + j) = exponential((at(row + j) - top[r]) * scale);
-      sums.of[r] = sum;
-    }
-    at(share) = 1.0f / totals(sums);
-    for (int r = 0; r < rows; r++) {
-      float* row = block + r * ld;
-      for (int j = 0; j <= own; j += LANES) at(row + j) *= share[r];
-      clear_beyond(r0, own + LANES, ld, row);
-    }
-  });
+  for (float* x = s; x < diagonal + WIDE * WIDE; x += WIDE) EACH_PIECE {
+    Vec own = at(x + v * LANES);
+    top.of[v] = own > top.of[v] ? own : top.of[v];
+  }
+  for (float* x = s; x < diagonal + WIDE * WIDE; x += WIDE) EACH_PIECE {
+    Vec own = exponential((at(x + v * LANES) - top.of[v]) * scale);
+    if (x >= diagonal) own = lanes_from((x - diagonal) / WIDE - v * LANES) ? own : Vec{};
+    at(x + v * LANES) = own;
+    sum.of[v] += own;
+  }
+  EACH_PIECE sum.of[v] = 1.0f / sum.of[v];
+  for (float* x = s; x < diagonal + WIDE * WIDE; x += WIDE)
+    EACH_PIECE at(x + v * LANES) *= sum.of[v];
 }
 
 // ds <- the gradient of scores; ds holds that of the softmax's output p
-static void causal_softmax_backward(int r0, int L, int ld, float scale, const float* p, float* ds) {
-  by_diagonal(r0, L, [&](int i, int own, int rows) {
-    long from = (long)(i - r0) * ld;
-    float mean[LANES];
-    Sums along{};
-    for (int r = 0; r < rows; r++)
-      for (long k = from + r * ld, end = k + own; k <= end; k += LANES)
-        along.of[r] += at(p + k) * at(ds + k);
-    at(mean) = totals(along);
-    for (int r = 0; r < rows; r++) {
-      float* row = ds + from + r * ld;
-      for (int j = 0; j <= own; j += LANES)
-        at(row + j) = at(p + from + r * ld + j) * (at(row + j) - mean[r]) * scale;
-      clear_beyond(r0, own + LANES, ld, row);
-    }
-  });
+static void causal_softmax_backward(int j, float scale, const float* p, float* ds) {
+  long n = (j + 1L) * WIDE * WIDE;
+  Row mean{};
+  for (long k = 0; k < n; k += WIDE)
+    EACH_PIECE mean.of[v] += at(p + k + v * LANES) * at(ds + k + v * LANES);
+  for (long k = 0; k < n; k += WIDE) EACH_PIECE {
+    Vec& own = at(ds + k + v * LANES);
+    own = at(p + k + v * LANES) * (own - mean.of[v]) * scale;
+  }
 }
