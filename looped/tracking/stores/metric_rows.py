@@ -33,7 +33,7 @@ def takes_rows(client: MlflowClient) -> bool:
     """
     engine = engine_of(client)
     is_embedded = engine is not None and engine.dialect.name == "sqlite"
-    return is_embedded and get_active_model_id() is None  # type: ignore[no-untyped-call]
+    return is_embedded and get_active_model_id() is None
 
 
 def put(client: MlflowClient, run_id: str, metrics: Sequence[Metric]) -> None:
