@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -93,7 +93,9 @@ def server_seconds() -> float:
         children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
         # times of its own and of the children that have ended, then those of the children there
         ticks = sum(map(int, _stat_of(parent)[11:15]))
-        ticks += sum(sum(map(int, _stat_of(int(child))[11:13])) for child in children)
+        for child in children:
+            with suppress(FileNotFoundError):  # it has ended since
+                ticks += sum(map(int, _stat_of(int(child))[11:13]))
     except OSError:
         return math.nan
     return ticks / os.sysconf("SC_CLK_TCK")

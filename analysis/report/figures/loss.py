@@ -15,7 +15,7 @@ Floats = npt.NDArray[np.float64]
 
 SHARE = 25
 """A sample of a smoothed curve is the geometric mean of one 25th of all samples."""
-MOST_PANELS = 12
+MOST_PANELS = 6
 """Seeds that are drawn, a panel each."""
 
 
