@@ -33,10 +33,10 @@ def _kept(measure: Callable[..., Result]) -> Callable[..., Result]:
     """Keep what cells were measured by: claims ask for the same numbers again and again."""
 
     @wraps(measure)
-    def measure_once(cells: "Cells", *asked: Any, **named: Any) -> Result:
-        key = measure.__name__, asked, tuple(named.items())
+    def measure_once(cells: "Cells", *arguments: Any, **options: Any) -> Result:
+        key = measure.__name__, arguments, tuple(options.items())
         if key not in cells._kept_numbers:
-            cells._kept_numbers[key] = measure(cells, *asked, **named)
+            cells._kept_numbers[key] = measure(cells, *arguments, **options)
         return cast(Result, cells._kept_numbers[key])
 
     return measure_once
@@ -144,8 +144,8 @@ class Cells:
         if not n_known or n_known < min(len(bits), ENOUGH_BY_PROMPT) or len(streams) != 1:
             return bits
         if n_known < len(bits):
-            others = mean_influence(list(known_influences.values()))
-            known_influences = {seed: known_influences.get(seed, others) for seed in bits}
+            mean_of_known = mean_influence(list(known_influences.values()))
+            known_influences = {seed: known_influences.get(seed, mean_of_known) for seed in bits}
         return Measured(bits, streams.pop(), known_influences)
 
     def bits_lost(self, size: str, b: int, loop: int | None = None) -> BySeed:

@@ -182,8 +182,10 @@ def test_the_prompts_of_enough_seeds_stand_for_those_of_the_others(monkeypatch):
         errors = PromptErrors("p", {5: generator.chisquare(1, 30).astype(np.float32)})
         runs[place] = replace(runs[place], prompts=30, prompt_errors=errors)
     bits = Cells.of(runs).bits("tiny", 5, 5)
-    known = [prompt_influence(run.prompt_errors.by_loop[5]) for run in runs[:2]]
-    assert prompt_error(bits) == pytest.approx(np.sqrt((np.mean(known, axis=0) ** 2).sum()))
+    known_influences = [prompt_influence(run.prompt_errors.by_loop[5]) for run in runs[:2]]
+    assert prompt_error(bits) == pytest.approx(
+        np.sqrt((np.mean(known_influences, axis=0) ** 2).sum())
+    )
     assert len(bits) == 5 and list(bits.influences) == list(bits)
     one_known = Cells.of([runs[0], *runs[2:]])
     assert not isinstance(one_known.bits("tiny", 5, 5), Measured)

@@ -64,6 +64,8 @@ def test_few_long_steps_are_enough_to_measure_a_speed(monkeypatch, seconds_a_ste
 @pytest.mark.parametrize(("size", "n_loops"), [("tiny", 50), ("small", 26), ("medium", 2)])
 def test_a_long_evaluation_is_measured_by_some_of_its_loops(monkeypatch, size, n_loops):
     loops = []
-    monkeypatch.setattr(speeds, "evaluate", lambda *asked, **_: loops.append(asked[2]))
+    monkeypatch.setattr(
+        speeds, "evaluate", lambda model, task, n_loops, *_, **__: loops.append(n_loops)
+    )
     measure_evaluation(TrainConfig(size=size, device="cpu"), n_threads=1, n_loops=50)
     assert set(loops) == {n_loops}
