@@ -125,9 +125,7 @@ def evaluate_further(
     return replace(evaluation, further_errors=further.query_errors[b - 1])
 
 
-def _plain(
-    model: LoopedTransformer, xs: Tensor, ys: Tensor, n_loops: int
-) -> tuple[Tensor, Tensor]:
+def _plain(model: LoopedTransformer, xs: Tensor, ys: Tensor, n_loops: int) -> tuple[Tensor, Tensor]:
     """Return predictions (loop, B, Q) and how far each loop but the first moved the state."""
     p = model.embed(xs, ys)
     z = torch.zeros_like(p)

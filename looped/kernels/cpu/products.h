@@ -74,8 +74,8 @@ static __attribute__((noinline)) void tile(Sum over, const Left& a, const float*
 }
 
 template <int M, Into INTO, class Left>
-static inline void some_rows(int m, Sum over, const Left& a, const float* b, float* c, const float* bias,
-                             const float* ahead, long step) {
+static inline void some_rows(int m, Sum over, const Left& a, const float* b, float* c,
+                             const float* bias, const float* ahead, long step) {
   if (m == M) return tile<M, INTO>(over, a, b, c, bias, ahead, step);
   if constexpr (M > 1) some_rows<M - 1, INTO>(m, over, a, b, c, bias, ahead, step);
 }
@@ -160,11 +160,12 @@ static inline Sum over_columns(int n) { return {n, WIDE / OF_TERM}; }
 static void pack_rows(long M, int K, const float* from, float* to) {
   if (OF_TERM == 1) return (void)std::memcpy(to, from, sizeof(float) * M * K);
   for (long i = 0; i < M; i++)
-    for (int k = 0; k < K; k += PART, to += terms(K - k < PART ? K - k : PART)) {
+    for (int k = 0, n; k < K; k += n, to += terms(n)) {
+      n = K - k < PART ? K - k : PART;
       float numbers[PART] = {}, pairs[PART / 2];
-      std::memcpy(numbers, from + i * K + k, sizeof(float) * (K - k < PART ? K - k : PART));
+      std::memcpy(numbers, from + i * K + k, sizeof(float) * n);
       terms_of_row(part(numbers), pairs);
-      std::memcpy(to, pairs, sizeof(float) * terms(K - k < PART ? K - k : PART));
+      std::memcpy(to, pairs, sizeof(float) * terms(n));
     }
 }
 
