@@ -1,7 +1,6 @@
-"""How a model's shape is padded for the kernels, and which shapes they serve."""
+"""How a model's shape is padded for a GPU's kernels, and which shapes they serve."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from looped.sizes import ModelConfig
@@ -19,8 +18,7 @@ MOST_WIDTH = 128
 class PaddedShape:
     """Sizes of one block in a kernel; see ``gpu.block`` for the letters.
 
-    A GPU's tensor cores multiply tiles whose sides are powers of two from 16 on; the CPU's
-    kernels work on 16 columns at a time.
+    A GPU's tensor cores multiply tiles whose sides are powers of two from 16 on.
     """
 
     n_layer: int
@@ -40,7 +38,17 @@ class PaddedShape:
     @classmethod
     def of(cls, config: ModelConfig) -> "PaddedShape | None":
         """Pad a model's shape for a GPU; None where its kernels do not serve it."""
-        shape = cls._padded(config, _power_of_two, MLP_CHUNK)
+        size = config.size
+        shape = cls(
+            n_layer=size.n_layer,
+            n_head=size.n_head,
+            tokens=config.n_tokens,
+            width=size.n_embd,
+            padded_tokens=_power_of_two(config.n_tokens),
+            padded_width=_power_of_two(size.n_embd),
+            padded_head=_power_of_two(size.n_embd // size.n_head),
+            padded_mlp=-(-size.n_mlp // MLP_CHUNK) * MLP_CHUNK,
+        )
         fits = (
             shape.padded_tokens <= MOST_TOKENS
             and shape.padded_width <= MOST_WIDTH
@@ -49,35 +57,10 @@ class PaddedShape:
         )
         return shape if fits else None
 
-    @classmethod
-    def in_sixteens(cls, config: ModelConfig) -> "PaddedShape":
-        """Pad a model's shape for a CPU, whose kernels serve every shape."""
-        return cls._padded(config, _sixteens, 16)
-
-    @classmethod
-    def _padded(
-        cls, config: ModelConfig, pad: Callable[[int], int], mlp_chunk: int
-    ) -> "PaddedShape":
-        size = config.size
-        return cls(
-            n_layer=size.n_layer,
-            n_head=size.n_head,
-            tokens=config.n_tokens,
-            width=size.n_embd,
-            padded_tokens=pad(config.n_tokens),
-            padded_width=pad(size.n_embd),
-            padded_head=pad(size.n_embd // size.n_head),
-            padded_mlp=-(-size.n_mlp // mlp_chunk) * mlp_chunk,
-        )
-
 
 def segment_loops(tracked: int) -> int:
     """Of how many loops to keep the activations: about the root, as there are segments."""
     return math.isqrt(tracked - 1) + 1
-
-
-def _sixteens(least: int) -> int:
-    return -(-least // 16) * 16
 
 
 def _power_of_two(least: int) -> int:

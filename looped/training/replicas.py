@@ -121,15 +121,10 @@ class Replicas:
             ys: their y's.
             drawn_loops: how many loops all replicas run, or each prompt; see ``StackedModel``.
         """
-        losses, query_errors = self.model.errors(xs, ys, drawn_loops)
-        # the first stacks of an untied model may lie before both windows, and learn nothing then
-        gradients = torch.autograd.grad(
-            losses.sum(), list(self.model.weights.values()), materialize_grads=True
-        )
-        flat = torch.cat([gradient.flatten(1) for gradient in gradients], dim=1)
+        losses, query_errors, flat = self.model.gradients(xs, ys, drawn_loops)
         norms = flat.norm(dim=1)
         self._adam(flat * (self.grad_clip / (norms + 1e-6)).clamp(max=1).unsqueeze(1))
-        return torch.stack([losses.detach(), query_errors, norms], dim=1)
+        return torch.stack([losses, query_errors, norms], dim=1)
 
     @torch.no_grad()
     def _adam(self, gradient: Tensor) -> None:

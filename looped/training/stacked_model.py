@@ -8,13 +8,12 @@ longest begin, and the others join them so many loops before the end. A replica 
 numbers, so each equals its solo training up to the rounding of the products.
 
 Three ways lead to the same numbers: PyTorch's own operations, the twin of the others; fused
-Triton kernels on a GPU in bf16; compiled C++ on a CPU in
-float32, or in bf16 where the processor multiplies it. Which of them serve what is in
-``resolve``.
+Triton kernels on a GPU in bf16; compiled C++ on a CPU in float32, or in bf16 where the processor
+multiplies it. Which of them serve what is in ``resolve``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -110,13 +109,9 @@ class StackedModel:
             drawn_loops: how many loops all replicas run, or each prompt of theirs; each replica
                 its own b if None.
         """
-        loops, n_seen = self._loops(drawn_loops)
         if self.cpu_chain is not None:
-            of_prompts = drawn_loops if isinstance(drawn_loops, tuple) else None
-            targets = ys[..., -self.config.n_queries :]
-            return self.cpu_chain.errors(
-                self.weights, self._tokens(xs, ys), targets, loops.of_each, self.windows, of_prompts
-            )
+            return self.cpu_chain.errors(self.weights, *self._chain_work(xs, ys, drawn_loops))
+        loops, n_seen = self._loops(drawn_loops)
         if isinstance(drawn_loops, tuple):
             order = sorted(range(len(drawn_loops)), key=lambda prompt: -drawn_loops[prompt])
             xs, ys = xs[:, order], ys[:, order]
@@ -138,6 +133,27 @@ class StackedModel:
                 query_errors.insert(0, errors[running - ending :, :, -1].detach().mean(dim=1))
         loss = torch.stack(losses).sum(dim=0)
         return loss if loops.of_prompts else loss / n_seen, torch.cat(query_errors)
+
+    def gradients(
+        self, xs: Tensor, ys: Tensor, drawn_loops: Drawn = None
+    ) -> tuple[Tensor, Tensor, Float[Tensor, "replica weight"]]:
+        """Return what ``errors`` does of the same, and each loss's gradient."""
+        if self.cpu_chain is not None:
+            return self.cpu_chain.gradients(self.weights, *self._chain_work(xs, ys, drawn_loops))
+        losses, query_errors = self.errors(xs, ys, drawn_loops)
+        # the first stacks of an untied model may lie before both windows, and learn nothing then
+        gradients = torch.autograd.grad(
+            losses.sum(), list(self.weights.values()), materialize_grads=True
+        )
+        flat = torch.cat([gradient.flatten(1) for gradient in gradients], dim=1)
+        return losses.detach(), query_errors, flat
+
+    def _chain_work(self, xs: Tensor, ys: Tensor, drawn_loops: Drawn) -> tuple[Any, ...]:
+        """Return what the CPU's kernels take beside the weights."""
+        of_prompts = drawn_loops if isinstance(drawn_loops, tuple) else None
+        loops, _ = self._loops(drawn_loops)
+        targets = ys[..., -self.config.n_queries :]
+        return self._tokens(xs, ys), targets, loops.of_each, self.windows, of_prompts
 
     def predict(
         self,

@@ -1,22 +1,29 @@
-// The products of bf16 alone, for their test.
+// The products of bf16 alone, for their test: c[M x N] = a[M x K] b[K x N], in panels of 16 columns.
 #include "products.h"
 
 extern "C" {
-// c[M x N] = a[M x K] b[K x N], and into tiles a^T[M x K] b, each with its own layout of a.
-void multiply(int64_t M, int64_t N, int64_t K, const float* a, int64_t lda, const float* b,
-              float* panels, float* room, float* c) {
-  pack(K, N, b, N, panels);
-  product(WHOLE, M, N, K, Rows{a, lda}, panels, c, N, room);
+// As weights are multiplied: a's rows are packed.
+void multiply(int64_t M, int64_t N, int64_t K, const float* a, const float* b, float* room,
+              float* c) {
+  pack_rows(M, K, a, room);
+  Panels right = paired(K, N / WIDE, {b, K * WIDE}, room + M * K);
+  product(M, {1, terms(K)}, Rows{room, terms(K), 0}, right, c, M * WIDE, N / WIDE);
 }
-void multiply_transposed(int64_t M, int64_t N, int64_t K, const float* a, int64_t lda,
-                         const float* b, float* panels, float* room, float* c) {
-  pack(K, N, b, N, panels);
-  product(WHOLE, M, N, K, Columns{a, lda}, panels, c, N, room);
+// As scores are: a is a panel of K rows, and multiplied transposed.
+void multiply_transposed(int64_t M, int64_t N, int64_t K, const float* a, const float* b,
+                         float* room, float* c) {
+  Columns left{paired(K, a, room)};
+  Panels right = paired(K, N / WIDE, {b, K * WIDE}, room + K * WIDE);
+  product(M, {1, terms(K)}, left, right, c, M * WIDE, N / WIDE);
 }
-void add_transposed(int64_t M, int64_t N, int64_t K, const float* a, int64_t lda, const float* b,
-                    float* panels, float* room, float* c) {
-  pack(K, N, b, N, panels);
-  add_product(M, N, K, a, lda, panels, panels + N * (K + 1), room);
-  unpack(M, N, panels + N * (K + 1), c, N, 1);
+// As gradients are summed: a[M x K] and b[N x K] lie in panels, c += a b^T.
+void add_outer(int64_t M, int64_t N, int64_t K, const float* a, const float* b, float* room,
+               float* c) {
+  int n = K / WIDE;
+  float *tiles = room, *columns = tiles + M * N, *side = columns + N * K;
+  for (int i = 0; i < M * N; i++) tiles[i] = 0;
+  transposed(N, n, b, columns);
+  add_to_tiles(M, N, over_columns(n), side_by_side(M, n, {a, M * WIDE}, side), columns, tiles);
+  unpack(M, N, tiles, c, N, 1);
 }
 }

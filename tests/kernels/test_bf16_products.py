@@ -33,26 +33,37 @@ def native(tmp_path_factory):
     return compiled(tmp_path_factory.mktemp("native") / "native.so", *library._target())
 
 
+def in_panels(matrix):
+    """Cut (rows, 16 n) into n panels of 16 columns, each row by row."""
+    return matrix.unflatten(1, (-1, 16)).transpose(0, 1).contiguous()
+
+
 def products(functions, name, a, b):
-    """a: (M, K); b: (K, N)."""
-    is_transposed = name != "multiply"
+    """a: (M, K); b: (K, N), N a multiple of 16, and so is K where a gradient is summed."""
     (rows, terms), columns = a.shape, b.shape[1]
-    left = a.T if is_transposed else a
-    wide = -(-left.shape[1] // 16) * 16
-    padded = torch.zeros(left.shape[0] + 2, wide)  # kernels look at whole vectors
-    padded[: len(left), : left.shape[1]] = left
-    panels, room = torch.zeros(2, 4 * 128 * 128)
-    c = torch.zeros(rows, columns)
+    left, right = a.contiguous(), in_panels(b)
+    c = torch.zeros(columns // 16, rows, 16)
+    if name == "multiply_transposed":
+        left = torch.nn.functional.pad(a.T, (0, 16 - rows)).contiguous()
+    if name == "add_outer":
+        left, right, c = in_panels(a), in_panels(b.T), torch.zeros(rows, columns)
+    room = torch.zeros(3 * 128 * 128)
     longs = map(ctypes.c_int64, (rows, columns, terms))
-    pointers = [ctypes.c_void_p(part.data_ptr()) for part in (b, panels, room, c)]
-    getattr(functions, name)(
-        *longs, ctypes.c_void_p(padded.data_ptr()), ctypes.c_int64(wide), *pointers
-    )
-    return c
+    pointers = [ctypes.c_void_p(part.data_ptr()) for part in (left, right, room, c)]
+    getattr(functions, name)(*longs, *pointers)
+    return c if name == "add_outer" else c.transpose(0, 1).flatten(1)
 
 
-@pytest.mark.parametrize("name", ["multiply", "multiply_transposed", "add_transposed"])
-@pytest.mark.parametrize("shape", [(1, 16, 1), (7, 32, 13), (64, 48, 26), (31, 16, 63)])
+SHAPES = {
+    "multiply": [(1, 16, 1), (7, 32, 13), (64, 48, 26)],
+    "multiply_transposed": [(1, 16, 1), (16, 32, 13), (11, 16, 18)],
+    "add_outer": [(1, 16, 16), (13, 32, 48), (64, 48, 32)],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [(name, shape) for name, shapes in SHAPES.items() for shape in shapes]
+)
 def test_the_twin_sums_exact_products_of_rounded_numbers(twin, name, shape):
     rows, columns, terms = shape
     generator = torch.Generator().manual_seed(rows)
@@ -67,10 +78,12 @@ def test_the_twin_sums_exact_products_of_rounded_numbers(twin, name, shape):
     assert torch.equal(products(twin, name, ones, whole), ones @ whole)  # no rounding: exact
 
 
-@pytest.mark.parametrize("name", ["multiply", "multiply_transposed", "add_transposed"])
+@pytest.mark.parametrize("name", SHAPES)
 def test_the_processor_multiplies_as_its_twin(native, twin, name):
     generator = torch.Generator().manual_seed(1)
-    a, b = torch.randn(64, 63, generator=generator), torch.randn(63, 48, generator=generator)
+    rows, columns, terms = SHAPES[name][-1]
+    a = torch.randn(rows, terms, generator=generator)
+    b = torch.randn(terms, columns, generator=generator)
     size = a.abs() @ b.abs()
     difference = products(native, name, a, b) - products(twin, name, a, b)
     assert (difference.abs() <= 1e-6 * size).all()

@@ -209,15 +209,15 @@ def test_a_replica_that_diverges_takes_no_other_along(tmp_path, monkeypatch):
 
 
 def test_too_little_memory_halves_the_group(tmp_path, monkeypatch):
-    errors, sizes = StackedModel.errors, []
+    gradients, sizes = StackedModel.gradients, []
 
     def small_card(self, xs, *ys_and_loops):
         sizes.append(len(xs))
         if len(xs) > 1:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return errors(self, xs, *ys_and_loops)
+        return gradients(self, xs, *ys_and_loops)
 
-    monkeypatch.setattr(StackedModel, "errors", small_card)
+    monkeypatch.setattr(StackedModel, "gradients", small_card)
     result, _ = together(tmp_path)
     assert sizes[:3] == [4, 2, 1]
     for training, config in zip(result, SEVERAL, strict=True):

@@ -54,6 +54,7 @@ struct Blocks {
 
   const Kept& kept(int layer, int slot) const { return all_kept[slot * s.n_layer + layer]; }
 
+  // Room for the terms of so many rows, where they are made.
   float* terms_room(Taker& free, long rows) const {
     return OF_TERM > 1 ? free.take(n * WIDE * (rows + 2)) : nullptr;
   }

@@ -46,6 +46,7 @@ struct Prompt : Blocks {
 
   float* number(long j, long k) const { return numbers + (j * s.features + k) * WIDE; }
 
+  // Gradients of the embedding: that of a position is a token's own, its bias's the sum of them.
   void embed_backward() {
     add(n * panel(), dinject, g.positions);
     for (long i = 0; i < E; i++)
@@ -160,6 +161,7 @@ struct Prompt : Blocks {
     embed_backward();
   }
 
+  // Predictions after each loop, and how far each but the first moved the state of the L tokens.
   void follow(const float* tokens, float* reads, float* changes) {
     float *u = dx, *before = dz, *after = datt;  // what only the backward pass needs is free
     embed(tokens);
@@ -171,15 +173,16 @@ struct Prompt : Blocks {
       float moved = 0, length = 0;
       for (long j = 0; j < n; j++) {
         Row step{}, all_of_it{};
-        float lanes[2][WIDE];
+        float own[2][WIDE];
         for (long k = j * panel(); k < (j + 1) * panel(); k += WIDE) EACH_PIECE {
           long i = k + v * LANES;
           Vec was = at(before + i), by = at(after + i) - was;
           step.of[v] += by * by, all_of_it.of[v] += was * was;
           at(u + i) = at(after + i) + at(inject + i);
         }
-        EACH_PIECE at(lanes[0] + v * LANES) = step.of[v], at(lanes[1] + v * LANES) = all_of_it.of[v];
-        for (long r = 0; r < WIDE && j * WIDE + r < s.L; r++) moved += lanes[0][r], length += lanes[1][r];
+        EACH_PIECE at(own[0] + v * LANES) = step.of[v], at(own[1] + v * LANES) = all_of_it.of[v];
+        for (long t = 0; t < WIDE && j * WIDE + t < s.L; t++)
+          moved += own[0][t], length += own[1][t];
       }
       if (t > 0) *changes++ = std::sqrt(moved / length);
       std::swap(before, after);

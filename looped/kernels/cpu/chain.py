@@ -100,19 +100,10 @@ class CpuChain:
         windows: Windows,
         of_prompts: tuple[int, ...] | None = None,
     ) -> tuple[Tensor, Tensor, Float[Tensor, "replica weight"]]:
-        """Return what ``errors`` does, and the losses' gradients: of all weights, in their order.
-
-        Args:
-            weights: see ``errors``.
-            tokens: see ``errors``.
-            targets: see ``errors``.
-            loops: see ``errors``.
-            windows: see ``errors``.
-            of_prompts: see ``errors``.
-        """
+        """Return what ``errors`` does of the same, and each loss's gradient by all weights."""
         n_prompts = tokens.shape[1]
         flat = tokens.new_empty(len(tokens), sum(part[0].numel() for part in weights.values()))
-        gradients = dict(zip(weights, cut(flat, list(weights.values())), strict=True))
+        gradients = dict(zip(weights, _cut(flat, list(weights.values())), strict=True))
         tokens, targets = tokens.contiguous(), targets.contiguous()
         results = [
             self._one(
@@ -265,10 +256,10 @@ class _Errors(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dlosses: Tensor, _: Tensor) -> tuple[Any, ...]:
-        return None, None, None, *cut(ctx.flat * dlosses.view(-1, 1), ctx.like)
+        return None, None, None, *_cut(ctx.flat * dlosses.view(-1, 1), ctx.like)
 
 
-def cut(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+def _cut(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
     """View each row of ``flat`` as tensors of those shapes, one after another."""
     parts = flat.split_with_sizes([part[0].numel() for part in like], dim=1)
     return [rows.view(shaped.shape) for rows, shaped in zip(parts, like, strict=True)]

@@ -66,7 +66,9 @@ struct Weights {
     positions = taker.take(panels_of(s) * s.E * WIDE);
     size = taker.used;
   }
-  float* matrix(int product, int layer) const { return weights[product] + layer * of_layer[product]; }
+  float* matrix(int product, int layer) const {
+    return weights[product] + layer * of_layer[product];
+  }
   float* offset(int product, int layer) const { return biases[product] + layer * of_bias[product]; }
 };
 

@@ -32,13 +32,18 @@ struct Panels {
   long apart;
 };
 
+struct Ahead {  // what later tiles will touch: fetched while this one is computed
+  const float *left, *result;
+  long step;
+};
+
 enum Into { SET, ADD, SCALE };  // C = x, C += x or C *= x, where x = A B + bias
 
 // One tile, C[M x 16], M rows at once in registers; A[M x K], and B[K x 16] is a panel.
 // Not inlined, where compilers spill sums; two terms a turn, as a small loop is decoded once.
 template <int M, Into INTO, class Left>
 static __attribute__((noinline)) void tile(Sum over, const Left& a, const float* b, float* c,
-                                           const float* bias, const float* ahead, long step) {
+                                           const float* bias, const Ahead& ahead) {
   Register sum[M][PARTS];
   auto each = [](auto work) ALWAYS {
     unrolled<M>([&](auto i) ALWAYS { unrolled<PARTS>([&](auto v) ALWAYS { work(i, v); }); });
@@ -47,6 +52,8 @@ static __attribute__((noinline)) void tile(Sum over, const Left& a, const float*
     sum[i][v] = bias ? bias[i] - Part{} : Part{};
     if (INTO == ADD) sum[i][v] += part(c + i * WIDE + v * PART);
   });
+  unrolled<M>([&](auto i) ALWAYS { __builtin_prefetch(ahead.result + i * WIDE, 1); });
+  const float* left_ahead = ahead.left;
   for (int chunk = 0; chunk < over.chunks; chunk++) {
     Left left = a.chunk(chunk);
     auto multiply = [&]() ALWAYS {
@@ -60,8 +67,8 @@ static __attribute__((noinline)) void tile(Sum over, const Left& a, const float*
       left.advance(), b += WIDE;
     };
     int k = 0;
-    for (; k + 2 <= over.terms; k += 2, ahead += step) {
-      __builtin_prefetch(ahead);
+    for (; k + 2 <= over.terms; k += 2, left_ahead += ahead.step) {
+      __builtin_prefetch(left_ahead);
       multiply();
       multiply();
     }
@@ -74,10 +81,10 @@ static __attribute__((noinline)) void tile(Sum over, const Left& a, const float*
 }
 
 template <int M, Into INTO, class Left>
-static inline void some_rows(int m, Sum over, const Left& a, const float* b, float* c, const float* bias,
-                             const float* ahead, long step) {
-  if (m == M) return tile<M, INTO>(over, a, b, c, bias, ahead, step);
-  if constexpr (M > 1) some_rows<M - 1, INTO>(m, over, a, b, c, bias, ahead, step);
+static inline void some_rows(int m, Sum over, const Left& a, const float* b, float* c,
+                             const float* bias, const Ahead& ahead) {
+  if (m == M) return tile<M, INTO>(over, a, b, c, bias, ahead);
+  if constexpr (M > 1) some_rows<M - 1, INTO>(m, over, a, b, c, bias, ahead);
 }
 
 // Calls work(first row, rows) for the tiles of M rows, which are as even as can be: a low tile has
@@ -97,11 +104,12 @@ static void product(int M, Sum over, Left a, Panels b, float* c, long c_apart, i
                     const float* bias = nullptr) {
   by_tiles(M, [&](int i, int m) {
     Left left = a.from(i), next = a.from(i + m);
-    long step = 2 * ROWS / n;
-    for (int j = 0; j < n; j++)
-      some_rows<ROWS, INTO>(m, over, left, b.corner + j * b.apart, c + j * c_apart + i * WIDE,
-                            bias ? bias + i : nullptr,
-                            next.corner + (long)j * over.terms * ROWS / n, step);
+    for (int j = 0; j < n; j++) {
+      float* to = c + j * c_apart + i * WIDE;
+      some_rows<ROWS, INTO>(
+          m, over, left, b.corner + j * b.apart, to, bias ? bias + i : nullptr,
+          {next.corner + (long)j * over.terms * ROWS / n, to + c_apart, 2 * ROWS / n});
+    }
   });
 }
 
@@ -112,7 +120,9 @@ static void add_to_tiles(int M, int N, Sum over, Rows a, const float* b, float* 
   by_tiles(M, [&](int i, int m) {
     const float* own = b;
     for (int j = 0; j < N; j += WIDE, own += panel, tiles += m * WIDE)
-      some_rows<ROWS, ADD>(m, over, a.from(i), own, tiles, nullptr, tiles + ROWS * WIDE, WIDE);
+      some_rows<ROWS, ADD>(m, over, a.from(i), own, tiles, nullptr,
+                           {a.from(i + m).chunk(j * over.chunks / N).corner,
+                            tiles + 2 * ROWS * WIDE, WIDE});
   });
 }
 
@@ -160,11 +170,12 @@ static inline Sum over_columns(int n) { return {n, WIDE / OF_TERM}; }
 static void pack_rows(long M, int K, const float* from, float* to) {
   if (OF_TERM == 1) return (void)std::memcpy(to, from, sizeof(float) * M * K);
   for (long i = 0; i < M; i++)
-    for (int k = 0; k < K; k += PART, to += terms(K - k < PART ? K - k : PART)) {
+    for (int k = 0, n; k < K; k += n, to += terms(n)) {
+      n = K - k < PART ? K - k : PART;
       float numbers[PART] = {}, pairs[PART / 2];
-      std::memcpy(numbers, from + i * K + k, sizeof(float) * (K - k < PART ? K - k : PART));
+      std::memcpy(numbers, from + i * K + k, sizeof(float) * n);
       terms_of_row(part(numbers), pairs);
-      std::memcpy(to, pairs, sizeof(float) * terms(K - k < PART ? K - k : PART));
+      std::memcpy(to, pairs, sizeof(float) * terms(n));
     }
 }
 

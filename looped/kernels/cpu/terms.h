@@ -62,15 +62,8 @@ static inline void terms_of_row(Part numbers, float* out) {
 #endif
 }
 
-// In place, and in x86's own words: compilers would move sums about.
-static inline void add_product(Register& sum, Register left, Register own) {
-#if !defined(BF16) && defined(__FMA__) && defined(__x86_64__)
-  asm("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(left), "v"(own));
-#elif !defined(BF16)
-  sum += left * own;
-#elif defined(NATIVE_BF16)
-  asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(left), "v"(own));
-#else  // the same in plain operations
+#if defined(SCALAR_TWIN)  // the processor's product of pairs in plain operations
+static __attribute__((noinline)) void add_product(Register& sum, Register left, Register own) {
   for (int v = 0; v < PART; v++) {
     uint32_t bits[2] = {reinterpret_cast<Bits&>(left)[v], reinterpret_cast<Bits&>(own)[v]};
     uint32_t halves[4] = {bits[0] << 16, bits[1] << 16, bits[0] & 0xffff0000u,
@@ -80,8 +73,18 @@ static inline void add_product(Register& sum, Register left, Register own) {
     sum[v] += numbers[0] * numbers[1];
     sum[v] += numbers[2] * numbers[3];
   }
+}
+#else  // in place, and in x86's own words: compilers would move sums about
+static inline void add_product(Register& sum, Register left, Register own) {
+#if defined(NATIVE_BF16)
+  asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(left), "v"(own));
+#elif defined(__FMA__) && defined(__x86_64__)
+  asm("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(left), "v"(own));
+#else
+  sum += left * own;
 #endif
 }
+#endif
 
 // Have a value that is used several times in a register; compilers would load it each time.
 static inline void hold(Register& x) {
