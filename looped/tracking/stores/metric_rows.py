@@ -82,8 +82,8 @@ def _renew_latest(session: Session, run_id: str, rows: Sequence[Row]) -> None:
             newest[row["key"]] = row
     table = SqlLatestMetric.__table__
     columns = (table.c.key, table.c.step, table.c.timestamp, table.c.value)
-    kept = session.execute(select(*columns).where(table.c.run_uuid == run_id))
-    age_kept = {key: tuple(age) for key, *age in kept}
+    kept_rows = session.execute(select(*columns).where(table.c.run_uuid == run_id))
+    age_kept = {key: tuple(age) for key, *age in kept_rows}
     newer = [row for key, row in newest.items() if key not in age_kept or _age(row) > age_kept[key]]
     if newer:
         command = insert(table)
