@@ -43,9 +43,13 @@ def _after_few(cells: Cells, size: str, b: int) -> BySeed:
     return cells.bits(size, b, math.ceil(b / 4))
 
 
+def _changed(cells: Cells, setting: str, value: Any, default: Any) -> Cells:
+    """Return the runs under a value of a setting that are not the same training by default."""
+    return under(cells, **{setting: value}).where(lambda run: run.config.policy[setting] != default)
+
+
 def _two(cells: Cells, setting: str, value: Any, default: Any) -> tuple[Cells, Cells]:
-    before, after = (under(cells, **{setting: each}) for each in (default, value))
-    changed = after.where(lambda run: run.config.policy[setting] != default)
+    before, changed = under(cells, **{setting: default}), _changed(cells, setting, value, default)
     needs(before.runs and changed.runs, f"runs of {setting}={value} beside {default}")
     return before, changed
 
@@ -57,15 +61,8 @@ def full_loss(cells: Cells, share: float) -> BySeed:
     of all, where there is none such yet.
     """
     full_cells = under(cells, loss_window="all")
-    windowed_cells = under(cells, loss_window=share).where(
-        lambda run: run.config.policy["loss_window"] != "all"
-    )
-    lost = [
-        _lost(full_cells, size, b)
-        for size in windowed_cells.sizes
-        for b in windowed_cells.bs(size)
-        if b > 1
-    ]
+    changed = _changed(cells, "loss_window", share, "all")
+    lost = [_lost(full_cells, size, b) for size in changed.sizes for b in changed.bs(size) if b > 1]
     return mean_of(lost) or mean_of([full_cells.mean_bits_lost(size) for size in full_cells.sizes])
 
 

@@ -15,7 +15,7 @@ from shlex import quote
 import pytest
 from environments import variables_without_conda
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def dice():
