@@ -5,11 +5,13 @@ they wait for the processor. A graph records them once and launches them togethe
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from looped.kernels.cpu.threads import cores_to_kernels
 from looped.training.replicas import Replicas
 from looped.training.stacked_model import Drawn
 
@@ -25,10 +27,12 @@ def step_of(replicas: Replicas) -> Step:
     """Choose how to run a program's steps: as a CUDA graph on a GPU."""
     if replicas.flat.is_cuda:
         return GraphStep(replicas)
+    is_compiled = replicas.model.cpu_chain is not None
 
     def plain(prompts: Prompts, rate: float, drawn_loops: Drawn) -> Tensor:
         replicas.set_rate(rate)
-        return replicas.step(*prompts, drawn_loops)
+        with cores_to_kernels() if is_compiled else nullcontext():
+            return replicas.step(*prompts, drawn_loops)
 
     return plain
 

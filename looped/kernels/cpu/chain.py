@@ -6,15 +6,13 @@ begins: what it keeps in between stays in a core's caches, and memory does not g
 
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from looped.kernels.cpu import library
+from looped.kernels.cpu import library, threads
 from looped.kernels.shape import segment_loops
 from looped.sizes import ModelConfig
 from looped.windows import Windows
@@ -160,7 +158,7 @@ class CpuChain:
         of_prompts = torch.tensor(loops)
         sets = self._prepared(shape, weights)
         errors, last = torch.empty(2, n_prompts)
-        sums = torch.zeros(_threads(), self.functions.sums_size(ctypes.byref(shape)))
+        sums = torch.zeros(threads.n_threads(), self.functions.sums_size(ctypes.byref(shape)))
 
         def share(first: int, end: int, thread: int, memory: Tensor) -> None:
             self._call(
@@ -205,16 +203,16 @@ class CpuChain:
         self, shape: _Shape, n_prompts: int, work: Callable[[int, int, int, Tensor], None]
     ) -> None:
         """Give every thread its share of the prompts and a workspace."""
-        threads = _threads()
+        n_threads = threads.n_threads()
         floats = self.functions.workspace(ctypes.byref(shape))
-        if self.memory.shape != (threads, floats):
-            self.memory = torch.empty(threads, floats)
-        ends = [n_prompts * thread // threads for thread in range(threads + 1)]
-        calls = zip(ends[:-1], ends[1:], range(threads), self.memory, strict=True)
-        if threads == 1:
+        if self.memory.shape != (n_threads, floats):
+            self.memory = torch.empty(n_threads, floats)
+        ends = [n_prompts * thread // n_threads for thread in range(n_threads + 1)]
+        calls = zip(ends[:-1], ends[1:], range(n_threads), self.memory, strict=True)
+        if n_threads == 1:
             work(*next(calls))
         else:
-            list(_pool(threads).map(lambda call: work(*call), calls))
+            list(threads.pool(n_threads).map(lambda call: work(*call), calls))
 
     def _call(self, name: str, *arguments: _Argument) -> None:
         """Call a function of ``chain.cpp``, which knows its arguments by their order alone."""
@@ -229,16 +227,6 @@ def _as_c(argument: _Argument) -> Any:
     if isinstance(argument, _Shape):
         return ctypes.byref(argument)
     return (ctypes.c_void_p * len(argument))(*(part.data_ptr() for part in argument))
-
-
-def _threads() -> int:
-    return torch.get_num_threads()
-
-
-@lru_cache(maxsize=1)
-def _pool(threads: int) -> ThreadPoolExecutor:
-    """Threads of our own: those of OpenMP go on spinning between two calls."""
-    return ThreadPoolExecutor(threads)
 
 
 class _Errors(torch.autograd.Function):
