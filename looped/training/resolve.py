@@ -7,7 +7,7 @@ import torch
 
 from looped.config import TrainConfig
 from looped.evaluation.task_check import require_sound
-from looped.kernels.cpu import library
+from looped.kernels.cpu import library, processor
 from looped.kernels.shape import PaddedShape
 from looped.training.memory_needs import require_room, wants_recomputation
 
@@ -52,7 +52,7 @@ def _resolve(config: TrainConfig, work: int) -> TrainConfig:
 
 def _require_kernels(config: TrainConfig) -> None:
     """Raise ValueError, with the reason, where no fused kernels serve a training on its device."""
-    is_served = config.device == "cpu" and library.can_multiply(config.precision)
+    is_served = config.device == "cpu" and processor.can_multiply(config.precision)
     if is_served and not config.is_untied:
         try:
             library.load(config.precision)

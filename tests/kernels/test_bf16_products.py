@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from looped.kernels.cpu import library
+from looped.kernels.cpu import library, processor
 
 pytestmark = pytest.mark.skipif(library.library() is None, reason="there is no C++ compiler")
 
@@ -28,9 +28,9 @@ def twin(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def native(tmp_path_factory):
-    if not library.can_multiply("bf16"):
+    if not processor.can_multiply("bf16"):
         pytest.skip("the processor has no AVX512-BF16")
-    return compiled(tmp_path_factory.mktemp("native") / "native.so", *library._target())
+    return compiled(tmp_path_factory.mktemp("native") / "native.so", *processor.target())
 
 
 def in_panels(matrix):

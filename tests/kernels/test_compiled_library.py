@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from looped.kernels.cpu import library
+from looped.kernels.cpu import library, processor
 
 pytestmark = pytest.mark.skipif(library.library() is None, reason="there is no C++ compiler")
 
 LOAD = """
 import logging, os, sys
 logging.basicConfig(format="%(message)s", stream=sys.stdout)
-from looped.kernels.cpu import library
+from looped.kernels.cpu import library, processor
 {before}
 loaded = library.library()
 print("serves" if loaded and loaded.workspace else "does not serve")
@@ -274,17 +274,17 @@ def test_a_folder_made_for_it_is_the_users_alone(tmp_path):
 def test_nothing_is_compiled_that_the_system_does_not_list(flags, absent, monkeypatch):
     """A processor may have what its system keeps from programs."""
     stem = library._stem(library._compiler())
-    monkeypatch.setattr(library, "_processor", lambda: f"flags\t\t: {flags}")
+    monkeypatch.setattr(processor, "listing", lambda: f"flags\t\t: {flags}")
     monkeypatch.delenv("CXX")
-    command = [*library._compiler(), *library._target(), "-dM", "-E", "-x", "c++", os.devnull]
+    command = [*library._compiler(), *processor.target(), "-dM", "-E", "-x", "c++", os.devnull]
     macros = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert f"#define {absent} " not in macros
-    assert not library.can_multiply("bf16")
+    assert not processor.can_multiply("bf16")
     assert library._stem.__wrapped__(library._compiler()) != stem
 
 
 def test_machines_that_share_a_home_have_a_library_each(cache):
-    lesser = "library._processor = lambda: 'flags : avx2 fma'"
+    lesser = "library.processor.listing = lambda: 'flags : avx2 fma'"
     assert load(cache, lesser) == ["serves"]
     assert len(list((cache / "looped").iterdir())) == 2
     assert load(cache, NO_COMPILING) == ["serves"]

@@ -15,7 +15,7 @@ from looped import tasks
 from looped.evaluation.held_out import evaluate
 from looped.grid.engines.local_engine import LocalEngine
 from looped.grid.options import GridOptions
-from looped.kernels.cpu import library
+from looped.kernels.cpu import library, processor
 from looped.kernels.cpu.chain import CpuChain
 from looped.model import LoopedTransformer
 from looped.sizes import SIZES, Size
@@ -112,7 +112,7 @@ def test_any_shape_is_served(size, b, n_examples, prompt, windows, other_b, chec
         assert_equal(plain, compiled, xs, ys, drawn_loops=loops, tolerance=3e-4)
 
 
-@pytest.mark.skipif(not library.can_multiply("bf16"), reason="no AVX512-BF16")
+@pytest.mark.skipif(not processor.can_multiply("bf16"), reason="no AVX512-BF16")
 @pytest.mark.parametrize("prompt", ["joint", "interleaved"])
 def test_in_bf16_gradients_are_near_those_of_float32(prompt, monkeypatch):
     plain, compiled, xs, ys = twins(monkeypatch, ODD, [3], n_examples=20, prompt=prompt)
@@ -219,7 +219,7 @@ def test_without_a_compiler_training_goes_on_plainly(compiler, tmp_path, monkeyp
     ],
 )
 def test_what_no_kernels_serve_is_refused_them_and_runs_plainly(changes, why, monkeypatch):
-    monkeypatch.setattr(library, "_processor", lambda: "flags : avx2 fma")  # no bf16
+    monkeypatch.setattr(processor, "listing", lambda: "flags : avx2 fma")  # no bf16
     config = replace(TINY, **changes)
     assert resolve.resolve(config).kernels == "off"
     with pytest.raises(ValueError, match=why):

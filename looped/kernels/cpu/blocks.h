@@ -73,8 +73,10 @@ struct Blocks {
     Taker free{room};
     float* columns = free.take(n * WIDE * (N + WIDE));
     transposed(N, n - j0, right + j0 * WIDE * N, columns);
-    Rows rows = side_by_side(M, n - j0, {left + j0 * WIDE * M, WIDE * M}, terms_room(free, M));
-    add_to_tiles(M, N, over_columns(n - j0), rows, columns, sum);
+    int at_once = panels_at_once(n - j0);
+    Rows rows =
+        side_by_side(M, n - j0, {left + j0 * WIDE * M, WIDE * M}, terms_room(free, M), at_once);
+    add_to_tiles(M, N, over_columns(n - j0, at_once), rows, columns, sum);
   }
 
   void normalise_all(int j0, const float* x, float* out, float* scales) const {

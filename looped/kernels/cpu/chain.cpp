@@ -194,6 +194,13 @@ struct Prompt : Blocks {
 
 extern "C" {
 
+// Ask the system for the processor's tiles: 0, or what is wrong: 1, it refuses; 2, products are wrong.
+int64_t begin() {
+  if (!has_tiles()) return 1;
+  Tiles tiles;
+  return multiplies() ? 0 : 2;
+}
+
 // Count the floats of memory that a thread needs.
 int64_t workspace(const Shape* s) {
   Weights none(*s, nullptr);
@@ -234,6 +241,7 @@ void train(const Shape* s, const float* sets, float* sums, const int64_t* loops,
   long size = s->L * s->features, queries = queries_of(*s);
   Weights w(*s, sets), forward(*s, sets + w.size), back(*s, sets + 2 * w.size);
   Sums g(*s, sums);
+  Tiles tiles;
   Prompt prompt(*s, w, forward, back, g, memory);
   for (long i = from; i < to; i++)
     prompt.step(loops[i], tokens + i * size, targets + i * queries, errors + i, last + i);
@@ -246,6 +254,7 @@ void predict(const Shape* s, const float* sets, const float* tokens, int64_t fro
   long size = s->L * s->features, queries = queries_of(*s);
   Weights w(*s, sets), forward(*s, sets + w.size);
   Sums none(*s, nullptr);
+  Tiles tiles;
   Prompt prompt(*s, w, forward, forward, none, memory);
   for (long i = from; i < to; i++)
     prompt.follow(tokens + i * size, reads + i * s->n_loops * queries,

@@ -9,7 +9,6 @@ import ctypes
 import hashlib
 import logging
 import os
-import platform
 import secrets
 import shlex
 import shutil
@@ -21,20 +20,15 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+from looped.kernels.cpu import processor
+
 FOLDER = Path(__file__).parent
-PARTS = ("chain.cpp", "blocks.h", "folding.h", "pointwise.h", "products.h", "terms.h")
-SOURCES = tuple(FOLDER / name for name in PARTS)
+SOURCES = (FOLDER / "chain.cpp", *sorted(FOLDER.glob("*.h")))
 # Sums may be fused with products; nothing else that changes what NaN or infinity do.
 FLAGS = ("-O3", "-std=c++17", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
 LIBRARY = ("-shared", "-fPIC")
-OF_PRECISION = {"fp32": (), "bf16": ("-DBF16",)}
-WIDEST = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"})
-PATHS: tuple[tuple[frozenset[str], tuple[str, ...]], ...] = (
-    (WIDEST, ()),
-    (frozenset({"avx2", "fma"}), ("-mno-avx512f",)),
-    (frozenset(), ("-mno-avx",)),
-)
-"""What an x86 processor must say that it can do for a path, the fastest first, and its options."""
+FAULTS = {1: "the system does not let programs use the tiles", 2: "products come out wrong"}
+"""What ``begin`` of ``chain.cpp`` may say on a processor that lists the instructions."""
 
 COMPILERS = ("c++", "g++", "clang++")
 
@@ -48,16 +42,10 @@ class KernelError(RuntimeError):
 
 def serves(flops: int, precision: str = "fp32") -> bool:
     """Tell whether to use the kernels for so much work: if they lie compiled, or it pays to."""
-    is_wanted = can_multiply(precision) and (flops >= WORTH_COMPILING or _is_built(precision))
-    return is_wanted and library(precision) is not None
-
-
-def can_multiply(precision: str) -> bool:
-    """Tell whether the processor has instructions for products of that precision.
-
-    Those of bf16 are AVX512-BF16's; without them PyTorch's own operations run.
-    """
-    return precision == "fp32" or _features() >= WIDEST | {"avx512_bf16"}
+    if not processor.can_multiply(precision):
+        return False
+    pays = flops >= WORTH_COMPILING or _is_built(precision)
+    return pays and library(precision) is not None
 
 
 @cache
@@ -75,7 +63,7 @@ def load(precision: str = "fp32") -> ctypes.CDLL:
     """Load the kernels, compiled if need be.
 
     Args:
-        precision: of the products' operands; the processor must have it (``can_multiply``).
+        precision: of the products' operands; see ``processor.can_multiply``.
 
     Raises:
         KernelError: why that cannot be.
@@ -87,13 +75,29 @@ def load(precision: str = "fp32") -> ctypes.CDLL:
         raise KernelError(f"no C++ compiler ({rule})")
     try:
         with _opened(_folder()) as folder:
-            stem = _stem(compiler, precision)
-            return _load_whole(folder, stem) or _build(folder, compiler, precision)
-    except subprocess.CalledProcessError as error:
-        words = (error.stderr.strip().splitlines() or ["without a word"])[0]
-        raise KernelError(f"{' '.join(compiler)} failed: {words}") from error
+            return _first_that_works(folder, compiler, precision)
     except (OSError, RuntimeError) as error:  # RuntimeError: the user has no home
         raise KernelError(str(error)) from error
+
+
+def _first_that_works(folder: int, compiler: tuple[str, ...], precision: str) -> ctypes.CDLL:
+    """Load the library of the fastest products that the compiler, system and processor have."""
+    reason = ""
+    for options in processor.products(precision):
+        if reason:
+            logging.getLogger("looped").info("looking for other products: %s", reason)
+        stem = _stem(compiler, options)
+        try:
+            functions = _load_whole(folder, stem) or _build(folder, compiler, options)
+        except subprocess.CalledProcessError as error:
+            words = (error.stderr.strip().splitlines() or ["without a word"])[0]
+            reason = f"{' '.join((*compiler, *options))} failed: {words}"
+            continue
+        fault = functions.begin()
+        if not fault:
+            return functions
+        reason = f"{FAULTS[fault]} ({' '.join((*compiler, *options))})"
+    raise KernelError(reason)
 
 
 @cache
@@ -111,7 +115,10 @@ def _is_built(precision: str) -> bool:
     """Tell whether a library lies there that claims to be the one; nothing of it is read."""
     compiler = _compiler()
     try:
-        return compiler is not None and any(_folder().glob(f"{_stem(compiler, precision)}-*.so"))
+        return compiler is not None and any(
+            any(_folder().glob(f"{_stem(compiler, options)}-*.so"))
+            for options in processor.products(precision)
+        )
     except (OSError, RuntimeError):
         return False
 
@@ -124,7 +131,7 @@ def _folder() -> Path:
 
 
 @cache
-def _stem(compiler: tuple[str, ...], precision: str = "fp32") -> str:
+def _stem(compiler: tuple[str, ...], products: tuple[str, ...] = ()) -> str:
     """How the library's name begins: named after all that decides what it holds."""
     version = subprocess.run(
         [*compiler, "--version"], capture_output=True, text=True, errors="replace", check=False
@@ -132,35 +139,12 @@ def _stem(compiler: tuple[str, ...], precision: str = "fp32") -> str:
     parts = [
         *(source.read_text("utf-8") for source in SOURCES),
         *FLAGS,
-        *OF_PRECISION[precision],
-        *_target(),
+        *products,
+        *processor.target(),
         version.stdout,
-        _processor(),
+        processor.listing(),
     ]
     return f"chain-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}"
-
-
-def _target() -> tuple[str, ...]:
-    """Return the compiler's options for the processor, as far as the system lets it be used."""
-    if platform.machine() in ("arm64", "aarch64"):  # where -march=native is no old friend
-        return ("-mcpu=native",)
-    features = _features()
-    return ("-march=native", *next(options for needs, options in PATHS if features >= needs))
-
-
-def _features() -> frozenset[str]:
-    """What the processor says that it can do; all that is asked for where the system is silent."""
-    words = frozenset(_processor().partition(":")[2].split())
-    return words or frozenset().union(*(needs for needs, _ in PATHS))
-
-
-def _processor() -> str:
-    """What the processor can do, as far as Linux tells; a home may be shared by machines."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
 
 
 @contextmanager
@@ -243,12 +227,12 @@ def _path_of(file: int, name: str) -> str:
     return path if os.path.exists(path) else str(_folder() / name)
 
 
-def _build(folder: int, compiler: tuple[str, ...], precision: str = "fp32") -> ctypes.CDLL:
+def _build(folder: int, compiler: tuple[str, ...], products: tuple[str, ...] = ()) -> ctypes.CDLL:
     """Compile elsewhere and move there when whole; what is not whole there is removed."""
-    stem = _stem(compiler, precision)
+    stem = _stem(compiler, products)
     with tempfile.TemporaryDirectory() as aside:
         target = Path(aside) / "chain.so"
-        options = (*FLAGS, *OF_PRECISION[precision], *_target(), *LIBRARY)
+        options = (*FLAGS, *products, *processor.target(), *LIBRARY)
         command = [*compiler, *options, "-o", str(target), str(SOURCES[0])]
         subprocess.run(command, capture_output=True, text=True, errors="replace", check=True)
         content = target.read_bytes()

@@ -4,94 +4,13 @@
 // result, row by row, and it is the right operand of the next product as it lies.
 #pragma once
 
-#include "terms.h"
-
-// Two ways in which a left operand lies. Its elements (i, k) are read k by k.
-struct Rows {  // a row's terms side by side; what is summed may go on `jump` further
-  const float* corner;
-  long ld, jump;
-  Rows from(int i) const { return {corner + i * ld, ld, jump}; }
-  Rows chunk(int c) const { return {corner + c * jump, ld, jump}; }
-  float get(int i) const { return corner[i * ld]; }
-  void advance() { corner++; }
-};
-struct Columns {  // a panel that is multiplied transposed
-  const float* corner;
-  Columns from(int i) const { return {corner + i}; }
-  Columns chunk(int) const { return *this; }
-  float get(int i) const { return corner[i]; }
-  void advance() { corner += WIDE; }
-};
-
-struct Sum {  // over so many chunks of so many terms
-  int chunks, terms;
-};
-
-struct Panels {
-  const float* corner;
-  long apart;
-};
-
-struct Ahead {  // what later tiles will touch: fetched while this one is computed
-  const float *left, *result;
-  long step;
-};
-
-enum Into { SET, ADD, SCALE };  // C = x, C += x or C *= x, where x = A B + bias
-
-// One tile, C[M x 16], M rows at once in registers; A[M x K], and B[K x 16] is a panel.
-// Not inlined, where compilers spill sums; two terms a turn, as a small loop is decoded once.
-template <int M, Into INTO, class Left>
-static __attribute__((noinline)) void tile(Sum over, const Left& a, const float* b, float* c,
-                                           const float* bias, const Ahead& ahead) {
-  Register sum[M][PARTS];
-  auto each = [](auto work) ALWAYS {
-    unrolled<M>([&](auto i) ALWAYS { unrolled<PARTS>([&](auto v) ALWAYS { work(i, v); }); });
-  };
-  each([&](auto i, auto v) ALWAYS {
-    sum[i][v] = bias ? bias[i] - Part{} : Part{};
-    if (INTO == ADD) sum[i][v] += part(c + i * WIDE + v * PART);
-  });
-  unrolled<M>([&](auto i) ALWAYS { __builtin_prefetch(ahead.result + i * WIDE, 1); });
-  const float* left_ahead = ahead.left;
-  for (int chunk = 0; chunk < over.chunks; chunk++) {
-    Left left = a.chunk(chunk);
-    auto multiply = [&]() ALWAYS {
-      Register own[PARTS];
-      unrolled<PARTS>([&](auto v) ALWAYS { own[v] = part(b + v * PART), hold(own[v]); });
-      unrolled<M>([&](auto i) ALWAYS {
-        Register factor = left.get(i) - Part{};
-        hold(factor);
-        unrolled<PARTS>([&](auto v) ALWAYS { add_product(sum[i][v], factor, own[v]); });
-      });
-      left.advance(), b += WIDE;
-    };
-    int k = 0;
-    for (; k + 2 <= over.terms; k += 2, left_ahead += ahead.step) {
-      __builtin_prefetch(left_ahead);
-      multiply();
-      multiply();
-    }
-    if (k < over.terms) multiply();
-  }
-  each([&](auto i, auto v) ALWAYS {
-    if (INTO == SCALE) sum[i][v] *= part(c + i * WIDE + v * PART);
-    part(c + i * WIDE + v * PART) = sum[i][v];
-  });
-}
-
-template <int M, Into INTO, class Left>
-static inline void some_rows(int m, Sum over, const Left& a, const float* b, float* c,
-                             const float* bias, const Ahead& ahead) {
-  if (m == M) return tile<M, INTO>(over, a, b, c, bias, ahead);
-  if constexpr (M > 1) some_rows<M - 1, INTO>(m, over, a, b, c, bias, ahead);
-}
+#include "amx.h"
 
 // Calls work(first row, rows) for the tiles of M rows, which are as even as can be: a low tile has
 // too few sums to wait for none of them.
-template <class Work>
+template <int HIGHEST, class Work>
 static inline void by_tiles(int M, Work work) {
-  int n = (M + ROWS - 1) / ROWS;
+  int n = (M + HIGHEST - 1) / HIGHEST;
   for (int t = 0, i = 0, m; t < n; t++, i += m) {
     m = M / n + (t < M % n);
     work(i, m);
@@ -102,7 +21,13 @@ static inline void by_tiles(int M, Work work) {
 template <Into INTO = SET, class Left>
 static void product(int M, Sum over, Left a, Panels b, float* c, long c_apart, int n,
                     const float* bias = nullptr) {
-  by_tiles(M, [&](int i, int m) {
+#if defined(AMX)
+  if constexpr (std::is_same_v<Left, Rows>)
+    return by_tiles<TILE>(M, [&](int i, int m) {
+      row_of_tiles<INTO>(m, over, a.from(i), b, c + i * WIDE, c_apart, n, bias ? bias + i : nullptr);
+    });
+#endif
+  by_tiles<ROWS>(M, [&](int i, int m) {
     Left left = a.from(i), next = a.from(i + m);
     for (int j = 0; j < n; j++) {
       float* to = c + j * c_apart + i * WIDE;
@@ -117,18 +42,23 @@ static void product(int M, Sum over, Left a, Panels b, float* c, long c_apart, i
 // goes through C's memory from end to end.
 static void add_to_tiles(int M, int N, Sum over, Rows a, const float* b, float* tiles) {
   long panel = (long)over.chunks * over.terms * WIDE;
-  by_tiles(M, [&](int i, int m) {
+  by_tiles<TILE>(M, [&](int i, int m) {
+#if defined(AMX)
+    row_of_tiles<ADD>(m, over, a.from(i), {b, panel}, tiles, m * WIDE, (N + WIDE - 1) / WIDE, nullptr);
+    tiles += (N + WIDE - 1) / WIDE * m * WIDE;
+#else
     const float* own = b;
     for (int j = 0; j < N; j += WIDE, own += panel, tiles += m * WIDE)
       some_rows<ROWS, ADD>(m, over, a.from(i), own, tiles, nullptr,
                            {a.from(i + m).chunk(j * over.chunks / N).corner,
                             tiles + 2 * ROWS * WIDE, WIDE});
+#endif
   });
 }
 
 // C[i row + j col] = the element (i, j) of a sum in tiles.
 static void unpack(int M, int N, const float* tiles, float* c, long row, long col) {
-  by_tiles(M, [&](int i, int m) {
+  by_tiles<TILE>(M, [&](int i, int m) {
     for (int j = 0; j < N; j += WIDE)
       for (int r = i; r < i + m; r++)
         for (int n = j; n < j + WIDE; n++, tiles++)
@@ -154,17 +84,24 @@ static Panels paired(int K, int n, Panels from, float* room) {
   return {room, apart};
 }
 
-// M rows of n panels as a left operand, summed over the columns of all.
-static Rows side_by_side(int M, int n, Panels from, float* room) {
+// How many of n panels a row of AMX's operands spans: two fill it.
+static inline int panels_at_once(int n) { return HAS_AMX && n % 2 == 0 ? 2 : 1; }
+
+// M rows of n panels as a left operand, summed over the columns of all, so many panels to a chunk.
+static Rows side_by_side(int M, int n, Panels from, float* room, int at_once = 1) {
   if (OF_TERM == 1) return {from.corner, WIDE, from.apart};
-  float* to = room;
+  long wide = at_once * WIDE / 2;
   for (int j = 0; j < n; j++)
-    for (int i = 0; i < M; i++)
+    for (int i = 0; i < M; i++) {
+      float* to = room + (j / at_once * M + i) * wide + j % at_once * WIDE / 2;
       for (int v = 0; v < WIDE; v += PART, to += PART / 2)
         terms_of_row(part(from.corner + j * from.apart + i * WIDE + v), to);
-  return {room, WIDE / 2, M * WIDE / 2L};
+    }
+  return {room, wide, M * wide};
 }
-static inline Sum over_columns(int n) { return {n, WIDE / OF_TERM}; }
+static inline Sum over_columns(int n, int at_once = 1) {
+  return {n / at_once, at_once * WIDE / OF_TERM};
+}
 
 // A matrix of rows of K numbers as a left operand.
 static void pack_rows(long M, int K, const float* from, float* to) {
@@ -214,4 +151,25 @@ static float* transposed(const float* from, float* to) {
 static void transposed(int K, int n, const float* from, float* to) {
   for (int k = 0; k < K; k += WIDE)
     for (int j = 0; j < n; j++) to = transposed(from + ((long)j * K + k) * WIDE, to);
+}
+
+// Whether products of whole numbers, which none rounds, are right in tiles of every kind.
+static bool multiplies() {
+  constexpr int M = 21, K = 41, N = 5;
+  static float a[M * K], b[N * K * WIDE], left[M * (K + 1)], right[N * (K + 1) * WIDE];
+  static float c[N * M * WIDE];
+  for (int i = 0; i < M * K; i++) a[i] = i % 7 - 3;
+  for (int i = 0; i < N * K * WIDE; i++) b[i] = i % 5 - 2;
+  pack_rows(M, K, a, left);
+  Panels panels = paired(K, N, {b, K * WIDE}, right);
+  product(M, {1, terms(K)}, Rows{left, terms(K), 0}, panels, c, M * WIDE, N);
+  for (int j = 0; j < N; j++)
+    for (int i = 0; i < M; i++)
+      for (int v = 0; v < WIDE; v++) {
+        int sum = 0;
+        for (int k = 0; k < K; k++)
+          sum += (int)a[i * K + k] * (int)b[(j * K + k) * WIDE + v];
+        if (c[(j * M + i) * WIDE + v] != sum) return false;
+      }
+  return true;
 }

@@ -63,16 +63,17 @@ static inline void terms_of_row(Part numbers, float* out) {
 }
 
 #if defined(SCALAR_TWIN)  // the processor's product of pairs in plain operations
+static float plus_product(float sum, float left, float own) {
+  uint32_t bits[2];
+  std::memcpy(bits, &left, sizeof left), std::memcpy(bits + 1, &own, sizeof own);
+  uint32_t halves[4] = {bits[0] << 16, bits[1] << 16, bits[0] & 0xffff0000u, bits[1] & 0xffff0000u};
+  float numbers[4];
+  std::memcpy(numbers, halves, sizeof numbers);
+  sum += numbers[0] * numbers[1];
+  return sum + numbers[2] * numbers[3];
+}
 static __attribute__((noinline)) void add_product(Register& sum, Register left, Register own) {
-  for (int v = 0; v < PART; v++) {
-    uint32_t bits[2] = {reinterpret_cast<Bits&>(left)[v], reinterpret_cast<Bits&>(own)[v]};
-    uint32_t halves[4] = {bits[0] << 16, bits[1] << 16, bits[0] & 0xffff0000u,
-                          bits[1] & 0xffff0000u};
-    float numbers[4];
-    std::memcpy(numbers, halves, sizeof numbers);
-    sum[v] += numbers[0] * numbers[1];
-    sum[v] += numbers[2] * numbers[3];
-  }
+  for (int v = 0; v < PART; v++) sum[v] = plus_product(sum[v], left[v], own[v]);
 }
 #else  // in place, and in x86's own words: compilers would move sums about
 static inline void add_product(Register& sum, Register left, Register own) {
