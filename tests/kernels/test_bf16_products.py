@@ -1,36 +1,68 @@
 """Products of bf16 on the CPU: the processor's, their scalar twin, and what is exactly so."""
 
 import ctypes
+import platform
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from looped import TrainConfig, tasks
 from looped.kernels.cpu import library, processor
+from looped.training import loop, resolve
+from looped.training.stacked_model import StackedModel
 
 pytestmark = pytest.mark.skipif(library.library() is None, reason="there is no C++ compiler")
 
-PLAIN = (*library.FLAGS[1:], "-O1", *library.LIBRARY, f"-I{library.FOLDER}", "-DBF16")
+HERE = Path(__file__).parent
+PLAIN = (*library.FLAGS[1:], "-O1", *library.LIBRARY, f"-I{library.FOLDER}")
+WAYS = {"AVX512-BF16": ("-DBF16",), "AMX": ("-DBF16", "-DAMX")}
+LISTED = {"AVX512-BF16": processor.WIDEST | {"avx512_bf16"}, "AMX": processor.AMX}
 
 
-def compiled(path, *options):
-    source = Path(__file__).with_name("products.cpp")
+def compiled(path, source, *options):
     command = [*library._compiler(), *PLAIN, *options, "-o", str(path), str(source)]
     subprocess.run(command, check=True, capture_output=True)
     return ctypes.CDLL(str(path))
 
 
-@pytest.fixture(scope="module")
-def twin(tmp_path_factory):
-    return compiled(tmp_path_factory.mktemp("twin") / "twin.so", "-DSCALAR_TWIN")
+@pytest.fixture(scope="module", params=WAYS)
+def way(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def native(tmp_path_factory):
+def twin(way, tmp_path_factory):
+    path = tmp_path_factory.mktemp("twin") / "twin.so"
+    return compiled(path, HERE / "products.cpp", *WAYS[way], "-DSCALAR_TWIN")
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory):
+    """Carries AMX's instructions out where the processor has none."""
+    if platform.machine() != "x86_64" or not sys.platform.startswith("linux"):
+        pytest.skip("AMX is emulated on x86 with Linux")
+    return compiled(tmp_path_factory.mktemp("amx") / "amx.so", HERE / "amx_emulator.cpp")
+
+
+@pytest.fixture
+def native(way, request, tmp_path):
+    """The processor's products; those of AMX emulated if it is without them."""
     if not processor.can_multiply("bf16"):
         pytest.skip("the processor has no AVX512-BF16")
-    return compiled(tmp_path_factory.mktemp("native") / "native.so", *processor.target())
+    functions = compiled(
+        tmp_path / "native.so", HERE / "products.cpp", *WAYS[way], *processor.target()
+    )
+    if processor.features() >= LISTED[way] and functions.allow():
+        yield functions
+        return
+    emulator = request.getfixturevalue("emulator")
+    emulator.start()
+    yield functions
+    emulator.stop()
+    assert emulator.multiplied() > 0
 
 
 def in_panels(matrix):
@@ -55,9 +87,9 @@ def products(functions, name, a, b):
 
 
 SHAPES = {
-    "multiply": [(1, 16, 1), (7, 32, 13), (64, 48, 26)],
+    "multiply": [(1, 16, 1), (7, 32, 13), (64, 80, 70)],
     "multiply_transposed": [(1, 16, 1), (16, 32, 13), (11, 16, 18)],
-    "add_outer": [(1, 16, 16), (13, 32, 48), (64, 48, 32)],
+    "add_outer": [(1, 16, 16), (13, 32, 48), (64, 48, 64)],
 }
 
 
@@ -78,15 +110,35 @@ def test_the_twin_sums_exact_products_of_rounded_numbers(twin, name, shape):
     assert torch.equal(products(twin, name, ones, whole), ones @ whole)  # no rounding: exact
 
 
-@pytest.mark.parametrize("name", SHAPES)
-def test_the_processor_multiplies_as_its_twin(native, twin, name):
-    generator = torch.Generator().manual_seed(1)
-    rows, columns, terms = SHAPES[name][-1]
-    a = torch.randn(rows, terms, generator=generator)
-    b = torch.randn(terms, columns, generator=generator)
-    size = a.abs() @ b.abs()
-    difference = products(native, name, a, b) - products(twin, name, a, b)
-    assert (difference.abs() <= 1e-6 * size).all()
+def test_the_processor_multiplies_as_its_twin(native, twin):
+    for name, shapes in SHAPES.items():
+        for rows, columns, terms in shapes:
+            generator = torch.Generator().manual_seed(1)
+            a = torch.randn(rows, terms, generator=generator)
+            b = torch.randn(terms, columns, generator=generator)
+            difference = products(native, name, a, b) - products(twin, name, a, b)
+            assert (difference.abs() <= 1e-6 * (a.abs() @ b.abs())).all(), (name, rows)
+
+
+def test_they_are_seen_to_be_right(native, twin):
+    assert native.are_right() == twin.are_right() == 1
+
+
+def test_a_processor_that_multiplies_wrongly_is_seen(emulator, tmp_path):
+    if processor.features() >= processor.AMX:
+        pytest.skip("the processor's own products cannot be spoilt")
+    path = tmp_path / "amx.so"
+    amx = compiled(path, HERE / "products.cpp", *WAYS["AMX"], *processor.target())
+    emulator.start()
+    try:
+        before = emulator.multiplied()
+        assert amx.are_right() == 1
+        n_products = emulator.multiplied() - before
+        for which in range(1, n_products + 1):
+            emulator.spoil(which)
+            assert amx.are_right() == 0, which
+    finally:
+        emulator.stop()
 
 
 def test_what_is_not_a_number_stays_so(twin):
@@ -94,3 +146,30 @@ def test_what_is_not_a_number_stays_so(twin):
         torch.eye(2, 3) > 0, torch.nan
     )
     assert products(twin, "multiply", a, torch.ones(3, 16)).isnan().all()
+
+
+@pytest.mark.parametrize("prompt", ["joint", "interleaved"])
+def test_a_whole_step_in_amx_has_the_gradient_of_the_other_products(
+    emulator, prompt, tmp_path, monkeypatch
+):
+    if not processor.can_multiply("bf16"):
+        pytest.skip("the processor has no AVX512-BF16")
+    settings = {"prompt": prompt, "n_examples": 20, "batch_size": 3, "steps": 1}
+    config = TrainConfig(size="tiny", b=2, precision="bf16", kernels="fused", **settings)
+    model = StackedModel([loop.seeded_model(config)], [resolve.resolve(config)])
+    xs, ys = tasks.from_config(config.task_config).batch(0, 0, 3, 21)
+    losses, _, gradient = model.gradients(xs[None], ys[None])
+    source = library.FOLDER / "chain.cpp"
+    amx = compiled(tmp_path / "chain.so", source, *WAYS["AMX"], *processor.target())
+    is_emulated = not processor.features() >= processor.AMX or amx.begin() != 0
+    if is_emulated:
+        emulator.start()
+    try:
+        monkeypatch.setattr(model.cpu_chain, "functions", amx)
+        in_amx, _, gradient_in_amx = model.gradients(xs[None], ys[None])
+    finally:
+        if is_emulated:
+            emulator.stop()
+    torch.testing.assert_close(in_amx, losses, rtol=1e-3, atol=0)
+    assert (gradient_in_amx - gradient).norm() < 2e-3 * gradient.norm()  # 1e-4 to 3e-4 were seen
+    assert not torch.equal(gradient_in_amx, gradient)
