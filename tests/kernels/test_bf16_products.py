@@ -44,23 +44,28 @@ def emulator(tmp_path_factory):
     """Carries AMX's instructions out where the processor has none."""
     if platform.machine() != "x86_64" or not sys.platform.startswith("linux"):
         pytest.skip("AMX is emulated on x86 with Linux")
+    if not processor.can_multiply("bf16"):
+        pytest.skip("what is beside AMX's products takes AVX512-BF16")
     return compiled(tmp_path_factory.mktemp("amx") / "amx.so", HERE / "amx_emulator.cpp")
 
 
-@pytest.fixture
-def native(way, request, tmp_path):
-    """The processor's products; those of AMX emulated if it is without them."""
+@pytest.fixture(scope="module")
+def own_products(way, tmp_path_factory):
     if not processor.can_multiply("bf16"):
         pytest.skip("the processor has no AVX512-BF16")
-    functions = compiled(
-        tmp_path / "native.so", HERE / "products.cpp", *WAYS[way], *processor.target()
-    )
-    if processor.features() >= LISTED[way] and functions.allow():
-        yield functions
+    path = tmp_path_factory.mktemp("native") / "native.so"
+    return compiled(path, HERE / "products.cpp", *WAYS[way], *processor.target())
+
+
+@pytest.fixture
+def native(way, own_products, request):
+    """The processor's products; those of AMX emulated if it is without them."""
+    if processor.features() >= LISTED[way] and own_products.allow():
+        yield own_products
         return
     emulator = request.getfixturevalue("emulator")
     emulator.start()
-    yield functions
+    yield own_products
     emulator.stop()
     assert emulator.multiplied() > 0
 
@@ -124,19 +129,18 @@ def test_they_are_seen_to_be_right(native, twin):
     assert native.are_right() == twin.are_right() == 1
 
 
-def test_a_processor_that_multiplies_wrongly_is_seen(emulator, tmp_path):
+@pytest.mark.parametrize("way", ["AMX"], indirect=True)
+def test_a_processor_that_multiplies_wrongly_is_seen(own_products, emulator):
     if processor.features() >= processor.AMX:
         pytest.skip("the processor's own products cannot be spoilt")
-    path = tmp_path / "amx.so"
-    amx = compiled(path, HERE / "products.cpp", *WAYS["AMX"], *processor.target())
     emulator.start()
     try:
         before = emulator.multiplied()
-        assert amx.are_right() == 1
+        assert own_products.are_right() == 1
         n_products = emulator.multiplied() - before
         for which in range(1, n_products + 1):
             emulator.spoil(which)
-            assert amx.are_right() == 0, which
+            assert own_products.are_right() == 0, which
     finally:
         emulator.stop()
 
@@ -152,8 +156,6 @@ def test_what_is_not_a_number_stays_so(twin):
 def test_a_whole_step_in_amx_has_the_gradient_of_the_other_products(
     emulator, prompt, tmp_path, monkeypatch
 ):
-    if not processor.can_multiply("bf16"):
-        pytest.skip("the processor has no AVX512-BF16")
     settings = {"prompt": prompt, "n_examples": 20, "batch_size": 3, "steps": 1}
     config = TrainConfig(size="tiny", b=2, precision="bf16", kernels="fused", **settings)
     model = StackedModel([loop.seeded_model(config)], [resolve.resolve(config)])
