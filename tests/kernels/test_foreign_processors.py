@@ -72,21 +72,24 @@ class Server:
 
     def __init__(self, process):
         self.process, self.lock = process, threading.Lock()
+        self.calls = set()
 
     def __getattr__(self, name):
         return partial(self.call, name)
 
     def call(self, name, *arguments):
         buffers = []
+        self.calls.add(name)
         with self.lock:
             request = struct.pack("q", len(name)) + name.encode()
             request += b"".join(encoded(argument, buffers) for argument in arguments)
             self.process.stdin.write(request)
             self.process.stdin.flush()
-            (result,) = struct.unpack("q", self.process.stdout.read(8))
+            answer = self.process.stdout.read(8)
+            assert len(answer) == 8, f"{name} ended the server: {self.process.wait()}"
             for buffer in buffers:
                 assert self.process.stdout.readinto(buffer) == len(buffer)
-        return result
+        return struct.unpack("q", answer)[0]
 
 
 def encoded(argument, buffers):
@@ -150,6 +153,7 @@ def test_another_processor_has_the_same_numbers(name, tmp_path, monkeypatch):
                 assert_equal(twin, foreign, xs, ys, loops)
         monkeypatch.setattr("looped.evaluation.held_out.CpuChain", partial(served_chain, server))
         evaluate_as_the_model_predicts()
+        assert server.calls >= {"train", "finish_gradients", "predict"}
 
 
 def evaluate_as_the_model_predicts():
