@@ -152,17 +152,21 @@ def test_what_is_not_a_number_stays_so(twin):
     assert products(twin, "multiply", a, torch.ones(3, 16)).isnan().all()
 
 
+@pytest.fixture(scope="module")
+def amx(emulator, tmp_path_factory):
+    path = tmp_path_factory.mktemp("chain") / "chain.so"
+    return compiled(path, library.FOLDER / "chain.cpp", *WAYS["AMX"], *processor.target())
+
+
 @pytest.mark.parametrize("prompt", ["joint", "interleaved"])
 def test_a_whole_step_in_amx_has_the_gradient_of_the_other_products(
-    emulator, prompt, tmp_path, monkeypatch
+    amx, emulator, prompt, monkeypatch
 ):
     settings = {"prompt": prompt, "n_examples": 20, "batch_size": 3, "steps": 1}
     config = TrainConfig(size="tiny", b=2, precision="bf16", kernels="fused", **settings)
     model = StackedModel([loop.seeded_model(config)], [resolve.resolve(config)])
     xs, ys = tasks.from_config(config.task_config).batch(0, 0, 3, 21)
     losses, _, gradient = model.gradients(xs[None], ys[None])
-    source = library.FOLDER / "chain.cpp"
-    amx = compiled(tmp_path / "chain.so", source, *WAYS["AMX"], *processor.target())
     is_emulated = not processor.features() >= processor.AMX or amx.begin() != 0
     if is_emulated:
         emulator.start()

@@ -15,6 +15,8 @@
 
 #if defined(__AVX__)  // with AVX-512 too: vectors of 16 multiplied more slowly
 constexpr int PART = 8, ROWS = 6;
+#elif defined(__aarch64__)  // 32 registers, as with AVX-512
+constexpr int PART = 4, ROWS = 6;
 #else
 constexpr int PART = 4, ROWS = 4;
 #endif
@@ -62,6 +64,13 @@ static inline void terms_of_row(Part numbers, float* out) {
 #endif
 }
 
+// A left operand's term as it is multiplied: everywhere in a register, or NEON's way, once.
+#if defined(__aarch64__) && !defined(SCALAR_TWIN)
+typedef float Factor;
+#else
+typedef Register Factor;
+#endif
+
 #if defined(SCALAR_TWIN)  // the processor's product of pairs in plain operations
 static float plus_product(float sum, float left, float own) {
   uint32_t bits[2];
@@ -75,12 +84,14 @@ static float plus_product(float sum, float left, float own) {
 static __attribute__((noinline)) void add_product(Register& sum, Register left, Register own) {
   for (int v = 0; v < PART; v++) sum[v] = plus_product(sum[v], left[v], own[v]);
 }
-#else  // in place, and in x86's own words: compilers would move sums about
-static inline void add_product(Register& sum, Register left, Register own) {
+#else  // in place, and in the processor's own words: compilers would move sums about
+static inline void add_product(Register& sum, Factor left, Register own) {
 #if defined(NATIVE_BF16)
   asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(left), "v"(own));
 #elif defined(__FMA__) && defined(__x86_64__)
   asm("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(left), "v"(own));
+#elif defined(__aarch64__)
+  asm("fmla %0.4s, %2.4s, %1.s[0]" : "+w"(sum) : "w"(left), "w"(own));
 #else
   sum += left * own;
 #endif
@@ -88,7 +99,8 @@ static inline void add_product(Register& sum, Register left, Register own) {
 #endif
 
 // Have a value that is used several times in a register; compilers would load it each time.
-static inline void hold(Register& x) {
+template <class Value>
+static inline void hold(Value& x) {
 #if defined(__x86_64__)
   asm volatile("" : "+v"(x));
 #elif defined(__aarch64__)

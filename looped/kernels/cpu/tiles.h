@@ -57,7 +57,7 @@ static __attribute__((noinline)) void tile(Sum over, const Left& a, const float*
       Register own[PARTS];
       unrolled<PARTS>([&](auto v) ALWAYS { own[v] = part(b + v * PART), hold(own[v]); });
       unrolled<M>([&](auto i) ALWAYS {
-        Register factor = left.get(i) - Part{};
+        Factor factor = left.get(i) - Factor{};
         hold(factor);
         unrolled<PARTS>([&](auto v) ALWAYS { add_product(sum[i][v], factor, own[v]); });
       });
