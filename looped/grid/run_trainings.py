@@ -33,11 +33,13 @@ class Nest:
         grid: identity of its grid.
         parent: the grid's MLflow run, while MLflow has one.
         patience: seconds to wait for another process to leave its folder.
+        flops: of all trainings of the grid, which compile kernels once for each machine.
     """
 
     grid: str | None = None
     parent: str | None = None
     patience: float = LOOKED_AT_SECONDS
+    flops: int = 0
 
 
 ALONE = Nest()

@@ -84,7 +84,7 @@ class GridRunner:
         self.configs = self.engine.resolve(configs)
         for config in self.configs:
             require_sound(config.task_config, config.n_examples)  # workers elsewhere would ask late
-            if options.engine == "local" or config.device == "cpu":  # no GPU of another machine
+            if options.engine == "local":  # each other machine is asked for its own memory
                 n_loops = run_options.loops_to_evaluate
                 require_room_to_evaluate(config, n_loops, run_options.n_prompts)
         refuse_doubles(self.configs)
@@ -293,7 +293,8 @@ class GridRunner:
             desk.hear(News(identity=config.identity, state=UNTOLD, reason=reason))
         if not self.to_train:
             return
-        nest = Nest(self.identity, logbook.parent, PATIENCE)
+        flops = sum(config.steps * config.step_flops for config in self.configs)
+        nest = Nest(self.identity, logbook.parent, PATIENCE, flops)
         options = replace(self.run_options, runs_dir=str(self.root))
         if self.options.engine == "slurm" and self.store and is_of_one_machine(self.store):
             options = replace(options, tracking="offline")  # their news are told from here

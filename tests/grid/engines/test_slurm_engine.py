@@ -19,8 +19,10 @@ from slurm_cluster import slurm_cluster, why_not
 from toy_work import counting
 
 from looped.config import TrainConfig
-from looped.grid.options import GridOptions
+from looped.grid.engines.engine import work_through
+from looped.grid.options import GridOptions, RunOptions
 from looped.grid.records.ledger import ENDED, FAILED, FINISHED, KILLED, LOST, QUEUED, RUNNING
+from looped.grid.run_trainings import Nest
 
 ROOT = Path(__file__).parents[3]
 
@@ -156,7 +158,8 @@ def test_a_job_that_asks_for_a_gpu_says_where_there_is_none(tmp_path, monkeypatc
     assert (config.device, config.precision) == ("cuda", "bf16")
     desk = Desk(tmp_path / "runs" / "grid-0")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    work = partial(counting, root=tmp_path, steps=1)
+    options = RunOptions(runs_dir=str(tmp_path), tracking="offline")
+    work = partial(work_through, options=options, nest=Nest())
     engine.run([[config]], work, None, desk, 1, {})
     assert desk.news[-1].state == FAILED
     assert "got cuda without a GPU" in desk.news[-1].reason
