@@ -121,7 +121,9 @@ def _asked(lists: Any, options: GridOptions, run_options: Any, cells: Sequence[C
 
 
 def _tell(result: outcome.Outcome, runner: "GridRunner") -> None:
-    """Tell where the trainings stand, and where the grid is in MLflow."""
+    """Tell where the trainings stand, what MLflow lacks, and where the grid is there."""
+    for line in runner.shortfalls:
+        outcome.note_problem(line)
     result.tell(
         numbers=runner.ledger.counts,
         trainings=[

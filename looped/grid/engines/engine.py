@@ -158,6 +158,7 @@ class NewsSender(Watcher):
                 step=ending.config.steps if state in (FINISHED, UNTOLD) else 0,
                 nmse=ending.nmse,
                 reason="; ".join([ending.reason, *ending.problems]),
+                unregistered=ending.unregistered,
             )
         )
 
@@ -178,7 +179,7 @@ def work_through(
     """
     logging.basicConfig(format="%(message)s")
     sender = NewsSender(send, should_stop, options.tracking)
-    decided = []
+    configs_here = []
     for planned in group:
         try:
             config = resolve(planned, nest.flops)
@@ -186,8 +187,8 @@ def work_through(
         except ValueError as error:
             sender.ended(Ending(config=planned, status="REFUSED", reason=str(error)))
         else:
-            decided.append(config)
-    for part in replica_groups(decided, str(len(decided))):
+            configs_here.append(config)
+    for part in replica_groups(configs_here, str(len(configs_here))):
         run_trainings(part, options, sender, nest)
 
 

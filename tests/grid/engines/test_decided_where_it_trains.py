@@ -38,9 +38,9 @@ def _what_ran(root, config):
     path = run_path(root, config)
     if not path.exists():
         return None
-    kept = json.loads((path / "config.json").read_text())["config"]
+    config_kept = json.loads((path / "config.json").read_text())["config"]
     (start,) = (each for each in read(path / "journal.jsonl")[0] if each["kind"] == "start")
-    assert {name: start[name] for name in DECIDED} == {name: kept[name] for name in DECIDED}
+    assert {name: start[name] for name in DECIDED} == {name: config_kept[name] for name in DECIDED}
     return start
 
 
@@ -99,11 +99,11 @@ def test_an_evaluation_that_a_node_has_no_memory_for_fails_before_it_trains(trai
 
 @pytest.mark.parametrize(("device", "precision"), [("cpu", "fp32"), ("cuda", "bf16")])
 def test_before_that_an_engine_decides_what_an_identity_depends_on(device, precision):
-    decided = decided_for(TINY, device, "device must be that of the cluster")
-    assert (decided.device, decided.precision) == (device, precision)
-    assert (decided.kernels, decided.checkpoint_loops) == ("auto", False)
+    config = decided_for(TINY, device, "device must be that of the cluster")
+    assert (config.device, config.precision) == (device, precision)
+    assert (config.kernels, config.checkpoint_loops) == ("auto", False)
     alone = replace(TINY, device=device, precision=precision, kernels="off")
-    assert decided.identity == alone.identity
+    assert config.identity == alone.identity
     other = {"cpu": "cuda", "cuda": "cpu"}[device]
     with pytest.raises(ValueError, match=f"must be that of the cluster, got {other}"):
         decided_for(replace(TINY, device=other), device, "device must be that of the cluster")
