@@ -106,4 +106,6 @@ def test_before_that_an_engine_decides_what_an_identity_depends_on(device, preci
     assert config.identity == alone.identity
     other_device = {"cpu": "cuda", "cuda": "cpu"}[device]
     with pytest.raises(ValueError, match=f"must be that of the cluster, got {other_device}"):
-        decided_for(replace(TINY, device=other_device), device, "device must be that of the cluster")
+        decided_for(
+            replace(TINY, device=other_device), device, "device must be that of the cluster"
+        )
