@@ -22,8 +22,8 @@ HAVE_ENDED = (2, 5)
 def left(tmp_path, monkeypatch):
     """Gives the seeds to train and to tell of, and the standings that follow."""
     monkeypatch.setattr(plan, "is_finished", lambda root, config: config.seed in HAVE_ENDED)
-    ended = Standing(state=DONE_BEFORE, nmse=0.5, reason="as its journal says")
-    monkeypatch.setattr(plan, "standing_on_disk", lambda root, config: ended)
+    standing_kept = Standing(state=DONE_BEFORE, nmse=0.5, reason="as its journal says")
+    monkeypatch.setattr(plan, "standing_on_disk", lambda root, config: standing_kept)
 
     def left(resume="auto", **options):
         standings = {
