@@ -151,7 +151,8 @@ def _tell(result: outcome.Outcome, runner: "GridRunner") -> None:
 
 def _claims_forecast(runner: "GridRunner") -> str:
     """Say which claims the grid can decide, for each of its tasks; nothing if it evaluates none."""
-    from analysis.claims.plan import Pilot, plan_reading
+    from analysis.claims.pilot import Pilot
+    from analysis.claims.plan import plan_reading
     from analysis.runs.pilots import find_pilot
     from looped.tracking.stores.store import reachable
 

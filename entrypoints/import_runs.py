@@ -6,12 +6,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from shlex import quote
+from typing import TYPE_CHECKING
 
 from entrypoints.command_line import arguments, outcome, terminal
 from looped.counting import counted
 from looped.grid.options import require_path
 from looped.grid.places import runs_folder
 from looped.rules import setting
+
+if TYPE_CHECKING:
+    from looped.tracking.stores.store import Store
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,11 @@ def main(result: outcome.Outcome) -> int:
         remedy = f"`cp -r {quote(str(path))} copy` makes such a folder"
         return arguments.complain("import_runs", f"{rule}, got {options.path or path}; {remedy}")
     # MLflow takes seconds to load: only once there is something to tell
-    from looped.grid.records.parent_run import end_parents, open_parents
+    from looped.grid.records.imported_grids import end_parents, open_parents
     from looped.records.damage import one_line
     from looped.records.folder import FolderInUseError
     from looped.records.journal import TrackingError
     from looped.tracking import importer
-    from looped.tracking.launcher import note_on_launched
     from looped.tracking.stores.store import open_store
 
     lines_left_out = []
@@ -86,10 +89,25 @@ def main(result: outcome.Outcome) -> int:
     }
     summary = _summary(len(folders), numbers)
     print(summary)
-    result.tell_place(store)
     result.tell(numbers=numbers, trainings=[each.run_id for each in results])
-    note_on_launched(store.client, "import_runs", "\n\n".join([summary, *lines_left_out[:20]]))
-    return 1 if lines_left_out or reasons else 0
+    is_noted = _note(store, result, "\n\n".join([summary, *lines_left_out[:20]]))
+    return 0 if is_noted and not (lines_left_out or reasons) else 1
+
+
+def _note(store: "Store", result: outcome.Outcome, note: str) -> bool:
+    """Say on the run that ``mlflow run`` made what came; tell whether MLflow took it."""
+    from looped.records.journal import TrackingError
+    from looped.tracking.launcher import note_on_launched
+    from looped.tracking.stores.store import reachable
+
+    try:
+        with reachable():
+            result.tell_place(store)
+            note_on_launched(store.client, "import_runs", note)
+    except TrackingError as error:
+        arguments.complain("import_runs", error)
+        return False
+    return True
 
 
 def _summary(n_folders: int, numbers: Mapping[str, int]) -> str:

@@ -258,13 +258,12 @@ class GridRunner:
         from looped.grid.timing.forecast import is_worth_measuring, outlook
         from looped.grid.timing.progress import GridProgress
 
-        planner = self.planner
-        plan = planner.plan(self.to_train, n_threads)
+        plan = self.planner.plan(self.to_train, n_threads)
         # of other machines nothing is known here
-        if self.options.engine == "local" and (planner.speeds or is_worth_measuring(plan)):
-            for line in outlook(plan, planner.measure(plan)):
+        if self.options.engine == "local" and (self.planner.speeds or is_worth_measuring(plan)):
+            for line in outlook(plan, self.planner.measure(plan)):
                 print(line, flush=True)
-        progress = GridProgress(self.ledger, plan, planner.speeds)
+        progress = GridProgress(self.ledger, plan, self.planner.speeds)
         desk = NewsDesk(self.ledger, logbook, stop_request, progress, self._tell_now())
         for config in self._untold:
             reason = self.standings[config.identity].reason

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import planted_study
 import pytest
 from mlflow.exceptions import MlflowException
@@ -206,21 +205,6 @@ def test_champion_moves_only_when_held_out_error_falls(store):
     assert lines[1].startswith("champion moves from version 1 to 2: held-out error")
     assert lines[2].startswith("champion stays version 2: held-out error")
     assert lines[3].startswith("champion stays version 2, whose recipe abc does not compare")
-
-
-def test_laws_are_compared_on_the_cells_held_out_from_both():
-    keys = {"left_out": ["b", "b"], "size": ["tiny", "tiny"]}
-    held_out = pd.DataFrame(
-        {**keys, "b": [5.0, 10.0], "measured": [3.0, 4.0], "predicted": [3.1, 9.0]}
-    )
-    leader_held_out = pd.DataFrame(
-        {**keys, "b": [5.0, 15.0], "measured": [2.0, 4.0], "predicted": [2.8, 4.0]}
-    )
-    comparison = law_registry.compare_on_same_cells(held_out, leader_held_out)
-    assert comparison == (pytest.approx(0.1), pytest.approx(0.2), 1)
-    assert (
-        law_registry.compare_on_same_cells(held_out, leader_held_out.assign(size="small")) is None
-    )
 
 
 def test_a_law_read_back_is_the_same(tmp_path):

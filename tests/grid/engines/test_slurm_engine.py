@@ -178,29 +178,6 @@ def test_a_grid_for_gpus_is_planned_where_there_is_none(call, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_limit_that_no_step_fits_into_is_said(tmp_path, monkeypatch):
-    from looped.grid.engines.slurm.group_job import GroupJob
-    from looped.grid.engines.slurm.job_files import read_news
-
-    def work(group, send, should_stop):
-        import os
-        import signal
-
-        os.kill(os.getpid(), signal.SIGUSR2)
-        assert should_stop()
-        counting(group, send, should_stop, tmp_path, 0)
-
-    def none(job):
-        raise AssertionError("it would be queued for ever")
-
-    monkeypatch.setattr("toy_work.FINISHED", KILLED)
-    job = GroupJob(CONFIGS[:1], work, {}, tmp_path / "news" / "a.json", tmp_path, 1, none)
-    job()
-    (news,) = read_news(tmp_path / "news" / "a.json").values()
-    assert news.state == KILLED
-    assert "give slurm a longer time" in news.reason
-
-
 @pytest.fixture
 def grids(store, tmp_path):
     return ChildProcesses(store, tmp_path / "runs", "grid", SMALL)
