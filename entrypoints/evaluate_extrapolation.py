@@ -66,7 +66,7 @@ def main(result: outcome.Outcome) -> int:
     from looped.records.journal import TrackingError
     from looped.records.model_files import DamagedModelError
     from looped.tracking.launcher import fail_launched, note_on_launched
-    from looped.tracking.registry import UnknownModelError, run_of
+    from looped.tracking.runs import UnknownModelError, run_of
     from looped.tracking.stores.store import reachable
     from looped.training.progress import Progress
 

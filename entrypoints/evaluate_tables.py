@@ -48,6 +48,7 @@ def main(result: outcome.Outcome) -> int:
     from looped.tracking import registry
     from looped.tracking.experiments import open_by_reference
     from looped.tracking.launcher import fail_launched
+    from looped.tracking.runs import UnknownModelError, run_of
     from looped.tracking.stores.store import reachable
 
     try:
@@ -59,7 +60,7 @@ def main(result: outcome.Outcome) -> int:
     client = store.client
     try:
         with reachable():
-            run_id = registry.run_of(client, str(options.run_id or options.model))
+            run_id = run_of(client, str(options.run_id or options.model))
             model, facts = registry.load_with_facts(run_id)
             task = TaskConfig(**facts["task"])
             task.kind  # noqa: B018  # one of one's own must be here
@@ -84,7 +85,7 @@ def main(result: outcome.Outcome) -> int:
                 numbers={table: _numbers(results[table]) for table in results},
                 files={"table and figure": f"runs:/{run_id}/tables"},
             )
-    except (registry.UnknownModelError, ValueError, TrackingError, OSError) as error:
+    except (UnknownModelError, ValueError, TrackingError, OSError) as error:
         fail_launched(client, str(error))
         return arguments.complain("evaluate_tables", error)
     return 0

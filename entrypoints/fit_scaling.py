@@ -135,8 +135,11 @@ def main(result: outcome.Outcome) -> int:
             )
             answers = answer(selection, fit, runs, options.resamples, runs_without_mean)
             print(describe(answers), end="")
-            for line in _log(store, answers, options, result):
+            lines, unregistered = _log(store, answers, options, result)
+            for line in lines:
                 print(line)
+            if unregistered:
+                code = arguments.complain("fit_scaling", unregistered)
     except (ValueError, TrackingError) as error:
         fail_launched(store.client, str(error))
         code = arguments.complain("fit_scaling", error)
@@ -199,8 +202,12 @@ def from_b_1(selection: "Selection") -> "tuple[Selection, str]":
 
 def _log(
     store: "Store", answers: "Answers", options: FitOptions, result: outcome.Outcome
-) -> list[str]:
-    """Log the fit to the run that ``mlflow run`` made or to a new one; say where it is."""
+) -> tuple[list[str], str]:
+    """Log the fit to the run that ``mlflow run`` made or to a new one.
+
+    Returns:
+        Lines that say where it is, and why its law is not registered although that was asked for.
+    """
     from analysis.answers import files
     from analysis.publish import answers_log, law_registry
     from looped.tracking.launcher import command_run
@@ -208,7 +215,7 @@ def _log(
     from looped.tracking.ui import links
     from looped.tracking.ui.experiment import prepare_experiment
 
-    client, lines = store.client, []
+    client, lines, unregistered = store.client, [], ""
     named_version: tuple[str, str] | None = None
     prepare_experiment(store)
     with command_run(store, "fit_scaling") as run_id:
@@ -225,13 +232,18 @@ def _log(
                 Tag.RECIPE: first.config.recipe_identity,
                 Tag.WEIGHTS: first.weights,
             }
-            with quietly():
-                version, alias = law_registry.register(
-                    client, run_id, answers.fit, name, tags, answers.selection.account
-                )
-            uri, named_version = f"models:/{name}/{version.version}", (name, str(version.version))
-            result.tell(law=uri, champion=alias)
-            lines.append(f'load it: mlflow.pyfunc.load_model("{uri}"); {alias}')
+            try:
+                with quietly():
+                    version, alias = law_registry.register(
+                        client, run_id, answers.fit, name, tags, answers.selection.account
+                    )
+            except law_registry.LawRegistryError as error:  # takes nothing from the run
+                unregistered = str(error)
+            else:
+                number = str(version.version)
+                uri, named_version = f"models:/{name}/{number}", (name, number)
+                result.tell(law=uri, champion=alias)
+                lines.append(f'load it: mlflow.pyfunc.load_model("{uri}"); {alias}')
     links_of_law = links.of_law(store, run_id, named_version)
     result.tell_place(store, run_id, links_of_law)
     result.tell(
@@ -242,7 +254,7 @@ def _log(
         files={"tables and figures": f"runs:/{run_id}/scaling"},
     )
     lines.append(links.written(links_of_law))
-    return [f"tables and figures: artifacts scaling/ of run {run_id}", *lines]
+    return [f"tables and figures: artifacts scaling/ of run {run_id}", *lines], unregistered
 
 
 if __name__ == "__main__":

@@ -121,7 +121,9 @@ def _asked(lists: Any, options: GridOptions, run_options: Any, cells: Sequence[C
 
 
 def _tell(result: outcome.Outcome, runner: "GridRunner") -> None:
-    """Tell where the trainings stand, and where the grid is in MLflow."""
+    """Tell where the trainings stand, what MLflow lacks, and where the grid is there."""
+    for line in runner.shortfalls:
+        outcome.note_problem(line)
     result.tell(
         numbers=runner.ledger.counts,
         trainings=[
@@ -149,7 +151,8 @@ def _tell(result: outcome.Outcome, runner: "GridRunner") -> None:
 
 def _claims_forecast(runner: "GridRunner") -> str:
     """Say which claims the grid can decide, for each of its tasks; nothing if it evaluates none."""
-    from analysis.claims.plan import Pilot, plan_reading
+    from analysis.claims.pilot import Pilot
+    from analysis.claims.plan import plan_reading
     from analysis.runs.pilots import find_pilot
     from looped.tracking.stores.store import reachable
 

@@ -126,7 +126,8 @@ def fit(
             **of_law,
         )
         print(text.describe(table_fit), end="")
-        is_told = options.out is None or launched_run() is not None
+        is_told = options.out is None or register or launched_run() is not None
+        unregistered = ""
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary) / "scaling" if options.out is None else expanded(options.out)
             written.write(folder, table_fit)
@@ -136,12 +137,12 @@ def fit(
             if is_told:
                 store = open_store(lambda client: _experiment(client, experiment))
                 with reachable():
-                    _log(store, table_fit, options, of_law, folder, register, result)
+                    unregistered = _log(store, table_fit, options, of_law, folder, register, result)
     except (ValueError, OSError, TrackingError) as error:
         if launched_run():
             fail_launched(MlflowClient(), str(error))
         return arguments.complain("fit_scaling", error)
-    return 0
+    return arguments.complain("fit_scaling", unregistered) if unregistered else 0
 
 
 def _experiment(client: "MlflowClient", name: str | None) -> str:
@@ -171,18 +172,18 @@ def _write_law(folder: Path, table_fit: "TableFit", result: outcome.Outcome) -> 
     """Put the law beside the other files, for ``predict_scaling``."""
     import shutil
 
-    from analysis.publish import law_registry, table_log
+    from analysis.publish import law_packaging, table_log
     from looped.tracking.packaging import quietly
 
     result.tell(files={"tables and figures": str(folder.resolve())})
     print(f"tables and figures: {folder}")
     if isinstance(table_fit.fit, str):
         return
-    path = folder / law_registry.ARTIFACT
+    path = folder / law_packaging.ARTIFACT
     shutil.rmtree(path, ignore_errors=True)
     conversion = table_log.conversion_text(table_fit)
     with quietly():
-        law_registry.save_for_serving(path, table_fit.fit, "", table_fit.account, conversion)
+        law_packaging.save_for_serving(path, table_fit.fit, "", table_fit.account, conversion)
     size, b = table_fit.fit.run_table.sizes[0], 2 * int(table_fit.fit.run_table.bs[-1])
     print(f"predict by it: looped predict --law {path} --size {size} --b {b}")
     result.tell(law=str(path.resolve()))
@@ -196,9 +197,14 @@ def _log(
     folder: Path,
     register: bool,
     result: outcome.Outcome,
-) -> None:
-    """Log to the run that ``mlflow run`` made or to a new one; say where it is."""
+) -> str:
+    """Log to the run that ``mlflow run`` made or to a new one; say where it is.
+
+    Returns:
+        Why its law is not registered although that was asked for; empty otherwise.
+    """
     from analysis.publish import table_log
+    from analysis.publish.law_registry import LawRegistryError
     from looped.tracking.launcher import command_run
     from looped.tracking.packaging import quietly
     from looped.tracking.ui import links
@@ -206,20 +212,25 @@ def _log(
 
     prepare_experiment(store)
     named_version: tuple[str, str] | None = None
+    unregistered = ""
     options_asked = {**vars(options), **of_law, "register": register}
     with command_run(store, "fit_scaling") as run_id:
         when = round(time.time() * 1000)
         table_log.log_table_fit(store.client, run_id, table_fit, options_asked, folder, when)
-        if register and not isinstance(table_fit.fit, str):
-            with quietly():
-                name, version, standing = table_log.register_table_law(
-                    store.client, run_id, table_fit
-                )
-            named_version, uri = (name, version), f"models:/{name}/{version}"
-            result.tell(law=uri, champion=standing)
-            print(f'load it: mlflow.pyfunc.load_model("{uri}"); {standing}')
+        if register and isinstance(table_fit.fit, str):
+            unregistered = f"register=true must be of a law, got none ({table_fit.fit})"
         elif register:
-            print("no law to register")
+            try:
+                with quietly():
+                    name, version, standing = table_log.register_table_law(
+                        store.client, run_id, table_fit
+                    )
+            except LawRegistryError as error:  # takes nothing from the run
+                unregistered = str(error)
+            else:
+                named_version, uri = (name, version), f"models:/{name}/{version}"
+                result.tell(law=uri, champion=standing)
+                print(f'load it: mlflow.pyfunc.load_model("{uri}"); {standing}')
     pages = links.of_law(store, run_id, named_version)
     if isinstance(table_fit.fit, str):
         pages = {"the run": pages["the law"]}
@@ -227,3 +238,4 @@ def _log(
     result.tell(files={"artifacts": f"runs:/{run_id}/scaling"})
     print(f"tables and figures: artifacts scaling/ of run {run_id}")
     print(links.written(pages))
+    return unregistered

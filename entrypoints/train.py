@@ -3,12 +3,17 @@
 import logging
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from entrypoints.command_line import arguments, outcome, terminal
 from looped.config import TrainConfig
 from looped.grid.options import RunOptions
 from looped.grid.places import where_kept
 from looped.grid.stopping import StopRequest
+
+if TYPE_CHECKING:
+    from looped.tracking.stores.store import Store
+    from looped.training.watcher import Ending
 
 
 @outcome.command("train")
@@ -66,20 +71,43 @@ def main(result: outcome.Outcome) -> int:
         print("give the same command to go on", file=sys.stderr)
         return stop_request.exit_code
     is_well = is_finished and (ending.is_told or options.tracking == "offline")
+    if is_well and ending.unregistered:
+        return arguments.complain("train", _unregistered(ending))
     return 0 if is_well else 1
+
+
+def _unregistered(ending: "Ending") -> str:
+    """Say that a training is finished and its model not registered, and what registers it."""
+    from mlflow.exceptions import MlflowException
+
+    from looped.tracking.stores.remedy import import_command
+
+    folder = Path(ending.folder).absolute()
+    try:
+        command = import_command(_store_of(ending.run_id), folder)
+    except MlflowException:  # the place of the experiment is then the reader's to name
+        command = f"mlflow run . -e import_runs -P path={folder}"
+    name = ending.config.name
+    return f"{name} is finished, and {command} registers its model later: {ending.unregistered}"
+
+
+def _store_of(run_id: str) -> "Store":
+    from mlflow.tracking import MlflowClient
+
+    from looped.tracking.stores.store import Store
+
+    client = MlflowClient()
+    return Store(client, str(client.get_run(run_id).info.experiment_id))
 
 
 def _tell_place(result: outcome.Outcome, run_id: str) -> None:
     """Say where the run is, if MLflow is still there."""
     from mlflow.exceptions import MlflowException
-    from mlflow.tracking import MlflowClient
 
-    from looped.tracking.stores.store import Store
     from looped.tracking.ui import links
 
-    client = MlflowClient()
     try:
-        store = Store(client, str(client.get_run(run_id).info.experiment_id))
+        store = _store_of(run_id)
         result.tell_place(store, run_id, links.of_training(store, run_id))
     except MlflowException:  # which was said where it was to be told
         result.tell(run_id=run_id)

@@ -91,3 +91,12 @@ def test_the_page_of_sizes_has_the_sizes():
         row = [float(number.replace(",", "")) for number in numbers.split("|")]
         n_params = ModelConfig(size, TrainConfig().n_dims, TrainConfig().n_examples + 1).n_params()
         assert row == [n_params, *vars(size).values()], name
+
+
+def test_a_file_is_read_in_one_go():
+    """A longer one is parted along a line that a newcomer would guess."""
+    folders = ("analysis", "entrypoints", "looped", "tests")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    n_lines = {str(path.relative_to(ROOT)): path.read_bytes().count(b"\n") for path in paths}
+    assert len(n_lines) > 300
+    assert {path: n for path, n in n_lines.items() if n > 300} == {}

@@ -9,8 +9,7 @@ pilot has not tell a scatter and no effect.
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -27,8 +26,9 @@ from analysis.claims.by_seed import (
 from analysis.claims.cells import Cells
 from analysis.claims.claim import Claim
 from analysis.claims.claims import CLAIMS
-from analysis.claims.findings import comparable, comparable_of_distinct
+from analysis.claims.findings import comparable_of_distinct
 from analysis.claims.hypotheses import HYPOTHESES
+from analysis.claims.pilot import Pilot, variant_of
 from analysis.claims.power import (
     ENOUGH,
     ERROR,
@@ -44,51 +44,8 @@ from analysis.runs.logged_run import LoggedRun
 from looped.config import TrainConfig
 from looped.counting import counted
 
-Variant = tuple[int, str, str]
-"""What studies vary: steps, draw, and the policy in words."""
-
 MOST_DRAWS = 2000
 """Runs drawn from a pilot for one task, about."""
-
-
-@dataclass(frozen=True)
-class Pilot:
-    """Runs that tell how trainings scatter.
-
-    Attributes:
-        runs: finished ones; those that did not learn or are not evaluated do not count.
-        source: where they are, in words.
-    """
-
-    runs: Sequence[LoggedRun]
-    source: str
-
-    @cached_property
-    def by_cell(self) -> dict[tuple[str, int, *Variant], dict[int, LoggedRun]]:
-        """The runs of one recipe, but for steps and draw, by size, b, variant and seed."""
-        cells: dict[tuple[str, int, *Variant], dict[int, LoggedRun]] = {}
-        for run in comparable(self.runs, ("steps", "b_draw"))[0].runs:
-            config = run.config
-            key = config.size, config.b, *_variant(config)
-            cells.setdefault(key, {})[config.seed] = run
-        return cells
-
-    @property
-    def n_seeds(self) -> int:
-        """The most seeds that a cell has."""
-        return max(map(len, self.by_cell.values()), default=0)
-
-    @property
-    def account(self) -> str:
-        """Say which runs these are."""
-        runs = [run for cell in self.by_cell.values() for run in cell.values()]
-        steps = sorted({run.config.steps for run in runs})
-        tasks = ", ".join(sorted({run.task for run in runs}))
-        lengths = ", ".join(f"{each:,}" for each in steps)
-        return (
-            f"{counted(len(runs), 'finished run')} in {self.source} ({tasks}, {lengths} steps, "
-            f"{counted(self.n_seeds, 'seed')} a cell)"
-        )
 
 
 def plan_reading(configs: Sequence[TrainConfig], n_loops: int, pilot: Pilot) -> str:
@@ -155,7 +112,7 @@ class _PlannedStudy:
         self.pilot, self.n_loops = pilot, n_loops
         self.n_seeds = len({config.seed for config in configs})
         self.cells = list({replace(config, seed=0): config for config in configs}.values())
-        self.base = min(map(_variant, self.cells), key=lambda variant: (variant[0], variant[1:]))
+        self.base = min(map(variant_of, self.cells), key=lambda variant: (variant[0], variant[1:]))
         self.borrowed: set[str] = set()
         policies = {repr(config.policy) for config in configs}
         self.treatments = TREATMENTS if len(policies) > 1 else ()
@@ -280,8 +237,8 @@ class _PlannedStudy:
         The pilot's most numerous steps and draw stand for the grid's base, if it lacks that.
         """
         of_size = [key for key in self.pilot.by_cell if key[0] == config.size]
-        keys = [key for key in of_size if key[2:] == _variant(config)]
-        if not keys and _variant(config) == self.base:
+        keys = [key for key in of_size if key[2:] == variant_of(config)]
+        if not keys and variant_of(config) == self.base:
             counts = Counter(key[2:] for key in of_size)
             main = max(counts, key=lambda variant: (counts[variant], repr(variant)))
             keys = [key for key in of_size if key[2:] == main]
@@ -294,10 +251,6 @@ class _PlannedStudy:
             ),
         )
         return self.pilot.by_cell[nearest], bool(keys) and nearest[1] == config.b
-
-
-def _variant(config: TrainConfig) -> Variant:
-    return config.steps, config.b_draw, repr(sorted(config.policy.items()))
 
 
 def _like(part: BySeed, n_seeds: int) -> BySeed:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.answers.joint_law import NMSE, JointFit, Quantity, fit_joint
-from analysis.answers.loops.loop_curves import fit_curves
+from analysis.loss_tables.curves import curves_of
 from analysis.loss_tables.files import LossTableError, Row, check, read_rows
 from analysis.loss_tables.reading import LossTable, read_table
 from analysis.loss_tables.units import UNITS, Conversion
@@ -132,7 +132,7 @@ def fit_table(
     check(form is None or form not in FORMS or form in (forms or FORMS), rule, form)
     fit = _law(table, conversion, forms, notices, form=form, clusters=clusters, **options)
     joint = _joint(table, conversion, notices, **options)
-    curves = _curves(table, conversion)
+    curves = curves_of(table, conversion)
     if all(isinstance(part, str) for part in (fit, joint, curves)):
         raise LossTableError(f"{fit}; nor anything else: {joint}; {curves}")
     return TableFit(
@@ -285,29 +285,3 @@ def _joint(
         )
     except RunTableError as error:
         return str(error)
-
-
-def _curves(table: LossTable, conversion: Conversion) -> pd.DataFrame | str:
-    if "loop" not in table.rows:
-        return "curves over loops need losses after several loops, got no column loop"
-    keys = [name for name in ("size", "b", "seed", "length") if name in table.rows]
-    rows, curves, loops = [], [], []
-    for place, group in table.rows.groupby(keys, sort=False, dropna=False):
-        ordered_rows = group.sort_values("loop")
-        if len(ordered_rows) < 2:
-            continue
-        bits = conversion.bits(ordered_rows["value"].to_numpy(float))
-        counts = ordered_rows["loop"].to_numpy(int)
-        best = int(bits.argmax())
-        rows.append(
-            dict(zip(keys, place, strict=True))
-            | {"n_evaluated": len(bits), "best_loop": counts[best], "best_bits": bits[best]}
-            | {"last_loop": counts[-1], "last_bits": bits[-1]}
-        )
-        curves.append(bits.tolist())
-        loops.append(counts.tolist())
-    if not rows:
-        return "curves over loops need a model's loss after two loop counts or more, got one each"
-    measured_values = pd.DataFrame(rows)
-    starts = measured_values["b"].fillna(measured_values["best_loop"]).to_list()
-    return pd.concat([measured_values, fit_curves(curves, starts, loops)], axis=1)

@@ -5,37 +5,29 @@ Laws are compared on the cells that both leave out, against what the newer one h
 """
 
 import re
-import shutil
 import tempfile
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
-from shutil import ignore_patterns
 
-import mlflow
 import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, ModelSignature
 from mlflow.tracking import MlflowClient
-from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
+from analysis.publish.law_packaging import ARTIFACT, save_for_serving
 from analysis.scaling.fit import ScalingFit
-from analysis.scaling.law_file import LAW, save_law
 from looped.names import Tag, Weights
-from looped.records.files import copy_package
 from looped.tracking.experiments import listed, said_close
 from looped.tracking.presence import one_at_a_time
+from looped.tracking.stores.store import reason_of
 from looped.tracking.ui.descriptions import create_if_missing
 
 NAME = "looped-scaling-law"
 TABLE_NAME = "looped-table-law"
 """What the names of laws of others' tables begin with: never one of the laws of our runs."""
 ALIAS = "champion"
-CONVERSION = "conversion"
 REGISTERED = "models:/"
 MOST_LAWS = 1000
-ARTIFACT = "law"
 HELD_OUT = "held_out.csv"
 LONGEST_DESCRIPTION = 4000
 DESCRIPTION = """\
@@ -48,13 +40,9 @@ Each version is one fit; `champion` is the one with the lowest error on cells th
 LEAST_FALL = 1e-4
 """In bits: two fits of the same runs by other versions of a library differ by less."""
 
-OUTPUTS = (
-    "E_LM", "lower", "upper", "least", "most", "beyond", "run_lower", "run_upper", "prompt_error",
-    "caveat",
-)  # fmt: skip
-"""Columns of a prediction, all numbers but ``beyond``, a truth value, and ``caveat``, words."""
 
-NEEDS = ("mlflow", "numpy", "pandas", "scipy")
+class LawRegistryError(RuntimeError):
+    """MLflow did not register a law."""
 
 
 def registered_name(task: str, prompt: str) -> str:
@@ -116,44 +104,6 @@ def _leading_uri(client: MlflowClient, name: str) -> str:
     return f"{REGISTERED}{name}/{newest}"
 
 
-def save_for_serving(
-    path: Path, fit: ScalingFit, run_id: str, account: str, conversion: str = ""
-) -> None:
-    """Make the folder that MLflow loads and serves: ``predict`` takes a table of size or E_M, b.
-
-    Args:
-        path: of the folder.
-        fit: the law.
-        run_id: the run of the fit; empty where there is none.
-        account: what it was fitted to, in words.
-        conversion: how its losses became bits, as JSON, where they are no NMSE of ours.
-    """
-    package = Path(__file__).parents[1]
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        save_law(folder, fit)
-        code = folder / package.name  # the other rooms are not needed to predict
-        shutil.copytree(
-            package / "scaling", code / "scaling", ignore=ignore_patterns("__pycache__")
-        )
-        shutil.copy(package / "__init__.py", code)
-        mlflow.pyfunc.save_model(
-            path,
-            python_model=Path(__file__).with_name("served_law.py"),
-            artifacts={LAW: str(folder / LAW)},
-            # of the other package only what declares settings and rules is read
-            code_paths=[str(code), str(copy_package(folder))],
-            metadata={"account": account} | ({CONVERSION: conversion} if conversion else {}),
-            mlflow_model=Model(artifact_path=path.name, run_id=run_id or None),
-            signature=_signature(),
-            input_example=(
-                pd.DataFrame({"size": [fit.run_table.sizes[0]], "b": [10]}),
-                {"level": 0.9},
-            ),
-            pip_requirements=[f"{name}=={version(name)}" for name in NEEDS],
-        )
-
-
 def register(
     client: MlflowClient,
     run_id: str,
@@ -177,7 +127,28 @@ def register(
 
     Returns:
         The version, and in a line what became of the alias.
+
+    Raises:
+        LawRegistryError: MLflow cannot be reached or refuses.
     """
+    try:
+        return _register(client, run_id, fit, name, task_and_recipe, account, conversion)
+    except Exception as error:  # a store of artifacts raises errors of its own
+        raise LawRegistryError(
+            f"the law of run {run_id} must be registered as {name} (the same command fits and "
+            f"registers it again), got: {reason_of(error)}"
+        ) from error
+
+
+def _register(
+    client: MlflowClient,
+    run_id: str,
+    fit: ScalingFit,
+    name: str,
+    task_and_recipe: Mapping[str, str],
+    account: str,
+    conversion: str,
+) -> tuple[ModelVersion, str]:
     held_out = fit.held_out
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / ARTIFACT
@@ -304,20 +275,3 @@ def compare_on_same_cells(
     ]
     first, second = (float((error**2).mean() ** 0.5) for error in errors)
     return first, second, len(merged_cells)
-
-
-def _signature() -> ModelSignature:
-    real = DataType.double
-    kinds = {"beyond": DataType.boolean, "caveat": DataType.string}
-    return ModelSignature(
-        inputs=Schema(
-            [
-                ColSpec(DataType.string, "size", required=False),
-                ColSpec(real, "E_M", required=False),
-                ColSpec(real, "E_M_se", required=False),
-                ColSpec(DataType.long, "b"),
-            ]
-        ),
-        outputs=Schema([ColSpec(kinds.get(name, real), name) for name in OUTPUTS]),
-        params=ParamSchema([ParamSpec("level", DataType.double, 0.95)]),
-    )

@@ -177,7 +177,6 @@ class ScalingFit:
         errors = [self.untested.at(table["b"].to_numpy(float)) for table in (first, second)]
         is_same_size = first["size"].to_numpy() == second["size"].to_numpy()
         further = np.where(is_same_size, np.abs(errors[0] - errors[1]), np.hypot(*errors))
-
         mixture = self.mix(lambda fit: fit.student_of_difference(first, second))
         ends = mixture.interval(level)
         if self.averages:
@@ -186,10 +185,7 @@ class ScalingFit:
         return mixture.mean, *ends
 
     def mixture(
-        self,
-        table: Mapping[str, Any] | pd.DataFrame,
-        kind: str = "mean",
-        new_prompts: bool = False,
+        self, table: Mapping[str, Any] | pd.DataFrame, kind: str = "mean", new_prompts: bool = False
     ) -> Mixture:
         """Return what the forms that predict say of each row, and their weights; see ``interval``.
 
@@ -228,16 +224,15 @@ class ScalingFit:
 
     def _able_fits(self, is_of_sizes: bool) -> dict[str, FormFit]:
         """Return the forms that can answer: each for a size that was fitted, else general ones."""
-        able_fits = {
-            name: fit for name, fit in self.fits.items() if is_of_sizes or form_of(name).is_general
-        }
+        fits = self.fits.items()
+        able_fits = {name: fit for name, fit in fits if is_of_sizes or form_of(name).is_general}
         return able_fits if self.averages and able_fits else {self.best_form: self.best}
 
     def between_forms(self, table: Mapping[str, Any] | pd.DataFrame) -> tuple[Floats, Floats]:
         """Return the least and the most that the forms predict which the runs do not rule out.
 
         These are the one that predicts and those within ``choice.PLAUSIBLE_WITHIN`` of the least
-        AICc, as far as they can predict the table.
+        AICc, as far as they can predict the table; for want of any, what predicts it even so.
 
         Example:
             >>> from analysis.scaling.example import example_fit
@@ -247,11 +242,8 @@ class ScalingFit:
         """
         plausible = self.comparison["delta"] <= choice.PLAUSIBLE_WITHIN
         names = {self.best_form, *self.comparison.loc[plausible, "form"]}
-        has_size = "size" in table
-        able_fits = [self.fits[n] for n in sorted(names) if has_size or form_of(n).is_general]
-        if not able_fits:  # those that the runs speak against, for want of others
-            return self.predict(table), self.predict(table)
-        predictions = np.array([fit.predict(table) for fit in able_fits])
+        fits = [self.fits[n] for n in sorted(names) if "size" in table or form_of(n).is_general]
+        predictions = np.array([fit.predict(table) for fit in fits] or [self.predict(table)])
         return predictions.min(axis=0), predictions.max(axis=0)
 
     def tabulate(self, table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
@@ -274,8 +266,8 @@ class ScalingFit:
         lower, upper = self.interval(table, level)
         run_lower, run_upper = self.interval(table, level, "new_run")
         least, most = self.between_forms(table)
-        columns = {"E_LM": self.predict(table), "lower": lower, "upper": upper}
-        columns |= {"least": least, "most": most, "beyond": table["b"] > self.run_table.bs[-1]}
+        columns = {"E_LM": self.predict(table), "lower": lower, "upper": upper, "least": least}
+        columns |= {"most": most, "beyond": table["b"] > self.run_table.bs[-1]}
         columns |= {"run_lower": run_lower, "run_upper": run_upper}
         able_fit = next(iter(self._able_fits("size" in table).values()))
         columns |= {"prompt_error": able_fit.prompt_errors(table)}  # whichever: it is the runs'

@@ -122,7 +122,8 @@ def planned(n_trainings: int, experiment: str) -> Probe:
     Returns:
         Seconds of processor, and the peak of memory beyond that before.
     """
-    from analysis.claims.plan import Pilot, plan_reading
+    from analysis.claims.pilot import Pilot
+    from analysis.claims.plan import plan_reading
     from analysis.runs.pilots import find_pilot
     from looped.grid.lists import Lists, cross
     from looped.grid.options import GridOptions, RunOptions

@@ -68,3 +68,18 @@ def in_order(to_train: Iterable[TrainConfig], after: Mapping[str, str]) -> list[
         if shorter is not None:
             flops[shorter] = max(flops[shorter], flops[config.identity])
     return sorted(by_length, key=lambda config: (-flops[config.identity], config.steps))
+
+
+def first_free(
+    queue: Sequence[Sequence[TrainConfig]], running: set[str], after: Mapping[str, str]
+) -> int | None:
+    """Return the place of the first group that waits for none that is queued or runs, if any."""
+    if not queue or not after:
+        return 0 if queue else None
+    unended = running.union(config.identity for group in queue for config in group)
+    places = (
+        place
+        for place, group in enumerate(queue)
+        if not any(after.get(config.identity) in unended for config in group)
+    )
+    return next(places, None)

@@ -33,11 +33,13 @@ class Nest:
         grid: identity of its grid.
         parent: the grid's MLflow run, while MLflow has one.
         patience: seconds to wait for another process to leave its folder.
+        flops: of all trainings of the grid, which compile kernels once for each machine.
     """
 
     grid: str | None = None
     parent: str | None = None
     patience: float = LOOKED_AT_SECONDS
+    flops: int = 0
 
 
 ALONE = Nest()
@@ -166,7 +168,7 @@ class _OpenTraining:
 
     def close_with(self, result: "Trained | Exception") -> Ending:
         """Record what came of the training."""
-        registered, note = "", ""
+        registered = unregistered = note = ""
         if isinstance(result, Exception):
             is_stop = isinstance(result, Stopped)
             is_foreseen = is_stop or isinstance(result, DivergedError | UnwritableError)
@@ -178,7 +180,7 @@ class _OpenTraining:
             try:
                 conclusion = conclude(self.config, self.folder, self.tracker, self.options.register)
                 status, reason, note = "FINISHED", conclusion.reason, conclusion.note
-                registered = conclusion.registered
+                registered, unregistered = conclusion.registered, conclusion.unregistered
                 self.problems += conclusion.problems
             except UnwritableError as error:
                 status, reason = "FAILED", str(error)
@@ -200,6 +202,7 @@ class _OpenTraining:
             problems=tuple(self.problems),
             where_to_look=self.tracker.where_to_look if self.tracker else "",
             registered=registered,
+            unregistered=unregistered,
             numbers={} if isinstance(result, Exception) else result.outcome,
             folder=str(self.folder.path),
         )

@@ -9,26 +9,23 @@ from typing import TYPE_CHECKING
 from looped.config import TrainConfig
 from looped.counting import counted
 from looped.evaluation.task_check import require_sound
-from looped.grid.closing import import_command_of, say_last
+from looped.grid.closing import import_command_of, say_last, shortfalls
 from looped.grid.engines.choice import is_of_one_machine, make_engine, require_reachable
 from looped.grid.engines.engine import work_through
 from looped.grid.inputs.input_file import InputFile
 from looped.grid.inputs.kept import keep_inputs
-from looped.grid.lengths import in_order, plan_first_steps
 from looped.grid.lists import grid_identity, refuse_doubles
 from looped.grid.options import GridOptions, RunOptions
-from looped.grid.plan import standings_before
+from looped.grid.plan import left_to_do, standings_before
 from looped.grid.records.balance import (
     Balance,
     balance_with_journals,
     balance_with_store,
-    is_finished,
     tell,
 )
 from looped.grid.records.folder import PREFIX, DamagedGridError, GridFacts, GridFolder, read_facts
 from looped.grid.records.ledger import LONGEST_NOTE, UNTOLD, Ledger, News
 from looped.grid.records.logbook import Logbook, NewsDesk
-from looped.grid.records.standing import DONE_BEFORE, FAILED_BEFORE, standing_on_disk
 from looped.grid.run_trainings import Nest
 from looped.grid.stopping import StopRequest
 from looped.grid.timing.planner import Planner
@@ -61,6 +58,7 @@ class GridRunner:
         ledger: where its trainings stand.
         parent: its MLflow run; None where there is none.
         planner: says how long it takes.
+        shortfalls: lines about what MLflow lacks at its end.
 
     Raises:
         ValueError: two trainings are the same experiment, or this machine lacks what one asks
@@ -84,7 +82,7 @@ class GridRunner:
         self.configs = self.engine.resolve(configs)
         for config in self.configs:
             require_sound(config.task_config, config.n_examples)  # workers elsewhere would ask late
-            if options.engine == "local" or config.device == "cpu":  # no GPU of another machine
+            if options.engine == "local":  # each other machine is asked for its own memory
                 n_loops = run_options.loops_to_evaluate
                 require_room_to_evaluate(config, n_loops, run_options.n_prompts)
         refuse_doubles(self.configs)
@@ -95,29 +93,13 @@ class GridRunner:
         self.standings = standings_before(
             self.configs, self.store, self.root, run_options.resume, self.origin
         )
-        skipped = (DONE_BEFORE,) if options.retry_failed else (DONE_BEFORE, FAILED_BEFORE)
-        to_train = [
-            config
-            for config in self.configs
-            if self.standings[config.identity].state not in skipped
-        ]
-        self._untold: list[TrainConfig] = []
-        if options.engine == "slurm" and run_options.resume == "auto":
-            # jobs that ended while nobody listened: the store may lack them, no job is needed
-            self._untold = [config for config in to_train if is_finished(self.root, config)]
-            to_train = [config for config in to_train if config not in self._untold]
-            for config in self._untold:
-                standing = standing_on_disk(self.root, config)
-                untold = replace(standing, state=UNTOLD, step=config.steps)
-                self.standings[config.identity] = untold
-        self._after: dict[str, str] = {}
-        if options.engine == "local" and run_options.resume != "never":
-            code = self.origin.code if run_options.resume == "same_code" else None
-            self._after = plan_first_steps(to_train, self.standings, self.root, code)
+        self.to_train, self._untold, self._after = left_to_do(
+            self.configs, self.standings, options, run_options, self.origin
+        )
         self.planner = Planner(self.engine, options, run_options, self.standings, self._after)
         self.ledger = Ledger(self.configs, self.standings)
         self.parent: str | None = None
-        self.to_train = in_order(to_train, self._after)
+        self.shortfalls: list[str] = []
 
     def forecast(self, further: str = "") -> str:
         """Say what it would do, and whatever further there is to say of it."""
@@ -127,9 +109,8 @@ class GridRunner:
         lines = self._keep_budget(n_threads)
         plan = self.planner.plan(self.to_train, n_threads)
         text = listing(self.configs, plan)
-        if (
-            self.options.engine == "slurm"
-        ):  # its nodes are not this machine, whose speed says little
+        # nodes of Slurm are not this machine, whose speed says little
+        if self.options.engine == "slurm":
             lines.append(f"to submit: {counted(len(plan.groups), 'job')} of Slurm")
         elif self.to_train:
             lines.append(time_line(plan, self.planner.measure(plan)))
@@ -186,7 +167,9 @@ class GridRunner:
                 if balance.finished:
                     closing = logbook.closing(ledger, balance.finished)
                 if self.store is not None and not stop_request():
-                    self._show_cells(self.store)
+                    from looped.tracking.ui.cells import show_cells
+
+                    show_cells(self.store, self.configs)
             except BaseException as error:
                 logbook.end(ledger, "KILLED", repr(error))
                 raise
@@ -246,11 +229,6 @@ class GridRunner:
             ledger, self.store, self.root, parent, self.run_options, self.identity
         )
 
-    def _show_cells(self, store: "Store") -> None:
-        from looped.tracking.ui.cells import show_cells
-
-        show_cells(store, self.configs)
-
     def _facts(self) -> GridFacts | None:
         try:
             return read_facts(self.root / f"{PREFIX}{self.identity}")
@@ -280,20 +258,20 @@ class GridRunner:
         from looped.grid.timing.forecast import is_worth_measuring, outlook
         from looped.grid.timing.progress import GridProgress
 
-        planner = self.planner
-        plan = planner.plan(self.to_train, n_threads)
+        plan = self.planner.plan(self.to_train, n_threads)
         # of other machines nothing is known here
-        if self.options.engine == "local" and (planner.speeds or is_worth_measuring(plan)):
-            for line in outlook(plan, planner.measure(plan)):
+        if self.options.engine == "local" and (self.planner.speeds or is_worth_measuring(plan)):
+            for line in outlook(plan, self.planner.measure(plan)):
                 print(line, flush=True)
-        progress = GridProgress(self.ledger, plan, planner.speeds)
+        progress = GridProgress(self.ledger, plan, self.planner.speeds)
         desk = NewsDesk(self.ledger, logbook, stop_request, progress, self._tell_now())
         for config in self._untold:
             reason = self.standings[config.identity].reason
             desk.hear(News(identity=config.identity, state=UNTOLD, reason=reason))
         if not self.to_train:
             return
-        nest = Nest(self.identity, logbook.parent, PATIENCE)
+        flops = sum(config.steps * config.step_flops for config in self.configs)
+        nest = Nest(self.identity, logbook.parent, PATIENCE, flops)
         options = replace(self.run_options, runs_dir=str(self.root))
         if self.options.engine == "slurm" and self.store and is_of_one_machine(self.store):
             options = replace(options, tracking="offline")  # their news are told from here
@@ -304,8 +282,10 @@ class GridRunner:
             desk.progress.close()
 
     def _say(self, stop_request: StopRequest, balance: Balance) -> int:
+        self.shortfalls = shortfalls(self.ledger, balance, self._import_command)
+        is_well = not (balance.problem or self.ledger.unregistered)
         return say_last(
-            self.ledger, stop_request, balance, self._import_command, self.options.retry_failed
+            self.ledger, stop_request, self.shortfalls, is_well, self.options.retry_failed
         )
 
 

@@ -5,8 +5,9 @@ since 1970); what else it holds depends on its kind:
 
 - ``start``: a process began at ``step`` (0, or that of the checkpoint it loaded), as one of so many
   ``replicas`` of a ``program``, an id that all runs which train in it share and no other has,
-  with so many ``threads``; where a shorter ``training`` is named, it was that one's process, and
-  this training went on from where that one ended (see ``first_steps``);
+  with so many ``threads``, on the ``device``, in the ``precision``, with the ``kernels`` and the
+  ``checkpoint_loops`` that its machine decided on; where a shorter ``training`` is named, it was
+  that one's process, and this training went on from where that one ended (see ``first_steps``);
 - ``metrics``: one sample of every curve, ``values`` at ``step``;
 - ``evaluation``: the error after every loop, as ``Evaluation.record`` gives it, and as
   ``kept_prompts`` of how many prompts the own errors lie in ``prompt_errors.FILE``;

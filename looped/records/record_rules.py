@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from looped.choices import DEVICES, KERNELS, PRECISIONS
 from looped.names import Metric, Tag
 from looped.records.prompt_errors import MOST_KEPT
 from looped.rules import require, require_one_of
@@ -32,6 +33,14 @@ NEEDED_CURVES = ("nmse", "nmse_se", "nmse_median", "nmse_q05", "nmse_q95", "stat
 
 CHANGES = ("state_change", "prediction_change")
 """Curves that begin at loop 2, and so do their namesakes of the tail."""
+
+DECIDED: Mapping[str, tuple[object, ...]] = {
+    "device": DEVICES[1:],
+    "precision": PRECISIONS[1:],
+    "kernels": KERNELS[1:],
+    "checkpoint_loops": (False, True),
+}
+"""What a start says of how its machine runs the training, none of it left automatic."""
 
 KEPT_PROMPTS = "kept_prompts"
 """Of an evaluation: how many prompts' own errors are in a file; see ``prompt_errors``."""
@@ -68,6 +77,9 @@ def _check_start(record: Mapping[str, Any]) -> None:
     require(is_name, "the training of a start must be a folder's name", _shown(training))
     for name in ("replicas", "threads"):
         _check_whole(name, record.get(name, 1), 1, LAST_STEP)
+    for name, choices in DECIDED.items():  # journals from before say nothing of it
+        is_decided = name not in record or record[name] in choices
+        require(is_decided, f"{name} must be one of {choices}", _shown(record.get(name)))
 
 
 def _check_metrics(record: Mapping[str, Any]) -> None:

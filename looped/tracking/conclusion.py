@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from looped.config import TrainConfig
 from looped.names import Metric
 from looped.records.folder import FolderInUseError, RunFolder
-from looped.records.journal import Record, history, read
+from looped.records.journal import Record, history, last_record, read
 from looped.tracking import note as notes
 from looped.training.convergence import with_convergence
 
 if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
     from looped.tracking.tracker import Tracker
 
 
@@ -23,12 +25,14 @@ class Conclusion:
         reason: what it came to, in a line.
         note: Markdown for the run's page.
         registered: URI of its registered model; empty where there is none.
+        unregistered: why there is none, although it was asked for; empty otherwise.
         problems: what went wrong beside it, a line each.
     """
 
     reason: str
     note: str = ""
     registered: str = ""
+    unregistered: str = ""
     problems: tuple[str, ...] = ()
 
 
@@ -53,19 +57,38 @@ def conclude(
         except FolderInUseError as error:  # takes nothing from the run
             problems = (f"the baselines were not logged: {error}",)
     note = notes.describe(config, outcome, folder.path, folder.origin)
+    registered = unregistered = ""
+    if register and is_answered:  # else the end of the run says that MLflow is away
+        registered, unregistered = register_model(config, folder, tracker.client, tracker.run_id)
+    return Conclusion(
+        reason=reason,
+        note=note,
+        registered=registered,
+        unregistered=unregistered,
+        problems=problems,
+    )
+
+
+def register_model(
+    config: TrainConfig, folder: RunFolder, client: "MlflowClient", run_id: str
+) -> tuple[str, str]:
+    """Register the model of a finished training, once; return its URI, or why there is none.
+
+    Both are empty where the folder keeps no weights.
+    """
     model = folder.path / "model"
-    # kept journals may come without their weights; the end of the run says that MLflow is away
-    if not (register and model.exists() and is_answered):
-        return Conclusion(reason=reason, note=note, problems=problems)
+    if not model.exists():
+        return "", ""
     from looped.tracking import registry
 
+    outcome = last_record(folder.journal_path, "outcome")
+    assert outcome is not None
     nmse = outcome["values"][Metric.NMSE]
     try:
-        version = registry.register(tracker.client, tracker.run_id, model, config, nmse)
+        version = registry.register(client, run_id, model, config, nmse)
     except registry.RegistryError as error:  # takes nothing from the run
-        return Conclusion(reason=reason, note=note, problems=(*problems, str(error)))
-    uri = f"models:/{version.name}/{version.version}"
-    return Conclusion(reason=reason, note=note, registered=uri, problems=problems)
+        return "", str(error)
+    return f"models:/{version.name}/{version.version}", ""
 
 
 def _compare(

@@ -20,7 +20,7 @@ from looped.records.foreign import check_files, check_run_folder
 from looped.records.journal import Record, TrackingError, history, last_record, read, starts
 from looped.records.recovery import config_of
 from looped.rules import require
-from looped.tracking.conclusion import Conclusion, conclude
+from looped.tracking.conclusion import Conclusion, conclude, register_model
 from looped.tracking.opening import reopen_run
 from looped.tracking.runs import end_run, find_run, list_runs, of_kind
 from looped.tracking.stores.store import Store, reachable
@@ -31,15 +31,21 @@ REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "MALFORMED_REQUEST")
 
 
 class Imported(NamedTuple):
-    """What was done about a run: a line about it, and its MLflow run."""
+    """What was done about a run: a line about it, and its MLflow run.
+
+    ``unregistered`` says why its model is not registered although that was asked for.
+    """
 
     line: str
     run_id: str = ""
     is_new: bool = False
+    unregistered: str = ""
 
 
 def import_run(store: Store, path: Path, parents: Mapping[str, str], register: bool) -> Imported:
     """Tell MLflow of one run, unless it knows all of it.
+
+    The model of one that was told before is registered, where that could not be done then.
 
     Args:
         store: to tell.
@@ -71,7 +77,8 @@ def import_run(store: Store, path: Path, parents: Mapping[str, str], register: b
             _check_told(store, folder, config)
             run_id = _find_told(store, folder, config, last)
             if run_id is not None:
-                return Imported(f"{config.name}: told before", run_id)
+                is_to_register = register and last["status"] == "FINISHED"
+                return _told_before(store, folder, config, run_id, is_to_register)
             return _import(store, folder, config, parents.get(folder.origin.grid or ""), register)
 
 
@@ -155,6 +162,25 @@ def _find_told(store: Store, folder: RunFolder, config: TrainConfig, end: Record
     return str(copies[0].info.run_id) if copies else None
 
 
+def _told_before(
+    store: Store, folder: RunFolder, config: TrainConfig, run_id: str, is_to_register: bool
+) -> Imported:
+    line = f"{config.name}: told before"
+    if not (is_to_register and (folder.path / "model").exists()):
+        return Imported(line, run_id)
+    from looped.tracking.registry import RegistryError, is_registered
+
+    try:
+        if is_registered(store.client, run_id):
+            return Imported(line, run_id)
+    except RegistryError as error:
+        return Imported(line, run_id, unregistered=str(error))
+    registered, unregistered = register_model(config, folder, store.client, run_id)
+    if registered:
+        line += f"; registered now as {registered}"
+    return Imported(line, run_id, unregistered=unregistered)
+
+
 def _import(
     store: Store, folder: RunFolder, config: TrainConfig, parent: str | None, register: bool
 ) -> Imported:
@@ -169,7 +195,7 @@ def _import(
     now = str(round(time.time() * 1000))
     store.client.set_experiment_tag(store.experiment_id, Tag.IMPORTED, now)
     line = "; ".join([f"{config.name}: {one_line(end['reason'])}", *conclusion.problems])
-    return Imported(line, tracker.run_id, is_new=True)
+    return Imported(line, tracker.run_id, True, conclusion.unregistered)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ each registered model points to the version with the lowest held-out error.
 """
 
 import logging
-import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,10 @@ from looped.records.model_files import (
     load_model,
     require_choice,
 )
-from looped.rules import without_passwords
 from looped.tasks.task_config import TaskConfig
 from looped.tracking.packaging import INSIDE, quietly, save_for_serving
 from looped.tracking.presence import one_at_a_time
+from looped.tracking.runs import UnknownModelError, run_of
 from looped.tracking.stores.store import reason_of
 from looped.tracking.ui.descriptions import (
     create_if_missing,
@@ -40,15 +39,10 @@ logger = logging.getLogger("looped")
 
 ALIAS = "best"
 ARTIFACT = "model"
-_REFERENCE = re.compile(r"(?:runs:/)?(\w+)(?:/model)?|models:/([^/@:]+)(?:/(\d+)|@([^/@]+))")
 
 
 class RegistryError(RuntimeError):
     """MLflow did not register a model."""
-
-
-class UnknownModelError(LookupError):
-    """There is no trained model under the name that was given."""
 
 
 def registered_name(config: TrainConfig) -> str:
@@ -99,43 +93,22 @@ def register(
             _point_to_the_best(client, name)
     except Exception as error:  # a store of artifacts raises errors of its own
         raise RegistryError(
-            f"run {run_id} must be registered as {name} (the same command does it again), "
-            f"got: {reason_of(error)}"
+            f"run {run_id} must be registered as {name}, got: {reason_of(error)}"
         ) from error
     return version
 
 
-def run_of(client: MlflowClient, reference: str) -> str:
-    """Find the training run that a model came from.
-
-    Args:
-        client: of the store to look in.
-        reference: the id of a run, ``runs:/<id>/model``, ``models:/<name>/<version>`` or
-            ``models:/<name>@<alias>``.
+def is_registered(client: MlflowClient, run_id: str) -> bool:
+    """Tell whether a store's registry has the model of a run.
 
     Raises:
-        UnknownModelError: the store holds no such run or model.
+        RegistryError: MLflow does not say.
     """
-    match = _REFERENCE.fullmatch(reference)
-    if match is None:
-        raise UnknownModelError(
-            "a model must be given as a run's id, runs:/<run id>/model, "
-            f"models:/<name>/<version> or models:/<name>@<alias>, got {reference}"
-        )
-    run_id, name, number, alias = match.groups()
     try:
-        if number:
-            run_id = client.get_model_version(name, number).run_id
-        elif alias:
-            run_id = client.get_model_version_by_alias(name, alias).run_id
-        return str(client.get_run(run_id).info.run_id)
+        return bool(client.search_model_versions(f"run_id='{run_id}'", max_results=1))
     except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise
-        raise UnknownModelError(
-            f"a {'model' if name else 'run'} must be one that "
-            f"{without_passwords(client.tracking_uri)} holds, got {reference}"
-        ) from error
+        rule = f"whether the model of run {run_id} is registered must be answered"
+        raise RegistryError(f"{rule}, got: {reason_of(error)}") from error
 
 
 def find_model_folder(
@@ -145,7 +118,7 @@ def find_model_folder(
 
     Args:
         client: of the store to look in.
-        reference: as for ``run_of``.
+        reference: as for ``runs.run_of``.
         into: a folder that exists.
         weights: which are wanted, ``last`` or ``tail``.
 
@@ -216,7 +189,7 @@ def load_with_facts(
     """Load a trained model and its facts: ``b``, ``seed``, ``size``, ``task``, ...
 
     Args:
-        reference: as for ``run_of``, in the store that MLflow is set to.
+        reference: as for ``runs.run_of``, in the store that MLflow is set to.
         weights: see ``load``.
 
     Raises:
@@ -237,7 +210,7 @@ def load_tail(reference: str) -> LoopedTransformer | None:
     """Load a trained model with the mean of its last weights; None where it was not kept.
 
     Args:
-        reference: as for ``run_of``, of a model that is there.
+        reference: as for ``runs.run_of``, of a model that is there.
 
     Raises:
         DamagedModelError: its files are not what was saved.

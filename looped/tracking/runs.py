@@ -1,5 +1,6 @@
 """Runs in an MLflow store: listed, found, written to, ended; see ``dead_runs`` for the last."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from mlflow.entities import Metric, Run, RunTag, ViewType
@@ -7,10 +8,16 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from looped.names import Kind, Tag
+from looped.rules import without_passwords
 from looped.tracking.stores import bulk, metric_rows
 
 PAGE = 1000
 """Runs that one call returns."""
+_REFERENCE = re.compile(r"(?:runs:/)?(\w+)(?:/model)?|models:/([^/@:]+)(?:/(\d+)|@([^/@]+))")
+
+
+class UnknownModelError(LookupError):
+    """There is no trained model under the name that was given."""
 
 
 def of_kind(kind: str) -> str:
@@ -95,3 +102,36 @@ def log_in_batches(
             client.log_batch(run_id, metrics=metrics[start : start + BATCH])
     if tags:
         client.log_batch(run_id, tags=tags)
+
+
+def run_of(client: MlflowClient, reference: str) -> str:
+    """Find the training run that a model came from.
+
+    Args:
+        client: of the store to look in.
+        reference: the id of a run, ``runs:/<id>/model``, ``models:/<name>/<version>`` or
+            ``models:/<name>@<alias>``.
+
+    Raises:
+        UnknownModelError: the store holds no such run or model.
+    """
+    match = _REFERENCE.fullmatch(reference)
+    if match is None:
+        raise UnknownModelError(
+            "a model must be given as a run's id, runs:/<run id>/model, "
+            f"models:/<name>/<version> or models:/<name>@<alias>, got {reference}"
+        )
+    run_id, name, number, alias = match.groups()
+    try:
+        if number:
+            run_id = client.get_model_version(name, number).run_id
+        elif alias:
+            run_id = client.get_model_version_by_alias(name, alias).run_id
+        return str(client.get_run(run_id).info.run_id)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise UnknownModelError(
+            f"a {'model' if name else 'run'} must be one that "
+            f"{without_passwords(client.tracking_uri)} holds, got {reference}"
+        ) from error

@@ -1,25 +1,28 @@
 """Which trainings run as one program."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from looped.config import TrainConfig
 
 
-def can_share(first: TrainConfig, second: TrainConfig) -> bool:
-    """Tell whether two resolved configurations may train as one program.
+def program_of(config: TrainConfig) -> Hashable:
+    """Return what resolved configurations have in common that may train as one program.
 
-    They must share model, task, recipe and device, and either their b and windows or, where b
-    is not drawn, a loss that sees every loop of both with a gradient through all.
+    It is model, task, recipe and device, how their machine runs them, and either b and the
+    windows or, where b is not drawn, that the loss sees every loop with a gradient through all.
     """
-    alike = (
-        *("model_config", "task_config", "rate", "base_recipe", "policy", "device", "kernels"),
-        *("checkpoint_loops", "log_every", "average"),
+    sees_all = config.b_draw == "fixed" and config.windows == (config.b, config.b)
+    return (
+        *(config.model_config, config.task_config, config.rate, config.device, config.kernels),
+        *(config.checkpoint_loops, config.log_every, config.average),
+        *(*config.base_recipe.items(), *config.policy.items()),
+        None if sees_all else (config.b, config.windows),
     )
-    if any(getattr(first, name) != getattr(second, name) for name in alike):
-        return False
-    same_loops = (first.b, first.windows) == (second.b, second.windows)
-    see_all = all(config.windows == (config.b, config.b) for config in (first, second))
-    return same_loops or (first.b_draw == "fixed" and see_all)
+
+
+def can_share(first: TrainConfig, second: TrainConfig) -> bool:
+    """Tell whether two resolved configurations may train as one program."""
+    return program_of(first) == program_of(second)
 
 
 def replica_groups(configs: Sequence[TrainConfig], replicas: str) -> list[list[TrainConfig]]:
@@ -31,16 +34,16 @@ def replica_groups(configs: Sequence[TrainConfig], replicas: str) -> list[list[T
             share a program on a GPU, off on a CPU.
     """
     groups: list[list[TrainConfig]] = []
-    with_room: list[list[TrainConfig]] = []
+    with_room: dict[Hashable, list[TrainConfig]] = {}
     for config in configs:
         automatic = len(configs) if config.device == "cuda" else 1
         group_size = {"auto": automatic, "off": 1}.get(replicas) or int(replicas)
-        group = next((group for group in with_room if can_share(group[0], config)), None)
+        program = program_of(config)
+        group = with_room.get(program)
         if group is None:
-            group = []
+            group = with_room[program] = []
             groups.append(group)
-            with_room.append(group)
         group.append(config)
         if len(group) == group_size:
-            with_room.remove(group)
+            del with_room[program]
     return groups

@@ -18,6 +18,7 @@ from looped.model import LoopedTransformer
 from looped.records.checkpoint import load_checkpoints, save_checkpoint
 from looped.records.folder import RunFolder
 from looped.records.journal import Journal
+from looped.records.record_rules import DECIDED
 from looped.training.cuda_graph import step_of
 from looped.training.curve import DivergedError, TrainingCurve
 from looped.training.memory import PeakMemory
@@ -159,9 +160,10 @@ def _take_steps(runs: list[TrainingRun], watcher: Watcher) -> None:
     _restore(replicas, runs)
     first_step = runs[0].curve.step
     program = uuid4().hex[:12]
+    way = {name: getattr(config, name) for name in DECIDED}
     for run in runs:
         shape = {"program": program, "replicas": len(runs), "threads": torch.get_num_threads()}
-        run.journal.append("start", step=first_step, **shape)
+        run.journal.append("start", step=first_step, **shape, **way)
         watcher.began(run.config, first_step)
     take_step = step_of(replicas)
     measurements: list[Tensor] = []  # since the curves last took them in; read in one transfer

@@ -20,6 +20,7 @@ class Ending:
         problems: lines to say of what went wrong beside the training.
         where_to_look: how to open its page, in lines.
         registered: the name and version of its registered model, if any.
+        unregistered: why its model is not registered, although that was asked for.
         numbers: all that it came to, by the names of its metrics; empty where it came to nothing.
         folder: where its journal and its model lie.
     """
@@ -33,6 +34,7 @@ class Ending:
     problems: tuple[str, ...] = ()
     where_to_look: str = ""
     registered: str = ""
+    unregistered: str = ""
     numbers: Mapping[str, float] = field(default_factory=dict)
     folder: str = ""
 

@@ -11,7 +11,8 @@ from analysis.claims import plan
 from analysis.claims.by_seed import Sense
 from analysis.claims.claims import CLAIMS, judge
 from analysis.claims.hypotheses import HYPOTHESES
-from analysis.claims.plan import Pilot, plan_reading
+from analysis.claims.pilot import Pilot
+from analysis.claims.plan import plan_reading
 from analysis.claims.power import chances_of, least_distance
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import planted_study
 import pytest
+from mlflow.exceptions import MlflowException
 from planted_study import E_M, TRUTH, log_training
 
 from analysis.answers import files as answer_files
-from analysis.publish import law_registry
+from analysis.publish import law_packaging, law_registry
 from analysis.runs.selection import Selection
 from analysis.scaling.fit import fit_scaling
 from analysis.scaling.form.forms import FORMS
@@ -133,7 +133,7 @@ def test_the_law_is_loaded_elsewhere_without_the_repository(run, fitted_store, t
         check=True,
     )
     rows = [line.split(",") for line in process.stdout.strip().splitlines()]
-    assert rows[0] == list(law_registry.OUTPUTS)
+    assert rows[0] == list(law_packaging.OUTPUTS)
     prediction = re.match(r"small at b = 30: (\S+) bits \[(\S+), (\S+)\]", here)
     assert [float(part) for part in prediction.groups()] == [float(part) for part in rows[1][:3]]
     assert (rows[1][5], rows[2][5]) == ("True", "False")
@@ -143,6 +143,21 @@ def test_the_law_is_loaded_elsewhere_without_the_repository(run, fitted_store, t
     assert float(error) == float(rows[1][8]) > 0
     true = float(FORMS[LAW](2.4, 8, *TRUTH[LAW]))
     assert float(rows[2][0]) == pytest.approx(true, abs=0.1)
+
+
+@pytest.mark.slow
+def test_a_law_that_is_refused_takes_nothing_from_the_fit(run, planted_store, monkeypatch):
+    def refuse(*_):
+        raise MlflowException("Permission denied")
+
+    monkeypatch.setattr(law_registry, "create_if_missing", refuse)
+    monkeypatch.setattr(answer_files, "save", without_rendering)
+    code, (line,) = run(fit_command, "--form", LAW, *QUICK)
+    run_of_fit = fit_run(planted_store)
+    expected = f"fit_scaling: the law of run {run_of_fit.info.run_id} must be registered as "
+    expected += "looped-scaling-law (the same command fits and registers it again), got: "
+    assert (code, line) == (1, f"{expected}Permission denied")
+    assert run_of_fit.info.status == "FINISHED" and run_of_fit.data.metrics["fit/runs"] == 36
 
 
 def test_nothing_registered_is_a_pickle(fitted_store):
@@ -190,21 +205,6 @@ def test_champion_moves_only_when_held_out_error_falls(store):
     assert lines[1].startswith("champion moves from version 1 to 2: held-out error")
     assert lines[2].startswith("champion stays version 2: held-out error")
     assert lines[3].startswith("champion stays version 2, whose recipe abc does not compare")
-
-
-def test_laws_are_compared_on_the_cells_held_out_from_both():
-    keys = {"left_out": ["b", "b"], "size": ["tiny", "tiny"]}
-    held_out = pd.DataFrame(
-        {**keys, "b": [5.0, 10.0], "measured": [3.0, 4.0], "predicted": [3.1, 9.0]}
-    )
-    leader_held_out = pd.DataFrame(
-        {**keys, "b": [5.0, 15.0], "measured": [2.0, 4.0], "predicted": [2.8, 4.0]}
-    )
-    comparison = law_registry.compare_on_same_cells(held_out, leader_held_out)
-    assert comparison == (pytest.approx(0.1), pytest.approx(0.2), 1)
-    assert (
-        law_registry.compare_on_same_cells(held_out, leader_held_out.assign(size="small")) is None
-    )
 
 
 def test_a_law_read_back_is_the_same(tmp_path):

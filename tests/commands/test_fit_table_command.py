@@ -8,6 +8,7 @@ from pathlib import Path
 import documented_commands
 import page_blocks
 import pytest
+from mlflow.exceptions import MlflowException
 
 from analysis.loss_tables import laws
 from analysis.publish import law_registry
@@ -82,6 +83,37 @@ def test_a_law_of_a_table_is_never_one_of_our_runs(call, store):
     law = "models:/looped-table-law-losses@champion"
     code, (line, _) = call(predict_command, "--size", "small", "--b", "10", "--law", law)
     assert code == 0 and line.startswith("small at b = 10: ")
+
+
+def refuse(*_):
+    raise MlflowException("Permission denied")
+
+
+def test_a_law_that_is_refused_takes_nothing_from_the_fit(call, store, monkeypatch):
+    monkeypatch.setattr(law_registry, "create_if_missing", refuse)
+    code, lines = call(fit_command, *ASKED, "--register", "true")
+    (run,) = store.search_runs([os.environ["MLFLOW_EXPERIMENT_ID"]])
+    expected = f"fit_scaling: the law of run {run.info.run_id} must be registered as "
+    expected += "looped-table-law-losses (the same command fits and registers it again), got: "
+    assert (code, lines) == (1, [f"{expected}Permission denied"])
+    assert run.info.status == "FINISHED" and run.data.metrics["fit/runs"] == 36
+    assert store.list_artifacts(run.info.run_id, "scaling")
+
+
+def test_who_asks_for_a_law_and_a_folder_gets_both(call, store, tmp_path):
+    code, _ = call(fit_command, *ASKED, "--register", "true", "--out", str(tmp_path / "out"))
+    assert code == 0 and (tmp_path / "out" / "fit.txt").exists()
+    assert [model.name for model in store.search_registered_models()] == ["looped-table-law-losses"]
+
+
+def test_a_table_without_a_law_has_none_to_register(call, store, tmp_path):
+    rows = [f"S,{loop},{1 / loop + 0.1}" for loop in range(1, 11)]
+    (tmp_path / "curve.csv").write_text("\n".join(["size,loop,loss", *rows]))
+    words = ("--table", str(tmp_path / "curve.csv"), "--columns", "value=loss", "--unit", "nmse")
+    assert call(fit_command, *words, *QUICK)[0] == 0
+    code, (line,) = call(fit_command, *words, *QUICK, "--register", "true")
+    assert code == 1
+    assert line.startswith("fit_scaling: register=true must be of a law, got none (a law of b ")
 
 
 def test_a_prediction_is_said_in_the_tables_unit():

@@ -102,12 +102,13 @@ def test_a_registry_that_is_away_takes_nothing_from_the_run(commands, monkeypatc
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://127.0.0.1:1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     output, code = commands.run(steps=20, register="true")
-    assert code == 0
+    assert code == 1
     assert "Traceback" not in output
     (complaint,) = [line for line in output.splitlines() if line.startswith("train: ")]
     (run,) = commands.runs()
-    expected = f"train: run {run.info.run_id} must be registered as looped-linear-tiny-d2-n7 ("
-    assert complaint.startswith(expected)
+    assert complaint.startswith("train: tiny-b2-s42 is finished, and mlflow run . -e import_runs ")
+    name = "looped-linear-tiny-d2-n7"
+    assert f": run {run.info.run_id} must be registered as {name}, got: " in complaint
     assert run.info.status == "FINISHED"
 
 

@@ -24,8 +24,7 @@ from looped.evaluation.tables import (
 )
 
 SMALL = Size(n_layer=1, n_head=2, n_embd=8, n_mlp=16, learning_rate=1e-3)
-CHANCE = 5.0
-"""Standard errors that no honest draw is off by."""
+CHANCE = 5.0  # standard errors that no honest draw is off by
 
 
 def small_model(prompt="joint", n_dims=3, n_points=12):
@@ -169,8 +168,7 @@ class TestErrors:
     def test_the_mean_of_the_examples_is_worth_1(self):
         of_mean = np.random.default_rng(0).exponential(size=100)
         errors = QueryErrors(np.stack([of_mean, of_mean / 4]), of_mean)
-        for share in (errors.nmse, errors.median):
-            np.testing.assert_allclose(share, [1, 0.25])
+        np.testing.assert_allclose([errors.nmse, errors.median], [[1, 0.25]] * 2)
         np.testing.assert_allclose(errors.nmse_se, 0, atol=1e-12)
 
     def test_the_standard_error_is_how_far_repetitions_spread(self):
@@ -215,9 +213,8 @@ class TestEvaluation:
     @pytest.mark.parametrize("name", TABLES)
     def test_baselines_compare_as_they_should(self, name):
         evaluation = evaluate_table(small_model(n_points=20), name, 1, 1000)
-        mean, least, best = (
-            evaluation.baselines[key] for key in ("mean", "least_squares", "ridge")
-        )
+        names = ("mean", "least_squares", "ridge")
+        mean, least, best = (evaluation.baselines[name] for name in names)
         assert mean.nmse == mean.median == 1 and mean.nmse_se == 0
         # The paired comparison on the same prompts; the penalty was chosen on others.
         against = QueryErrors(best.squares, least.squares[0])
@@ -281,10 +278,9 @@ class TestRefusals:
         ],
     )
     def test_of_models(self, arguments, message):
-        name, *shape_and_table = arguments
-        task = TrainConfig(task=name).task_config
+        task = TrainConfig(task=arguments[0]).task_config
         with pytest.raises(ValueError, match=message):
-            check_fits(task, *shape_and_table)
+            check_fits(task, *arguments[1:])
 
     @pytest.mark.parametrize("task", ["linear", "noisy_linear", "sparse_linear"])
     def test_not_of_models_that_fit(self, task):

@@ -11,13 +11,9 @@ from safetensors.torch import load_file
 from small_trainings import TINY, samples
 
 from looped.grid import run_trainings
-from looped.grid.engines.local_engine import first_free
-from looped.grid.lengths import in_order, plan_first_steps
+from looped.grid.lengths import first_free, in_order, plan_first_steps
 from looped.grid.options import RunOptions
-from looped.grid.records.ledger import FINISHED, RUNNING, Ledger, News
-from looped.grid.records.standing import DONE_BEFORE, TO_DO, TO_GO_ON, Standing
-from looped.grid.timing.plan import Plan, Speed
-from looped.grid.timing.time_left import NOMINAL_TELL, TimeLeft, nominal_seconds
+from looped.grid.records.standing import TO_DO, TO_GO_ON, Standing
 from looped.names import Metric, Tag
 from looped.records import first_steps
 from looped.records.checkpoint_files import newest_step
@@ -259,30 +255,6 @@ def test_a_plan_waits_for_what_is_to_be_trained_and_not_for_what_has_ended(tmp_p
     after = plan_first_steps([MIDDLE, LONG], standings, short_root, None)
     assert after == {LONG.identity: MIDDLE.identity}
     assert standings[MIDDLE.identity].first_step == 0
-
-
-def test_the_work_of_a_grid_is_that_of_the_steps_it_trains_and_of_what_follows_them():
-    standings = {
-        SHORT.identity: Standing(state=DONE_BEFORE),
-        MIDDLE.identity: Standing(state=TO_DO, first_step=10),
-        LONG.identity: Standing(state=TO_DO, first_step=20),
-    }
-    plan = Plan(
-        groups=[[MIDDLE], [LONG]], standings=standings, b_max=0, n_prompts=2, n_workers=1,
-        n_threads=1, after={},
-    )  # fmt: skip
-    speeds = {SHORT.size: Speed(SHORT.step_flops, 1e30)}  # a step a second
-    whole = nominal_seconds(Ledger([SHORT, MIDDLE, LONG], standings), plan, speeds)
-    assert whole == pytest.approx(40 + 3 * NOMINAL_TELL)
-    time_left = TimeLeft(plan, speeds)
-    assert time_left.nominal_left == pytest.approx(30 + 2 * NOMINAL_TELL)
-    time_left.hear(News(identity=MIDDLE.identity, state=RUNNING, step=15), 1.0)
-    assert time_left.nominal_left == pytest.approx(25 + 2 * NOMINAL_TELL)
-    time_left.hear(News(identity=MIDDLE.identity, state=FINISHED, step=20), 2.0)
-    assert time_left.nominal_left == pytest.approx(20 + NOMINAL_TELL)
-    # it began anew after all
-    time_left.hear(News(identity=LONG.identity, state=RUNNING, step=5), 3.0)
-    assert time_left.nominal_left == pytest.approx(35 + NOMINAL_TELL)
 
 
 def test_a_group_is_given_once_none_of_its_trainings_waits():

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from analysis.publish import law_registry
@@ -51,3 +52,18 @@ def test_it_is_compared_with_the_one_that_leads_when_it_acts(
     outcome = law_registry._let_the_better_lead(registry, NEW, None, {})
     assert registry.alias == champion
     assert outcome == f"against {moved_to}"
+
+
+def test_laws_are_compared_on_the_cells_held_out_from_both():
+    keys = {"left_out": ["b", "b"], "size": ["tiny", "tiny"]}
+    held_out = pd.DataFrame(
+        {**keys, "b": [5.0, 10.0], "measured": [3.0, 4.0], "predicted": [3.1, 9.0]}
+    )
+    leader_held_out = pd.DataFrame(
+        {**keys, "b": [5.0, 15.0], "measured": [2.0, 4.0], "predicted": [2.8, 4.0]}
+    )
+    comparison = law_registry.compare_on_same_cells(held_out, leader_held_out)
+    assert comparison == (pytest.approx(0.1), pytest.approx(0.2), 1)
+    assert (
+        law_registry.compare_on_same_cells(held_out, leader_held_out.assign(size="small")) is None
+    )

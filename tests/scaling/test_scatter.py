@@ -3,7 +3,7 @@
 import numpy as np
 import planted_study
 import pytest
-from planted_study import E_M
+from planted_study import E_M, TRUTH
 from scipy import stats
 
 from analysis.scaling.fit import fit_scaling
@@ -136,3 +136,72 @@ def test_intervals_hold_new_runs_and_means_at_their_level():
             shares.append(((lower <= values) & (values <= upper)).mean())
     assert 0.9 < np.mean(of_mean) < 0.99
     assert 0.92 < np.mean(of_runs) < 0.98
+
+
+def intervals_hold(noise, n_studies=120, clusters="run"):
+    """Share of planted predictions that a 95 % interval holds, over many studies."""
+    form, questions = (
+        "saturating_power/of_E_M",
+        {"size": ["tiny", "small", "small"], "b": [5, 10, 30]},
+    )
+    true = FORMS[form]([E_M["tiny"], E_M["small"], E_M["small"]], questions["b"], *TRUTH[form])
+    is_held = []
+    for rng in range(n_studies):
+        table = planted_study.table_of_runs(form, noise=0)
+        table["expressivity"] += noise(np.random.default_rng([7, rng]), table)
+        fit = fit_scaling(table, [form], resamples=200, clusters=clusters).fits[form]
+        lower, upper = fit.interval(questions)
+        is_held.append((lower <= true) & (true <= upper))
+    return np.mean(is_held)
+
+
+def gaussian(generator, table):
+    return 0.08 * generator.normal(size=len(table))
+
+
+def wider_for_tiny(generator, table):
+    return table["size"].map({"tiny": 2.0, "small": 1.0, "medium": 0.5}) * gaussian(
+        generator, table
+    )
+
+
+def common_to_a_seed(generator, table):
+    keys = table["size"] + table["seed"].astype(str)
+    common = {key: generator.normal() for key in sorted(set(keys))}
+    return 0.08 * 0.8 * keys.map(common) + 0.6 * gaussian(generator, table)
+
+
+def test_intervals_cover_where_sizes_scatter_differently():
+    # a plain bootstrap holds about 0.86; the standard error of this share is about 0.03
+    assert intervals_hold(wider_for_tiny, 30) > 0.89
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [gaussian, wider_for_tiny])
+def test_intervals_cover_with_three_seeds(noise):
+    assert 0.92 < intervals_hold(noise, 400) < 0.98
+
+
+@pytest.mark.slow
+def test_runs_of_one_seed_may_err_together():
+    share_apart, share_together = (
+        intervals_hold(common_to_a_seed, 200, kind) for kind in ("run", "seed")
+    )
+    assert share_together > 0.91
+    assert share_together > share_apart
+
+
+def test_seeds_that_err_alike_are_noticed():
+    correlations = []
+    for noise in (common_to_a_seed, gaussian):
+        table = planted_study.table_of_runs("saturating_power/of_E_M", noise=0)
+        table["expressivity"] += noise(np.random.default_rng(5), table)
+        form = "saturating_power/of_E_M"
+        fit = fit_scaling(table, [form], resamples=100).fits[form]
+        correlations.append(fit.seed_correlation)
+    (alike, chance), (apart, ordinary) = correlations
+    assert alike > 0.25 > apart
+    assert chance < 0.05 < ordinary
+    table_without_pairs = table.assign(seed=range(len(table)))
+    fit_without_pairs = fit_scaling(table_without_pairs, ["power"]).fits["power"]
+    assert np.isnan(fit_without_pairs.seed_correlation[0])

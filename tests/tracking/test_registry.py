@@ -85,7 +85,7 @@ def test_what_was_cut_off_before_its_version_was_made_is_registered_again(regist
             raise MlflowException("connection\nrefused")
 
         patch.setattr(register.store, "create_model_version", fail)
-        expected = f"run {run_id} must be registered as {NAME} .* connection refused"
+        expected = f"run {run_id} must be registered as {NAME}, got: connection refused"
         with pytest.raises(RegistryError, match=expected):
             register(0.5, run_id)
     assert register(0.5, run_id).run_id == run_id

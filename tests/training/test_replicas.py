@@ -78,6 +78,53 @@ def test_groups_hold_every_training_once_and_only_what_may_share(bs, sizes, repl
         assert len(groups) == len(sizes)
 
 
+def shares(first, second):
+    """The rule as it is said: a pair that is alike, of the same loops or of losses that see all."""
+    names = ("model_config", "task_config", "rate", "base_recipe", "policy", "device", "kernels")
+    names += ("checkpoint_loops", "log_every", "average")
+    if any(getattr(first, name) != getattr(second, name) for name in names):
+        return False
+    same_loops = (first.b, first.windows) == (second.b, second.windows)
+    see_all = all(config.windows == (config.b, config.b) for config in (first, second))
+    return same_loops or (first.b_draw == "fixed" and see_all)
+
+
+def first_fit(configs, group_size):
+    """Give each to the first group with room that it may share; the slow twin."""
+    groups = []
+    for config in configs:
+        with_room = (each for each in groups if len(each) < group_size and shares(each[0], config))
+        group = next(with_room, None)
+        if group is None:
+            groups.append([config])
+        else:
+            group.append(config)
+    return groups
+
+
+@given(
+    choices=st.lists(
+        st.fixed_dictionaries(
+            {
+                "b": st.integers(1, 3),
+                "seed": st.integers(1, 2),
+                "loop_window": st.sampled_from([None, 1, 2]),
+                "b_draw": st.sampled_from(["fixed", "uniform"]),
+                "steps": st.sampled_from([10, 20]),
+                "checkpoint_loops": st.booleans(),
+            }
+        ),
+        max_size=12,
+    ),
+    group_size=st.sampled_from([1, 2, 3, 12]),
+)
+def test_groups_are_those_that_a_search_through_all_groups_finds(choices, group_size):
+    configs = [replace(BASE, **choice).resolved("cuda", "bf16") for choice in choices]
+    assert replica_groups(configs, str(group_size)) == first_fit(configs, group_size)
+    for first in configs:
+        assert all(can_share(first, second) is shares(first, second) for second in configs)
+
+
 def test_automatic_groups_are_all_that_may_share_on_a_gpu_and_single_ones_on_a_cpu():
     configs = [replace(BASE, b=b, seed=s, loop_window=None) for b in (1, 2) for s in (1, 2, 3)]
     on_cpu = [config.resolved("cpu", "fp32") for config in configs]

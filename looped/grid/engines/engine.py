@@ -13,7 +13,11 @@ from looped.grid.options import RunOptions
 from looped.grid.records.ledger import FAILED, FINISHED, KILLED, RUNNING, UNTOLD, News
 from looped.grid.run_trainings import Nest, run_trainings
 from looped.names import Variable
+from looped.rules import require
+from looped.training.groups import replica_groups
+from looped.training.memory_needs import require_room_to_evaluate
 from looped.training.progress import going_on
+from looped.training.resolve import resolve
 from looped.training.watcher import Ending, Watcher
 
 if TYPE_CHECKING:
@@ -52,7 +56,9 @@ class Engine(Protocol):
     """Trains groups somewhere: in processes of this machine, or on the machines of a cluster."""
 
     def resolve(self, configs: Sequence[TrainConfig]) -> list[TrainConfig]:
-        """Decide what was left automatic, for the machines that will train.
+        """Decide what was left automatic and must be known before a training begins.
+
+        The rest is decided by the machine that trains it, in ``work_through``.
 
         Raises:
             ValueError: they lack what a training asks for.
@@ -152,6 +158,7 @@ class NewsSender(Watcher):
                 step=ending.config.steps if state in (FINISHED, UNTOLD) else 0,
                 nmse=ending.nmse,
                 reason="; ".join([ending.reason, *ending.problems]),
+                unregistered=ending.unregistered,
             )
         )
 
@@ -166,9 +173,41 @@ def work_through(
     options: RunOptions,
     nest: Nest,
 ) -> None:
-    """Train a group in a worker; with the last two given it is ``Work``."""
+    """Train a group in a worker, as its machine can; with the last two given it is ``Work``.
+
+    What is decided there may part a group. One that this machine cannot train fails alone.
+    """
     logging.basicConfig(format="%(message)s")
-    run_trainings(group, options, NewsSender(send, should_stop, options.tracking), nest)
+    sender = NewsSender(send, should_stop, options.tracking)
+    configs_here = []
+    for planned in group:
+        try:
+            config = resolve(planned, nest.flops)
+            require_room_to_evaluate(config, options.loops_to_evaluate, options.n_prompts)
+        except ValueError as error:
+            sender.ended(Ending(config=planned, status="REFUSED", reason=str(error)))
+        else:
+            configs_here.append(config)
+    for part in replica_groups(configs_here, str(len(configs_here))):
+        run_trainings(part, options, sender, nest)
+
+
+def decided_for(config: TrainConfig, device: str, rule: str) -> TrainConfig:
+    """Decide for machines elsewhere what a training's identity depends on, and its device.
+
+    Kernels, and whether loops fit into memory, are decided where it trains.
+
+    Args:
+        config: of the training.
+        device: what those machines give it.
+        rule: that is broken where it asks for another one.
+
+    Raises:
+        ValueError: it asks for another device.
+    """
+    require(config.device in ("auto", device), rule, config.device)
+    automatic = "bf16" if device == "cuda" else "fp32"
+    return config.resolved(device, automatic if config.precision == "auto" else config.precision)
 
 
 def environment(store: "Store | None") -> dict[str, str]:

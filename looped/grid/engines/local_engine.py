@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from looped.config import TrainConfig
 from looped.grid.engines.devices import VISIBLE, devices_here, longest_first, part
 from looped.grid.engines.engine import After, Desk, ShouldStop, Work, environment
+from looped.grid.lengths import first_free
 from looped.grid.options import GridOptions
 from looped.grid.records.ledger import ENDED, FAILED, KILLED, News
 from looped.grid.stopping import StopRequest
@@ -138,21 +139,6 @@ def _first_free(
 ) -> int | None:
     running: set[str] = set().union(*(worker.unended for worker in workers))
     return first_free(queue, running, after)
-
-
-def first_free(
-    queue: Sequence[Sequence[TrainConfig]], running: set[str], after: After
-) -> int | None:
-    """Return the place of the first group that waits for none that is queued or runs, if any."""
-    if not queue or not after:
-        return 0 if queue else None
-    unended = running.union(config.identity for group in queue for config in group)
-    places = (
-        place
-        for place, group in enumerate(queue)
-        if not any(after.get(config.identity) in unended for config in group)
-    )
-    return next(places, None)
 
 
 def _give(worker: _Worker, queue: list[Sequence[TrainConfig]], place: int | None) -> None:

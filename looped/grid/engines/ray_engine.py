@@ -14,7 +14,7 @@ from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from looped.config import TrainConfig
-from looped.grid.engines.engine import After, Desk, Work, environment
+from looped.grid.engines.engine import After, Desk, Work, decided_for, environment
 from looped.grid.options import GridOptions
 from looped.grid.records.ledger import ENDED, FAILED, KILLED, LOST, RUNNING, News
 from looped.rules import require
@@ -233,16 +233,9 @@ class RayEngine:
         require(fits, rule, f"{self._cluster.cpus:g} and {self._cluster.gpus:g}")
 
     def resolve(self, configs: Sequence[TrainConfig]) -> list[TrainConfig]:
-        return [self._resolve(config) for config in configs]
-
-    def _resolve(self, config: TrainConfig) -> TrainConfig:
-        available = "cuda" if self._gpus > 0 else "cpu"
-        device = available if config.device == "auto" else config.device
-        rule = "device must be one that Ray gives a training"
-        require(device == available, f"{rule}, {available}", device)
-        automatic = "bf16" if device == "cuda" else "fp32"
-        precision = automatic if config.precision == "auto" else config.precision
-        return config.resolved(device, precision)
+        device = "cuda" if self._gpus > 0 else "cpu"
+        rule = f"device must be one that Ray gives a training, {device}"
+        return [decided_for(config, device, rule) for config in configs]
 
     def groups(self, configs: Sequence[TrainConfig], replicas: str) -> list[list[TrainConfig]]:
         return replica_groups(configs, replicas)

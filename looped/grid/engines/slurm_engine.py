@@ -12,7 +12,7 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 from looped.config import TrainConfig
 from looped.counting import counted
 from looped.grid.engines.choice import is_of_one_machine
-from looped.grid.engines.engine import After, Desk, Work, environment
+from looped.grid.engines.engine import After, Desk, Work, decided_for, environment
 from looped.grid.engines.slurm.group_job import GroupJob
 from looped.grid.engines.slurm.job_files import JobFiles, SubmittedJob
 from looped.grid.engines.slurm.queue import (
@@ -54,16 +54,11 @@ class SlurmEngine:
         require_accepted(script)
 
     def resolve(self, configs: Sequence[TrainConfig]) -> list[TrainConfig]:
-        return [self._resolve(config) for config in configs]
-
-    def _resolve(self, config: TrainConfig) -> TrainConfig:
-        available = self._settings.device
-        device = available if config.device == "auto" else config.device
-        rule = f"device must be what slurm asks a job for, {available}"
-        require(device == available, f"{rule} (gpus_per_task=1 asks for a GPU)", device)
-        automatic = "bf16" if device == "cuda" else "fp32"
-        precision = automatic if config.precision == "auto" else config.precision
-        return config.resolved(device, precision)
+        device = self._settings.device
+        rule = (
+            f"device must be what slurm asks a job for, {device} (gpus_per_task=1 asks for a GPU)"
+        )
+        return [decided_for(config, device, rule) for config in configs]
 
     def groups(self, configs: Sequence[TrainConfig], replicas: str) -> list[list[TrainConfig]]:
         return replica_groups(configs, replicas)

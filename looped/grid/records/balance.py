@@ -155,5 +155,13 @@ def tell(
         return False
     is_old = entry.state == DONE_BEFORE
     state = FAILED if standing.state == FAILED_BEFORE else DONE_BEFORE if is_old else FINISHED
-    ledger.hear(News(identity=identity, state=state, run_id=imported.run_id, nmse=standing.nmse))
+    ledger.hear(
+        News(
+            identity=identity,
+            state=state,
+            run_id=imported.run_id,
+            nmse=standing.nmse,
+            unregistered=imported.unregistered,
+        )
+    )
     return True

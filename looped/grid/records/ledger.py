@@ -49,6 +49,7 @@ class News:
         evaluated: share of the evaluation's prompts that are done.
         nmse: held-out error, once there is one.
         reason: why it ended; of one that runs, from where it goes on.
+        unregistered: why its model is not registered, although that was asked for.
     """
 
     identity: str
@@ -58,6 +59,7 @@ class News:
     evaluated: float = 0.0
     nmse: float | None = None
     reason: str = ""
+    unregistered: str = ""
 
 
 @dataclass(kw_only=True)
@@ -74,6 +76,7 @@ class Entry:
     reason: str = ""
     commit: str = ""
     sources: str = ""
+    unregistered: str = ""
     begun_at: float | None = None
     seconds: float | None = None
 
@@ -122,6 +125,8 @@ class Ledger:
             max(news.step, entry.step) if news.state == RUNNING else news.step or entry.step
         )
         entry.nmse = news.nmse if news.nmse is not None else entry.nmse
+        if news.state in ENDED or news.state == DONE_BEFORE:
+            entry.unregistered = news.unregistered
         if news.state != RUNNING:
             entry.reason = news.reason or entry.reason
         self.changes += 1
@@ -136,6 +141,11 @@ class Ledger:
     def n_through(self) -> int:
         """How many trainings are through, well or not."""
         return sum(count for state, count in self.counts.items() if state in THROUGH)
+
+    @property
+    def unregistered(self) -> list[str]:
+        """Why models are not registered that should be, of the trainings told of so far."""
+        return [entry.unregistered for entry in self.entries.values() if entry.unregistered]
 
     @property
     def is_under_way(self) -> bool:

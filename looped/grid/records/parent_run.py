@@ -2,24 +2,18 @@
 
 import csv
 import io
-import logging
 import math
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
-from pathlib import Path
+from contextlib import suppress
 
 from mlflow.entities import Metric as RunMetric
 from mlflow.entities import Param as RunParam
 from mlflow.entities import Run, RunTag
-from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from looped.grid.records.folder import PREFIX, DamagedGridError, GridFacts, GridFolder
+from looped.grid.records.folder import DamagedGridError, GridFacts, GridFolder
 from looped.grid.records.ledger import DONE, UNTOLD
 from looped.names import Kind, Metric, Param, Tag
-from looped.records.folder import FolderInUseError
-from looped.records.journal import TrackingError
 from looped.records.machine import this_machine
 from looped.tracking.dead_runs import end_lost_runs, is_of_this_machine, mark_dead_runs
 from looped.tracking.launcher import discard_launched, launched_run, run_to_take
@@ -31,10 +25,6 @@ LONGEST_TAG, LONGEST_PARAM = 5_000, 6_000  # characters that MLflow keeps
 LONGEST_NAME, MOST_LISTS = 200, 100
 FROM_ORIGIN = (Tag.COMMIT, Tag.DIRTY, Tag.SOURCES, Tag.HOST, Tag.MACHINE, Tag.CLAIM_RULES)
 """Tags that the folder of a grid may set; it may come from anybody."""
-
-logger = logging.getLogger("looped")
-
-Complain = Callable[[str], object]
 
 
 def open_parent(store: Store, folder: GridFolder, may_take_launched: bool = True) -> str:
@@ -52,7 +42,7 @@ def open_parent(store: Store, folder: GridFolder, may_take_launched: bool = True
         TrackingError: MLflow cannot be reached.
     """
     client, experiment_id = store
-    facts = _facts(folder)
+    facts = facts_of(folder)
     # the host comes last: whoever finds it looks at the lock, which is signed by then
     about = {
         Tag.KIND: Kind.GRID,
@@ -136,7 +126,7 @@ def known_parent(store: Store, folder: GridFolder) -> str | None:
         MlflowException: MLflow cannot be reached.
     """
     client, experiment_id = store
-    beginning = _facts(folder).begun_at
+    beginning = facts_of(folder).begun_at
     beginnings = folder.told
     runs = [run for run in _told_runs(client, folder) if beginnings[run.info.run_id] == beginning]
     query = f"tags.{Tag.GRID} = '{folder.identity}' and attributes.start_time = {beginning}"
@@ -207,65 +197,12 @@ def figures_of(table: str) -> dict[str, float]:
     return {Metric.GRID + name: value for name, value in figures.items()}
 
 
-def open_parents(store: Store, root: Path, complain: Complain = logger.warning) -> dict[str, str]:
-    """Find or make the MLflow runs of the grids whose folders are here, by grid identity.
-
-    Args:
-        store: to tell.
-        root: folder of all runs.
-        complain: is told in a line of each folder that is damaged; it is passed over.
+def facts_of(folder: GridFolder) -> GridFacts:
+    """Read what a grid is.
 
     Raises:
-        TrackingError: MLflow cannot be reached.
+        DamagedGridError: its folder does not say so.
     """
-    parents = {}
-    for path in sorted(root.glob(f"{PREFIX}*/grid.json")):
-        try:
-            with closing(GridFolder(root, path.parent.name.removeprefix(PREFIX))) as folder:
-                with reachable():
-                    run_id = known_parent(store, folder)
-                parents[folder.identity] = run_id or open_parent(
-                    store, folder, may_take_launched=False
-                )
-        except FolderInUseError:
-            continue  # the grid runs, and tells by itself
-        except (DamagedGridError, OSError, TrackingError) as error:
-            _complain_or_raise(path.parent, error, complain)
-    return parents
-
-
-def end_parents(
-    store: Store, root: Path, parents: Mapping[str, str], complain: Complain = logger.warning
-) -> None:
-    """Tell how these grids ended.
-
-    Args:
-        store: to tell.
-        root: folder of all runs.
-        parents: of ``open_parents``.
-        complain: is told in a line of each that could not be told.
-
-    Raises:
-        TrackingError: MLflow cannot be reached.
-    """
-    for identity, run_id in parents.items():
-        try:
-            with closing(GridFolder(root, identity)) as folder, reachable():
-                facts = _facts(folder)
-                try:
-                    show_parent(store.client, run_id, folder.note, folder.table, facts.seconds)
-                finally:  # whatever its note lacks, it ended
-                    reason = facts.reason[:LONGEST_TAG]
-                    end_run(store.client, run_id, facts.status, reason, facts.ended_at)
-        except FolderInUseError:
-            continue
-        except (DamagedGridError, OSError, TrackingError) as error:
-            with reachable():  # whatever its folder lacks, the run does not go on for ever
-                end_lost_runs(store.client, [run_id])
-            _complain_or_raise(root / f"{PREFIX}{identity}", error, complain)
-
-
-def _facts(folder: GridFolder) -> GridFacts:
     facts = folder.facts
     if facts is None:
         raise DamagedGridError(
@@ -298,16 +235,3 @@ def _unsigned_runs(store: Store, folder: GridFolder, run_id: str) -> list[str]:
         and run.data.tags.get(Tag.FOLDER) == place
         and (is_of_this_machine(run) or not {Tag.HOST, Tag.MACHINE} & run.data.tags.keys())
     ]
-
-
-def _complain_or_raise(path: Path, error: Exception, complain: Complain) -> None:
-    """Say that a grid is passed over, unless it is MLflow that is away."""
-    cause = error.__cause__
-    is_refusal = isinstance(cause, MlflowException) and cause.error_code in (
-        "INVALID_PARAMETER_VALUE",
-        "BAD_REQUEST",
-    )
-    if isinstance(error, TrackingError) and not is_refusal:
-        raise error
-    reason = " ".join(str(cause if is_refusal else error).split())
-    complain(f"{path} is left out: {reason}")

@@ -1,6 +1,6 @@
 """What of a grid fits into a time: whole seeds are left out first, then the costliest cells."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from looped.config import TrainConfig
@@ -52,6 +52,7 @@ def fit_budget(
     """
     seconds, chosen_configs = budget_seconds(budget), list(to_train)
     seeds = list(dict.fromkeys(config.seed for config in to_train))
+    cell_of = {config.identity: _cell(config) for config in to_train}
     dropped_seeds: list[int] = []
     dropped_cells: list[TrainConfig] = []
 
@@ -60,18 +61,20 @@ def fit_budget(
 
     while chosen_configs and needed() > seconds and len(seeds) > 1:
         dropped_seeds.insert(0, seeds.pop())
-        chosen_configs = [config for config in chosen_configs if config.seed in seeds]
+        chosen_configs = [each for each in chosen_configs if each.seed != dropped_seeds[0]]
     while chosen_configs and needed() > seconds:
-        cell = _costliest(plan_of(chosen_configs), speeds)
+        cell = _costliest(plan_of(chosen_configs), speeds, cell_of)
         dropped_cells.append(cell)
-        chosen_configs = [config for config in chosen_configs if _cell(config) != _cell(cell)]
+        name = cell_of[cell.identity]
+        chosen_configs = [each for each in chosen_configs if cell_of[each.identity] != name]
     if to_train and not chosen_configs:
         plan = plan_of(dropped_cells[-1:])
         raise BudgetError(
             f"budget must hold at least one training, got {budget} (the shortest that is left, "
             f"{dropped_cells[-1].name}, takes about {written(plan.seconds(speeds))})"
         )
-    left_out = [config for config in to_train if config not in chosen_configs]
+    identities = {config.identity for config in chosen_configs}
+    left_out = [config for config in to_train if config.identity not in identities]
     return Choice(
         chosen_configs,
         left_out,
@@ -84,15 +87,15 @@ def _cell(config: TrainConfig) -> str:
     return replace(config, seed=0).identity
 
 
-def _costliest(plan: Plan, speeds: Speeds) -> TrainConfig:
+def _costliest(plan: Plan, speeds: Speeds, cell_of: Mapping[str, str]) -> TrainConfig:
     """Find the cell that takes longest, of those that no other training begins with."""
     seconds: dict[str, float] = {}
     first_of: dict[str, TrainConfig] = {}
-    begun_with = {
-        _cell(config) for config in plan.to_train if config.identity in plan.after.values()
-    }
+    identities = {config.identity for config in plan.to_train}
+    waited_for = {plan.after[longer] for longer in identities & plan.after.keys()}
+    begun_with = {cell_of[shorter] for shorter in waited_for & identities}
     for config in plan.to_train:
-        cell = _cell(config)
+        cell = cell_of[config.identity]
         first_of.setdefault(cell, config)
         seconds[cell] = seconds.get(cell, 0.0) + plan.seconds_of(config, speeds)
     free = [cell for cell in seconds if cell not in begun_with] or list(seconds)

@@ -8,39 +8,22 @@ happened lately counts for more, for another program may slow the machine. The g
 are then given to the workers as the engine will give them.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from looped.config import TrainConfig
 from looped.grid.records.ledger import ENDED, LOST, Ledger, News
 from looped.grid.records.standing import LEFT_OUT
+from looped.grid.timing.pace import BEGIN, EVALUATE, TELL, TRAIN, WORK, Key, Pace
 from looped.grid.timing.plan import Plan, Speeds, time_to_end, usual_speed
 
-BEGIN, TRAIN, EVALUATE, TELL = "begin", "train", "evaluate", "tell"
-WORK = "work"
-"""Training and evaluating: what the one says of the machine's pace holds for the other."""
 NOMINAL_BEGIN, NOMINAL_TELL = 1.0, 0.3
 """Seconds to begin a group and to keep and tell of a training, until some have been seen."""
-SHORT_MEMORY, SHARE_REMEMBERED = 10.0, 0.1
-"""What is older than this share of the work done, or so many seconds of it, counts for half."""
-DOUBT = {BEGIN: 1.0, WORK: 4.0, TRAIN: 4.0, EVALUATE: 1.0, TELL: 1.0}
-"""Seconds of a kind of work after which it is trusted as much as what is more general."""
 LONGEST_PAUSE = 3.0
 """Times what a piece of work is expected to take: what takes longer is counted as that long, as a
 machine that was asleep says little of the time to come. One that stays slow is followed even so."""
 FEWEST_SECONDS = 3.0
 """Of training, before anything is said where no speed was measured."""
-
-Key = tuple[str, ...]
-
-
-@dataclass
-class _Part:
-    """Seconds of a kind of work that were seen, and the nominal ones of the same work."""
-
-    seconds: float = 0.0
-    nominal: float = 0.0
 
 
 @dataclass(kw_only=True)
@@ -93,52 +76,6 @@ class _Group:
         return NOMINAL_TELL * len(self.step_of)
 
 
-@dataclass
-class _Memory:
-    """Sums over what was seen, in which the past fades as work is done.
-
-    A machine that sleeps does none, and forgets nothing meanwhile.
-    """
-
-    n_workers: int
-    worked: float = 0.0  # seconds, of all workers
-    parts: dict[Key, _Part] = field(default_factory=dict)
-
-    def add(self, part: str, keys: Sequence[Key], seconds: float, nominal: float) -> None:
-        """Take in that work of so many nominal seconds took so many."""
-        self.worked += seconds
-        weight = self._weight
-        of_work = [(WORK,)] if part in (TRAIN, EVALUATE) else []
-        for key in [*of_work, *((part, *key) for key in keys)]:
-            known_part = self.parts.setdefault(key, _Part())
-            known_part.seconds += weight * seconds
-            known_part.nominal += weight * nominal
-
-    def factor(
-        self, part: str, keys: Sequence[Key], prior: float, doubt: float | None = None
-    ) -> float:
-        """Say how much longer than nominal a part takes, from the general to its own kind."""
-        doubted = (DOUBT[part] if doubt is None else doubt) * self._weight
-        factor = prior
-        for key in keys:
-            known_part = self.parts.get((part, *key))
-            if known_part is not None:
-                factor = (known_part.seconds + doubted) / (known_part.nominal + doubted / factor)
-        return factor
-
-    def knows(self, part: str) -> bool:
-        """Tell whether any of a part was seen."""
-        return (part,) in self.parts
-
-    @property
-    def _weight(self) -> float:
-        """Weigh the present: what comes later counts for more, instead of the past for less."""
-        elapsed, linear_until = self.worked / self.n_workers, SHORT_MEMORY / SHARE_REMEMBERED
-        half_lives = min(elapsed, linear_until) / SHORT_MEMORY
-        half_lives += math.log(max(1.0, elapsed / linear_until)) / SHARE_REMEMBERED
-        return float(2.0**half_lives)
-
-
 class TimeLeft:
     """Estimates when a grid will end, from the news of its trainings.
 
@@ -158,7 +95,7 @@ class TimeLeft:
             for place, group in enumerate(plan.groups)
             for config in group
         }
-        self._memory = _Memory(plan.n_workers)
+        self._memory = Pace(plan.n_workers)
         self._trained_seconds = 0.0
         self._freed_at: list[float] = []
 

@@ -2,17 +2,16 @@
 
 ``attention_forward`` works on some heads of one prompt, the others on a tile of ``M`` tokens of
 one replica. What lies between is kept on the chip: the hidden layer of the MLP and the scores
-never reach memory in the forward pass. Shapes are padded: head size to ``DP``, width to ``EP``,
-MLP to ``HP``, all by zeros, which stay zeros; rows beyond the last token are neither read nor
-written. ``A`` is the width of all heads together.
+never reach memory in the forward pass. Shapes are padded by zeros, which stay zeros: head size to
+``DP``, width to ``EP``, MLP to ``HP``; rows beyond the last token are neither read nor written.
+``A`` is the width of all heads together.
 
 The norms' gains and biases are folded into the products that follow (see ``folding``), so a norm
 here only centres and scales. Matrix products take operands of type ``DT`` and add up in float32;
 the residual stream is float32.
 
-A pointer to an activation points to the layer and loop at hand; replicas lie ``rows`` rows
-apart, where nothing else is said. A pointer to a weight points to the layer; replicas lie
-``N_LAYER`` layers apart.
+A pointer to an activation points to the layer and loop at hand; replicas lie ``rows`` rows apart,
+where nothing else is said. One to a weight points to the layer; replicas lie ``N_LAYER`` apart.
 """
 
 import triton

@@ -16,6 +16,7 @@ from services import find_postgres, mlflow_server, postgres
 
 from looped.grid.engines.ray_engine import RayEngine
 from looped.grid.options import GridOptions
+from looped.records.journal import read
 
 ROOT = Path(__file__).parents[3]
 
@@ -123,6 +124,15 @@ def test_a_node_is_lost_and_nothing_else(cluster, store_uri, tmp_path, monkeypat
         "for 6 of the 6 trainings, and more than one for 0."
         in parent.data.tags["mlflow.note.content"]
     )
+
+    starts = [
+        record
+        for path in root.glob("tiny-*/journal.jsonl")
+        for record in read(path)[0]
+        if record["kind"] == "start"
+    ]
+    assert {(start["kernels"], start["device"]) for start in starts} == {("fused", "cpu")}
+    assert {run.data.params["resolved.kernels"] for run in finished_runs} == {"fused"}
 
     local = start(tmp_path / "local", tracking="offline", register="false", evaluate="false")
     output, _ = local.communicate(timeout=300)

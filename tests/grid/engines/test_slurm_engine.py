@@ -19,8 +19,10 @@ from slurm_cluster import slurm_cluster, why_not
 from toy_work import counting
 
 from looped.config import TrainConfig
-from looped.grid.options import GridOptions
+from looped.grid.engines.engine import work_through
+from looped.grid.options import GridOptions, RunOptions
 from looped.grid.records.ledger import ENDED, FAILED, FINISHED, KILLED, LOST, QUEUED, RUNNING
+from looped.grid.run_trainings import Nest
 
 ROOT = Path(__file__).parents[3]
 
@@ -156,7 +158,8 @@ def test_a_job_that_asks_for_a_gpu_says_where_there_is_none(tmp_path, monkeypatc
     assert (config.device, config.precision) == ("cuda", "bf16")
     desk = Desk(tmp_path / "runs" / "grid-0")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    work = partial(counting, root=tmp_path, steps=1)
+    options = RunOptions(runs_dir=str(tmp_path), tracking="offline")
+    work = partial(work_through, options=options, nest=Nest())
     engine.run([[config]], work, None, desk, 1, {})
     assert desk.news[-1].state == FAILED
     assert "got cuda without a GPU" in desk.news[-1].reason
@@ -173,29 +176,6 @@ def test_a_grid_for_gpus_is_planned_where_there_is_none(call, tmp_path):
     assert "36 trainings: 36 to do" in lines
     assert "to submit: 3 jobs of Slurm" in lines
     assert not list(tmp_path.iterdir())
-
-
-def test_a_limit_that_no_step_fits_into_is_said(tmp_path, monkeypatch):
-    from looped.grid.engines.slurm.group_job import GroupJob
-    from looped.grid.engines.slurm.job_files import read_news
-
-    def work(group, send, should_stop):
-        import os
-        import signal
-
-        os.kill(os.getpid(), signal.SIGUSR2)
-        assert should_stop()
-        counting(group, send, should_stop, tmp_path, 0)
-
-    def none(job):
-        raise AssertionError("it would be queued for ever")
-
-    monkeypatch.setattr("toy_work.FINISHED", KILLED)
-    job = GroupJob(CONFIGS[:1], work, {}, tmp_path / "news" / "a.json", tmp_path, 1, none)
-    job()
-    (news,) = read_news(tmp_path / "news" / "a.json").values()
-    assert news.state == KILLED
-    assert "give slurm a longer time" in news.reason
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from looped.grid.records.ledger import KILLED, News
 from looped.grid.run_trainings import Nest, run_trainings
 from looped.grid.stopping import StopRequest
 from looped.records.folder import FolderLock, run_path
+from looped.tracking import registry
 from looped.training import resolve
 from looped.training.watcher import Watcher
 
@@ -65,9 +66,8 @@ def grid(store, tmp_path, monkeypatch):
             return Here(grid_options, store, befall)
 
         monkeypatch.setattr(runner, "make_engine", make)
-        run_options = RunOptions(
-            runs_dir=str(tmp_path / "runs"), evaluate=False, register=False, **options
-        )
+        settings = {"runs_dir": str(tmp_path / "runs"), "evaluate": False, "register": False}
+        run_options = RunOptions(**settings | options)
         return runner.GridRunner(CONFIGS, {"seeds": "1,2"}, GridOptions(), run_options).run(
             NeverStops(has_launcher=False)
         )
@@ -121,6 +121,31 @@ def test_what_cannot_be_told_is_the_last_line_and_no_success(grid, store, tmp_pa
     for lock in locks:
         lock.close()
     assert grid(lambda _: None) == 0  # the same command tells it too
+    assert len(trainings(store)) == 2
+
+
+@pytest.mark.parametrize("is_told_by_the_grid", [False, True])
+def test_models_that_are_refused_are_the_last_line_and_no_success(
+    grid, store, capsys, monkeypatch, is_told_by_the_grid
+):
+    """Whether their trainings were told by the workers, or at the end by the grid."""
+
+    def kill_all(_):
+        for run in trainings(store):
+            store.set_terminated(run.info.run_id, "KILLED")
+
+    def refuse(client, run_id, folder, config, nmse):
+        raise registry.RegistryError(f"{config.name} is another's")
+
+    monkeypatch.setattr(registry, "register", refuse)
+    assert grid(kill_all if is_told_by_the_grid else lambda _: None, register=True) == 1
+    output = capsys.readouterr()
+    assert output.out.splitlines()[-1] == "2 trainings: 2 finished now"
+    assert output.err.splitlines()[-1].startswith(
+        "2 models of trainings that finished could not be registered: mlflow run . -e import_runs "
+    )
+    assert output.err.splitlines()[-1].endswith("; the first: tiny-b2-s1 is another's")
+    assert the_grid(store).info.status == "FINISHED"
     assert len(trainings(store)) == 2
 
 

@@ -13,7 +13,8 @@ from small_trainings import TINY
 from entrypoints import import_runs
 from looped.grid.options import RunOptions
 from looped.grid.records.folder import DamagedGridError, GridFolder
-from looped.grid.records.parent_run import end_parents, open_parent, open_parents, settle_parent
+from looped.grid.records.imported_grids import end_parents, open_parents
+from looped.grid.records.parent_run import open_parent, settle_parent
 from looped.grid.run_trainings import Nest, run_trainings
 from looped.names import Tag
 from looped.tracking.stores.store import open_store

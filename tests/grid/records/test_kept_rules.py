@@ -9,7 +9,7 @@ from small_trainings import TINY
 
 from looped.grid.engines import local_engine
 from looped.grid.options import GridOptions, RunOptions
-from looped.grid.records.parent_run import open_parents
+from looped.grid.records.imported_grids import open_parents
 from looped.grid.runner import GridRunner
 from looped.grid.stopping import StopRequest
 from looped.names import Tag

@@ -81,6 +81,21 @@ def test_what_a_longer_training_begins_with_stays_as_long_as_that_one():
     assert (choice.to_train, choice.left_out) == ([short], [long])
 
 
+def test_and_no_longer_than_that():
+    """The longest goes first; the one that it began with is then the costliest of those left."""
+    short, long, cheap = (replace(CONFIGS[0], steps=steps) for steps in (1000, 1200, 100))
+
+    def plan_of_part(part):
+        standings = {each.identity: Standing(state=TO_DO) for each in (short, cheap)}
+        standings |= {long.identity: Standing(state=TO_DO, first_step=1000)}
+        plan = plan_of(part, 1, b_max=2, n_prompts=2)
+        return replace(plan, standings=standings, after={long.identity: short.identity})
+
+    seconds = plan_of_part([cheap]).seconds(SPEEDS)
+    choice = fit_budget([short, long, cheap], plan_of_part, SPEEDS, f"{seconds + 0.5}s")
+    assert (choice.to_train, choice.left_out) == ([cheap], [short, long])
+
+
 def test_a_budget_that_holds_nothing_is_refused_in_a_line():
     with pytest.raises(
         BudgetError, match=r"at least one training, got 1s \(the shortest .*, nano-b1-s5,"

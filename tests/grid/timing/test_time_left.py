@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import pytest
 from simulated_grid import Machine, news_of, plan_of, usual_speeds
+from small_trainings import TINY
 
 from looped import TrainConfig
-from looped.grid.records.ledger import KILLED, LOST, RUNNING, News
-from looped.grid.timing.plan import Speed, time_to_end
-from looped.grid.timing.time_left import TimeLeft
+from looped.grid.records.ledger import FINISHED, KILLED, LOST, RUNNING, Ledger, News
+from looped.grid.records.standing import DONE_BEFORE, TO_DO, Standing
+from looped.grid.timing.plan import Plan, Speed, time_to_end
+from looped.grid.timing.time_left import NOMINAL_TELL, TimeLeft, nominal_seconds
 
 SMALL = TrainConfig(n_dims=2, n_examples=15, batch_size=32, steps=300)
 FACTOR, SHARE, SECONDS = 1.5, 0.02, 5.0
@@ -149,3 +151,28 @@ def test_groups_are_given_to_workers_as_the_engine_gives_them():
     assert time_to_end({7: 1.0}, durations, {0: {3}}, 2) == 8.0
     assert time_to_end({}, [], {}, 2) == 0.0
     assert time_to_end({}, durations, {0: {1}, 1: {0}}, 1) == 10.0  # which no engine would do
+
+
+def test_the_work_of_a_grid_is_that_of_the_steps_it_trains_and_of_what_follows_them():
+    short, middle, long = (replace(TINY, steps=n).resolved("cpu", "fp32") for n in (10, 20, 40))
+    standings = {
+        short.identity: Standing(state=DONE_BEFORE),
+        middle.identity: Standing(state=TO_DO, first_step=10),
+        long.identity: Standing(state=TO_DO, first_step=20),
+    }
+    plan = Plan(
+        groups=[[middle], [long]], standings=standings, b_max=0, n_prompts=2, n_workers=1,
+        n_threads=1, after={},
+    )  # fmt: skip
+    speeds = {short.size: Speed(short.step_flops, 1e30)}  # a step a second
+    whole = nominal_seconds(Ledger([short, middle, long], standings), plan, speeds)
+    assert whole == pytest.approx(40 + 3 * NOMINAL_TELL)
+    time_left = TimeLeft(plan, speeds)
+    assert time_left.nominal_left == pytest.approx(30 + 2 * NOMINAL_TELL)
+    time_left.hear(News(identity=middle.identity, state=RUNNING, step=15), 1.0)
+    assert time_left.nominal_left == pytest.approx(25 + 2 * NOMINAL_TELL)
+    time_left.hear(News(identity=middle.identity, state=FINISHED, step=20), 2.0)
+    assert time_left.nominal_left == pytest.approx(20 + NOMINAL_TELL)
+    # it began anew after all
+    time_left.hear(News(identity=long.identity, state=RUNNING, step=5), 3.0)
+    assert time_left.nominal_left == pytest.approx(35 + NOMINAL_TELL)

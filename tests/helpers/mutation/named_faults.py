@@ -3,9 +3,7 @@
     python tests/helpers/mutation/named_faults.py            # all; exit code 1 if one survives
     python tests/helpers/mutation/named_faults.py injection  # those whose name holds a word
 
-Unlike the samples of ``mutants`` these are chosen: what a clean-up has lost before, here or
-elsewhere, and what a result would silently be wrong by. A fault whose place no longer stands in the
-source is an error: it has to be put where the code went.
+Unlike those of ``mutants`` they are chosen. One whose place is gone is put where the code went.
 """
 
 import sys
@@ -281,8 +279,8 @@ def main() -> int:
     with copy_of_the_tree() as folder:
         for tests in sorted({fault.tests for fault in faults}):
             if run_tests(tests.split(), 600, folder / "log") != "survived":
-                raise SystemExit(f"named_faults: {tests} must pass without a fault, got:\n"
-                                 + (folder / "log").read_text())  # fmt: skip
+                words = f"named_faults: {tests} must pass without a fault, got:\n"
+                raise SystemExit(words + (folder / "log").read_text())
         for fault in faults:
             path = Path(fault.path)
             source = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Real servers for tests: PostgreSQL, an MLflow server, a Ray cluster."""
+"""Real servers for tests: PostgreSQL, an MLflow server, one that answers everything alike."""
 
 import os
 import shutil
@@ -6,9 +6,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 POSTGRES_HOMES = [
@@ -84,3 +86,29 @@ def wait_until(succeeds, server, seconds=90):
             assert server.poll() is None, "the server ended"
             assert time.monotonic() < deadline, "the server does not answer"
             time.sleep(0.2)
+
+
+@contextmanager
+def answering_alike(port, status=200, body=b"{}"):
+    """A server that answers everything alike; yields what it was asked: path, length, who asks."""
+    questions = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            length = int(self.headers.get("Content-Length", 0))
+            self.rfile.read(length)
+            questions.append((self.path, length, self.headers.get("Authorization", "")[:5]))
+            self.send_response(200 if self.path == "/health" else status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST  # noqa: N815
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield questions
+        server.shutdown()

@@ -7,8 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import mlflow
@@ -16,7 +14,7 @@ import numpy as np
 import pytest
 import requests
 from page_blocks import ROOT, blocks_of
-from services import find_postgres, free_port, postgres, wait_until
+from services import answering_alike, find_postgres, free_port, postgres, wait_until
 
 from looped.records.journal import TrackingError
 from looped.tracking.stores import store
@@ -109,37 +107,11 @@ def _as_ada(place, monkeypatch):
         monkeypatch.setenv(name, "1")  # so that what is set is undone
 
 
-@contextlib.contextmanager
-def stub(port, status=200, body=b"{}"):
-    """A server that answers everything alike; yields what it was asked: path, length, who asks."""
-    questions = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            length = int(self.headers.get("Content-Length", 0))
-            self.rfile.read(length)
-            questions.append((self.path, length, self.headers.get("Authorization", "")[:5]))
-            self.send_response(200 if self.path == "/health" else status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_GET = do_POST  # noqa: N815
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield questions
-        server.shutdown()
-
-
 @needs_nginx
 @pytest.mark.usefixtures("_as_ada")
 def test_the_proxy_takes_its_path_away_and_lets_large_files_pass(place, monkeypatch):
     place.make_folders()
-    with stub(place.port) as questions, place.proxy():
+    with answering_alike(place.port) as questions, place.proxy():
         wait_until(lambda: store.require_answer(place.uri), _Running())
         answer = requests.post(
             f"{place.uri}/api", b"x" * 5_000_000, verify=place.certificate, timeout=20
@@ -174,7 +146,7 @@ def test_a_refusal_is_one_line_that_says_what_to_do(monkeypatch, status, body, w
     monkeypatch.delenv("MLFLOW_TRACKING_SERVER_CERT_PATH")
     port = free_port()
     uri = f"http://127.0.0.1:{port}"
-    with stub(port, status, body), pytest.raises(TrackingError, match=words) as caught:
+    with answering_alike(port, status, body), pytest.raises(TrackingError, match=words) as caught:
         create_run(uri, monkeypatch)
     message = str(caught.value)
     assert message.startswith(f"MLflow must allow what is asked, got {uri}: HTTP {status} of /api/")

@@ -74,7 +74,7 @@ class GroupJob:
         states = {identity: each.state for identity, each in news.newest.items()}
         group = [each for each in self.group if states.get(each.identity) not in THROUGH]
         step_before = self._steps(group)
-        self.work(self._resolved(group, news), news.send, signals)
+        self.work(group, news.send, signals)
         left = [each for each in group if news.newest[each.identity].state not in THROUGH]
         if not (signals.is_late and left):
             return
@@ -84,19 +84,6 @@ class GroupJob:
             reason = "the time limit came before a step more was saved: give slurm a longer time"
             for config in left:
                 news.send(News(identity=config.identity, state=KILLED, reason=reason))
-
-    def _resolved(self, group: Sequence[TrainConfig], news: NewsFile) -> list[TrainConfig]:
-        """Decide what the node decides: kernels, and whether loops fit into its memory."""
-        from looped.training.resolve import resolve
-
-        work = sum(config.steps * config.step_flops for config in group)
-        resolved = []
-        for config in group:
-            try:
-                resolved.append(resolve(config, work))
-            except ValueError as error:
-                news.send(News(identity=config.identity, state=FAILED, reason=str(error)))
-        return resolved
 
     def _steps(self, group: Sequence[TrainConfig]) -> int:
         return sum(last_step(run_path(self.root, config)) for config in group)

@@ -76,9 +76,9 @@ class JobWatch:
             self._is_silent = True
             return
         self._is_silent = False
-        over = [job for job in self.jobs if self._hear(job, states[job.job])]
-        if over:
-            self.jobs = [job for job in self.jobs if job not in over]
+        jobs_left = [job for job in self.jobs if not self._hear(job, states[job.job])]
+        if len(jobs_left) < len(self.jobs):
+            self.jobs = jobs_left
             self._files.keep(self.jobs)
 
     def _hear(self, job: SubmittedJob, state: JobState, is_late: bool = False) -> bool:
