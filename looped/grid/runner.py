@@ -249,7 +249,8 @@ class GridRunner:
     def _show_cells(self, store: "Store") -> None:
         from looped.tracking.ui.cells import show_cells
 
-        show_cells(store, self.configs)
+        known_configs = {self.standings[config.identity].run_id: config for config in self.configs}
+        show_cells(store, self.configs, known_configs)
 
     def _facts(self) -> GridFacts | None:
         try:
