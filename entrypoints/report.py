@@ -69,6 +69,7 @@ class ReportOptions:
 
 
 @outcome.command("report")
+@terminal.keeping_all()
 def main(result: outcome.Outcome) -> int:
     """Read, draw, judge, log; return the exit code."""
     (options,) = arguments.parse("report", __doc__, ReportOptions)
