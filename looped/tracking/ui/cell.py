@@ -75,7 +75,7 @@ def cells_of(
             logger.debug("run %s is of no cell (%s)", run_id, error)
             continue
         newest.setdefault(config.cell_identity, {})[config.identity] = (config, run)
-    configs = {key: next(iter(own.values()))[0] for key, own in newest.items()}
+    configs = {key: next(iter(of_cell.values()))[0] for key, of_cell in newest.items()}
     names = cell_titles(configs.values())
     cells = []
     for key, by_identity in newest.items():

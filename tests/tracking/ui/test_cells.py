@@ -121,15 +121,15 @@ def test_what_a_killed_process_left_is_removed(small_store):
 
 def test_what_happened_after_a_command_had_read_the_runs_counts(small_store):
     client, experiment = small_store
-    known = {run.run_id: run.config for run in read_runs(*small_store)}
-    ids = {(config.b, config.seed): run_id for run_id, config in known.items()}
+    known_configs = {run.run_id: run.config for run in read_runs(*small_store)}
+    ids = {(config.b, config.seed): run_id for run_id, config in known_configs.items()}
     # one more ended, one is a plateau, one superseded, one deleted, one evaluated
     planted_study.log_training(client, experiment, TrainConfig(b=5, seed=7), 2.2, n_loops=12)
     client.set_tag(ids[5, 42], "plateau", "true")
     client.set_tag(ids[1, 42], "superseded_by", "another")
     client.delete_run(ids[1, 451])
     client.set_tag(ids[1, 1984], "evaluation.b_max", "12")
-    assert summarise_cells(small_store, known_configs=known) == 2
+    assert summarise_cells(small_store, known_configs=known_configs) == 2
     one_loop, five_loops = summaries(small_store)
     assert one_loop.data.metrics["cell/seeds"] == 1
     assert five_loops.data.metrics["cell/seeds"] == 3
@@ -202,4 +202,4 @@ def test_a_cell_is_all_but_the_seed():
     assert config.cell_identity == replace(config, seed=3, log_every=7).cell_identity
     assert config.cell_identity == replace(config, seed=0).identity
     other_configs = [replace(config, b=4), replace(config, steps=10), replace(config, n_dims=3)]
-    assert config.cell_identity not in {other.cell_identity for other in other_configs}
+    assert config.cell_identity not in {each.cell_identity for each in other_configs}
