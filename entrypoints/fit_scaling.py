@@ -84,6 +84,7 @@ class FitOptions:
 
 
 @outcome.command("fit_scaling")
+@terminal.keeping_all()
 def main(result: outcome.Outcome) -> int:
     """Fit, answer, log; return the exit code: 1 as well where MLflow lacks finished trainings."""
     options, of_table = arguments.parse(

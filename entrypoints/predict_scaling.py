@@ -39,6 +39,7 @@ class PredictOptions:
 
 
 @outcome.command("predict_scaling")
+@terminal.keeping_all()
 def main(result: outcome.Outcome) -> int:
     """Load the law, predict, print; return the exit code."""
     (options,) = arguments.parse("predict_scaling", __doc__, PredictOptions)

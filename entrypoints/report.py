@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from analysis.report.content import Report
     from analysis.report.subject import Subject
     from analysis.runs.logged_run import LoggedRun
+    from looped.config import TrainConfig
     from looped.tracking.stores.store import Store
 
 
@@ -68,6 +69,7 @@ class ReportOptions:
 
 
 @outcome.command("report")
+@terminal.keeping_all()
 def main(result: outcome.Outcome) -> int:
     """Read, draw, judge, log; return the exit code."""
     (options,) = arguments.parse("report", __doc__, ReportOptions)
@@ -117,7 +119,8 @@ def main(result: outcome.Outcome) -> int:
             arguments.remark(report.rules)
             for reason in report.lacks:
                 print(f"missing: {reason}")
-            for line in _log(store, report, options, result):
+            configs = {run.run_id: run.config for run in runs}
+            for line in _log(store, report, options, result, configs):
                 print(line)
             for task, text in report.headlines.items():
                 print(f"{task}: {text}")
@@ -148,7 +151,11 @@ def _choose(
 
 
 def _log(
-    store: "Store", report: "Report", options: ReportOptions, result: outcome.Outcome
+    store: "Store",
+    report: "Report",
+    options: ReportOptions,
+    result: outcome.Outcome,
+    configs: "Mapping[str, TrainConfig]",
 ) -> list[str]:
     """Log the report to the run that ``mlflow run`` made or to a new one; say where it is."""
     from analysis.publish import report_log
@@ -168,7 +175,7 @@ def _log(
         with command_run(store, "report") as run_id:
             when = round(time.time() * 1000)
             report_log.log_report(client, run_id, report, asdict(options), folder, when)
-    cells.show_cells(store)
+    cells.show_cells(store, known_configs=configs)
     counts = ", ".join(
         f"{count:.0f} {name.removeprefix(Metric.CLAIMS).replace('_', ' ')}"
         for name, count in report_log.counts(report).items()

@@ -195,9 +195,22 @@ class TrainConfig(Choices):
         The device, how often to log or save and what is averaged are left out: they decide rounding
         and records.
         """
+        return self._identity_with(self.seed)
+
+    @cached_property
+    def cell_identity(self) -> str:
+        """Name the cell that it belongs to: its identity, whatever its seed.
+
+        Example:
+            >>> TrainConfig(seed=1).cell_identity == TrainConfig(seed=2).cell_identity
+            True
+        """
+        return self._identity_with(0)
+
+    def _identity_with(self, seed: int) -> str:
         size = asdict(self.size_config)
         del size["learning_rate"]  # the rate in use is in the recipe or the size's own
-        place = {"size": size, "b": self.b, "seed": self.seed, "task": self.task_config.content}
+        place = {"size": size, "b": self.b, "seed": seed, "task": self.task_config.content}
         loss, grad = self.windows
         apart = {"loop_window": None, "loss_window": loss, "grad_window": grad}
         windows = {"loop_window": loss} if loss == grad else apart

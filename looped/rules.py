@@ -12,6 +12,9 @@ BELOW = 2**31
 """Whole numbers are less than this: they fit where programs in C count, and so do their products
 with the sizes of a model where Python counts."""
 
+MOST_SHOWN = 100
+"""Characters of what came that a line shows."""
+
 LONGEST_WORD = 400
 """Characters of a word, such as a path, that a message still holds whole."""
 
@@ -19,6 +22,12 @@ PASSWORD = re.compile(r"(?P<user>\w[\w+.-]*://[^\s/?#:@]*:)(?!\d+(?:[/?#'\"\s]|$
 """Of an address, up to its last @; the number behind a colon is a port."""
 
 _TOKEN = re.compile(r"(https?://)[^\s/?#:@]+@|([?&](?:password|passwd|pwd|token)=)[^&\s'\"]+")
+
+
+def shortened(text: str) -> str:
+    """Return a text in one line, and its beginning and length where it is long."""
+    line = " ".join(text.split())
+    return line if len(line) <= MOST_SHOWN else f"{line[:MOST_SHOWN]}... ({len(text):,} characters)"
 
 
 def without_passwords(text: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import fdtrc, stdtrit
 
 from analysis.answers.joint_form import JointForm
 from analysis.answers.joint_runs import Booleans, JointRuns
@@ -47,7 +47,7 @@ def lack_of_fit(form: JointForm, runs: JointRuns) -> tuple[float, float]:
     n_lacking = len(counts) - slopes.shape[1]
     if n_lacking < 1:
         return math.nan, math.nan
-    alike = float(stats.f.sf(misfit / n_lacking, n_lacking, spare.sum()))
+    alike = float(fdtrc(n_lacking, spare.sum(), misfit / n_lacking))
     if not (spare.all() and squares.all()):
         return math.nan, alike
     variances = squares / spare
@@ -128,7 +128,7 @@ def spread_over_sizes(theta: Floats, thetas_without: Floats) -> Floats:
     """
     n_sizes = len(thetas_without)
     variances = ((thetas_without - theta) ** 2).sum(axis=0) * (n_sizes - 1) / n_sizes
-    return np.asarray(stats.t.ppf(0.975, n_sizes - 1) * np.sqrt(variances))
+    return np.asarray(stdtrit(n_sizes - 1, 0.975) * np.sqrt(variances))
 
 
 def spread_between_sizes(uncertainty: resampling.Uncertainty, n_sizes: int) -> Floats:
@@ -138,7 +138,7 @@ def spread_between_sizes(uncertainty: resampling.Uncertainty, n_sizes: int) -> F
     degrees of freedom no more than one less than there are sizes.
     """
     degrees = uncertainty.degrees_of_freedom(np.eye(len(uncertainty.theta)))
-    quantile = stats.t.ppf(0.975, np.minimum(degrees, n_sizes - 1))
+    quantile = stdtrit(np.minimum(degrees, n_sizes - 1), 0.975)
     return np.asarray(quantile * uncertainty.draws.std(axis=0))
 
 

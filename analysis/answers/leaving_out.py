@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from analysis.answers import joint_checks, joint_law
 from analysis.answers.joint_form import JointForm
@@ -66,5 +66,5 @@ def jackknifed(value: float, without: Floats, degrees: int) -> tuple[float, floa
     """
     n = len(without)
     variance = np.square(without - without.mean()).sum() * (n - 1) / n
-    half = float(stats.t.ppf((1 + LEVEL) / 2, degrees) * np.sqrt(variance))
+    half = float(stdtrit(degrees, (1 + LEVEL) / 2) * np.sqrt(variance))
     return float(value), float(value - half), float(value + half)

@@ -11,7 +11,7 @@ from functools import cache
 from typing import TypeAlias
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from analysis.claims import measured
 from analysis.claims.measured import combined, prompt_error
@@ -76,7 +76,7 @@ def _errors(part: BySeed) -> list[tuple[float, float]]:
 
 @cache
 def _students(level: float, degrees_of_freedom: float) -> float:
-    return float(stats.t.ppf((1 + level) / 2, degrees_of_freedom))
+    return float(stdtrit(degrees_of_freedom, (1 + level) / 2))
 
 
 def weakest(parts: Parts, sense: Sense) -> tuple[float, float, float]:
@@ -145,7 +145,7 @@ def _p_above(part: BySeed, threshold: float) -> float:
     tails = []
     for error, degrees in _errors(part):
         statistic = distance / error if error > 0 else math.copysign(math.inf, distance)
-        tails.append(float(stats.t.sf(statistic, degrees)))
+        tails.append(float(stdtr(degrees, -statistic)))
     return max(tails)
 
 

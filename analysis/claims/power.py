@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy.special import nctdtr, stdtrit
 
 from analysis.claims.by_seed import (
     LEVEL,
@@ -207,8 +207,9 @@ def chance_above(part: BySeed, threshold: float, n_seeds: np.ndarray, error: flo
 def _chance_of_t(shift: Floats, degrees: Floats, error: float) -> Floats:
     """Return the chance that t passes its quantile, the truth being so many errors above."""
     # beyond this scipy's function has no value; there it is 0 or 1 long since
-    degrees = np.minimum(degrees, 1e4)
-    return np.asarray(stats.nct.sf(stats.t.isf(error, degrees), degrees, np.clip(shift, -1e4, 1e4)))
+    degrees, shift = np.minimum(degrees, 1e4), np.clip(shift, -1e4, 1e4)
+    chance = nctdtr(degrees, -shift, stdtrit(degrees, error))
+    return np.where(np.isnan(chance), shift > 0, chance)
 
 
 def _with_upper_bound(part: BySeed, sense: Sense) -> list[BySeed]:

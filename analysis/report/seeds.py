@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from analysis.scaling.figures import MOST_DRAWN
 
@@ -21,7 +21,7 @@ def over_seeds(table: pd.DataFrame, by: Sequence[str], column: str) -> pd.DataFr
     """
     groups = table.groupby(list(by), sort=False)[column]
     means = groups.agg(seeds="size", mean="mean", sem="sem").reset_index()
-    half = means["sem"] * stats.t.ppf((1 + LEVEL) / 2, np.maximum(means["seeds"] - 1, 1))
+    half = means["sem"] * stdtrit(np.maximum(means["seeds"] - 1, 1), (1 + LEVEL) / 2)
     means["lower"], means["upper"] = means["mean"] - half, means["mean"] + half
     return means.drop(columns="sem")
 

@@ -101,7 +101,7 @@ def with_prompt_errors(
     def is_read(run: LoggedRun) -> bool:
         if run.run_id not in wanted_ids or Metric.PROMPTS_KEPT not in run.metrics:
             return False
-        cell = replace(run.config, seed=0).identity
+        cell = run.config.cell_identity
         seeds = seeds_by_cell.setdefault(cell, set())
         if len(seeds) < ENOUGH_BY_PROMPT:
             seeds.add(run.config.seed)

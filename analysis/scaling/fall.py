@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtr
 
 from analysis.scaling.run_table import RunTable
 from analysis.scaling.solving.scales import seed_scales
@@ -76,7 +76,7 @@ def clearest_fall(run_table: RunTable) -> Fall | None:
         # of two runs one that failed moves the median: then the nearest two have to be apart
         are_few = np.minimum(counts[first], counts[second]) < 3
         gaps = np.where(are_few, lows[first] - highs[second], bits)
-        chances = stats.t.sf(gaps / error, run_table.n_replicates)
+        chances = stdtr(run_table.n_replicates, -gaps / error)
         falls += [
             (chance, name, run_table.cell_b[i], run_table.cell_b[j], fall)
             for chance, i, j, fall in zip(chances, first, second, bits, strict=True)

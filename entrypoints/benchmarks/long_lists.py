@@ -94,7 +94,7 @@ def server_seconds() -> float:
         # times of its own and of the children that have ended, then those of the children there
         ticks = sum(map(int, _stat_of(parent)[11:15]))
         for child in children:
-            with suppress(FileNotFoundError):  # it has ended since
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since
                 ticks += sum(map(int, _stat_of(int(child))[11:13]))
     except OSError:
         return math.nan

@@ -1,14 +1,15 @@
 """What a grid says last: where its trainings stand, and what the store lacks."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from looped.config import TrainConfig
 from looped.counting import counted
 from looped.grid.records.balance import Balance
 from looped.grid.records.ledger import DONE, UNTOLD, Ledger
-from looped.grid.records.standing import FAILED_BEFORE
+from looped.grid.records.standing import FAILED_BEFORE, Standing
 from looped.grid.stopping import StopRequest
 
 if TYPE_CHECKING:
@@ -91,3 +92,12 @@ def say_last(
         print("the same command says what stands, and tells MLflow what has ended", flush=True)
         return 0 if is_well else 1
     return 0 if ledger.is_done and is_well else 1
+
+
+def summarise(
+    store: "Store", configs: Sequence[TrainConfig], standings: Mapping[str, Standing]
+) -> None:
+    """Show the cells of a grid's trainings in MLflow; what fails there is a warning."""
+    from looped.tracking.ui.cells import show_cells
+
+    show_cells(store, configs, {standings[config.identity].run_id: config for config in configs})

@@ -8,16 +8,16 @@ from types import GenericAlias
 from typing import Any, NamedTuple, get_type_hints
 
 from looped.config import TrainConfig
-from looped.grid.options import MOST_TRAININGS, shortened
+from looped.grid.options import MOST_TRAININGS
 from looped.grid.studies import left_to_study
-from looped.rules import digest, require
+from looped.rules import digest, require, shortened
 from looped.sizes import STUDY_SIZES
 from looped.tasks.own import crossed
+from looped.titles import WINDOWS, word_of
 
 PLURALS = {"size": "sizes", "b": "bs", "seed": "seeds"}
 """Settings whose list goes by another name; a list of any other goes by the setting's own."""
 
-WINDOWS = ("loop_window", "loss_window", "grad_window")
 POLICY = (*WINDOWS, "tied", "b_draw_unit")
 """Settings that may decide nothing; see ``TrainConfig.policy``."""
 
@@ -81,7 +81,7 @@ def cross(lists: Any, pair: Sequence[str] = (), cells: Sequence[Cell] = ()) -> l
         except (ValueError, OverflowError) as error:
             naming = varying or ["size", "b"]
             words = [f"row {part.row}" for part in combination if part.row]
-            words += [f"{name}={_word(settings[name])}" for name in naming]
+            words += [f"{name}={word_of(settings[name])}" for name in naming]
             raise ValueError(
                 f"every training must be one that train takes, got {', '.join(words)}: {error}"
             ) from None
@@ -155,8 +155,8 @@ def refuse_doubles(configs: Sequence[TrainConfig]) -> None:
         twin = first_of.setdefault(config.identity, config)
         if twin is not config:
             differences = ", ".join(
-                f"{setting.name}={_word(getattr(twin, setting.name))} and "
-                f"{_word(getattr(config, setting.name))}"
+                f"{setting.name}={word_of(getattr(twin, setting.name))} and "
+                f"{word_of(getattr(config, setting.name))}"
                 for setting in fields(TrainConfig)
                 if getattr(twin, setting.name) != getattr(config, setting.name)
             )
@@ -169,49 +169,3 @@ def refuse_doubles(configs: Sequence[TrainConfig]) -> None:
 def grid_identity(configs: Sequence[TrainConfig]) -> str:
     """Name a grid: the set of its trainings, whatever their order."""
     return digest({"cells": sorted(config.identity for config in configs)})
-
-
-def varied(configs: Sequence[TrainConfig]) -> list[str]:
-    """Name the settings that tell trainings apart, those that follow from others left out."""
-    if not configs:
-        return []
-    return [
-        setting.name
-        for setting in fields(TrainConfig)
-        if setting.name not in ("learning_rate", "precision", "device", *WINDOWS)
-        and len({getattr(config, setting.name) for config in configs}) > 1
-    ] + [
-        name
-        for name in ("learning_rate", "precision", "loss_window", "grad_window")
-        if len({{**config.base_recipe, **config.policy}[name] for config in configs}) > 1
-    ]
-
-
-def titles(configs: Sequence[TrainConfig]) -> dict[str, str]:
-    """Name trainings, resolved, by identity: those of one name with what tells them apart.
-
-    Example:
-        >>> configs = [TrainConfig(b=2, steps=n) for n in (100, 200)] + [TrainConfig(b=3)]
-        >>> list(titles([config.resolved("cpu", "fp32") for config in configs]).values())
-        ['tiny-b2-s42 steps=100', 'tiny-b2-s42 steps=200', 'tiny-b3-s42']
-    """
-    by_name: dict[str, list[TrainConfig]] = {}
-    for config in configs:
-        by_name.setdefault(config.name, []).append(config)
-    title_of = {}
-    for name, namesakes in by_name.items():
-        differing = varied(namesakes) if len(namesakes) > 1 else []
-        for config in namesakes:
-            settings = (f"{setting}={value_of(config, setting)}" for setting in differing)
-            title_of[config.identity] = " ".join([name, *settings])
-    return {config.identity: title_of[config.identity] for config in configs}
-
-
-def value_of(config: TrainConfig, name: str) -> str:
-    """Write a setting of a training, resolved, as it was asked for: windows as ``all``, say."""
-    settings = {**config.base_recipe, **config.policy}
-    return _word(settings.get(name, getattr(config, name)))
-
-
-def _word(value: Any) -> str:
-    return "auto" if value is None else shortened(str(value))

@@ -8,7 +8,14 @@ from looped.grid.engines.slurm.settings import SlurmSettings
 from looped.grid.places import expanded, runs_folder
 from looped.grid.studies import FILE_ENDING, STUDIES, left_to_study
 from looped.grid.timing.duration import budget_seconds
-from looped.rules import check_choices, require, require_one_of, require_whole, setting
+from looped.rules import (
+    check_choices,
+    require,
+    require_one_of,
+    require_whole,
+    setting,
+    shortened,
+)
 
 MOST_LOOPS = 100_000
 """To which a model is evaluated: each loop of each prompt is computed and kept."""
@@ -17,7 +24,6 @@ MOST_PROCESSES = 10_000
 MOST_TRAININGS = 1_000_000
 """Of one grid; each has a line in its table."""
 LONGEST_PATH, LONGEST_PART = 3_500, 255  # bytes; Linux takes 4,095, and a run's files need some
-MOST_SHOWN = 100
 
 ENGINES = ("local", "ray", "slurm")
 RESUMES = ("auto", "same_code", "never")
@@ -150,12 +156,6 @@ def require_path(name: str, path: str | None) -> None:
     fits = len(os.fsencode(path)) <= LONGEST_PATH and longest_part <= LONGEST_PART
     require(fits, rule, shortened(path))
     expanded(path)
-
-
-def shortened(text: str) -> str:
-    """Return a text in one line, and its beginning and length where it is long."""
-    line = " ".join(text.split())
-    return line if len(line) <= MOST_SHOWN else f"{line[:MOST_SHOWN]}... ({len(text):,} characters)"
 
 
 def _require_in(name: str, came: int, least: int, most: int) -> None:

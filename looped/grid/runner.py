@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from looped.config import TrainConfig
 from looped.counting import counted
 from looped.evaluation.task_check import require_sound
-from looped.grid.closing import import_command_of, say_last, shortfalls
+from looped.grid.closing import import_command_of, say_last, shortfalls, summarise
 from looped.grid.engines.choice import is_of_one_machine, make_engine, require_reachable
 from looped.grid.engines.engine import work_through
 from looped.grid.inputs.input_file import InputFile
@@ -167,9 +167,7 @@ class GridRunner:
                 if balance.finished:
                     closing = logbook.closing(ledger, balance.finished)
                 if self.store is not None and not stop_request():
-                    from looped.tracking.ui.cells import show_cells
-
-                    show_cells(self.store, self.configs)
+                    summarise(self.store, self.configs, self.standings)
             except BaseException as error:
                 logbook.end(ledger, "KILLED", repr(error))
                 raise

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
+from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from looped.choices import BEFORE_SETTINGS
@@ -29,6 +30,18 @@ def config_of(params: Mapping[str, str]) -> TrainConfig:
         if text is not None:
             values[setting.name] = _value(text, default[setting.name], str(setting.type))
     return TrainConfig(**values)
+
+
+def params_of(client: MlflowClient, runs: Sequence[Run]) -> dict[str, Mapping[str, str]]:
+    """Return the parameters of runs by id, those without any left out.
+
+    A database is asked for hundreds of runs at once, and need not have been for what is listed; a
+    server has given them with the list.
+    """
+    engine = bulk.engine_of(client)
+    if engine is not None:
+        return dict(bulk.params_of(engine, [run.info.run_id for run in runs]))
+    return {run.info.run_id: run.data.params for run in runs if run.data.params}
 
 
 def curve_of(client: MlflowClient, run_id: str, name: str) -> dict[int, float]:

@@ -7,6 +7,7 @@ from looped.counting import counted
 from looped.names import Convergence, Metric, Tag
 from looped.records.journal import Record
 from looped.records.origin import Origin
+from looped.titles import title_of
 from looped.training.convergence import SHARE, T_OF_BLOCKS
 
 
@@ -47,7 +48,7 @@ def describe(config: TrainConfig, outcome: Record, folder: Path, origin: Origin)
     loss, grad = config.windows
     stops = "" if grad == loss else f" and gradients through {grad} at most"
     lines = [
-        f"**{config.name}: {result(config, outcome)}.**",
+        f"**{title_of(config)}: {result(config, outcome)}.**",
         "",
         f"- Model: `{config.size}`, {config.model_config.n_params():,} parameters{ties}, "
         f"trained at b = {config.b}{how_b_comes} with loss on the last {loss}{stops}.",

@@ -15,6 +15,7 @@ from looped.names import Kind, Param, Tag
 from looped.records import journal
 from looped.records.folder import RunFolder, lock_owner
 from looped.records.journal import TrackingError
+from looped.titles import title_of
 from looped.tracking.dead_runs import DIED, end_lost_runs, is_failed_by_launcher
 from looped.tracking.launcher import begin_run, run_to_take
 from looped.tracking.presence import launched_run
@@ -57,7 +58,7 @@ def open_run(config: TrainConfig, folder: RunFolder, parent: str | None = None) 
         run_id = kept_id or begin_run(
             client,
             experiment_id,
-            config.name,
+            title_of(config),
             may_take_launched=is_launched,
             within=None if is_launched or parent else launched_run(),
         )
@@ -103,7 +104,7 @@ def reopen_run(
         run_id = begin_run(
             client,
             experiment_id,
-            config.name,
+            title_of(config),
             started=starts[-1] if starts else None,
             may_take_launched=False,
         )
@@ -186,7 +187,7 @@ def _introduce(
     client = store.client
     folder.sign_lock(run_id)
     tags: dict[str, Any] = {
-        Tag.NAME: config.name,
+        Tag.NAME: title_of(config),
         Tag.SIZE: config.size,
         Tag.B: config.b,
         Tag.SEED: config.seed,

@@ -44,6 +44,7 @@ def list_trainings(
     further: str = "",
     view: int = ViewType.ACTIVE_ONLY,
     is_wanted: bulk.IsWanted = bulk.wants_all,
+    only_tags: Sequence[str] | None = None,
 ) -> Iterator[Run]:
     """List the training runs of a status that no later run supersedes, the first begun first.
 
@@ -54,6 +55,8 @@ def list_trainings(
         further: another condition, as MLflow writes it.
         view: active runs, deleted ones or both.
         is_wanted: chooses among them by their tags, before the rest of them is read.
+        only_tags: names of tags that are enough, so that a database is asked for no other, nor
+            for parameters and metrics; a server gives all of them in any case.
     """
 
     def is_listed(tags: Mapping[str, str]) -> bool:
@@ -66,7 +69,8 @@ def list_trainings(
         runs = list_runs(client, experiment_id, query, view)
         return (run for run in runs if is_listed(run.data.tags))
     tag = Tag.KIND, Kind.TRAINING
-    return bulk.runs_of(engine, experiment_id, status, tag, view, is_listed)
+    names = None if only_tags is None else [*only_tags, Tag.SUPERSEDED_BY]
+    return bulk.runs_of(engine, experiment_id, status, tag, view, is_listed, names)
 
 
 def find_run(client: MlflowClient, run_id: str) -> Run | None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from planted_runs import World, claim_of
+from scipy import stats
 
 from analysis.claims import power, rules
 from analysis.claims.by_seed import Sense, weakest
@@ -177,3 +178,15 @@ def test_what_its_premise_leaves_open_does_not_stand_however_small_its_p():
     reading = family_reading([open_finding, replace(clear, claim="clear")])
     assert "2 of 2 claims and hypotheses have an interval, and 1 of them a verdict" in reading
     assert "1 stand (clear)" in reading
+
+
+def test_chances_are_those_of_the_noncentral_t_however_far_the_truth_lies():
+    generator = np.random.default_rng(0)
+    degrees = generator.integers(1, 10_000, 20_000).astype(float)
+    shift = np.clip(
+        generator.normal(size=20_000) * 10 ** generator.uniform(-1, 4, 20_000), -1e4, 1e4
+    )
+    for error in (0.05, 0.025, 0.001):
+        # a plain twin, which takes SciPy's distributions half a second to load
+        twin = stats.nct.sf(stats.t.isf(error, degrees), degrees, shift)
+        np.testing.assert_allclose(power._chance_of_t(shift, degrees, error), twin, atol=1e-12)

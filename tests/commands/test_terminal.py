@@ -1,5 +1,6 @@
 """How commands meet the terminal: each case is a process of its own."""
 
+import gc
 import os
 import pwd
 import shutil
@@ -101,3 +102,29 @@ def test_a_process_of_a_nameless_user_begins():
     if "setpriv" in errors:
         pytest.skip(errors)
     assert output == f"{uid} {terminal.NO_HOME}\n"
+
+
+@pytest.mark.parametrize("was_looking", [True, False])
+def test_no_garbage_is_looked_for_while_a_command_keeps_all(was_looking):
+    @terminal.keeping_all()
+    def command():
+        assert not gc.isenabled()
+        raise RuntimeError
+
+    (gc.enable if was_looking else gc.disable)()
+    try:
+        with pytest.raises(RuntimeError):
+            command()
+        assert (gc.isenabled(), gc.get_freeze_count()) == (was_looking, 0)
+    finally:
+        gc.enable()
+
+
+def test_what_a_process_that_kept_all_leaves_is_not_looked_through():
+    process = start("""\
+import atexit, gc
+atexit.register(lambda: print(gc.get_freeze_count() > 1000))  # the first, so it runs last
+with terminal.keeping_all():
+    return 3""")
+    output, _ = process.communicate(timeout=60)
+    assert (process.returncode, output) == (3, "True\n")

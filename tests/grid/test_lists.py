@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from entrypoints.command_line import arguments
 from looped.config import TrainConfig
-from looped.grid.lists import PLURALS, Lists, cross, grid_identity, refuse_doubles, varied
+from looped.grid.lists import PLURALS, Lists, cross, grid_identity, refuse_doubles
 from looped.tasks.kinds import TASK_KINDS, TASK_SETTINGS
+from looped.titles import varied
 
 RESOLVED = TrainConfig(size="tiny", b=6).resolved("cpu", "fp32")
 

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from entrypoints import grid
 from entrypoints.command_line import arguments
 from looped.b_draw import DISTRIBUTIONS
-from looped.grid.lists import Lists, cross, refuse_doubles, varied
+from looped.grid.lists import Lists, cross, refuse_doubles
 from looped.grid.options import GridOptions, GridRunOptions
 from looped.grid.studies import STUDIES, apply_studies
+from looped.titles import varied
 
 
 def parse(*words):

@@ -6,7 +6,7 @@ length (``phi``), and E of two b at equal FLOPs (``equal_flops``).
 
 from collections.abc import Sequence
 
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from analysis.answers.lengths import equal_flops, online
 from analysis.answers.lengths.lengths import Lengths
@@ -105,8 +105,8 @@ def _phi_rises(phi: PhiByLength | str) -> Finding:
     if isinstance(phi, str) or phi.rise is None:
         return missing_finding(PHI_RISES, phi if isinstance(phi, str) else _lack(phi))
     value, low, high = phi.rise
-    error = (high - low) / 2 / stats.t.ppf(0.975, phi.degrees)
-    tail = stats.t.sf(abs(value) / error, phi.degrees) if error > 0 else 0.0
+    error = (high - low) / 2 / stdtrit(phi.degrees, 0.975)
+    tail = stdtr(phi.degrees, -abs(value) / error) if error > 0 else 0.0
     first, last = phi.table.iloc[0], phi.table.iloc[-1]
     remarks = ["that every size obeys the joint law is taken, not shown"]
     is_at_bound = bool(first["at_bound"] or last["at_bound"])

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from analysis.runs.logged_run import LoggedRun
 
@@ -107,7 +107,7 @@ def verdict(table: pd.DataFrame) -> str:
     by_seed = (rows["stretch_error"] - rows["factor_error"]).groupby(rows["seed"]).mean()
     middle, nearer, span = float(by_seed.mean()), "neither is shown to be nearer", "one seed"
     if len(by_seed) > 1:
-        half = float(stats.t.ppf(0.975, len(by_seed) - 1) * by_seed.sem())
+        half = float(stdtrit(len(by_seed) - 1, 0.975) * by_seed.sem())
         span = f"[{middle - half:+.2f}, {middle + half:+.2f}]"
         if abs(middle) > half:
             nearer = "the factor is nearer" if middle > 0 else "the stretch is nearer"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from analysis.answers.loops.curve_table import CurveTable, tabulate_curves
 from analysis.answers.loops.held_out import (
@@ -170,7 +170,7 @@ def _interval(values: Floats) -> tuple[float, float, float]:
     if n_seeds < 2:
         return float(values[0]), math.nan, math.nan
     error = math.sqrt((n_seeds - 1) * float(np.var(values[1:])))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, n_seeds - 1)) * error
+    half = float(stdtrit(n_seeds - 1, (1 + LEVEL) / 2)) * error
     return float(values[0]), float(values[0]) - half, float(values[0]) + half
 
 

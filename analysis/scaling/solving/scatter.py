@@ -5,7 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+from scipy.special import fdtrc
 
 from analysis.scaling.run_table import RunTable
 from analysis.scaling.solving.blocks import Floats
@@ -46,7 +46,7 @@ def lack_of_fit(run_table: RunTable, fitted: Floats, scale: Floats, n_parameters
         return math.nan
     misfit = (((means - fitted) / scale) ** 2).sum() / spare
     noise = (((run_table.values - means) / scale) ** 2).sum() / n_pure
-    return float(stats.f.sf(misfit / noise, spare, n_pure)) if noise > 0 else math.nan
+    return float(fdtrc(spare, n_pure, misfit / noise)) if noise > 0 else math.nan
 
 
 def seed_correlation(run_table: RunTable, z: Floats) -> tuple[float, float]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from looped.grid.inputs.input_file import InputFile
 from looped.grid.lists import Cell, singular
-from looped.grid.options import MOST_TRAININGS, shortened
-from looped.rules import require
+from looped.grid.options import MOST_TRAININGS
+from looped.rules import require, shortened
 
 Readers = Mapping[str, Callable[[str], Any]]
 """By the name of a setting of trainings: what reads its value from a text."""

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from looped.grid.options import require_path, shortened
+from looped.grid.options import require_path
 from looped.grid.places import expanded
+from looped.rules import shortened
 
 LARGEST = 32 * 2**20  # bytes
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from looped.grid.inputs.input_file import InputFile, read_input
-from looped.grid.options import shortened
 from looped.grid.studies import FILE_ENDING
-from looped.rules import require
+from looped.rules import require, shortened
 
 STUDY, CELLS, AUTO = "study", "cells", "auto"
 

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 
 from looped.config import TrainConfig
 from looped.counting import counted
-from looped.grid.lists import titles, varied
 from looped.grid.records.standing import (
     DONE_BEFORE,
     FAILED_BEFORE,
@@ -18,6 +17,7 @@ from looped.grid.records.standing import (
     TO_GO_ON,
     Standing,
 )
+from looped.titles import titles, varied
 
 RUNNING = "running"
 QUEUED = "queued"  # with a cluster, which has not begun it

@@ -1,12 +1,13 @@
 """What of a grid fits into a time: whole seeds are left out first, then the costliest cells."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from looped.config import TrainConfig
 from looped.counting import counted
 from looped.grid.timing.duration import budget_seconds, written
 from looped.grid.timing.plan import Plan, Speeds
+from looped.titles import without_seed
 
 
 class BudgetError(ValueError):
@@ -84,7 +85,7 @@ def fit_budget(
 
 
 def _cell(config: TrainConfig) -> str:
-    return replace(config, seed=0).identity
+    return config.cell_identity
 
 
 def _costliest(plan: Plan, speeds: Speeds, cell_of: Mapping[str, str]) -> TrainConfig:
@@ -122,4 +123,4 @@ def _lines(
 
 
 def _told(config: TrainConfig) -> str:
-    return config.name.replace(f"-s{config.seed}", "", 1)
+    return without_seed(config, config.name)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from looped.config import TrainConfig
 from looped.counting import counted
-from looped.grid.lists import value_of, varied
 from looped.grid.records.ledger import Ledger
 from looped.grid.records.standing import DONE_BEFORE
 from looped.grid.timing.plan import Plan, Speeds
+from looped.titles import value_of, varied
 
 IN_NAME = ("size", "b", "seed", "task", "prompt", "b_draw", "b_draw_unit", "tied")
 """What the name of a training says already."""

@@ -9,7 +9,7 @@ are then given to the workers as the engine will give them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from looped.config import TrainConfig
 from looped.grid.records.ledger import ENDED, LOST, Ledger, News
@@ -249,7 +249,7 @@ def _group(
     speed = speeds.get(first.size) or usual_speed(first.size)
     flops = sum(plan.evaluation_flops(config) for config in configs)
     return _Group(
-        keys=[(), (first.size, first.prompt), (replace(first, seed=0).identity,)],
+        keys=[(), (first.size, first.prompt), (first.cell_identity,)],
         n_steps=first.steps,
         step_seconds=sum(config.step_flops for config in configs) / speed.training,
         evaluation_seconds=flops / speed.evaluation / len(configs),

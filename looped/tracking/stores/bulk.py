@@ -70,6 +70,7 @@ def runs_of(
     tag: tuple[str, str],
     view: int,
     is_wanted: IsWanted = wants_all,
+    only_tags: Sequence[str] | None = None,
 ) -> Iterator[Run]:
     """Yield the runs of a status that have a tag, the first begun first, as MLflow would.
 
@@ -80,6 +81,7 @@ def runs_of(
         tag: name and value.
         view: active runs, deleted ones or both.
         is_wanted: chooses among them by their tags; the rest is read of those alone.
+        only_tags: names of tags that are read, and no parameter or metric; None: all there is.
     """
     stages = LifecycleStage.view_type_to_stages(view)
     runs = (
@@ -93,7 +95,7 @@ def runs_of(
     with engine.connect() as connection:
         rows = connection.execute(runs).mappings().all()
         for chunk in in_chunks(rows):
-            tags = _of_runs(connection, SqlTag, [row["run_uuid"] for row in chunk])
+            tags = _of_runs(connection, SqlTag, [row["run_uuid"] for row in chunk], only_tags)
             wanted_rows = [
                 row
                 for row in chunk
@@ -103,11 +105,23 @@ def runs_of(
                 continue
             wanted_ids = [row["run_uuid"] for row in wanted_rows]
             metrics, params = (
-                _of_runs(connection, model, wanted_ids) for model in (SqlLatestMetric, SqlParam)
+                _of_runs(connection, model, wanted_ids if only_tags is None else [])
+                for model in (SqlLatestMetric, SqlParam)
             )
             for row in wanted_rows:
                 run_id = row["run_uuid"]
-                yield _run(row, metrics[run_id], params[run_id], tags[run_id])
+                yield _run(row, metrics.get(run_id, []), params.get(run_id, []), tags[run_id])
+
+
+def params_of(engine: Engine, run_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Read the parameters of many runs, by run; one that has none is left out."""
+    with engine.connect() as connection:
+        return {
+            run_id: {param.key: param.value for param in params}
+            for chunk in in_chunks(run_ids)
+            for run_id, params in _of_runs(connection, SqlParam, chunk).items()
+            if params
+        }
 
 
 def curves_of(
@@ -136,14 +150,21 @@ def curves_of(
     return curves
 
 
-def _of_runs(connection: Connection, model: Any, run_ids: Sequence[str]) -> dict[str, list[Any]]:
-    """Read what a table holds of runs, as MLflow's entities, by run."""
+def _of_runs(
+    connection: Connection, model: Any, run_ids: Sequence[str], names: Sequence[str] | None = None
+) -> dict[str, list[Any]]:
+    """Read what a table holds of runs, or of it what has these names, as MLflow's entities."""
     is_metric = model is SqlLatestMetric
     columns = [model.run_uuid, model.key, model.value]
     if is_metric:
         columns += [model.timestamp, model.step, model.is_nan]
     entities: dict[str, list[Any]] = {run_id: [] for run_id in run_ids}
-    for run_id, *fields in connection.execute(select(*columns).where(model.run_uuid.in_(run_ids))):
+    if not run_ids:
+        return entities
+    rows = select(*columns).where(model.run_uuid.in_(run_ids))
+    for run_id, *fields in connection.execute(
+        rows if names is None else rows.where(model.key.in_(names))
+    ):
         if is_metric:
             key, value, timestamp, step, is_nan = fields
             entity: Any = Metric(key, math.nan if is_nan else value, timestamp, step)

@@ -8,8 +8,8 @@ a report; where its trainings change it is made anew, and the older one is delet
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -21,61 +21,17 @@ from mlflow.tracking import MlflowClient
 from looped.config import TrainConfig
 from looped.counting import counted
 from looped.names import Kind, Metric, Param, Tag
-from looped.rules import digest
-from looped.tracking.logged import config_of, curves_of
+from looped.tracking.logged import curves_of
 from looped.tracking.presence import claim, one_at_a_time, release
 from looped.tracking.runs import find_run, list_runs, list_trainings, log_in_batches, of_kind
 from looped.tracking.stores.store import Store, reason_of
+from looped.tracking.ui.cell import TAGS, Cell, cells_of, chosen
 
 LEVEL = 0.95
-_FORMAT = 1
-"""Of a summary: one of another is made anew."""
-
 logger = logging.getLogger("looped")
 
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """The finished trainings that differ in their seed alone, the newest of each.
-
-    Attributes:
-        key: what they have in common, digested; see ``cell_of``.
-        config: of one of them.
-        runs: those that learned.
-        n_left_out: those that stayed on the plateau or diverged.
-    """
-
-    key: str
-    config: TrainConfig
-    runs: Sequence[Run]
-    n_left_out: int
-
-    @property
-    def name(self) -> str:
-        """As its trainings are named, without the seed."""
-        return self.config.name.replace(f"-s{self.config.seed}", "", 1)
-
-    @property
-    def content(self) -> str:
-        """Digest what a summary is made from."""
-        names = (Tag.EVALUATED_TO, Tag.EVALUATED_ON)
-        runs = [
-            [run.info.run_id, *(run.data.tags.get(name) for name in names)] for run in self.runs
-        ]
-        content = {"runs": sorted(map(str, runs)), "left_out": self.n_left_out, "format": _FORMAT}
-        return digest(content)
-
-
-def cell_of(config: TrainConfig) -> str:
-    """Name the cell that a training belongs to: its identity, whatever its seed.
-
-    Example:
-        >>> cell_of(TrainConfig(seed=1)) == cell_of(TrainConfig(seed=2))
-        True
-    """
-    return replace(config, seed=0).identity
+NOTHING: Mapping[str, TrainConfig] = MappingProxyType({})
 
 
 def band_over_seeds(curves: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
@@ -105,33 +61,42 @@ def band_over_seeds(curves: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
         return np.exp(mean), np.exp(mean - half), np.exp(mean + half)
 
 
-def show_cells(store: Store, configs: Iterable[TrainConfig] | None = None) -> None:
+def show_cells(
+    store: Store,
+    configs: Iterable[TrainConfig] | None = None,
+    known_configs: Mapping[str, TrainConfig] = NOTHING,
+) -> None:
     """Summarise cells at the end of a command, which does not depend on it.
 
     Args:
         store: where the trainings are.
         configs: of the trainings whose cells are summarised; None means all that there are.
+        known_configs: see ``summarise_cells``.
     """
-    wanted_cells = None if configs is None else {cell_of(config) for config in configs}
+    keys = None if configs is None else {config.cell_identity for config in configs}
     try:
-        summarise_cells(
-            store, lambda config: wanted_cells is None or cell_of(config) in wanted_cells
-        )
+        summarise_cells(store, keys, known_configs)
     except (MlflowException, OSError, ValueError) as error:
         logger.warning("the cells were not summarised (%s)", reason_of(error))
 
 
 def summarise_cells(
-    store: Store, is_wanted: Callable[[TrainConfig], bool] = lambda config: True
+    store: Store,
+    keys: Container[str] | None = None,
+    known_configs: Mapping[str, TrainConfig] = NOTHING,
 ) -> int:
     """See to it that each cell of the experiment has one summary, of the trainings that it has now.
 
     One process of a machine does so at a time, and looks again after it has written, so that
-    processes of several machines leave one summary too.
+    processes of several machines leave one summary too. Which trainings there are, and how they
+    ended, is therefore read here, whatever the command listed before.
 
     Args:
         store: where the trainings are, and where the summaries go.
-        is_wanted: of which trainings the cells are summarised.
+        keys: of the cells that are summarised, with those whose names may change with theirs;
+            None means all.
+        known_configs: what runs trained, by their ids, as far as the command has read it: a run
+            keeps its parameters for ever, so that they are read of the other runs alone.
 
     Returns:
         How many summaries were made; 0 where all were as they should be.
@@ -142,7 +107,8 @@ def summarise_cells(
     client, experiment_id = store
     n_made = 0
     with one_at_a_time(client, f"cells-{experiment_id}"):
-        cells = _cells(list_trainings(client, experiment_id), is_wanted)
+        runs = list(list_trainings(client, experiment_id, only_tags=TAGS))
+        cells = chosen(cells_of(client, runs, known_configs), keys)
         summaries = _summaries(store)
         for cell in cells:
             newest, *_ = [*_finished(summaries.get(cell.key, [])), None]
@@ -153,30 +119,6 @@ def summarise_cells(
         for cell in cells:
             _keep_the_newest(client, summaries.get(cell.key, []), has_trainings=bool(cell.runs))
     return n_made
-
-
-def _cells(trainings: Iterable[Run], is_wanted: Callable[[TrainConfig], bool]) -> list[Cell]:
-    """Sort trainings, the first begun first, into cells."""
-    newest: dict[str, dict[str, tuple[TrainConfig, Run]]] = {}
-    for run in trainings:
-        try:
-            config = config_of(run.data.params)
-        except ValueError as error:  # of a later version, or told by somebody else
-            logger.debug("run %s is of no cell (%s)", run.info.run_id, error)
-            continue
-        if is_wanted(config):
-            newest.setdefault(cell_of(config), {})[config.identity] = (config, run)
-    cells = []
-    for key, by_identity in newest.items():
-        runs = [run for _, run in by_identity.values() if _has_learned(run)]
-        config, _ = next(iter(by_identity.values()))
-        n_left_out = len(by_identity) - len(runs)
-        cells.append(Cell(key=key, config=config, runs=runs, n_left_out=n_left_out))
-    return cells
-
-
-def _has_learned(run: Run) -> bool:
-    return "true" not in (run.data.tags.get(Tag.PLATEAU), run.data.tags.get(Tag.DIVERGED))
 
 
 def _summaries(store: Store) -> dict[str, list[Run]]:

@@ -8,7 +8,8 @@ from entrypoints.command_line import arguments, readers
 from looped.config import TrainConfig
 from looped.grid.inputs.cells_table import read_cells
 from looped.grid.inputs.input_file import InputFile
-from looped.grid.lists import Lists, cross, titles
+from looped.grid.lists import Lists, cross
+from looped.titles import titles
 
 READERS = readers.readers_of(TrainConfig)
 

@@ -7,7 +7,7 @@ from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.tracking import MlflowClient
 
 from looped.names import Kind, Tag
-from looped.tracking.logged import curve_of, curves_of
+from looped.tracking.logged import curve_of, curves_of, params_of
 from looped.tracking.runs import list_runs, list_trainings, of_kind
 from looped.tracking.stores import bulk
 
@@ -46,6 +46,20 @@ def test_runs_are_those_that_mlflow_lists(store, monkeypatch, status, view):
     query = f"attributes.status = '{status}' and {of_kind(Kind.TRAINING)}"
     expected = list(map(content, list_runs(store, "0", query, view)))
     assert list(map(content, list_trainings(store, "0", status, view=view))) == expected
+
+
+def test_runs_of_a_few_tags_are_the_same_runs_and_their_parameters_can_follow(store, monkeypatch):
+    monkeypatch.setattr(bulk, "AT_ONCE", 2)
+    whole = list(list_trainings(store, "0"))
+    few = list(list_trainings(store, "0", only_tags=["more"]))
+    assert list(map(dict, (run.info for run in few))) == list(
+        map(dict, (run.info for run in whole))
+    )
+    assert [run.data.tags for run in few] == [{"more": "yes"}] * len(whole) != []
+    assert not any(run.data.params or run.data.metrics for run in few)
+    expected = {run.info.run_id: run.data.params for run in whole}
+    assert params_of(store, few) == params_of(store, whole) == expected
+    assert bulk.params_of(bulk.engine_of(store), ["no such run"]) == {}
 
 
 def test_curves_are_those_that_mlflow_gives(store):

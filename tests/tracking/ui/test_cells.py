@@ -17,7 +17,7 @@ from looped.names import Kind
 from looped.tracking.runs import list_trainings, of_kind
 from looped.tracking.stores.store import Store
 from looped.tracking.ui import cells
-from looped.tracking.ui.cells import band_over_seeds, cell_of, show_cells, summarise_cells
+from looped.tracking.ui.cells import band_over_seeds, show_cells, summarise_cells
 
 SEEDS = (42, 451, 1984)
 
@@ -31,6 +31,10 @@ def small_store(store):
             config = TrainConfig(b=b, seed=seed)
             planted_study.log_training(store, experiment, config, bits + 0.1 * number, n_loops=12)
     return Store(store, experiment)
+
+
+def key_of(**settings):
+    return TrainConfig(**settings).resolved("cpu", "fp32").cell_identity
 
 
 def summaries(store, status="FINISHED"):
@@ -71,7 +75,7 @@ def test_nothing_is_made_twice_and_what_changes_is_made_anew(small_store):
     assert {run.info.run_id for run in summaries(small_store)} == before
 
     planted_study.log_training(client, experiment, TrainConfig(b=5, seed=7), 2.2, n_loops=12)
-    assert summarise_cells(small_store, lambda config: config.b == 1) == 0
+    assert summarise_cells(small_store, {key_of(b=1)}) == 0
     assert summarise_cells(small_store) == 1
     assert len({run.info.run_id for run in summaries(small_store)} & before) == 1
     assert [run.data.metrics["cell/seeds"] for run in summaries(small_store)] == [3, 4]
@@ -105,7 +109,7 @@ def test_two_machines_at_once_leave_one_summary(small_store, monkeypatch):
 def test_what_a_killed_process_left_is_removed(small_store):
     client, experiment = small_store
     summarise_cells(small_store)
-    tags = {"looped.kind": "cell", "cell": cell_of(TrainConfig(b=5).resolved("cpu", "fp32"))}
+    tags = {"looped.kind": "cell", "cell": key_of(b=5)}
     lost_id = client.create_run(experiment, tags=tags).info.run_id
     summarise_cells(small_store)
     assert client.get_run(lost_id).info.lifecycle_stage == "active"  # it may be at it
@@ -113,6 +117,52 @@ def test_what_a_killed_process_left_is_removed(small_store):
     summarise_cells(small_store)
     assert client.get_run(lost_id).info.lifecycle_stage == "deleted"
     assert len(summaries(small_store)) == 2
+
+
+def test_what_happened_after_a_command_had_read_the_runs_counts(small_store):
+    client, experiment = small_store
+    known_configs = {run.run_id: run.config for run in read_runs(*small_store)}
+    ids = {(config.b, config.seed): run_id for run_id, config in known_configs.items()}
+    # one more ended, one is a plateau, one superseded, one deleted, one evaluated
+    planted_study.log_training(client, experiment, TrainConfig(b=5, seed=7), 2.2, n_loops=12)
+    client.set_tag(ids[5, 42], "plateau", "true")
+    client.set_tag(ids[1, 42], "superseded_by", "another")
+    client.delete_run(ids[1, 451])
+    client.set_tag(ids[1, 1984], "evaluation.b_max", "12")
+    assert summarise_cells(small_store, known_configs=known_configs) == 2
+    one_loop, five_loops = summaries(small_store)
+    assert one_loop.data.metrics["cell/seeds"] == 1
+    assert five_loops.data.metrics["cell/seeds"] == 3
+    assert "Left out: 1 that stayed" in five_loops.data.tags["mlflow.note.content"]
+    assert summarise_cells(small_store) == 0, "as one that reads everything itself would"
+
+
+def test_a_run_without_parameters_is_of_no_cell(small_store):
+    client, experiment = small_store
+    run_id = client.create_run(experiment, tags={"looped.kind": "training"}).info.run_id
+    client.set_terminated(run_id)
+    assert summarise_cells(small_store) == 2
+
+
+def test_cells_of_one_size_and_b_have_names_of_their_own(store):
+    experiment = os.environ["MLFLOW_EXPERIMENT_ID"]
+    place = Store(store, experiment)
+
+    def names_after(**settings):
+        config = TrainConfig(b=5, **settings)
+        planted_study.log_training(store, experiment, config, 2.0, n_loops=12)
+        summarise_cells(place, {config.resolved("cpu", "fp32").cell_identity})
+        runs = summaries(place)
+        assert len(runs) == len({run.data.tags["cell"] for run in runs}), "one summary of each"
+        for run in runs:
+            assert run.data.tags["mlflow.note.content"].startswith(f"**{run.info.run_name}: NMSE")
+        return {run.info.run_name for run in runs}
+
+    assert names_after() == {"tiny-b5"}
+    assert names_after(seed=7, log_every=50) == {"tiny-b5"}
+    assert names_after(loss_window=2.0) == {"tiny-b5", "tiny-b5 loss_window=2"}
+    longer = {"tiny-b5 steps=7500", "tiny-b5 steps=9000", "tiny-b5 loss_window=2"}
+    assert names_after(steps=9000) == longer, "the older one is named anew"
 
 
 def test_nobody_takes_a_summary_for_a_training(small_store):
@@ -149,6 +199,7 @@ def test_the_band_covers_the_truth_as_often_as_it_says():
 
 def test_a_cell_is_all_but_the_seed():
     config = TrainConfig(b=5)
-    assert cell_of(config) == cell_of(replace(config, seed=3, log_every=7))
+    assert config.cell_identity == replace(config, seed=3, log_every=7).cell_identity
+    assert config.cell_identity == replace(config, seed=0).identity
     other_configs = [replace(config, b=4), replace(config, steps=10), replace(config, n_dims=3)]
-    assert cell_of(config) not in {cell_of(other_config) for other_config in other_configs}
+    assert config.cell_identity not in {each.cell_identity for each in other_configs}
