@@ -9,5 +9,5 @@ holds what the command ``benchmark`` measures.
 import gc
 
 # Loading torch and MLflow makes a million objects that stay. At its default (every 700 new ones)
-# Python's search for unused ones takes a quarter of a command's start.
+# Python's search for unused ones takes a fifth of their loading.
 gc.set_threshold(10_000)

@@ -19,7 +19,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 if not Path("/dev/nvidiactl").exists():
     os.environ["TRITON_INTERPRET"] = "1"
 
-# As in the commands: Python's search for unused objects takes a quarter of what loading takes.
+# As in the commands: Python's search for unused objects takes a fifth of what loading takes.
 gc.set_threshold(10_000)
 
 NOT_PYTHON = "looped.kernels.gpu.block"
