@@ -189,19 +189,19 @@ def die_in_a_grid():
 
     Each has a process of its own, forked from one that has loaded what takes seconds to load.
     """
-    loaded = subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", DIES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
 
     def die_in_a_grid(root, moment):
         names = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")
         variables = {name: os.environ[name] for name in names}
-        loaded.stdin.write(json.dumps([(str(root), moment, HERE), variables]) + "\n")
-        loaded.stdin.flush()
-        assert loaded.stdout.readline() == "-9\n"
+        process.stdin.write(json.dumps([(str(root), moment, HERE), variables]) + "\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "-9\n"
 
     yield die_in_a_grid
-    loaded.communicate()
+    process.communicate()
 
 
 @pytest.mark.parametrize(
