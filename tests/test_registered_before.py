@@ -42,7 +42,7 @@ def old_folder(tmp_path):
 
 
 def run(folder, script, **environment):
-    """Run a script in a process of its own; return where it took our package from."""
+    """Run a script in a process of its own; return where it took our packages from."""
     process = subprocess.run(
         [sys.executable, "-c", script],
         cwd=folder,
@@ -52,7 +52,7 @@ def run(folder, script, **environment):
         check=False,
     )
     assert process.returncode == 0, process.stderr
-    return Path(process.stdout.split()[-1])
+    return [Path(line) for line in process.stdout.split() if line.endswith("/__init__.py")]
 
 
 def assert_same_law(folder):
@@ -72,28 +72,26 @@ def write_prompts(folder):
 
 
 def test_an_old_law_is_served_by_the_code_that_it_brings(old_folder):
-    assert run(old_folder, LAW).is_relative_to(old_folder)
-    assert_same_law(old_folder)
-
-
-def test_an_old_law_is_served_where_today_s_code_is_imported(old_folder):
-    script = f"from analysis.scaling import fit_scaling\n{LAW}"
-    package = run(old_folder, script, PYTHONPATH=str(REPOSITORY))
-    assert package.is_relative_to(REPOSITORY)
+    (package,) = run(old_folder, LAW)
+    assert package.is_relative_to(old_folder)
     assert_same_law(old_folder)
 
 
 def test_an_old_model_is_served_by_the_code_that_it_brings(old_folder):
     write_prompts(old_folder)
-    assert run(old_folder, MODEL).is_relative_to(old_folder)
+    (package,) = run(old_folder, MODEL)
+    assert package.is_relative_to(old_folder)
     assert_same_model(old_folder)
 
 
-def test_an_old_model_is_served_where_today_s_code_is_imported(old_folder):
+def test_an_old_law_and_an_old_model_are_served_where_today_s_code_is_imported(old_folder):
     write_prompts(old_folder)
-    script = f"from looped import LoopedTransformer\n{MODEL}"
-    package = run(old_folder, script, PYTHONPATH=str(REPOSITORY))
-    assert package.is_relative_to(REPOSITORY)
+    imports = "from analysis.scaling import fit_scaling\nfrom looped import LoopedTransformer\n"
+    packages = run(old_folder, f"{imports}{LAW}{MODEL}", PYTHONPATH=str(REPOSITORY))
+    assert [package.parent for package in packages] == [
+        REPOSITORY / name for name in ("analysis", "looped")
+    ]
+    assert_same_law(old_folder)
     assert_same_model(old_folder)
 
 

@@ -150,11 +150,8 @@ def test_a_foreign_grid_touches_no_run_but_its_own(store, tmp_path):
     assert Tag.NOTE not in store.get_run(victim).data.tags
 
 
-def die_in_a_grid(root, moment):
-    """Begin a grid in a process that is killed at a moment."""
-    code = f"""
-import os, signal
-from contextlib import closing
+DIES = """
+import json, os, signal, sys
 from pathlib import Path
 from looped.grid.records import parent_run
 from looped.grid.records.folder import GridFolder
@@ -164,28 +161,57 @@ from mlflow.tracking import MlflowClient
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
-store = open_store()
-folder = GridFolder(Path({str(root)!r}), "abc")
-folder.begin("grid of 1 training", {{"bs": "2"}}, {HERE!r}, 1)
-folder.show("**note**", "training,state\\n")
-if {moment!r} == "made":
-    GridFolder.remember = die
-if {moment!r} == "remembered":
-    MlflowClient.log_batch = die
-parent_run.open_parent(store, folder)
-if {moment!r} == "ended":
-    folder.end("FINISHED", "1 training: 1 finished now")
-die()
+def begin(root, moment, here):
+    store = open_store()
+    folder = GridFolder(Path(root), "abc")
+    folder.begin("grid of 1 training", {"bs": "2"}, here, 1)
+    folder.show("**note**", "training,state\\n")
+    if moment == "made":
+        GridFolder.remember = die
+    if moment == "remembered":
+        MlflowClient.log_batch = die
+    parent_run.open_parent(store, folder)
+    if moment == "ended":
+        folder.end("FINISHED", "1 training: 1 finished now")
+    die()
+
+while line := sys.stdin.readline():
+    request, variables = json.loads(line)
+    if not (child := os.fork()):
+        os.environ |= variables
+        begin(*request)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
-    result = subprocess.run([sys.executable, "-c", code], check=False)
-    assert result.returncode == -9
+
+
+@pytest.fixture(scope="module")
+def die_in_a_grid():
+    """Begin a grid in a process that is killed at a moment.
+
+    Each has a process of its own, forked from one that has loaded what takes seconds to load.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", DIES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+    def die_in_a_grid(root, moment):
+        names = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")
+        variables = {name: os.environ[name] for name in names}
+        process.stdin.write(json.dumps([(str(root), moment, HERE), variables]) + "\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "-9\n"
+
+    yield die_in_a_grid
+    process.communicate()
 
 
 @pytest.mark.parametrize(
     ("moment", "status"),
     [("made", "KILLED"), ("remembered", "KILLED"), ("opened", "KILLED"), ("ended", "FINISHED")],
 )
-def test_a_grid_that_died_is_ended_by_the_next_command_as_it_ended(store, tmp_path, moment, status):
+def test_a_grid_that_died_is_ended_by_the_next_command_as_it_ended(
+    store, tmp_path, die_in_a_grid, moment, status
+):
     die_in_a_grid(tmp_path, moment)
     (dead,) = grids(store, "RUNNING")
     with closing(GridFolder(tmp_path, "abc")) as folder:
