@@ -64,7 +64,7 @@ def lead():
 def ratios():
     """Return those of the joint prompt, on a GPU and on a CPU, as README has them."""
     gpu = json.loads((RESULTS / "h100/benchmark.json").read_text())["cells"]
-    cpu = json.loads((RESULTS / "cpu/training-avx512.json").read_text())["parts"]["training"]
+    cpu = json.loads((RESULTS / "cpu/benchmark-avx512.json").read_text())["parts"]["training"]
     return (
         [f"{cell['ratio']:.0f}" for cell in gpu if cell["prompt"] == "joint"],
         [f"{cell['ratio']:.1f}" for cell in cpu if cell["name"].endswith("joint")],
@@ -207,7 +207,7 @@ def test_the_steps_of_the_performance_page_are_those_of_the_benchmarks():
     text = text_of("docs/performance.md")
     gpu = json.loads((RESULTS / "h100/benchmark.json").read_text())["cells"]
     cpu = json.loads((RESULTS / "cpu/training.json").read_text())["parts"]["training"]
-    avx512 = json.loads((RESULTS / "cpu/training-avx512.json").read_text())["parts"]["training"]
+    avx512 = json.loads((RESULTS / "cpu/benchmark-avx512.json").read_text())["parts"]["training"]
     for row in [*table_rows(gpu, True), *table_rows([*cpu, *avx512], False)]:
         assert f"| {row} |" in text
 
