@@ -158,6 +158,11 @@ class TrainConfig(Choices):
             precision=precision,
         )
 
+    def resolved_on(self, device: str) -> "TrainConfig":
+        """Return it resolved for a device, which decides on a precision that was left automatic."""
+        automatic = "bf16" if device == "cuda" else "fp32"
+        return self.resolved(device, automatic if self.precision == "auto" else self.precision)
+
     @property
     def recipe(self) -> dict[str, Any]:
         """How the model was trained, whatever its size, b, seed and task.

@@ -39,9 +39,7 @@ def _resolve(config: TrainConfig, work: int) -> TrainConfig:
     if config.device == "cuda" and not has_cuda:
         raise ValueError("device must be one that this machine has, got cuda without a GPU")
     device = config.device if config.device != "auto" else "cuda" if has_cuda else "cpu"
-    automatic = "bf16" if device == "cuda" else "fp32"
-    precision = automatic if config.precision == "auto" else config.precision
-    on_device = config.resolved(device, precision)
+    on_device = config.resolved_on(device)
     if config.kernels == "off":
         return on_device
     if config.kernels == "fused":

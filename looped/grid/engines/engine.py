@@ -206,8 +206,7 @@ def decided_for(config: TrainConfig, device: str, rule: str) -> TrainConfig:
         ValueError: it asks for another device.
     """
     require(config.device in ("auto", device), rule, config.device)
-    automatic = "bf16" if device == "cuda" else "fp32"
-    return config.resolved(device, automatic if config.precision == "auto" else config.precision)
+    return config.resolved_on(device)
 
 
 def environment(store: "Store | None") -> dict[str, str]:
